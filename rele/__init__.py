@@ -1,0 +1,47 @@
+"""Relé: publish and consume Google Cloud Pub/Sub messages.
+
+The names are resolved on first use, so that ``import rele`` loads no Google module.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rele._version import __version__
+
+if TYPE_CHECKING:
+    from rele import config as config
+    from rele.client import Publisher as Publisher
+    from rele.client import Subscriber as Subscriber
+    from rele.config import setup as setup
+    from rele.publishing import publish as publish
+    from rele.subscription import Callback as Callback
+    from rele.subscription import Subscription as Subscription
+    from rele.subscription import sub as sub
+    from rele.worker import Worker as Worker
+
+_MODULE_OF = {
+    "Callback": "rele.subscription",
+    "Publisher": "rele.client",
+    "Subscriber": "rele.client",
+    "Subscription": "rele.subscription",
+    "Worker": "rele.worker",
+    "publish": "rele.publishing",
+    "setup": "rele.config",
+    "sub": "rele.subscription",
+}
+
+__all__ = [*_MODULE_OF, "__version__", "config"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    if name == "config":
+        return importlib.import_module("rele.config")
+    raise AttributeError(f"module 'rele' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,25 @@
+"""The Django app."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from rele import config, publishing
+
+
+class ReleConfig(AppConfig):
+    """Lets Relé read ``settings.RELE``; connects to nothing."""
+
+    name = "rele"
+    verbose_name = "Relé"
+
+    def ready(self) -> None:
+        config.read_settings_by(lambda: getattr(settings, "RELE", {}))
+        setting_changed.connect(_forget_old_settings, dispatch_uid="rele")
+
+
+def _forget_old_settings(*, setting: str, **kwargs: Any) -> None:
+    if setting == "RELE":
+        publishing.forget()

@@ -1,0 +1,125 @@
+"""Sends through Google's own publisher client."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+from google.cloud import pubsub_v1
+
+from rele.backends import BaseBackend, Message
+from rele.engine.batches import (
+    commit_in_this_thread,
+    commit_open_batches,
+    stop_using_threads,
+)
+from rele.exceptions import NoProjectError
+
+#: Google's client takes attributes as keyword arguments, beside its own.
+_RESERVED_ATTRIBUTES = frozenset({"self", "topic", "data", "ordering_key", "retry", "timeout"})
+
+
+class PubSubSettings(Protocol):
+    """The part of a configuration that the backend reads."""
+
+    @property
+    def gc_project_id(self) -> str | None: ...
+    @property
+    def credentials(self) -> Any: ...
+    @property
+    def client_options(self) -> Any: ...
+
+
+class PubSubBackend(BaseBackend):
+    """Owns Google's client, which batches messages and retries by itself.
+
+    Raises:
+        NoProjectError: the configuration names no project.
+    """
+
+    def __init__(self, config: PubSubSettings) -> None:
+        if config.gc_project_id is None:
+            raise NoProjectError
+        self._project_id = config.gc_project_id
+        self._client_arguments = {
+            "credentials": config.credentials,
+            "client_options": config.client_options,
+        }
+        self.client: Any = pubsub_v1.PublisherClient(**self._client_arguments)
+        self._ordered_client: Any = None
+        self._ordered_client_lock = threading.Lock()
+        self._is_closed = False
+        self._close_timeout: float | None = None
+
+    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
+        futures = [self._accept(message) for message in messages]
+        if self._is_closed:
+            self.close(self._close_timeout)
+        return futures
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Start to send what was accepted; the futures tell when it is sent."""
+        for client in self._clients():
+            commit_open_batches(client)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Send what was accepted in this thread, within ``timeout`` seconds."""
+        self._is_closed = True
+        self._close_timeout = timeout
+        for client in self._clients():
+            stop_using_threads(client)
+            commit_in_this_thread(client, timeout)
+
+    def _clients(self) -> list[Any]:
+        return [client for client in (self.client, self._ordered_client) if client is not None]
+
+    def _accept(self, message: Message) -> Future[str]:
+        try:
+            return self._publish(message)
+        except Exception as error:  # noqa: BLE001 - the contract: the future tells
+            refused: Future[str] = Future()
+            refused.set_exception(error)
+            return refused
+
+    def _publish(self, message: Message) -> Future[str]:
+        if reserved := _RESERVED_ATTRIBUTES.intersection(message.attributes):
+            raise ValueError(
+                f"An attribute cannot be named {', '.join(sorted(reserved))}: Google's client "
+                "takes an argument of that name."
+            )
+        topic_path = self.client.topic_path(self._project_id, message.topic)
+        if not message.ordering_key:
+            future: Future[str] = self.client.publish(
+                topic_path, message.data, **message.attributes
+            )
+            return future
+        return self._publish_ordered(topic_path, message)
+
+    def _publish_ordered(self, topic_path: str, message: Message) -> Future[str]:
+        """Send through a client of its own, since ordering makes that client's retries endless."""
+        future: Future[str] = self._get_ordered_client().publish(
+            topic_path, message.data, ordering_key=message.ordering_key, **message.attributes
+        )
+        future.add_done_callback(partial(self._resume, topic_path, message.ordering_key))
+        return future
+
+    def _get_ordered_client(self) -> Any:
+        with self._ordered_client_lock:
+            if self._ordered_client is None:
+                self._ordered_client = pubsub_v1.PublisherClient(
+                    **self._client_arguments,
+                    publisher_options=pubsub_v1.types.PublisherOptions(
+                        enable_message_ordering=True
+                    ),
+                )
+            return self._ordered_client
+
+    def _resume(self, topic_path: str, ordering_key: str, future: Future[str]) -> None:
+        """Let the key's next messages through: its failure has been told to who published it."""
+        if future.exception() is not None:
+            with suppress(RuntimeError):  # another message of the same batch has resumed it
+                self._ordered_client.resume_publish(topic_path, ordering_key)

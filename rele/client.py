@@ -1,0 +1,342 @@
+"""Publisher and Subscriber: Relé's own face of Google's two clients."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import google.auth
+from google.api_core import exceptions
+from google.auth.exceptions import DefaultCredentialsError
+from google.cloud import pubsub_v1
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from rele.attributes import check_attributes
+from rele.backends import BaseBackend, Message
+from rele.backends.pubsub import PubSubBackend
+from rele.encoding import encode
+from rele.engine.outstanding import OutstandingPublishes
+from rele.middleware import run_middleware_hook
+from rele.resources import Resources, create_topic, subscription_request, to_google_retry_policy
+from rele.retry_policy import RetryPolicy
+from rele.subscription import Callback, Subscription
+
+logger = logging.getLogger(__name__)
+
+#: Whether an emulator was configured when this module was loaded.
+USE_EMULATOR = bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+
+DEFAULT_ACK_DEADLINE = 60
+"""Seconds."""
+
+
+def uses_emulator() -> bool:
+    """Whether a client that is made now talks to an emulator, and so needs no credentials."""
+    return USE_EMULATOR or bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+
+
+def get_google_defaults() -> tuple[Any, str | None]:
+    """Application Default Credentials and the project they name; ``(None, None)`` without any.
+
+    This may dial Google's metadata server, so it is asked only where nothing else was given.
+    """
+    try:
+        credentials, project_id = google.auth.default()
+    except DefaultCredentialsError:
+        return None, None
+    return credentials, project_id
+
+
+class _Connection(NamedTuple):
+    """What a Publisher that is built by hand tells its backend."""
+
+    gc_project_id: str | None
+    credentials: Any
+    client_options: Any
+
+
+class Publisher:
+    """Encodes data, hands it to a backend and runs the hooks around it.
+
+    Keep one in a process, as :func:`rele.publish` does: each has a client of its own.
+
+    Args:
+        gc_project_id: the Google Cloud project.
+        credentials: Google credentials; not used under the emulator.
+        encoder: a JSONEncoder class.
+        timeout: seconds that a blocking publish waits.
+        client_options: for Google's client.
+        blocking: whether ``publish`` waits where it is not told.
+        backend: what sends the messages; by default Google's client.
+    """
+
+    def __init__(
+        self,
+        gc_project_id: str | None,
+        credentials: Any,
+        encoder: type[json.JSONEncoder],
+        timeout: float,
+        client_options: dict[str, Any] | None,
+        blocking: bool | None = None,
+        *,
+        backend: BaseBackend | None = None,
+    ) -> None:
+        self._encoder = encoder
+        self._timeout = timeout
+        self._blocking = blocking
+        self._backend = backend or PubSubBackend(
+            _Connection(gc_project_id, None if uses_emulator() else credentials, client_options)
+        )
+        self._outstanding = OutstandingPublishes(self._backend, timeout)
+
+    @property
+    def _client(self) -> Any:
+        return getattr(self._backend, "client", None)
+
+    @_client.setter
+    def _client(self, client: Any) -> None:
+        self._backend.client = client  # type: ignore[attr-defined]
+
+    def publish(
+        self,
+        topic: str,
+        data: Any,
+        blocking: bool | None = None,
+        timeout: float | None = None,
+        raise_exception: bool = True,
+        **attrs: Any,
+    ) -> Future[str]:
+        """Publish ``data`` as JSON, with ``attrs`` and ``published_at`` as its attributes.
+
+        Exactly one of the hooks ``post_publish_success`` and ``post_publish_failure`` follows
+        ``pre_publish``: before this returns where it blocks or where the message is refused on
+        the spot, else in the thread that completes the future.
+
+        Args:
+            topic: the topic's id, without the project.
+            data: whatever the encoder takes.
+            blocking: wait until Pub/Sub has accepted the message; ``None``: as the Publisher was
+                told.
+            timeout: seconds to wait if so; ``None``: as the Publisher was told.
+            raise_exception: whether a failure is raised here, or only told to the hook and by
+                the future.
+            attrs: strings. ``ordering_key`` becomes the message's ordering key.
+
+        Returns:
+            a future of the message id.
+
+        Raises:
+            TypeError, ValueError: the data cannot be encoded, or an attribute is no string, too
+                long or one too many.
+            TimeoutError: (``concurrent.futures.TimeoutError``) it was not accepted in time. The
+                message may still arrive: the client goes on trying.
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
+        """
+        blocking = self._blocking if blocking is None else blocking
+        timeout = self._timeout if timeout is None else timeout
+        ordering_key = attrs.pop("ordering_key", "")
+        attrs["published_at"] = str(time.time())
+        run_middleware_hook("pre_publish", topic, data, attrs)
+        publication = _Publication(topic, data, attrs, ordering_key, self._backend.defers_outcome)
+        future = self._send(publication)
+        if blocking:
+            self._backend.flush(0)
+            self._wait(future, publication, timeout, raise_exception)
+        elif error := _error_on_the_spot(future):
+            publication.report_failure(error)
+            if raise_exception:
+                raise error
+        else:
+            self._outstanding.watch(future, publication.report)
+        return future
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Send at once what was accepted and wait until the hooks have run.
+
+        Args:
+            timeout: seconds; ``None`` waits without limit.
+
+        Returns:
+            whether all of it was accepted by Pub/Sub in time.
+        """
+        return self._outstanding.flush(timeout)
+
+    def _send(self, publication: _Publication) -> Future[str]:
+        try:
+            message = publication.encode(self._encoder)
+        except Exception as error:  # noqa: BLE001 - as what the backend refuses
+            refused: Future[str] = Future()
+            refused.set_exception(error)
+            return refused
+        return self._backend.send([message])[0]
+
+    def _wait(
+        self,
+        future: Future[str],
+        publication: _Publication,
+        timeout: float,
+        raise_exception: bool,
+    ) -> None:
+        try:
+            future.result(timeout=timeout)
+        except Exception as error:
+            publication.report_failure(error)
+            if raise_exception:
+                raise
+        except BaseException:  # Ctrl-C: the message is still on its way
+            self._outstanding.watch(future, publication.report)
+            raise
+        else:
+            publication.report_success()
+
+
+class _Publication:
+    """One call of publish, and the hooks that say how it ended."""
+
+    def __init__(
+        self, topic: str, data: Any, attrs: dict[str, Any], ordering_key: str, is_deferred: bool
+    ) -> None:
+        self._topic = topic
+        self._data = data
+        self._attrs = attrs
+        self._ordering_key = ordering_key
+        self._is_deferred = is_deferred
+        self._payload: Any = data
+
+    def encode(self, encoder: type[json.JSONEncoder]) -> Message:
+        check_attributes(self._attrs)
+        self._payload = encode(self._data, encoder)
+        return Message(self._topic, self._payload, dict(self._attrs), self._ordering_key)
+
+    def report(self, future: Future[str]) -> None:
+        error = future.exception()
+        if error is None:
+            self.report_success()
+        else:
+            self.report_failure(error)
+
+    def report_success(self) -> None:
+        if self._is_deferred:
+            return
+        run_middleware_hook("post_publish_success", self._topic, self._data, self._attrs)
+        run_middleware_hook("post_publish", self._topic)
+
+    def report_failure(self, error: BaseException) -> None:
+        if not self._is_deferred:
+            run_middleware_hook("post_publish_failure", self._topic, error, self._payload)
+
+
+def _error_on_the_spot(future: Future[str]) -> BaseException | None:
+    error = future.exception() if future.done() else None
+    return error if isinstance(error, BaseException) else None
+
+
+class Subscriber:
+    """Makes the subscriptions of one project and consumes them.
+
+    Args:
+        gc_project_id: the Google Cloud project.
+        credentials: Google credentials; not used under the emulator.
+        message_storage_policy: the regions in which the messages of topics that are made here are
+            kept; one region as a string is deprecated.
+        client_options: for Google's clients.
+        default_ack_deadline: seconds.
+        default_retry_policy: for subscriptions that state none; ``None`` sends none.
+    """
+
+    def __init__(
+        self,
+        gc_project_id: str | None,
+        credentials: Any,
+        message_storage_policy: Sequence[str] | str | None = None,
+        client_options: dict[str, Any] | None = None,
+        default_ack_deadline: int | None = None,
+        default_retry_policy: RetryPolicy | None = None,
+    ) -> None:
+        self._gc_project_id = gc_project_id
+        self.credentials = None if uses_emulator() else credentials
+        self._message_storage_policy = message_storage_policy
+        self._client_options = client_options
+        self._ack_deadline = default_ack_deadline or DEFAULT_ACK_DEADLINE
+        self._retry_policy = default_retry_policy
+        self._client: Any = pubsub_v1.SubscriberClient(
+            credentials=self.credentials, client_options=client_options
+        )
+
+    def update_or_create_subscription(self, subscription: Subscription) -> None:
+        """Create ``subscription`` and, where it is missing, its topic.
+
+        Of one that exists the retry policy is updated, where one is stated here or as default.
+
+        Raises:
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
+        """
+        name = self._client.subscription_path(self._gc_project_id, subscription.name)
+        topic = self._client.topic_path(self._gc_project_id, subscription.topic)
+        retry_policy = subscription.retry_policy or self._retry_policy
+        request = subscription_request(
+            name, topic, self._ack_deadline, retry_policy, subscription.backend_filter_by
+        )
+        try:
+            self._create_with_topic(request)
+        except exceptions.AlreadyExists:
+            if retry_policy is not None:
+                self._update_retry_policy(name, topic, retry_policy)
+
+    def consume(self, subscription_name: str, callback: Callback, scheduler: Any) -> Any:
+        """Begin to pull the messages of a subscription.
+
+        Args:
+            subscription_name: its id, without the project.
+            callback: called with each message.
+            scheduler: runs the callbacks in its threads.
+
+        Returns:
+            Google's StreamingPullFuture, which ends when the stream does.
+        """
+        path = self._client.subscription_path(self._gc_project_id, subscription_name)
+        return self._client.subscribe(path, callback=callback, scheduler=scheduler)
+
+    def resources(self, gc_project_id: str) -> Resources:
+        """What compares and changes topics and subscriptions, by this Subscriber's clients."""
+        return Resources(
+            gc_project_id,
+            self._client,
+            self.make_topic_client,
+            self._message_storage_policy,
+            self._ack_deadline,
+            self._retry_policy,
+        )
+
+    def close(self) -> None:
+        """Close the connection; the Subscriber cannot be used any more."""
+        self._client.close()
+
+    def make_topic_client(self) -> Any:
+        """A publisher client, for topics that have to be made."""
+        return pubsub_v1.PublisherClient(
+            credentials=self.credentials, client_options=self._client_options
+        )
+
+    def _create_with_topic(self, request: dict[str, Any]) -> None:
+        try:
+            self._client.create_subscription(request=request)
+        except exceptions.NotFound:
+            create_topic(self.make_topic_client(), request["topic"], self._message_storage_policy)
+            self._client.create_subscription(request=request)
+
+    def _update_retry_policy(self, name: str, topic: str, retry_policy: RetryPolicy) -> None:
+        subscription = pubsub_v1.types.Subscription(
+            name=name, topic=topic, retry_policy=to_google_retry_policy(retry_policy)
+        )
+        self._client.update_subscription(
+            request={
+                "subscription": subscription,
+                "update_mask": FieldMask(paths=["retry_policy"]),
+            }
+        )

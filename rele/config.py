@@ -1,0 +1,264 @@
+"""The one schema of the ``RELE`` settings, and where they come from."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+from rele import discover
+from rele.backends import BaseBackend
+from rele.exceptions import ConfigurationError
+from rele.middleware import default_middleware, register_middleware
+from rele.subscription import Filters, Subscription
+
+#: Every setting with the value that it has where it is not given.
+DEFAULTS: dict[str, Any] = {
+    "ACK_DEADLINE": None,
+    "APP_NAME": None,
+    "CLIENT_OPTIONS": None,
+    "DEFAULT_RETRY_POLICY": None,
+    "ENCODER_PATH": "json.JSONEncoder",
+    "FILTER_SUBS_BY": None,
+    "GC_CREDENTIALS_PATH": None,
+    "GC_PROJECT_ID": None,
+    "GC_STORAGE_REGION": None,
+    "MIDDLEWARE": default_middleware,
+    "PUBLISHER_BACKEND": "rele.backends.pubsub.PubSubBackend",
+    "PUBLISHER_BLOCKING": False,
+    "PUBLISHER_TIMEOUT": 3.0,
+    "SHUTDOWN_TIMEOUT": 30.0,
+    "SUB_PREFIX": None,
+    "THREADS_PER_SUBSCRIPTION": 2,
+}
+
+EMULATOR_PROJECT = "rele-local"
+"""The project under an emulator, where none is named: there, any will do."""
+
+
+def get_google_defaults() -> tuple[Any, str | None]:
+    """Application Default Credentials and their project: see :mod:`rele.client`."""
+    from rele import client
+
+    return client.get_google_defaults()
+
+
+def init_global_publisher(config: Config) -> None:
+    """Let :func:`rele.publish` use ``config``: see :mod:`rele.publishing`."""
+    from rele import publishing
+
+    publishing.init_global_publisher(config)
+
+
+class Config:
+    """The ``RELE`` dict, with the defaults filled in.
+
+    Making one reads no file and dials nobody; ``credentials`` and ``gc_project_id`` do when they
+    are first asked for.
+    """
+
+    def __init__(self, setting: Mapping[str, Any]) -> None:
+        values = {**DEFAULTS, **setting}
+        self.app_name: str | None = values["APP_NAME"]
+        self.sub_prefix: str | None = values["SUB_PREFIX"]
+        self.middleware: list[str] = values["MIDDLEWARE"]
+        self.ack_deadline: int = values["ACK_DEADLINE"] or _default_ack_deadline()
+        self.publisher_backend: str = values["PUBLISHER_BACKEND"]
+        self.publisher_blocking: bool = values["PUBLISHER_BLOCKING"]
+        self.publisher_timeout: float = values["PUBLISHER_TIMEOUT"]
+        self.shutdown_timeout: float = values["SHUTDOWN_TIMEOUT"]
+        self.threads_per_subscription: int = values["THREADS_PER_SUBSCRIPTION"]
+        self.filter_by: Filters = values["FILTER_SUBS_BY"]
+        self.retry_policy = values["DEFAULT_RETRY_POLICY"]
+        self.client_options: dict[str, Any] | None = values["CLIENT_OPTIONS"]
+        self.gc_storage_region: list[str] | str | None = values["GC_STORAGE_REGION"]
+        self.gc_credentials_path: str | None = values["GC_CREDENTIALS_PATH"]
+        self._gc_project_id: str | None = values["GC_PROJECT_ID"]
+        self._encoder_path: str = values["ENCODER_PATH"]
+
+    @property
+    def encoder(self) -> type[json.JSONEncoder]:
+        """The class that ENCODER_PATH names.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        encoder: type[json.JSONEncoder] = _import("ENCODER_PATH", self._encoder_path)
+        return encoder
+
+    def make_publisher_backend(self) -> BaseBackend:
+        """A new backend of the class that PUBLISHER_BACKEND names.
+
+        Raises:
+            ConfigurationError: there is none, or it cannot be made from this configuration.
+        """
+        backend: BaseBackend = _import("PUBLISHER_BACKEND", self.publisher_backend)(self)
+        return backend
+
+    @property
+    def credentials(self) -> Any:
+        """Google credentials: of GC_CREDENTIALS_PATH, else Google's default.
+
+        ``None`` under an emulator, or where there are none.
+        """
+        if _uses_emulator():
+            return None
+        if self.gc_credentials_path:
+            return self._credentials_of_file
+        return self._google_defaults[0]
+
+    @property
+    def gc_project_id(self) -> str | None:
+        """The project of GC_PROJECT_ID, else of the credentials' file, else of Google's default.
+
+        With a user's credentials their quota project stands in. Under an emulator Google's
+        default is not asked, since it may dial: GOOGLE_CLOUD_PROJECT, else ``rele-local``.
+        """
+        if self._gc_project_id:
+            return self._gc_project_id
+        if self.gc_credentials_path and (project := self._project_of_file):
+            return project
+        if _uses_emulator():
+            return os.environ.get("GOOGLE_CLOUD_PROJECT") or EMULATOR_PROJECT
+        credentials, project = self._google_defaults
+        return project or getattr(credentials, "quota_project_id", None)
+
+    @cached_property
+    def _google_defaults(self) -> tuple[Any, str | None]:
+        return get_google_defaults()
+
+    @cached_property
+    def _credentials_of_file(self) -> Any:
+        from google.oauth2 import service_account
+
+        from_file: Any = service_account.Credentials.from_service_account_file
+        try:
+            return from_file(self.gc_credentials_path)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"RELE['GC_CREDENTIALS_PATH'] = {self.gc_credentials_path!r} is not the key file "
+                f"of a service account: {error}"
+            ) from error
+
+    @property
+    def _project_of_file(self) -> str | None:
+        if _uses_emulator():  # where the file need not be there
+            return None
+        project: str | None = self._credentials_of_file.project_id
+        return project
+
+
+def _import(setting: str, path: str) -> Any:
+    try:
+        return pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"RELE[{setting!r}] = {path!r} cannot be imported: {error}"
+        ) from error
+
+
+def _default_ack_deadline() -> int:
+    return int(os.environ.get("DEFAULT_ACK_DEADLINE") or 60)
+
+
+def _uses_emulator() -> bool:
+    return bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+
+
+_read_settings: Callable[[], Mapping[str, Any]] | None = None
+
+
+def read_settings_by(read: Callable[[], Mapping[str, Any]]) -> None:
+    """Let :func:`load` take the settings from ``read()``, as the Django app does."""
+    global _read_settings
+    _read_settings = read
+
+
+def load() -> Config:
+    """The project's configuration: from Django's settings, else from a ``settings`` module.
+
+    Raises:
+        ConfigurationError: none is found.
+    """
+    if _read_settings is not None:
+        return Config(_read_settings())
+    settings, _ = discover.sub_modules()
+    if settings is None or not hasattr(settings, "RELE"):
+        raise ConfigurationError(
+            "Relé is not set up: call rele.setup({...}), or add `rele` to INSTALLED_APPS, or "
+            "start in a folder with a settings.py that has a dict named RELE."
+        )
+    return Config(settings.RELE)
+
+
+def setup(setting: Mapping[str, Any] | None = None, **kwargs: Any) -> Config:
+    """Register the middleware and let :func:`rele.publish` use ``setting``.
+
+    Args:
+        setting: the ``RELE`` dict; by default that of the project.
+        kwargs: handed to the ``setup`` of each middleware, such as ``flask_app``.
+
+    Raises:
+        ConfigurationError: no setting is given and none is found.
+    """
+    config = load() if setting is None else Config(setting)
+    register_middleware(config, **kwargs)
+    init_global_publisher(config)
+    return config
+
+
+def load_subscriptions_from_paths(
+    sub_module_paths: Iterable[str],
+    sub_prefix: str | None = None,
+    filter_by: Filters = None,
+) -> list[Subscription]:
+    """Import modules and gather the subscriptions that they declare.
+
+    Args:
+        sub_module_paths: dotted paths.
+        sub_prefix: of the subscriptions that have no prefix of their own.
+        filter_by: for those that have no filter of their own.
+
+    Raises:
+        RuntimeError: two subscriptions have the same name.
+    """
+    subscriptions: dict[str, Subscription] = {}
+    found: set[int] = set()
+    for path in sub_module_paths:
+        for declared in _declared_in(importlib.import_module(path)):
+            if id(declared) in found:  # imported into a second module
+                continue
+            found.add(id(declared))
+            subscription = declared() if isinstance(declared, type) else declared
+            if sub_prefix:
+                subscription.set_prefix(sub_prefix)
+            if filter_by:
+                subscription.set_filters(filter_by)
+            _add(subscriptions, subscription)
+    return list(subscriptions.values())
+
+
+def _declared_in(module: ModuleType) -> Iterable[Any]:
+    """Its subscriptions, and the classes of its own that can be called to make one."""
+    for attribute in vars(module).values():
+        if isinstance(attribute, Subscription) or (
+            isinstance(attribute, type)
+            and issubclass(attribute, Subscription)
+            and attribute is not Subscription
+        ):
+            yield attribute
+
+
+def _add(subscriptions: dict[str, Subscription], subscription: Subscription) -> None:
+    other = subscriptions.get(subscription.name)
+    if other is not None:
+        raise RuntimeError(
+            f"Two subscriptions have the name {subscription.name!r}: {other.path} and "
+            f"{subscription.path}. Give one of them a suffix of its own."
+        )
+    subscriptions[subscription.name] = subscription

@@ -1,0 +1,103 @@
+"""Log records of everything that is published and processed, for people and for pipelines."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from rele.middleware import BaseMiddleware
+from rele.subscription import Subscription
+
+
+class LoggingMiddleware(BaseMiddleware):
+    """Writes one record for each step, with ``extra`` in the form that Prometheus exporters read.
+
+    The records of publishing have ``pubsub_publisher_attrs`` (a dict) and ``metrics``; those of
+    processing have ``metrics`` with status ``received``, ``succeeded`` or ``failed``. A failure
+    adds ``subscription_message``.
+    """
+
+    _agent: str | None = None
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger(type(self).__module__)
+
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        self._agent = config.app_name
+
+    def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
+        self._logger.debug("Publishing to %s", topic, extra=self._publication(topic, attrs))
+
+    def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
+        self._logger.info("Published to %s", topic, extra=self._publication(topic, attrs))
+
+    def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
+        self._logger.error(
+            "Publishing to %s failed: %s",
+            topic,
+            type(exception).__name__,
+            exc_info=exception,
+            extra={**self._publication(topic, {}), "subscription_message": message},
+        )
+
+    def pre_process_message(self, subscription: Subscription, message: Any) -> None:
+        self._logger.debug(
+            "Received a message for %s",
+            subscription,
+            extra={"metrics": self._processing("received", subscription, message)},
+        )
+
+    def post_process_message_success(
+        self, subscription: Subscription, start_time: float, message: Any
+    ) -> None:
+        self._logger.info(
+            "Processed a message for %s",
+            subscription,
+            extra={"metrics": self._processing("succeeded", subscription, message, start_time)},
+        )
+
+    def post_process_message_failure(
+        self,
+        subscription: Subscription,
+        exception: BaseException,
+        start_time: float,
+        message: Any,
+    ) -> None:
+        self._logger.error(
+            "Processing a message for %s failed: %s",
+            subscription,
+            type(exception).__name__,
+            exc_info=exception,
+            extra={
+                "metrics": self._processing("failed", subscription, message, start_time),
+                "subscription_message": str(message),
+            },
+        )
+
+    def pre_worker_stop(self, subscriptions: list[Subscription]) -> None:
+        self._logger.info("Cleaning up %d subscription(s)", len(subscriptions))
+
+    def _publication(self, topic: str, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "pubsub_publisher_attrs": attrs,
+            "metrics": {"name": "publications", "data": {"agent": self._agent, "topic": topic}},
+        }
+
+    def _processing(
+        self,
+        status: str,
+        subscription: Subscription,
+        message: Any,
+        start_time: float | None = None,
+    ) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "agent": self._agent,
+            "topic": subscription.topic,
+            "status": status,
+            "subscription": subscription.name,
+            "attributes": dict(message.attributes),
+        }
+        if start_time is not None:
+            data["duration_seconds"] = round(time.time() - start_time, 3)
+        return {"name": "subscriptions", "data": data}

@@ -1,0 +1,208 @@
+"""What is Relé's own on top of Google's streaming pull.
+
+:class:`DrainingScheduler` finishes what has begun and hands back the rest; :class:`KeptStream`
+starts a stream again when it has died.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds before a dead stream is started again: at first, and at most."""
+
+HEALTHY_AFTER = 60.0
+"""Seconds after which a stream counts as healthy, so that the next pause is the first again."""
+
+
+class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
+    """Runs callbacks in an executor, and drains where Google's scheduler would drop.
+
+    Google's client calls :meth:`shutdown` when it ends a stream, while leases are still extended
+    and acknowledgements still sent. What runs then is waited for; what was not begun is handed
+    back before that.
+    """
+
+    def __init__(
+        self, executor: ThreadPoolExecutor, on_shutdown: Callable[[], None] | None = None
+    ) -> None:
+        super().__init__(executor)
+        self.deadline: float | None = None
+        """When to give up waiting, in seconds of ``time.monotonic()``."""
+        self._on_shutdown = on_shutdown
+        self._waiting: deque[tuple[Callable[..., Any], Any]] = deque()
+        self._changed = threading.Condition()
+        self._running = 0
+        self._is_shut_down = False
+
+    @property
+    def running(self) -> int:
+        """How many callbacks have begun and not returned."""
+        return self._running
+
+    def schedule(
+        self,
+        callback: Callable[..., Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Run ``callback(message)`` soon; hand the message back where no more is begun."""
+        (message,) = args
+        with self._changed:
+            if not self._is_shut_down:
+                self._waiting.append((callback, message))
+                self._executor.submit(self._run_next)
+                return
+        message.nack()
+
+    def shutdown(self, await_msg_callbacks: bool = False) -> list[Any]:
+        """Hand back what was not begun, then wait for what runs.
+
+        Returns:
+            nothing that Google's client would have to hand back.
+        """
+        with self._changed:
+            self._is_shut_down = True
+            not_begun = [message for _, message in self._waiting]
+            self._waiting.clear()
+        if self._on_shutdown is not None:
+            self._on_shutdown()
+        for message in not_begun:
+            message.nack()
+        if not_begun:
+            logger.info("%d message(s) that were not begun are handed back.", len(not_begun))
+        with self._changed:
+            while self._running and (left := self._seconds_left()) > 0:
+                self._changed.wait(min(left, threading.TIMEOUT_MAX))
+        return []
+
+    def set_deadline(self, deadline: float) -> None:
+        """Wait no longer than until ``deadline``, also where waiting has begun."""
+        with self._changed:
+            self.deadline = deadline
+            self._changed.notify_all()
+
+    def _seconds_left(self) -> float:
+        return float("inf") if self.deadline is None else self.deadline - time.monotonic()
+
+    def _run_next(self) -> None:
+        with self._changed:
+            if not self._waiting:
+                return
+            callback, message = self._waiting.popleft()
+            self._running += 1
+        try:
+            callback(message)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+
+class KeptStream:
+    """One subscription's streaming pull, started again whenever it dies, until it is drained.
+
+    Args:
+        name: the subscription's, for the log.
+        open_stream: begins to pull with the scheduler that it is given; returns Google's future.
+        prepare: called before a stream is started again; sees to it that there is a
+            subscription to pull from.
+        threads: how many messages are handled at a time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_stream: Callable[[DrainingScheduler], Any],
+        prepare: Callable[[], None],
+        threads: int,
+    ) -> None:
+        self._name = name
+        self._open_stream = open_stream
+        self._prepare = prepare
+        # One executor for all streams of a subscription: while the handlers of a dead stream
+        # finish, those of its successor wait, and never more than `threads` run.
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"rele-{name}")
+        self._lock = threading.Lock()
+        self._streams: list[tuple[Any, DrainingScheduler]] = []
+        self._deadline: float | None = None
+        self._deaths = 0
+        self._opened_at = 0.0
+        self._restart: threading.Timer | None = None
+
+    def open(self) -> Any:
+        """Begin to pull; return Google's future."""
+        scheduler = DrainingScheduler(self._executor, on_shutdown=self._start_again_later)
+        with self._lock:
+            if self._deadline is not None:
+                return None
+            self._opened_at = time.monotonic()
+            future = self._open_stream(scheduler)
+            self._streams = [s for s in self._streams if s[1].running] + [(future, scheduler)]
+        future.add_done_callback(self._log_death)
+        return future
+
+    def drain(self, deadline: float) -> None:
+        """Begin to end: no new stream, and no handler waited for after ``deadline``.
+
+        ``deadline`` is in seconds of ``time.monotonic()``. Does not block.
+        """
+        with self._lock:
+            self._deadline = deadline
+            if self._restart is not None:
+                self._restart.cancel()
+            streams = list(self._streams)
+        for future, scheduler in streams:
+            scheduler.set_deadline(deadline)
+            future.cancel()
+
+    def join(self, deadline: float) -> int:
+        """Wait until the streams have ended; return how many handlers still run at ``deadline``."""
+        for future, _ in self._streams:
+            try:
+                future.result(timeout=max(deadline - time.monotonic(), 0.001))
+            except FutureTimeoutError:
+                logger.debug("The stream of %s has not ended in time.", self._name)
+            except BaseException as error:  # noqa: BLE001 - the rest must be shut down all the same
+                logger.warning("The stream of %s ended with %r.", self._name, error)
+        self._executor.shutdown(wait=False)
+        return sum(scheduler.running for _, scheduler in self._streams)
+
+    def _start_again_later(self) -> None:
+        with self._lock:
+            if self._deadline is not None:
+                return
+            if time.monotonic() - self._opened_at >= HEALTHY_AFTER:
+                self._deaths = 0
+            pause = min(FIRST_PAUSE * 2**self._deaths, LONGEST_PAUSE) * random.uniform(0.5, 1.0)
+            self._deaths += 1
+            logger.warning("The stream of %s ended; it starts again in %.1f s.", self._name, pause)
+            self._restart = threading.Timer(pause, self._start_again)
+            self._restart.daemon = True
+            self._restart.start()
+
+    def _start_again(self) -> None:
+        try:
+            self._prepare()
+            self.open()
+        except Exception:
+            logger.exception("The stream of %s could not be started again.", self._name)
+            self._start_again_later()
+
+    def _log_death(self, future: Future[Any]) -> None:
+        error = future.exception()
+        if error is not None:
+            logger.warning("The stream of %s had ended with: %s", self._name, error)

@@ -1,0 +1,153 @@
+"""The hooks around publishing, processing and the worker's life."""
+
+from __future__ import annotations
+
+import logging
+import pkgutil
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rele.subscription import Subscription
+
+logger = logging.getLogger(__name__)
+
+default_middleware = ["rele.contrib.LoggingMiddleware"]
+
+#: A hook that still runs where a middleware defines it, and the one to define instead.
+DEPRECATED_HOOKS = {"post_publish": "post_publish_success"}
+
+#: What these raise reaches the caller, who has not sent anything yet.
+_HOOKS_THAT_MAY_REFUSE = frozenset({"pre_publish"})
+
+
+class MiddlewareConfig(Protocol):
+    """The part of a configuration that this module reads."""
+
+    middleware: list[str]
+
+
+class BaseMiddleware:
+    """Subclass this and define the hooks you need; here, each of them does nothing.
+
+    Hooks run in the order of ``RELE["MIDDLEWARE"]``. What ``setup`` or ``pre_publish`` raises
+    reaches the caller. What any other hook raises is logged with the hook's name and stops
+    nothing: neither the hooks after it nor the message.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for deprecated, replacement in DEPRECATED_HOOKS.items():
+            if deprecated in vars(cls):
+                warnings.warn(
+                    f"{cls.__qualname__} defines the hook {deprecated}, which is deprecated: "
+                    f"define {replacement} instead.",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        """Called when the middleware is registered, with the :class:`rele.config.Config`.
+
+        ``kwargs`` are those that were given to :func:`rele.setup`.
+        """
+
+    def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
+        """Called before a message is encoded; ``attrs`` may be changed in place."""
+
+    def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
+        """Called when Pub/Sub has accepted the message."""
+
+    def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
+        """Called when the message was not accepted, or not in time.
+
+        ``message`` is the encoded payload (bytes), or the data where that cannot be encoded.
+        """
+
+    def pre_process_message(self, subscription: Subscription, message: Any) -> None:
+        """Called when the worker receives a message."""
+
+    def post_process_message(self) -> None:
+        """Called after each message, however it ended, in the thread that handled it."""
+
+    def post_process_message_success(
+        self, subscription: Subscription, start_time: float, message: Any
+    ) -> None:
+        """Called when the handler has returned; ``start_time`` is in seconds since the epoch."""
+
+    def post_process_message_failure(
+        self,
+        subscription: Subscription,
+        exception: BaseException,
+        start_time: float,
+        message: Any,
+    ) -> None:
+        """Called when the message was not handled, before it is given back.
+
+        A hook that settles the message itself (``message.ack()``) is respected.
+        """
+
+    def pre_worker_start(self) -> None:
+        """Called before the worker begins to consume."""
+
+    def post_worker_start(self) -> None:
+        """Called when every subscription is being consumed."""
+
+    def pre_worker_stop(self, subscriptions: list[Subscription]) -> None:
+        """Called before the worker stops consuming."""
+
+    def post_worker_stop(self) -> None:
+        """Called when every message in hand is settled and the clients are closed."""
+
+
+_middlewares: list[Any] = []
+
+
+def register_middleware(config: MiddlewareConfig, **kwargs: Any) -> None:
+    """Make and set up the middlewares of ``config``, in their order, in place of the former ones.
+
+    Raises:
+        ImportError, AttributeError: a path in ``config.middleware`` leads nowhere.
+        Exception: whatever a middleware's ``setup`` raises.
+    """
+    global _middlewares
+    middlewares = []
+    for path in config.middleware:
+        middleware = pkgutil.resolve_name(path)()
+        middleware.setup(config, **kwargs)
+        middlewares.append(middleware)
+    _middlewares = middlewares
+
+
+def forget_middleware() -> None:
+    """Run no hook any more, until middleware is registered again."""
+    global _middlewares
+    _middlewares = []
+
+
+def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
+    """Call ``hook_name`` of every registered middleware that has it, in order."""
+    for middleware in _middlewares:
+        hook = getattr(middleware, hook_name, None)
+        if hook is None:
+            continue
+        try:
+            hook(*args, **kwargs)
+        except BaseException as error:
+            if hook_name in _HOOKS_THAT_MAY_REFUSE or _is_ctrl_c(error):
+                raise
+            logger.exception(
+                "The hook %s of %s raised %r; everything else goes on.",
+                hook_name,
+                type(middleware).__qualname__,
+                error,
+            )
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Whether the user has pressed it: Python raises it in the main thread alone."""
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+    )

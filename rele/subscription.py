@@ -1,0 +1,335 @@
+"""What a project declares to receive messages, and what runs for each of them."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rele.encoding import decode
+from rele.engine.settlement import Settlement, settled_once
+from rele.exceptions import DecodeError
+from rele.middleware import run_middleware_hook
+from rele.retry_policy import RetryPolicy
+
+logger = logging.getLogger(__name__)
+
+Filter = Callable[..., Any]
+Filters = Filter | Iterable[Filter] | None
+
+
+class Subscription:
+    """A function and the topic whose messages it handles.
+
+    In addition to the decorator :func:`sub`, this class can be subclassed::
+
+        class DoSomethingSub(Subscription):
+            topic = "photo-uploaded"
+
+            def __init__(self):
+                self._func = self.callback_func
+                super().__init__(self._func, self.topic)
+
+            def callback_func(self, data, **kwargs):
+                print(data["id"])
+
+    Args:
+        func: called as ``func(data, **attributes)``.
+        topic: the topic's id, without the project.
+        prefix, suffix: parts of the subscription's name, ``prefix-topic-suffix``.
+        filter_by: one or several callables over the attributes; where one of them is false, the
+            message is acknowledged and not handled. A callable that takes a positional argument
+            gets the attributes as a dict, any other gets them as keyword arguments.
+        backend_filter_by: a filter that Pub/Sub applies (its filter syntax); fixed at creation.
+        retry_policy: when Pub/Sub delivers a failed message again.
+    """
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        topic: str,
+        prefix: str | None = "",
+        suffix: str | None = "",
+        filter_by: Filters = None,
+        backend_filter_by: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+    ) -> None:
+        self._func = func
+        self.topic = topic
+        self._prefix = prefix
+        self._suffix = suffix
+        self._use_filters(filter_by)
+        self.backend_filter_by = backend_filter_by
+        self.retry_policy = retry_policy
+        self._data_parameter = _name_of_data_parameter(func)
+
+    @property
+    def name(self) -> str:
+        """The subscription's id, without the project: prefix, topic and suffix by hyphens."""
+        return "-".join(part for part in (self._prefix, self.topic, self._suffix) if part)
+
+    @property
+    def path(self) -> str:
+        """Where the function is defined, as a dotted path."""
+        return _dotted_path(self._func)
+
+    @property
+    def prefix(self) -> str | None:
+        """What the name begins with."""
+        return self._prefix
+
+    def set_prefix(self, prefix: str | None) -> None:
+        """Begin the name with ``prefix``, unless the declaration gave one of its own."""
+        if not self._prefix:
+            self._prefix = prefix
+
+    @property
+    def filter_by(self) -> tuple[Filter, ...]:
+        """The filters, each a callable."""
+        return self._filters
+
+    def set_filters(self, filter_by: Filters) -> None:
+        """Filter by ``filter_by``, unless the declaration gave filters of its own."""
+        if not self._filters:
+            self._use_filters(filter_by)
+
+    def _use_filters(self, filter_by: Filters) -> None:
+        self._filters = _read_filters(filter_by)
+        self._predicates = tuple(map(_over_dict, self._filters))
+
+    def __call__(self, data: Any, /, **attributes: Any) -> Any:
+        """Run the filters and then the function; return the function's result.
+
+        Returns ``None`` where a filter turns the message away.
+        """
+        attributes = self._arguments_from(attributes)
+        if not all(lets_pass(attributes) for lets_pass in self._predicates):
+            return None
+        return self._func(data, **attributes)
+
+    def _arguments_from(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        arguments = dict(attributes)
+        if "published_at" in arguments:
+            arguments["published_at"] = _as_timestamp(arguments["published_at"], self)
+        if self._data_parameter in arguments:
+            logger.warning(
+                "The message for %s has an attribute named %r, as the handler's own parameter is: "
+                "it is left out of the call.",
+                self,
+                self._data_parameter,
+            )
+            del arguments[self._data_parameter]
+        return arguments
+
+    def __str__(self) -> str:
+        return f"{self.name} - {getattr(self._func, '__name__', type(self._func).__name__)}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+
+class Callback:
+    """What the client calls with each message of a subscription.
+
+    Nothing that a filter, a handler, a decoder or a hook raises leaves it, since that would end
+    the stream; and each message is settled exactly once.
+    """
+
+    def __init__(self, subscription: Subscription, suffix: str | None = None) -> None:
+        self._subscription = subscription
+        self._suffix = suffix
+
+    def __call__(self, message: Any) -> Any:
+        """Handle ``message`` and settle it; return the handler's result (``None`` if it failed).
+
+        ``message`` is Google's ``google.cloud.pubsub_v1.subscriber.message.Message``.
+        """
+        with settled_once(message) as settlement:
+            try:
+                return self._process(message, settlement)
+            except BaseException:
+                logger.exception("A message of %s was given up.", self._subscription)
+                self._settle(settlement, message.nack)
+                return None
+
+    def _process(self, message: Any, settlement: Settlement) -> Any:
+        start_time = time.time()
+        self._run_hook("pre_process_message", self._subscription, message)
+        try:
+            result = self._handle(message)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the message has failed
+            self._fail(message, error, start_time, settlement)
+            result = None
+        else:
+            self._settle(settlement, message.ack)
+            self._run_hook("post_process_message_success", self._subscription, start_time, message)
+        self._run_hook("post_process_message")
+        return result
+
+    def _handle(self, message: Any) -> Any:
+        data = decode(message.data)
+        return self._subscription(data, **dict(message.attributes))
+
+    def _fail(
+        self, message: Any, error: BaseException, start_time: float, settlement: Settlement
+    ) -> None:
+        self._run_hook(
+            "post_process_message_failure", self._subscription, error, start_time, message
+        )
+        if not isinstance(error, DecodeError):
+            self._settle(settlement, message.nack)
+            return
+        # Delivered again, it would fail in the same way, for ever.
+        logger.error(
+            "The message %s of %s is acknowledged unhandled: %s It was %r.",
+            message.message_id,
+            self._subscription,
+            error,
+            message.data,
+        )
+        self._settle(settlement, message.ack)
+
+    def _settle(self, settlement: Settlement, settle: Callable[[], Any]) -> None:
+        if settlement.is_settled:
+            return
+        try:
+            settle()
+        except BaseException:
+            logger.exception("A message of %s could not be settled.", self._subscription)
+
+    def _run_hook(self, hook_name: str, *args: Any) -> None:
+        try:
+            run_middleware_hook(hook_name, *args)
+        except BaseException:
+            logger.exception("The hook %s was interrupted.", hook_name)
+
+
+def sub(
+    topic: str,
+    prefix: str | None = None,
+    suffix: str | None = None,
+    filter_by: Filters = None,
+    backend_filter_by: str | None = None,
+    retry_policy: RetryPolicy | None = None,
+) -> Callable[[Callable[..., Any]], Subscription]:
+    """Declare that the decorated function handles the messages of ``topic``::
+
+        @sub(topic="photo-uploaded", suffix="thumbnails")
+        def make_thumbnail(data, **kwargs):
+            ...
+
+    The arguments are those of :class:`Subscription`. The function takes one positional argument,
+    the data, and ``**kwargs``, the message's attributes.
+
+    Raises:
+        RuntimeError: the function cannot be called so.
+    """
+
+    def declare(func: Callable[..., Any]) -> Subscription:
+        _check_handler(func)
+        _warn_outside_subs(func)
+        return Subscription(
+            func,
+            topic,
+            prefix=prefix,
+            suffix=suffix,
+            filter_by=filter_by,
+            backend_filter_by=backend_filter_by,
+            retry_policy=retry_policy,
+        )
+
+    return declare
+
+
+def _dotted_path(func: Callable[..., Any]) -> str:
+    return f"{func.__module__}.{getattr(func, '__qualname__', type(func).__qualname__)}"
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _positional_parameters(func: Callable[..., Any]) -> list[inspect.Parameter]:
+    parameters = inspect.signature(func).parameters.values()
+    return [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
+
+
+def _check_handler(func: Callable[..., Any]) -> None:
+    name = _dotted_path(func)
+    if inspect.iscoroutinefunction(func):
+        raise RuntimeError(
+            f"{name} is an `async def`: Relé would acknowledge its messages without running it. "
+            "Declare it with `def`."
+        )
+    parameters = inspect.signature(func).parameters.values()
+    takes_attributes = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    if len(_positional_parameters(func)) != 1 or not takes_attributes:
+        raise RuntimeError(
+            f"{name} must take one positional argument, the data, and **kwargs, the attributes: "
+            f"declare it as `def {getattr(func, '__name__', 'handler')}(data, **kwargs)`, not "
+            f"with {inspect.signature(func)}."
+        )
+
+
+def _warn_outside_subs(func: Callable[..., Any]) -> None:
+    if "subs" not in func.__module__.split("."):
+        logger.warning(
+            "%s is declared outside of a `subs` module, where it will not be found: move it to a "
+            "module or package named `subs`.",
+            _dotted_path(func),
+        )
+
+
+def _name_of_data_parameter(func: Callable[..., Any]) -> str | None:
+    """The name that an attribute must not have, because the data is passed under it."""
+    try:
+        first = _positional_parameters(func)[0]
+    except (ValueError, TypeError, IndexError):  # a built-in without signature, or no parameter
+        return None
+    return None if first.kind is inspect.Parameter.POSITIONAL_ONLY else first.name
+
+
+def _read_filters(filter_by: Filters) -> tuple[Filter, ...]:
+    """The filters as a tuple, so that an iterator is read once and kept.
+
+    Raises:
+        ValueError: one of them cannot be called.
+    """
+    if filter_by is None:
+        return ()
+    try:
+        filters = (filter_by,) if callable(filter_by) else tuple(filter_by)
+    except TypeError as error:
+        raise ValueError(
+            f"filter_by must be a callable or an iterable of callables, not {filter_by!r}."
+        ) from error
+    for function in filters:
+        if not callable(function):
+            raise ValueError(
+                f"filter_by must be a callable or an iterable of callables, not {function!r}."
+            )
+    return filters
+
+
+def _over_dict(function: Filter) -> Filter:
+    """The filter as a function of the attributes' dict, whichever way it takes them."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # a built-in without signature
+        return function
+    if any(p.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL) for p in parameters):
+        return function
+    return lambda attributes: function(**attributes)
+
+
+def _as_timestamp(published_at: Any, subscription: Subscription) -> Any:
+    try:
+        return float(published_at)
+    except (ValueError, TypeError):
+        logger.warning(
+            "The attribute published_at of a message for %s is no number: %r",
+            subscription,
+            published_at,
+        )
+        return published_at

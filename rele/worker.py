@@ -1,0 +1,314 @@
+"""One process that consumes subscriptions until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal as signals
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from rele import publishing
+from rele.client import Subscriber
+from rele.config import Config
+from rele.engine.google import DrainingScheduler, KeptStream
+from rele.exceptions import NoProjectError, ReleError
+from rele.middleware import run_middleware_hook
+from rele.reachability import can_connect, pubsub_address
+from rele.retry_policy import RetryPolicy
+from rele.subscription import Callback, Subscription
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_THREADS_PER_SUBSCRIPTION = 2
+DEFAULT_SHUTDOWN_TIMEOUT = 30.0
+"""Seconds."""
+
+_SECOND_SIGNAL_AFTER = 1.0
+"""Seconds: one Ctrl-C may arrive twice, from the terminal and from a parent process."""
+
+
+class NotConnectionError(ReleError):
+    """Pub/Sub cannot be reached."""
+
+
+def check_internet_connection(remote_server: str) -> bool:
+    """Whether ``remote_server``, the address of Pub/Sub, can be reached within 10 s."""
+    return can_connect(remote_server)
+
+
+class Worker:
+    """Consumes subscriptions in threads.
+
+    Args:
+        subscriptions: what to consume.
+        client_options: for Google's clients.
+        gc_project_id: the Google Cloud project.
+        credentials: Google credentials; not used under the emulator.
+        gc_storage_region: where topics that are made keep their messages.
+        default_ack_deadline: seconds, of subscriptions that are made.
+        threads_per_subscription: how many messages of one are handled at a time.
+        default_retry_policy: of subscriptions that state none.
+        manages_resources: set up topics and subscriptions by :mod:`rele.resources`, as the
+            workers of ``create_and_run`` do, rather than by the Subscriber.
+        shutdown_timeout: seconds that running handlers get to finish at the end.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Sequence[Subscription],
+        client_options: dict[str, Any] | None = None,
+        gc_project_id: str | None = None,
+        credentials: Any = None,
+        gc_storage_region: Sequence[str] | str | None = None,
+        default_ack_deadline: int | None = None,
+        threads_per_subscription: int | None = None,
+        default_retry_policy: RetryPolicy | None = None,
+        *,
+        manages_resources: bool = False,
+        shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    ) -> None:
+        self._subscriber = Subscriber(
+            gc_project_id,
+            credentials,
+            gc_storage_region,
+            client_options,
+            default_ack_deadline,
+            default_retry_policy,
+        )
+        self._subscriptions = subscriptions
+        self._address = pubsub_address(client_options)
+        self._threads = threads_per_subscription or DEFAULT_THREADS_PER_SUBSCRIPTION
+        self._shutdown_timeout = shutdown_timeout
+        self._resources = (
+            self._subscriber.resources(gc_project_id)
+            if manages_resources and gc_project_id
+            else None
+        )
+        self._futures: dict[Subscription, Any] = {}
+        self._streams: list[KeptStream] = []
+        self._stop = _StopRequest()
+        self._runs_forever = False
+
+    def setup(self) -> None:
+        """Create the subscriptions, and their topics, where they are missing.
+
+        Raises:
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused one.
+        """
+        if self._resources is not None:
+            self._resources.apply(self._resources.plan(self._subscriptions))
+            return
+        for subscription in self._subscriptions:
+            self._subscriber.update_or_create_subscription(subscription)
+
+    def start(self) -> None:
+        """Begin to consume all subscriptions, each in threads of its own.
+
+        Raises:
+            NotConnectionError: Pub/Sub cannot be reached.
+        """
+        self._check_connection()
+        run_middleware_hook("pre_worker_start")
+        for subscription in self._subscriptions:
+            stream = KeptStream(
+                subscription.name,
+                partial(self._consume, subscription),
+                partial(self._make_again, subscription),
+                self._threads,
+            )
+            self._streams.append(stream)
+            self._futures[subscription] = stream.open()
+        run_middleware_hook("post_worker_start")
+
+    def run_forever(
+        self, sleep_interval: float = 1, *, on_start: Callable[[], None] | None = None
+    ) -> None:
+        """Set up, start, and stop once a signal handler has called :meth:`stop`.
+
+        Args:
+            sleep_interval: seconds between two looks at whether to stop; a signal is seen at once.
+            on_start: called when the subscriptions are being consumed.
+
+        Raises:
+            NotConnectionError: Pub/Sub cannot be reached.
+            SystemExit: with status 0, in the end.
+        """
+        self._runs_forever = True
+        try:
+            self._check_connection()
+            self.setup()
+            self.start()
+            if on_start is not None:
+                on_start()
+            self._wait_forever(sleep_interval)
+        finally:
+            self._runs_forever = False
+
+    def _wait_forever(self, sleep_interval: float) -> None:
+        try:
+            while not self._stop.wait(sleep_interval):
+                pass
+        except KeyboardInterrupt:
+            logger.info("Interrupted.")  # and nobody has installed stop() as the handler
+        self._runs_forever = False
+        self.stop()
+
+    def stop(self, signal: int | None = None, frame: FrameType | None = None) -> None:
+        """Finish what has begun, hand back the rest, and exit with status 0.
+
+        As a signal handler, while :meth:`run_forever` runs, it only tells that to stop; a second
+        signal, a second or more after the first, ends the process at once with status 1.
+        Handlers that run longer than the shutdown timeout are given up, with status 1.
+
+        Raises:
+            SystemExit: unless it was called as a signal handler.
+        """
+        if self._runs_forever or self._stop.has_begun:
+            self._stop.request()
+            return
+        self._stop.has_begun = True
+        still_running = self._shut_down()
+        if still_running:
+            _exit_without_waiting(still_running, self._shutdown_timeout)
+        sys.exit(0)
+
+    def _shut_down(self) -> int:
+        """Return how many handlers had to be given up."""
+        run_middleware_hook("pre_worker_stop", self._subscriptions)
+        deadline = time.monotonic() + self._shutdown_timeout
+        # All streams first, so that they end side by side within the one deadline.
+        for stream in self._streams:
+            stream.drain(deadline)
+        still_running = sum(stream.join(deadline) for stream in self._streams)
+        self._subscriber.close()
+        publishing.flush()
+        run_middleware_hook("post_worker_stop")
+        return still_running
+
+    def _check_connection(self) -> None:
+        if not check_internet_connection(self._address):
+            raise NotConnectionError(
+                f"Pub/Sub cannot be reached at {self._address}: check the network, and "
+                "PUBSUB_EMULATOR_HOST or the api_endpoint of RELE['CLIENT_OPTIONS'] where one is "
+                "set."
+            )
+
+    def _consume(self, subscription: Subscription, scheduler: DrainingScheduler) -> Any:
+        return self._subscriber.consume(
+            subscription_name=subscription.name,
+            callback=Callback(subscription),
+            scheduler=scheduler,
+        )
+
+    def _make_again(self, subscription: Subscription) -> None:
+        if self._resources is None:
+            self._subscriber.update_or_create_subscription(subscription)
+            return
+        changes = self._resources.plan([subscription])
+        if any(change.action == "create subscription" for change in changes):
+            logger.error(
+                "The subscription %s had been deleted and is made again: what was published in "
+                "between is gone.",
+                subscription.name,
+            )
+        self._resources.apply(changes)
+
+
+class _StopRequest:
+    """Tells the main thread to stop, from a signal handler.
+
+    A handler runs in the main thread in the middle of anything, where taking the lock of an
+    Event that is being waited for would never end; ``SimpleQueue.put`` is reentrant.
+    """
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        self._requested_at: float | None = None
+        self._requests: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def request(self) -> None:
+        now = time.monotonic()
+        if self._requested_at is None:
+            self._requested_at = now
+            self._requests.put(None)
+        elif now - self._requested_at >= _SECOND_SIGNAL_AFTER:
+            os._exit(1)
+
+    def wait(self, seconds: float) -> bool:
+        try:
+            self._requests.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        return True
+
+
+def _exit_without_waiting(handlers: int, timeout: float) -> None:
+    """End the process although threads of its own still run."""
+    logger.error(
+        "%d handler(s) still ran after %s s and are given up: their messages will be delivered "
+        "again.",
+        handlers,
+        timeout,
+    )
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def make_worker(subs: Sequence[Subscription], config: Config) -> Worker:
+    """Make the worker that ``config`` describes.
+
+    Raises:
+        NoProjectError: the configuration names no project.
+    """
+    if config.gc_project_id is None:
+        raise NoProjectError
+    return Worker(
+        subs,
+        config.client_options,
+        config.gc_project_id,
+        config.credentials,
+        config.gc_storage_region,
+        config.ack_deadline,
+        config.threads_per_subscription,
+        config.retry_policy,
+        manages_resources=True,
+        shutdown_timeout=config.shutdown_timeout,
+    )
+
+
+def create_and_run(
+    subs: Sequence[Subscription],
+    config: Config,
+    *,
+    on_start: Callable[[], None] | None = None,
+) -> None:
+    """Make a worker for ``subs`` and run it until SIGINT, SIGTERM or SIGTSTP.
+
+    Args:
+        subs: what to consume.
+        config: the project's configuration.
+        on_start: called when the subscriptions are being consumed.
+
+    Raises:
+        NoProjectError: the configuration names no project.
+        NotConnectionError: Pub/Sub cannot be reached.
+        SystemExit: in the end, with status 0 if nothing was given up.
+    """
+    worker = make_worker(subs, config)
+    # Elsewhere, as under Django's autoreloader, Python lets nobody handle signals.
+    if threading.current_thread() is threading.main_thread():
+        for signum in (signals.SIGINT, signals.SIGTERM, signals.SIGTSTP):
+            signals.signal(signum, worker.stop)
+    if on_start is None:
+        worker.run_forever()
+    else:
+        worker.run_forever(on_start=on_start)

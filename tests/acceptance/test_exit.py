@@ -1,0 +1,182 @@
+"""What was published is sent, although the process ends at once.
+
+``.ci/run`` runs this file on every other interpreter that it finds, too: from Python 3.12 on no
+thread can be started while the interpreter shuts down.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.cloud import pubsub_v1
+
+from tests.acceptance.conftest import Project
+
+
+@pytest.fixture
+def count_messages(project: Project, monkeypatch: pytest.MonkeyPatch):
+    """Make a topic with a subscription; count what has arrived on it, each message once."""
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", project.environment["PUBSUB_EMULATOR_HOST"])
+    topic = f"projects/{project.project_id}/topics/events"
+    path = f"projects/{project.project_id}/subscriptions/events"
+    pubsub_v1.PublisherClient().create_topic(request={"name": topic})
+    subscriber = pubsub_v1.SubscriberClient()
+    subscriber.create_subscription(request={"name": path, "topic": topic})
+
+    def count() -> int:
+        seen: set[str] = set()
+        while True:
+            response = subscriber.pull(
+                request={"subscription": path, "max_messages": 1000, "return_immediately": True}
+            )
+            if not response.received_messages:
+                return len(seen)
+            seen |= {received.message.message_id for received in response.received_messages}
+            subscriber.acknowledge(
+                request={
+                    "subscription": path,
+                    "ack_ids": [received.ack_id for received in response.received_messages],
+                }
+            )
+
+    with subscriber:
+        yield count
+
+
+@pytest.mark.filterwarnings("ignore:The return_immediately flag:DeprecationWarning")
+class TestExit:
+    """Each process ends in another way, right after its last publish."""
+
+    def test_2000_publishes_and_a_normal_exit(self, project: Project, count_messages) -> None:
+        script = project.write(
+            "publish.py",
+            """
+            import rele
+
+            for number in range(2000):
+                rele.publish("events", number)
+            """,
+        )
+
+        status, output = project.run(str(script))
+
+        assert (status, output) == (0, "")
+        assert count_messages() == 2000
+
+    def test_a_single_publish_that_opens_a_batch(self, project: Project, count_messages) -> None:
+        script = project.write("publish.py", 'import rele\nrele.publish("events", 1)\n')
+
+        status, output = project.run(str(script))
+
+        assert (status, output) == (0, "")
+        assert count_messages() == 1
+
+    def test_ordered_messages(self, project: Project, count_messages) -> None:
+        script = project.write(
+            "publish.py",
+            """
+            import rele
+
+            for number in range(500):
+                rele.publish("events", number, ordering_key=str(number % 3))
+            """,
+        )
+
+        status, output = project.run(str(script))
+
+        assert (status, output) == (0, "")
+        assert count_messages() == 500
+
+    def test_publishing_while_the_interpreter_shuts_down(
+        self, project: Project, count_messages
+    ) -> None:
+        script = project.write(
+            "publish.py",
+            """
+            import atexit
+            import rele
+
+            @atexit.register
+            def say_goodbye():
+                rele.publish("events", "x" * 2_000_000)
+                for number in range(150):
+                    rele.publish("events", number)
+
+            rele.publish("events", "hello")
+            """,
+        )
+
+        status, output = project.run(str(script))
+
+        assert (status, output) == (0, "")
+        assert count_messages() == 152
+
+    def test_sys_exit_and_an_exception(self, project: Project, count_messages) -> None:
+        script = project.write(
+            "publish.py",
+            """
+            import sys
+            import rele
+
+            rele.publish("events", 1)
+            if sys.argv[1] == "raise":
+                raise ValueError("the end")
+            sys.exit(3)
+            """,
+        )
+
+        assert project.run(str(script), "exit") == (3, "")
+        status, output = project.run(str(script), "raise")
+
+        assert status == 1
+        assert output.rstrip().endswith("ValueError: the end")
+        assert count_messages() == 2
+
+    def test_hooks_run_before_the_process_ends(self, project: Project, count_messages) -> None:
+        project.write(
+            "hooks.py",
+            """
+            from rele.middleware import BaseMiddleware
+
+            class Counter(BaseMiddleware):
+                def post_publish_success(self, topic, data, attrs):
+                    print("sent", data, flush=True)
+            """,
+        )
+        project.write_settings(MIDDLEWARE=["hooks.Counter"])
+        script = project.write(
+            "publish.py",
+            'import rele\nfor number in range(50):\n    rele.publish("events", number)\n',
+        )
+
+        status, output = project.run(str(script))
+
+        assert status == 0
+        assert sorted(output.split("\n")[:-1]) == sorted(f"sent {n}" for n in range(50))
+
+    def test_an_unreachable_server_is_a_loss_that_the_log_counts(
+        self, project: Project, count_messages
+    ) -> None:
+        project.environment["PUBSUB_EMULATOR_HOST"] = "127.0.0.1:1"
+        project.write_settings(PUBLISHER_TIMEOUT=1.0)
+        script = project.write(
+            "publish.py",
+            'import rele\nfor number in range(7):\n    rele.publish("events", number)\n',
+        )
+
+        status, output = project.run(str(script))
+
+        assert status == 0
+        assert "7 published message(s) were lost" in output
+
+
+def test_the_settings_are_found_in_the_folder_of_the_script(project: Project) -> None:
+    (project.folder / "settings.py").unlink()
+    script = project.write("publish.py", 'import rele\nrele.publish("events", 1)\n')
+
+    status, output = project.run(str(script))
+
+    assert status == 1
+    assert "Relé is not set up: call rele.setup" in output
+    assert Path(project.folder).exists()

@@ -1,0 +1,190 @@
+"""Stopping a worker: real processes and real signals."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import rele
+from tests.acceptance.conftest import Project, read_until
+
+StartWorker = Callable[[], "subprocess.Popen[str]"]
+
+HANDLER = """
+    import time
+    from pathlib import Path
+    from rele import sub
+    from rele.retry_policy import RetryPolicy
+
+    LEDGER, GATE = Path("ledger"), Path("gate")
+
+    def write(line):
+        with LEDGER.open("a") as ledger:
+            ledger.write(line + "\\n")
+
+    @sub(topic="jobs", retry_policy=RetryPolicy(1, 2))
+    def work(data, **kwargs):
+        write(f"begin {data}")
+        while not GATE.exists():
+            time.sleep(0.01)
+        write(f"end {data}")
+"""
+
+
+@pytest.fixture
+def publish(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Publish that many jobs, numbered from 0."""
+
+    def publish(count: int) -> None:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", project.environment["PUBSUB_EMULATOR_HOST"])
+        rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
+        for number in range(count):
+            rele.publish("jobs", number)
+        assert rele.publishing.flush(20)
+
+    return publish
+
+
+def lines_in(folder: Path, beginning: str) -> list[str]:
+    ledger = folder / "ledger"
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    return [line for line in lines if line.startswith(beginning)]
+
+
+def wait_for_lines(folder: Path, beginning: str, count: int, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while len(lines_in(folder, beginning)) < count:
+        assert time.monotonic() < deadline, Counter(lines_in(folder, beginning))
+        time.sleep(0.02)  # another process writes the file
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGTSTP])
+def test_running_handlers_finish_and_nothing_is_lost_or_repeated(
+    project: Project, start_worker: StartWorker, publish: Callable[[int], None], signum: int
+) -> None:
+    project.write("subs.py", HANDLER)
+    project.write_settings(THREADS_PER_SUBSCRIPTION=50)
+    worker = start_worker()
+    publish(200)
+    wait_for_lines(project.folder, "begin", 50)
+
+    worker.send_signal(signum)
+    read_until(worker.stdout, "handed back")
+    (project.folder / "gate").touch()
+
+    assert worker.wait(timeout=30) == 0
+    assert len(lines_in(project.folder, "end")) == 50
+
+    start_worker()
+    wait_for_lines(project.folder, "end", 200)
+    ends = Counter(lines_in(project.folder, "end"))
+    assert ends == Counter({f"end {number}": 1 for number in range(200)})
+
+
+def test_an_idle_worker_stops_cleanly(project: Project, start_worker: StartWorker) -> None:
+    project.write("subs.py", HANDLER)
+    worker = start_worker()
+
+    worker.send_signal(signal.SIGTERM)
+
+    output, _ = worker.communicate(timeout=10)
+    assert worker.returncode == 0
+    assert "Traceback" not in output
+
+
+def test_a_second_signal_ends_the_process_at_once_after_a_second(
+    project: Project, start_worker: StartWorker, publish: Callable[[int], None]
+) -> None:
+    project.write("subs.py", HANDLER)
+    worker = start_worker()
+    publish(1)
+    wait_for_lines(project.folder, "begin", 1)
+
+    started = time.monotonic()
+    while worker.poll() is None:
+        worker.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        assert time.monotonic() < started + 20
+
+    assert worker.returncode == 1
+    assert time.monotonic() - started >= 1
+
+
+def test_a_handler_that_does_not_end_is_given_up_at_the_shutdown_timeout(
+    project: Project, start_worker: StartWorker, publish: Callable[[int], None]
+) -> None:
+    project.write("subs.py", HANDLER)
+    project.write_settings(SHUTDOWN_TIMEOUT=1.0)
+    worker = start_worker()
+    publish(1)
+    wait_for_lines(project.folder, "begin", 1)
+
+    worker.send_signal(signal.SIGTERM)
+
+    output, _ = worker.communicate(timeout=20)
+    assert worker.returncode == 1
+    assert "1 handler(s) still ran after 1.0 s" in output
+
+
+def test_stop_installed_by_hand_stops_a_worker_built_by_hand(
+    project: Project, publish: Callable[[int], None]
+) -> None:
+    project.write("subs.py", HANDLER)
+    script = project.write(
+        "by_hand.py",
+        f"""
+        import signal
+        from rele import Worker
+        from subs import work
+
+        worker = Worker([work], None, "{project.project_id}")
+        signal.signal(signal.SIGTERM, worker.stop)
+        worker.setup()
+        print("set up", flush=True)
+        worker.run_forever(sleep_interval=60)
+        """,
+    )
+    worker = project.start(str(script))
+    read_until(worker.stdout, "set up")
+    publish(1)
+    wait_for_lines(project.folder, "begin", 1)
+
+    worker.send_signal(signal.SIGTERM)
+    (project.folder / "gate").touch()
+
+    output, _ = worker.communicate(timeout=20)
+    assert (worker.returncode, output) == (0, "")
+    assert lines_in(project.folder, "end") == ["end 0"]
+
+
+def test_what_handlers_publish_at_the_end_is_sent(
+    project: Project, start_worker: StartWorker, publish: Callable[[int], None]
+) -> None:
+    project.write(
+        "subs.py",
+        HANDLER
+        + """
+        rele.publish("results", data)
+
+    import rele
+
+    @sub(topic="results")
+    def collect(data, **kwargs):
+        write(f"result {data}")
+    """,
+    )
+    worker = start_worker()
+    publish(2)
+    wait_for_lines(project.folder, "begin", 2)
+    worker.send_signal(signal.SIGTERM)
+    (project.folder / "gate").touch()
+    assert worker.wait(timeout=30) == 0
+
+    start_worker()
+    wait_for_lines(project.folder, "result", 2)

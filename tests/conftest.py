@@ -1,0 +1,55 @@
+"""What all tests share: a clean state, and Pub/Sub servers to talk to."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rele import publishing
+from tests import servers
+
+# Nothing in the tests may look for Google's metadata server.
+os.environ["NO_GCE_CHECK"] = "true"
+os.environ.pop("PUBSUB_EMULATOR_HOST", None)
+
+
+@pytest.fixture(autouse=True)
+def _forget_configuration() -> Iterator[None]:
+    yield
+    publishing.forget()
+
+
+@pytest.fixture(scope="session", params=["embedded", "google"])
+def pubsub_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a Pub/Sub server: of ours, then of Google's emulator where it is there."""
+    with servers.started(request.param) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def embedded_server() -> Iterator[str]:
+    """The address of our own server, for what needs only one."""
+    with servers.started("embedded") as address:
+        yield address
+
+
+@pytest.fixture
+def pubsub(pubsub_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the server that the environment leads to."""
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub_server)
+    return pubsub_server
+
+
+@pytest.fixture
+def project_id() -> str:
+    """A project that no other test has used."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for line in servers.missing_requirements():
+        terminalreporter.write_line(line, yellow=True)

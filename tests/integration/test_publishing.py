@@ -1,0 +1,161 @@
+"""Outcomes, hooks and delays of publishing, on a real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import NotFound
+
+import rele
+from rele import middleware
+from rele.config import Config
+from rele.middleware import BaseMiddleware
+from tests.inbox import Inbox
+
+Configure = Callable[..., Config]
+
+
+class Recorder(BaseMiddleware):
+    """Notes the outcome hooks, and in which thread they ran."""
+
+    def __init__(self) -> None:
+        self.outcomes = Inbox()
+
+    def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
+        self.outcomes.put(("success", topic, threading.current_thread()))
+
+    def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
+        self.outcomes.put(("failure", type(exception), threading.current_thread()))
+
+
+@pytest.fixture
+def recorder(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    configure()
+    recorder = Recorder()
+    monkeypatch.setattr(middleware, "_middlewares", [recorder])
+    return recorder
+
+
+@pytest.fixture
+def topic(recorder: Recorder, project_id: str) -> str:
+    from google.cloud import pubsub_v1
+
+    client = pubsub_v1.PublisherClient()
+    client.create_topic(request={"name": f"projects/{project_id}/topics/news"})
+    return "news"
+
+
+def test_a_blocking_publish_runs_the_success_hook_here_before_it_returns(
+    recorder: Recorder, topic: str
+) -> None:
+    future = rele.publish(topic, 1, blocking=True)
+
+    assert future.result(timeout=0)
+    assert recorder.outcomes.items == [("success", topic, threading.current_thread())]
+
+
+def test_a_publish_that_does_not_block_runs_the_success_hook_once(
+    recorder: Recorder, topic: str
+) -> None:
+    future = rele.publish(topic, 1)
+
+    [(outcome, _, thread)] = recorder.outcomes.wait_for(1)
+    assert outcome == "success"
+    assert thread is not threading.current_thread()
+    assert future.result(timeout=5)
+    assert rele.publishing.flush(5)
+    assert len(recorder.outcomes.items) == 1
+
+
+def test_a_missing_topic_fails_a_blocking_publish(recorder: Recorder) -> None:
+    with pytest.raises(NotFound):
+        rele.publish("missing", 1, blocking=True)
+
+    assert recorder.outcomes.items == [("failure", NotFound, threading.current_thread())]
+
+
+def test_a_missing_topic_is_told_to_the_hook_and_the_future(recorder: Recorder) -> None:
+    future = rele.publish("missing", 1)
+
+    [(outcome, error, _)] = recorder.outcomes.wait_for(1)
+    assert (outcome, error) == ("failure", NotFound)
+    assert isinstance(future.exception(timeout=5), NotFound)
+
+
+def test_raise_exception_false_leaves_it_to_the_hook(recorder: Recorder) -> None:
+    future = rele.publish("missing", 1, blocking=True, raise_exception=False)
+
+    assert isinstance(future.exception(), NotFound)
+    assert [item[0] for item in recorder.outcomes.items] == ["failure"]
+
+
+def test_a_blocking_publish_does_not_wait_for_the_batching_delay(
+    recorder: Recorder, topic: str
+) -> None:
+    client = rele.publishing._get_publisher()._client
+    client.batch_settings = client.batch_settings._replace(max_latency=3600)
+
+    assert rele.publish(topic, 1, blocking=True, timeout=30).result()
+
+
+def test_a_publish_that_timed_out_runs_no_success_hook_although_it_arrives(
+    recorder: Recorder, topic: str
+) -> None:
+    publisher = rele.publishing._get_publisher()
+    may_send = threading.Event()
+    send = publisher._client._gapic_publish
+
+    def send_when_allowed(*args: Any, **kwargs: Any) -> Any:
+        may_send.wait(10)
+        return send(*args, **kwargs)
+
+    publisher._client._gapic_publish = send_when_allowed
+
+    with pytest.raises(FutureTimeoutError):
+        rele.publish(topic, 1, blocking=True, timeout=0.01)
+    may_send.set()
+
+    future = rele.publish(topic, 2, blocking=True)
+    assert future.result(timeout=5)
+    assert [item[0] for item in recorder.outcomes.items] == ["failure", "success"]
+
+
+def test_messages_with_an_ordering_key_arrive_in_order(
+    configure: Configure, topic: str, project_id: str
+) -> None:
+    from google.cloud import pubsub_v1
+
+    subscriber = pubsub_v1.SubscriberClient()
+    with subscriber:
+        path = f"projects/{project_id}/subscriptions/ordered"
+        subscriber.create_subscription(
+            request={
+                "name": path,
+                "topic": f"projects/{project_id}/topics/{topic}",
+                "enable_message_ordering": True,
+            }
+        )
+        for number in range(50):
+            rele.publish(topic, number, ordering_key="customer-1")
+        assert rele.publishing.flush(10)
+
+        received: list[Any] = []
+        while len(received) < 50:
+            response = subscriber.pull(
+                request={"subscription": path, "max_messages": 100}, timeout=20
+            )
+            received += [m.message for m in response.received_messages]
+            subscriber.acknowledge(
+                request={
+                    "subscription": path,
+                    "ack_ids": [m.ack_id for m in response.received_messages],
+                }
+            )
+
+    assert [int(message.data) for message in received] == list(range(50))
+    assert {message.ordering_key for message in received} == {"customer-1"}
+    assert "ordering_key" not in received[0].attributes

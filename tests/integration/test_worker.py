@@ -1,0 +1,105 @@
+"""A worker and a publisher on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import rele
+from rele.retry_policy import RetryPolicy
+from rele.subscription import Subscription
+from tests.inbox import Inbox
+
+Run = Callable[..., Any]
+
+
+def test_a_published_message_reaches_the_handler_with_its_attributes(run_worker: Run) -> None:
+    inbox = Inbox()
+    run_worker([Subscription(lambda data, **attrs: inbox.put((data, attrs)), "greetings")])
+
+    rele.publish("greetings", {"hello": "wörld"}, lang="de")
+
+    [(data, attributes)] = inbox.wait_for(1)
+    assert data == {"hello": "wörld"}
+    assert attributes["lang"] == "de"
+    assert isinstance(attributes["published_at"], float)
+
+
+def test_a_failed_message_comes_again(run_worker: Run) -> None:
+    inbox = Inbox()
+
+    def fail_once(data: Any, **attrs: Any) -> None:
+        inbox.put(data)
+        if len(inbox.items) == 1:
+            raise ValueError("not today")
+
+    run_worker([Subscription(fail_once, "orders", retry_policy=RetryPolicy(1, 2))])
+
+    rele.publish("orders", 1)
+
+    assert inbox.wait_for(2) == [1, 1]
+
+
+def test_failing_messages_do_not_hold_up_good_ones(run_worker: Run) -> None:
+    good, bad = Inbox(), Inbox()
+
+    def handle(data: Any, **attrs: Any) -> None:
+        if data < 0:
+            bad.put(data)
+            raise ValueError("never")
+        good.put(data)
+
+    run_worker([Subscription(handle, "mixed", retry_policy=RetryPolicy(1, 1))])
+    for _ in range(1000):
+        rele.publish("mixed", -1)
+    assert rele.publishing.flush(10)
+    bad.wait_for(1000)
+
+    for number in range(100):
+        rele.publish("mixed", number)
+
+    assert sorted(good.wait_for(100, seconds=10)) == list(range(100))
+
+
+def test_the_created_subscription_has_a_retry_policy(run_worker: Run, project_id: str) -> None:
+    stated = Subscription(print, "stated", retry_policy=RetryPolicy(2, 20))
+    silent = Subscription(print, "silent")
+    worker = run_worker([stated, silent])
+
+    policies = {
+        name: worker._subscriber._client.get_subscription(
+            request={"subscription": f"projects/{project_id}/subscriptions/{name}"}
+        ).retry_policy
+        for name in ("stated", "silent")
+    }
+
+    assert policies["stated"].minimum_backoff.total_seconds() == 2
+    assert policies["stated"].maximum_backoff.total_seconds() == 20
+    assert policies["silent"].minimum_backoff.total_seconds() == 10
+    assert policies["silent"].maximum_backoff.total_seconds() == 600
+
+
+def test_a_deleted_subscription_is_made_again(
+    run_worker: Run, project_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox = Inbox()
+    worker = run_worker([Subscription(lambda data, **attrs: inbox.put(data), "fragile")])
+    rele.publish("fragile", "before")
+    inbox.wait_for(1)
+
+    client = worker._subscriber._client
+    path = f"projects/{project_id}/subscriptions/fragile"
+    client.delete_subscription(request={"subscription": path})
+
+    def is_handled() -> bool:
+        rele.publish("fragile", "after", blocking=True)
+        try:
+            inbox.wait_until(lambda items: "after" in items, seconds=0.5)
+        except AssertionError:
+            return False
+        return True
+
+    assert any(is_handled() for _ in range(20))
+    assert "had been deleted and is made again" in caplog.text
