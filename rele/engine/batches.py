@@ -17,7 +17,7 @@ from google.cloud.pubsub_v1.publisher._batch import thread
 _POLL_SECONDS = 0.001
 
 
-class _BatchWithoutThread(thread.Batch):
+class _BatchWithoutThread(thread.Batch):  # type: ignore[misc]
     """A batch that waits for :func:`commit_in_this_thread` where it would start a thread."""
 
     def _start_commit_thread(self) -> None:
