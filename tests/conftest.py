@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rele import publishing
-from tests import servers
+from tests import postgres, servers
 
 # Nothing in the tests may look for Google's metadata server.
 os.environ["NO_GCE_CHECK"] = "true"
@@ -42,6 +42,13 @@ def pubsub(pubsub_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of the server that the environment leads to."""
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub_server)
     return pubsub_server
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a PostgreSQL database, on a server of the tests' own."""
+    with postgres.started() as url:
+        yield url
 
 
 @pytest.fixture

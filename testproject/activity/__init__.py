@@ -1,0 +1,1 @@
+"""The activity list: what other apps have announced, known from their messages alone."""

@@ -1,0 +1,18 @@
+"""Subscriptions of the activity list."""
+
+from typing import Any
+
+from rele import sub
+from testproject.activity.models import Activity
+
+
+def is_ready(**attributes: Any) -> bool:
+    """Tell whether a message is about a photo that joined the gallery."""
+    return attributes.get("outcome") == "ready"
+
+
+@sub(topic="photo-processed", suffix="activity", filter_by=is_ready)
+def record_activity(data: dict[str, Any], **_attributes: Any) -> None:
+    """Record a photo that joined the gallery; a second delivery finds it recorded."""
+    text = f"{data['title']} joined the gallery: {data['width']} by {data['height']} pixels"
+    Activity.objects.get_or_create(photo=data["id"], defaults={"text": text})

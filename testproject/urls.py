@@ -1,0 +1,11 @@
+"""The addresses of the test project."""
+
+from django.conf import settings
+from django.conf.urls.static import static
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("testproject.gallery.urls")),
+    # Empty unless DEBUG: outside development, serving uploads is the business of another server.
+    *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
+]
