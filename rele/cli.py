@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rele import config as configuration
@@ -78,16 +80,32 @@ def _run(options: Options) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     config = configuration.setup(settings.RELE)
+    for path in options["third_party_subscriptions"]:
+        _check_that_it_imports(path)
     subs = configuration.load_subscriptions_from_paths(
         [*module_paths, *options["third_party_subscriptions"]],
         config.sub_prefix,
         config.filter_by,
     )
+    if not subs:
+        raise ConfigurationError(
+            f"There is no subscription to consume: no subs.py below {Path.cwd()} declares one "
+            "with @sub."
+        )
     print(f"Configuring worker with {len(subs)} subscription(s)...")
     for sub in subs:
         print(f"  {sub}")
     create_and_run(subs, config, on_start=_say_that_it_pulls)
     return 0
+
+
+def _check_that_it_imports(path: str) -> None:
+    try:
+        importlib.import_module(path)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--third-party-subscriptions names {path!r}, which cannot be imported: {error}"
+        ) from error
 
 
 def _say_that_it_pulls() -> None:

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pkgutil
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import ModuleType
@@ -67,7 +68,7 @@ class Config:
         self.app_name: str | None = values["APP_NAME"]
         self.sub_prefix: str | None = values["SUB_PREFIX"]
         self.middleware: list[str] = values["MIDDLEWARE"]
-        self.ack_deadline: int = values["ACK_DEADLINE"] or _default_ack_deadline()
+        self.ack_deadline: int = _ack_deadline(values["ACK_DEADLINE"])
         self.publisher_backend: str = values["PUBLISHER_BACKEND"]
         self.publisher_blocking: bool = values["PUBLISHER_BLOCKING"]
         self.publisher_timeout: float = values["PUBLISHER_TIMEOUT"]
@@ -77,6 +78,13 @@ class Config:
         self.retry_policy = values["DEFAULT_RETRY_POLICY"]
         self.client_options: dict[str, Any] | None = values["CLIENT_OPTIONS"]
         self.gc_storage_region: list[str] | str | None = values["GC_STORAGE_REGION"]
+        if isinstance(self.gc_storage_region, str):
+            warnings.warn(
+                "RELE['GC_STORAGE_REGION'] as a string is deprecated: make it a list, "
+                f"[{self.gc_storage_region!r}].",
+                DeprecationWarning,
+                stacklevel=2,
+            )
         self.gc_credentials_path: str | None = values["GC_CREDENTIALS_PATH"]
         self._gc_project_id: str | None = values["GC_PROJECT_ID"]
         self._encoder_path: str = values["ENCODER_PATH"]
@@ -162,8 +170,23 @@ def _import(setting: str, path: str) -> Any:
         ) from error
 
 
-def _default_ack_deadline() -> int:
-    return int(os.environ.get("DEFAULT_ACK_DEADLINE") or 60)
+def _ack_deadline(value: Any) -> int:
+    """Seconds: as set, else as the environment's DEFAULT_ACK_DEADLINE has it, else 60.
+
+    Raises:
+        ConfigurationError: it is not from 10 to 600, Pub/Sub's own limits (Subscription in the
+            API reference).
+    """
+    name = "RELE['ACK_DEADLINE']"
+    if value is None:
+        name, value = "DEFAULT_ACK_DEADLINE", os.environ.get("DEFAULT_ACK_DEADLINE") or 60
+    try:
+        seconds = int(value)
+    except (TypeError, ValueError):
+        seconds = 0
+    if not 10 <= seconds <= 600:
+        raise ConfigurationError(f"{name} must be from 10 to 600 seconds, not {value!r}.")
+    return seconds
 
 
 def _uses_emulator() -> bool:
@@ -225,7 +248,7 @@ def load_subscriptions_from_paths(
         filter_by: for those that have no filter of their own.
 
     Raises:
-        RuntimeError: two subscriptions have the same name.
+        RuntimeError: two subscriptions have the same name, or a class of one cannot be called.
     """
     subscriptions: dict[str, Subscription] = {}
     found: set[int] = set()
@@ -234,7 +257,7 @@ def load_subscriptions_from_paths(
             if id(declared) in found:  # imported into a second module
                 continue
             found.add(id(declared))
-            subscription = declared() if isinstance(declared, type) else declared
+            subscription = _make(declared) if isinstance(declared, type) else declared
             if sub_prefix:
                 subscription.set_prefix(sub_prefix)
             if filter_by:
@@ -254,11 +277,21 @@ def _declared_in(module: ModuleType) -> Iterable[Any]:
             yield attribute
 
 
+def _make(declared: type[Any]) -> Subscription:
+    try:
+        subscription: Subscription = declared()
+    except Exception as error:
+        raise RuntimeError(
+            f"The subscription {declared.__module__}.{declared.__qualname__} cannot be made: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return subscription
+
+
 def _add(subscriptions: dict[str, Subscription], subscription: Subscription) -> None:
-    other = subscriptions.get(subscription.name)
-    if other is not None:
+    other = subscriptions.setdefault(subscription.name, subscription)
+    if other is not subscription and not other.has_function_of(subscription):
         raise RuntimeError(
             f"Two subscriptions have the name {subscription.name!r}: {other.path} and "
             f"{subscription.path}. Give one of them a suffix of its own."
         )
-    subscriptions[subscription.name] = subscription

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rele import config as configuration
+from rele.exceptions import ConfigurationError
 from rele.middleware import forget_middleware, register_middleware
 
 if TYPE_CHECKING:
+    from rele.backends import BaseBackend
     from rele.client import Publisher
     from rele.config import Config
 
 _config: Config | None = None
 _publisher: Publisher | None = None
 _process_id: int | None = None
+_stand_in: BaseBackend | None = None
 _lock = threading.RLock()
 
 
@@ -43,6 +48,23 @@ def publish(topic: str, data: Any, **kwargs: Any) -> Future[str]:
         ConfigurationError: Relé is not set up and finds no settings.
     """
     return _get_publisher().publish(topic, data, **kwargs)
+
+
+def configure() -> Config:
+    """The configuration in use: what ``setup`` was given, else the project's settings.
+
+    In the latter case its middleware is registered now.
+
+    Raises:
+        ConfigurationError: Relé is not set up and finds no settings.
+    """
+    global _config
+    with _lock:
+        if _config is None:
+            config = configuration.load()
+            register_middleware(config)
+            _config = config
+        return _config
 
 
 def flush(timeout: float | None = None) -> bool:
@@ -72,6 +94,24 @@ def forget() -> None:
     forget_middleware()
 
 
+@contextmanager
+def sent_through(backend: BaseBackend) -> Iterator[None]:
+    """Within the block, hand what :func:`publish` publishes to ``backend``, for tests.
+
+    That holds whatever is set up or forgotten in the block; without any settings it works as if
+    ``RELE`` were empty.
+    """
+    global _stand_in, _publisher
+    with _lock:
+        before = _stand_in, _publisher
+        _stand_in, _publisher = backend, None
+    try:
+        yield
+    finally:
+        with _lock:
+            _stand_in, _publisher = before
+
+
 def _get_publisher() -> Publisher:
     global _publisher, _process_id
     publisher = _publisher
@@ -85,22 +125,23 @@ def _get_publisher() -> Publisher:
 
 
 def _make_publisher() -> Publisher:
-    global _config
     from rele.client import Publisher
 
-    if _config is None:
-        config = configuration.load()
-        register_middleware(config)
-        _config = config
+    try:
+        config = configure()
+    except ConfigurationError:
+        if _stand_in is None:
+            raise
+        config = configuration.Config({})
     # The backend knows project and credentials, if it needs any: they may have to be looked up.
     return Publisher(
         gc_project_id=None,
         credentials=None,
-        encoder=_config.encoder,
-        timeout=_config.publisher_timeout,
-        client_options=_config.client_options,
-        blocking=_config.publisher_blocking,
-        backend=_config.make_publisher_backend(),
+        encoder=config.encoder,
+        timeout=config.publisher_timeout,
+        client_options=config.client_options,
+        blocking=config.publisher_blocking,
+        backend=_stand_in or config.make_publisher_backend(),
     )
 
 

@@ -23,6 +23,9 @@ DEFAULT_RETRY_POLICY = RetryPolicy(10, 600)
 Without a policy Pub/Sub would deliver a failed message again at once, without end.
 """
 
+PAUSE_WITHOUT_RETRY_POLICY = 10
+"""Seconds for which a failed message is held back where the subscription has no policy."""
+
 
 def to_google_retry_policy(policy: RetryPolicy) -> Any:
     """The same policy as Google's message of that name."""
@@ -107,6 +110,15 @@ class Resources:
         self._regions = regions
         self._ack_deadline = ack_deadline
         self._retry_policy = retry_policy
+        self._without_retry_policy: set[str] = set()
+
+    def failure_pause(self, subscription: Subscription) -> int | None:
+        """Seconds to hold a failed message back, because the subscription has no retry policy.
+
+        ``None`` where it had one when it was last read: the policy makes the pause.
+        """
+        lacks_policy = self._path(subscription) in self._without_retry_policy
+        return PAUSE_WITHOUT_RETRY_POLICY if lacks_policy else None
 
     def plan(self, subscriptions: Iterable[Subscription]) -> list[Change]:
         """What has to be done for ``subscriptions`` to exist as declared; changes nothing.
@@ -170,7 +182,10 @@ class Resources:
 
     def _plan_update(self, subscription: Subscription, actual: Any) -> list[Change]:
         stated = self._stated_retry_policy(subscription)
-        if stated is None or to_google_retry_policy(stated) == actual.retry_policy:
+        if stated is None:
+            self._note_missing_retry_policy(actual)
+            return []
+        if to_google_retry_policy(stated) == actual.retry_policy:
             return []
         desired = pubsub_v1.types.Subscription(
             name=actual.name, topic=actual.topic, retry_policy=to_google_retry_policy(stated)
@@ -183,6 +198,18 @@ class Resources:
                 lambda: self._subscriber.update_subscription(request=request),
             )
         ]
+
+    def _note_missing_retry_policy(self, actual: Any) -> None:
+        if "retry_policy" in actual or actual.name in self._without_retry_policy:
+            return
+        self._without_retry_policy.add(actual.name)
+        logger.warning(
+            "%s has no retry policy, so Pub/Sub would deliver a failed message again at once: "
+            "failed messages are held back for %s s. State one with @sub(retry_policy=…) or "
+            "RELE['DEFAULT_RETRY_POLICY'].",
+            actual.name,
+            PAUSE_WITHOUT_RETRY_POLICY,
+        )
 
     def _stated_retry_policy(self, subscription: Subscription) -> RetryPolicy | None:
         return subscription.retry_policy or self._retry_policy

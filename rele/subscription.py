@@ -6,6 +6,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from rele.encoding import decode
@@ -75,6 +76,10 @@ class Subscription:
         """Where the function is defined, as a dotted path."""
         return _dotted_path(self._func)
 
+    def has_function_of(self, other: Subscription) -> bool:
+        """Whether both call the same function: two instances of a class do."""
+        return _plain_function(self._func) is _plain_function(other._func)
+
     @property
     def prefix(self) -> str | None:
         """What the name begins with."""
@@ -135,11 +140,24 @@ class Callback:
 
     Nothing that a filter, a handler, a decoder or a hook raises leaves it, since that would end
     the stream; and each message is settled exactly once.
+
+    Args:
+        subscription: whose messages they are.
+        suffix: kept for callers of old; nothing depends on it.
+        failure_pause: seconds (10 to 600) for which a failed message is held back, where the
+            subscription has no retry policy; ``None`` gives it back to the policy.
     """
 
-    def __init__(self, subscription: Subscription, suffix: str | None = None) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        suffix: str | None = None,
+        *,
+        failure_pause: int | None = None,
+    ) -> None:
         self._subscription = subscription
         self._suffix = suffix
+        self._failure_pause = failure_pause
 
     def __call__(self, message: Any) -> Any:
         """Handle ``message`` and settle it; return the handler's result (``None`` if it failed).
@@ -179,7 +197,7 @@ class Callback:
             "post_process_message_failure", self._subscription, error, start_time, message
         )
         if not isinstance(error, DecodeError):
-            self._settle(settlement, message.nack)
+            self._settle(settlement, partial(self._give_back, message))
             return
         # Delivered again, it would fail in the same way, for ever.
         logger.error(
@@ -190,6 +208,14 @@ class Callback:
             message.data,
         )
         self._settle(settlement, message.ack)
+
+    def _give_back(self, message: Any) -> None:
+        if self._failure_pause is None:
+            message.nack()
+        else:
+            # It comes back when that deadline is over and nobody extends it any more.
+            message.modify_ack_deadline(self._failure_pause)
+            message.drop()
 
     def _settle(self, settlement: Settlement, settle: Callable[[], Any]) -> None:
         if settlement.is_settled:
@@ -241,6 +267,11 @@ def sub(
         )
 
     return declare
+
+
+def _plain_function(func: Callable[..., Any]) -> Any:
+    """The function itself, also of a method."""
+    return getattr(func, "__func__", func)
 
 
 def _dotted_path(func: Callable[..., Any]) -> str:

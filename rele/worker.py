@@ -201,9 +201,12 @@ class Worker:
             )
 
     def _consume(self, subscription: Subscription, scheduler: DrainingScheduler) -> Any:
+        failure_pause = (
+            None if self._resources is None else self._resources.failure_pause(subscription)
+        )
         return self._subscriber.consume(
             subscription_name=subscription.name,
-            callback=Callback(subscription),
+            callback=Callback(subscription, failure_pause=failure_pause),
             scheduler=scheduler,
         )
 

@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from rele.encoding import decode
+
 
 @dataclass(frozen=True)
 class Message:
@@ -21,6 +23,14 @@ class Message:
     data: bytes
     attributes: dict[str, str] = field(default_factory=dict)
     ordering_key: str = ""
+
+    def json(self) -> Any:
+        """The data that was published, decoded again.
+
+        Raises:
+            DecodeError: the bytes are no JSON.
+        """
+        return decode(self.data)
 
 
 class BaseBackend(ABC):

@@ -15,6 +15,7 @@ from rele.backends import BaseBackend, Message
 from rele.engine.batches import (
     commit_in_this_thread,
     commit_open_batches,
+    let_process_fork,
     stop_using_threads,
 )
 from rele.exceptions import NoProjectError
@@ -50,6 +51,7 @@ class PubSubBackend(BaseBackend):
             "client_options": config.client_options,
         }
         self.client: Any = pubsub_v1.PublisherClient(**self._client_arguments)
+        let_process_fork(self.client)
         self._ordered_client: Any = None
         self._ordered_client_lock = threading.Lock()
         self._is_closed = False
@@ -116,6 +118,7 @@ class PubSubBackend(BaseBackend):
                         enable_message_ordering=True
                     ),
                 )
+                let_process_fork(self._ordered_client)
             return self._ordered_client
 
     def _resume(self, topic_path: str, ordering_key: str, future: Future[str]) -> None:

@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rele.contrib.django_db_middleware import DjangoDBMiddleware as DjangoDBMiddleware
+    from rele.contrib.flask_middleware import FlaskMiddleware as FlaskMiddleware
     from rele.contrib.logging_middleware import LoggingMiddleware as LoggingMiddleware
+    from rele.contrib.unrecoverable_middleware import (
+        UnrecoverableException as UnrecoverableException,
+    )
+    from rele.contrib.unrecoverable_middleware import (
+        UnrecoverableMiddleWare as UnrecoverableMiddleWare,
+    )
+    from rele.contrib.verbose_logging_middleware import (
+        VerboseLoggingMiddleware as VerboseLoggingMiddleware,
+    )
 
 _MODULE_OF = {
     "DjangoDBMiddleware": "rele.contrib.django_db_middleware",
+    "FlaskMiddleware": "rele.contrib.flask_middleware",
     "LoggingMiddleware": "rele.contrib.logging_middleware",
+    "UnrecoverableException": "rele.contrib.unrecoverable_middleware",
+    "UnrecoverableMiddleWare": "rele.contrib.unrecoverable_middleware",
+    "VerboseLoggingMiddleware": "rele.contrib.verbose_logging_middleware",
 }
 
 

@@ -71,12 +71,15 @@ class LoggingMiddleware(BaseMiddleware):
             exc_info=exception,
             extra={
                 "metrics": self._processing("failed", subscription, message, start_time),
-                "subscription_message": str(message),
+                "subscription_message": self._text_of(message),
             },
         )
 
     def pre_worker_stop(self, subscriptions: list[Subscription]) -> None:
         self._logger.info("Cleaning up %d subscription(s)", len(subscriptions))
+
+    def _text_of(self, message: Any) -> str:
+        return str(message)
 
     def _publication(self, topic: str, attrs: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -14,6 +14,8 @@ from typing import Any
 from google.cloud.pubsub_v1 import PublisherClient
 from google.cloud.pubsub_v1.publisher._batch import thread
 
+from rele.engine.forking import gate
+
 _POLL_SECONDS = 0.001
 
 
@@ -30,6 +32,12 @@ def commit_open_batches(client: Any) -> None:
         return
     with client._batch_lock:
         client._commit_sequencers()
+
+
+def let_process_fork(client: Any) -> None:
+    """Hold a fork of the process up while ``client`` is in the middle of sending."""
+    if _is_google_client(client):
+        client._gapic_publish = gate.guard(client._gapic_publish)
 
 
 def stop_using_threads(client: Any) -> None:

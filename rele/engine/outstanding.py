@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -35,6 +36,11 @@ class OutstandingPublishes:
         self._process_id = os.getpid()
         _close_at_exit(self)
 
+    @property
+    def belongs_here(self) -> bool:
+        """Whether this is the process that made it, and none that was forked off."""
+        return self._process_id == os.getpid()
+
     def watch(self, future: Future[str], report: Callable[[Future[str]], None]) -> None:
         """Call ``report`` with ``future`` when it is done, and count it until that has returned."""
         if issubclass(type(future), Future):  # a test's stand-in may never be done
@@ -47,12 +53,7 @@ class OutstandingPublishes:
         return self._finish(self._backend.flush, timeout) == 0
 
     def close(self) -> None:
-        """Send all before the process ends; log how many could not be sent.
-
-        Does nothing in a process that was forked off: what is under way is its parent's.
-        """
-        if self._process_id != os.getpid():
-            return
+        """Send all before the process ends; log how many could not be sent."""
         lost = self._finish(self._backend.close, self._exit_timeout)
         if lost:
             logger.error(
@@ -92,12 +93,23 @@ _all: weakref.WeakSet[OutstandingPublishes] = weakref.WeakSet()
 
 
 def _close_at_exit(outstanding: OutstandingPublishes) -> None:
-    if not _all:
-        atexit.unregister(_close_all)
-        atexit.register(_close_all)
+    if not any(other.belongs_here for other in _all):
+        _call_at_exit(_close_all)
     _all.add(outstanding)
+
+
+def _call_at_exit(function: Callable[[], None]) -> None:
+    atexit.unregister(function)
+    atexit.register(function)
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        # Before Python 3.13 a forked child of multiprocessing ends without atexit.
+        from multiprocessing.util import Finalize
+
+        Finalize(None, function, exitpriority=0)
 
 
 def _close_all() -> None:
     for outstanding in list(_all):
-        outstanding.close()
+        if outstanding.belongs_here:
+            outstanding.close()

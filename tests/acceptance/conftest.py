@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
+from google.api_core.exceptions import DeadlineExceeded
+from google.cloud import pubsub_v1
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -105,3 +107,60 @@ def start_worker(project: Project) -> Callable[[], subprocess.Popen[str]]:
         return process
 
     return start
+
+
+def _pull_at_once(subscriber: pubsub_v1.SubscriberClient, path: str) -> Sequence[Any]:
+    try:
+        response = subscriber.pull(
+            request={"subscription": path, "max_messages": 1000}, retry=None, timeout=0.5
+        )
+    except DeadlineExceeded:  # nothing waits
+        return ()
+    received: Sequence[Any] = response.received_messages
+    return received
+
+
+@pytest.fixture
+def pull_events(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], list[bytes]]]:
+    """Make the topic ``events`` with a subscription; give the payloads that have arrived on it."""
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", project.environment["PUBSUB_EMULATOR_HOST"])
+    topic = f"projects/{project.project_id}/topics/events"
+    path = f"projects/{project.project_id}/subscriptions/events"
+    with pubsub_v1.PublisherClient() as publisher:
+        publisher.create_topic(request={"name": topic})
+    subscriber = pubsub_v1.SubscriberClient()
+    subscriber.create_subscription(request={"name": path, "topic": topic})
+
+    def pull() -> list[bytes]:
+        messages: dict[str, bytes] = {}
+        while True:
+            received = _pull_at_once(subscriber, path)
+            if not received:
+                return list(messages.values())
+            messages |= {item.message.message_id: item.message.data for item in received}
+            subscriber.acknowledge(
+                request={"subscription": path, "ack_ids": [item.ack_id for item in received]}
+            )
+
+    with subscriber:
+        yield pull
+
+
+@pytest.fixture
+def count_events(pull_events: Callable[[], list[bytes]]) -> Callable[[], int]:
+    """Count the events that have arrived, each message once."""
+    return lambda: len(pull_events())
+
+
+@pytest.fixture
+def events(pull_events: Callable[[], list[bytes]]) -> Callable[[], set[int]]:
+    """The events that have arrived, which are numbers; each must have arrived once."""
+
+    def numbers() -> set[int]:
+        payloads = [int(payload) for payload in pull_events()]
+        assert len(payloads) == len(set(payloads))
+        return set(payloads)
+
+    return numbers

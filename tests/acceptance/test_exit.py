@@ -6,49 +6,20 @@ thread can be started while the interpreter shuts down.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
-from google.cloud import pubsub_v1
 
 from tests.acceptance.conftest import Project
 
-
-@pytest.fixture
-def count_messages(project: Project, monkeypatch: pytest.MonkeyPatch):
-    """Make a topic with a subscription; count what has arrived on it, each message once."""
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", project.environment["PUBSUB_EMULATOR_HOST"])
-    topic = f"projects/{project.project_id}/topics/events"
-    path = f"projects/{project.project_id}/subscriptions/events"
-    pubsub_v1.PublisherClient().create_topic(request={"name": topic})
-    subscriber = pubsub_v1.SubscriberClient()
-    subscriber.create_subscription(request={"name": path, "topic": topic})
-
-    def count() -> int:
-        seen: set[str] = set()
-        while True:
-            response = subscriber.pull(
-                request={"subscription": path, "max_messages": 1000, "return_immediately": True}
-            )
-            if not response.received_messages:
-                return len(seen)
-            seen |= {received.message.message_id for received in response.received_messages}
-            subscriber.acknowledge(
-                request={
-                    "subscription": path,
-                    "ack_ids": [received.ack_id for received in response.received_messages],
-                }
-            )
-
-    with subscriber:
-        yield count
+CountEvents = Callable[[], int]
 
 
-@pytest.mark.filterwarnings("ignore:The return_immediately flag:DeprecationWarning")
 class TestExit:
     """Each process ends in another way, right after its last publish."""
 
-    def test_2000_publishes_and_a_normal_exit(self, project: Project, count_messages) -> None:
+    def test_2000_publishes_and_a_normal_exit(
+        self, project: Project, count_events: CountEvents
+    ) -> None:
         script = project.write(
             "publish.py",
             """
@@ -62,17 +33,19 @@ class TestExit:
         status, output = project.run(str(script))
 
         assert (status, output) == (0, "")
-        assert count_messages() == 2000
+        assert count_events() == 2000
 
-    def test_a_single_publish_that_opens_a_batch(self, project: Project, count_messages) -> None:
+    def test_a_single_publish_that_opens_a_batch(
+        self, project: Project, count_events: CountEvents
+    ) -> None:
         script = project.write("publish.py", 'import rele\nrele.publish("events", 1)\n')
 
         status, output = project.run(str(script))
 
         assert (status, output) == (0, "")
-        assert count_messages() == 1
+        assert count_events() == 1
 
-    def test_ordered_messages(self, project: Project, count_messages) -> None:
+    def test_ordered_messages(self, project: Project, count_events: CountEvents) -> None:
         script = project.write(
             "publish.py",
             """
@@ -86,10 +59,10 @@ class TestExit:
         status, output = project.run(str(script))
 
         assert (status, output) == (0, "")
-        assert count_messages() == 500
+        assert count_events() == 500
 
     def test_publishing_while_the_interpreter_shuts_down(
-        self, project: Project, count_messages
+        self, project: Project, count_events: CountEvents
     ) -> None:
         script = project.write(
             "publish.py",
@@ -110,9 +83,9 @@ class TestExit:
         status, output = project.run(str(script))
 
         assert (status, output) == (0, "")
-        assert count_messages() == 152
+        assert count_events() == 152
 
-    def test_sys_exit_and_an_exception(self, project: Project, count_messages) -> None:
+    def test_sys_exit_and_an_exception(self, project: Project, count_events: CountEvents) -> None:
         script = project.write(
             "publish.py",
             """
@@ -131,9 +104,11 @@ class TestExit:
 
         assert status == 1
         assert output.rstrip().endswith("ValueError: the end")
-        assert count_messages() == 2
+        assert count_events() == 2
 
-    def test_hooks_run_before_the_process_ends(self, project: Project, count_messages) -> None:
+    def test_hooks_run_before_the_process_ends(
+        self, project: Project, count_events: CountEvents
+    ) -> None:
         project.write(
             "hooks.py",
             """
@@ -156,7 +131,7 @@ class TestExit:
         assert sorted(output.split("\n")[:-1]) == sorted(f"sent {n}" for n in range(50))
 
     def test_an_unreachable_server_is_a_loss_that_the_log_counts(
-        self, project: Project, count_messages
+        self, project: Project, count_events: CountEvents
     ) -> None:
         project.environment["PUBSUB_EMULATOR_HOST"] = "127.0.0.1:1"
         project.write_settings(PUBLISHER_TIMEOUT=1.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import rele
+from rele.client import Subscriber
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription
 from tests.inbox import Inbox
@@ -103,3 +105,29 @@ def test_a_deleted_subscription_is_made_again(
 
     assert any(is_handled() for _ in range(20))
     assert "had been deleted and is made again" in caplog.text
+
+
+def test_without_a_retry_policy_a_failed_message_is_held_back(
+    run_worker: Run,
+    configure: Callable[..., Any],
+    project_id: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = configure()
+    subscriber = Subscriber(config.gc_project_id, None, None, None)
+    attempts = Inbox()
+
+    def fail(data: Any, **attrs: Any) -> None:
+        attempts.put(time.monotonic())
+        raise ValueError("always")
+
+    subscription = Subscription(fail, "unpaced")
+    subscriber.update_or_create_subscription(subscription)
+    subscriber.close()
+
+    run_worker([subscription])
+    rele.publish("unpaced", 1)
+
+    first, second = attempts.wait_for(2, seconds=30)[:2]
+    assert second - first >= 9
+    assert caplog.text.count("has no retry policy") == 1

@@ -1,0 +1,37 @@
+"""Flask's application context around each message."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from rele.middleware import BaseMiddleware
+from rele.subscription import Subscription
+
+
+class FlaskMiddleware(BaseMiddleware):
+    """Handlers run in an application context of their own, as views do.
+
+    Give the application to :func:`rele.setup`::
+
+        rele.setup(settings.RELE, flask_app=app)
+    """
+
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        """Take the application.
+
+        Raises:
+            KeyError: ``flask_app`` was not given to ``rele.setup``.
+        """
+        self._app = kwargs["flask_app"]
+        self._contexts = threading.local()
+
+    def pre_process_message(self, subscription: Subscription, message: Any) -> None:
+        context = self._app.app_context()
+        context.push()
+        self._contexts.current = context
+
+    def post_process_message(self) -> None:
+        context = self._contexts.__dict__.pop("current", None)
+        if context is not None:
+            context.pop()

@@ -1,0 +1,26 @@
+"""Acknowledging messages that no further attempt would help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rele.middleware import BaseMiddleware
+from rele.subscription import Subscription
+
+
+class UnrecoverableException(Exception):  # noqa: N818 - the name is the API's
+    """Raise it, or a subclass, in a handler to have the message acknowledged all the same."""
+
+
+class UnrecoverableMiddleWare(BaseMiddleware):
+    """Acknowledges the messages whose handler raised :class:`UnrecoverableException`."""
+
+    def post_process_message_failure(
+        self,
+        subscription: Subscription,
+        exception: BaseException,
+        start_time: float,
+        message: Any,
+    ) -> None:
+        if isinstance(exception, UnrecoverableException):
+            message.ack()

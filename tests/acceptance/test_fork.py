@@ -1,0 +1,78 @@
+"""Processes that fork while they publish, as gunicorn with ``--preload`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.acceptance.conftest import Project
+
+PUBLISH_AND_FORK = """
+    import os
+    import sys
+    import time
+    import warnings
+
+    import rele
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # of fork, where there are threads
+    for number in range(500):
+        rele.publish("events", number)
+    children = []
+    for child in range(1, 4):
+        pid = os.fork()
+        if pid == 0:
+            started = time.monotonic()
+            rele.publish("events", 1000 * child, blocking=True, timeout=20)
+            print(f"a child published after {time.monotonic() - started:.3f} s", flush=True)
+            rele.publish("events", 1000 * child + 1)
+            sys.exit(0)
+        children.append(pid)
+    for pid in children:
+        assert os.waitpid(pid, 0) == (pid, 0)
+"""
+
+PUBLISH_IN_MULTIPROCESSING = """
+    import multiprocessing
+    import warnings
+
+    import rele
+
+    def work(number):
+        rele.publish("events", number)
+
+    if __name__ == "__main__":
+        warnings.simplefilter("ignore", DeprecationWarning)
+        rele.publish("events", 0)
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=work, args=(number,)) for number in (1, 2)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+            assert child.exitcode == 0
+"""
+
+
+def test_neither_parent_nor_children_lose_anything(
+    project: Project, events: Callable[[], set[int]]
+) -> None:
+    script = project.write("publish.py", PUBLISH_AND_FORK)
+
+    status, output = project.run(str(script))
+
+    assert status == 0, output
+    delays = [float(line.split()[-2]) for line in output.splitlines() if "published" in line]
+    assert len(delays) == 3
+    assert max(delays) < 1
+    assert events() == {*range(500), 1000, 1001, 2000, 2001, 3000, 3001}
+
+
+def test_children_of_multiprocessing_send_what_they_published(
+    project: Project, events: Callable[[], set[int]]
+) -> None:
+    script = project.write("publish.py", PUBLISH_IN_MULTIPROCESSING)
+
+    status, output = project.run(str(script))
+
+    assert (status, output) == (0, "")
+    assert events() == {0, 1, 2}
