@@ -253,8 +253,8 @@ class Subscriber:
         self,
         gc_project_id: str | None,
         credentials: Any,
-        message_storage_policy: Sequence[str] | str | None = None,
-        client_options: dict[str, Any] | None = None,
+        message_storage_policy: Sequence[str] | str | None,
+        client_options: dict[str, Any] | None,
         default_ack_deadline: int | None = None,
         default_retry_policy: RetryPolicy | None = None,
     ) -> None:

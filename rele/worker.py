@@ -63,7 +63,7 @@ class Worker:
     def __init__(
         self,
         subscriptions: Sequence[Subscription],
-        client_options: dict[str, Any] | None = None,
+        client_options: dict[str, Any] | None,
         gc_project_id: str | None = None,
         credentials: Any = None,
         gc_storage_region: Sequence[str] | str | None = None,

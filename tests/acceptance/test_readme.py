@@ -84,3 +84,14 @@ def shell(project: Project, command: str) -> None:
 
 def start(project: Project, command: str) -> subprocess.Popen[str]:
     return project.start("-c", f"exec env {command}", python="sh")
+
+
+def test_the_tests_for_a_project_of_ones_own_pass(folder: Project) -> None:
+    section = README.split("Testing your own project\n")[1].split("Coming from")[0]
+    [(_, code)] = re.findall(r"\.\. code:: (python)\n\n((?:    .*\n|\n)+)", section)
+    folder.write("test_shop.py", re.sub("^    ", "", code, flags=re.MULTILINE))
+
+    status, output = folder.run("-m", "pytest", "-p", "no:django", "test_shop.py")
+
+    assert status == 0, output
+    assert "2 passed" in output

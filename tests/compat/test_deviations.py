@@ -1,0 +1,199 @@
+"""What differs from rele 1.x on purpose: the README's list, one test each.
+
+Those that need a server: "gets a retry policy" and "is handed back" are in
+``tests/integration/test_worker.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock, patch
+
+import pytest
+
+import rele
+from rele import Callback, Publisher, Subscriber, Subscription
+from rele.backends import Message
+from rele.config import Config
+from rele.middleware import BaseMiddleware
+from rele.testing import deliver
+
+README = Path(__file__).parents[2].joinpath("README.rst").read_text(encoding="utf-8")
+
+
+def test_each_test_here_is_in_the_list_of_the_readme_and_the_other_way_round() -> None:
+    section = README.split("Different on purpose\n")[1].split("\n====")[0]
+    named = set(re.findall(r"``(test_\w+)``", section))
+
+    here = {name for name in globals() if name.startswith("test_")}
+
+    assert named == here - {
+        "test_each_test_here_is_in_the_list_of_the_readme_and_the_other_way_round"
+    }
+
+
+def test_publish_returns_the_future(rele_messages: list[Message]) -> None:
+    assert rele.publish("orders", 1).result() == "1"
+
+
+def test_a_failed_message_is_nacked_after_the_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = Mock(data=b"1", attributes={})
+    nack = message.nack
+    nacked_at_the_hook: list[bool] = []
+
+    class Watch(BaseMiddleware):
+        def post_process_message_failure(self, *args: Any) -> None:
+            nacked_at_the_hook.append(nack.called)
+
+    monkeypatch.setattr("rele.middleware._middlewares", [Watch()])
+
+    Callback(Subscription(lambda data, **attrs: 1 / 0, "orders"))(message)
+
+    nack.assert_called_once_with()
+    assert nacked_at_the_hook == [False]
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"{", b"", b"[" * 100_000])
+def test_undecodable_bytes_are_acknowledged(payload: bytes) -> None:
+    delivery = deliver(Subscription(lambda data, **attrs: data, "orders"), payload)
+
+    assert delivery.acked
+    assert delivery.exception is not None
+
+
+def test_filters_may_take_keyword_arguments() -> None:
+    subscription = Subscription(
+        lambda data, **attrs: data,
+        "orders",
+        filter_by=(lambda attrs: "lang" in attrs, lambda **attrs: attrs["lang"] == "es"),
+    )
+
+    assert deliver(subscription, 1, lang="es").result == 1
+    assert deliver(subscription, 1, lang="fr").result is None
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_outcome_hooks_run_for_every_publish(
+    blocking: bool, rele_messages: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[str] = []
+
+    class Watch(BaseMiddleware):
+        def post_publish_success(self, topic: str, data: Any, attrs: Any) -> None:
+            outcomes.append("success")
+
+    monkeypatch.setattr("rele.middleware._middlewares", [Watch()])
+    monkeypatch.setattr("rele.publishing._config", Config({"MIDDLEWARE": []}))
+
+    rele.publish("orders", 1, blocking=blocking)
+
+    assert outcomes == ["success"]
+
+
+def test_only_pubsub_is_dialled(google_topics: list[Any]) -> None:
+    worker_addresses = {
+        endpoint: rele.Worker([], {"api_endpoint": endpoint} if endpoint else None, "p")._address
+        for endpoint in (None, "eu.example.com", "eu.example.com:8443", "https://eu.example.com")
+    }
+
+    assert worker_addresses == {
+        None: "pubsub.googleapis.com:443",
+        "eu.example.com": "eu.example.com:443",
+        "eu.example.com:8443": "eu.example.com:8443",
+        "https://eu.example.com": "eu.example.com:443",
+    }
+
+
+def test_topics_carry_no_storage_region_unless_one_is_set(google_topics: list[Any]) -> None:
+    Subscriber("p", None, None, None)._create_with_topic(request_for("orders"))
+
+    assert google_topics == [{"name": "projects/p/topics/orders"}]
+
+
+def test_client_options_count_when_a_topic_is_made(google_topics: list[Any]) -> None:
+    from google.cloud import pubsub_v1
+
+    Subscriber("p", None, None, {"a": 1})._create_with_topic(request_for("orders"))
+
+    pubsub_v1.PublisherClient.assert_called_once_with(credentials=None, client_options={"a": 1})
+
+
+@pytest.fixture
+def google_topics() -> Iterator[list[Any]]:
+    """The requests that made topics, where each topic is missing at first."""
+    from google.api_core.exceptions import NotFound
+
+    requests: list[Any] = []
+    with (
+        patch("rele.client.pubsub_v1.PublisherClient") as publisher,
+        patch("rele.client.pubsub_v1.SubscriberClient") as subscriber,
+    ):
+        subscriber.return_value.create_subscription.side_effect = [NotFound("topic"), None]
+        publisher.return_value.create_topic.side_effect = lambda request: requests.append(request)
+        yield requests
+
+
+def request_for(topic: str) -> dict[str, Any]:
+    return {"name": f"projects/p/subscriptions/{topic}", "topic": f"projects/p/topics/{topic}"}
+
+
+def test_showsubscriptions_shows_the_name_that_will_be_used(
+    settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from django.core.management import call_command
+
+    settings.RELE = {"SUB_PREFIX": "shop", "MIDDLEWARE": []}
+
+    call_command("showsubscriptions")
+
+    assert "shop-photo-uploaded" in capsys.readouterr().out
+
+
+def test_the_context_of_flask_is_one_per_message() -> None:
+    from flask import Flask, current_app, g, has_app_context
+
+    app = Flask("shop")
+    rele.setup({"MIDDLEWARE": ["rele.contrib.FlaskMiddleware"]}, flask_app=app)
+    seen: list[object] = []
+
+    def remember(data: Any, **attrs: Any) -> None:
+        seen.append((current_app.name, "number" in g))
+        g.number = data
+        if data == 1:
+            raise SystemExit("whatever happens")
+
+    def handle_two() -> None:
+        deliver(Subscription(remember, "orders"), 1)
+        deliver(Subscription(remember, "orders"), 2)
+        seen.append(has_app_context())
+
+    thread = threading.Thread(target=handle_two)
+    thread.start()
+    thread.join()
+
+    assert seen == [("shop", False), ("shop", False), False]
+
+
+def test_attributes_are_checked_before_anything_is_sent() -> None:
+    publisher = Publisher("p", None, json.JSONEncoder, 1, None, backend=Mock(defers_outcome=False))
+
+    with pytest.raises(TypeError, match="'count'"):
+        publisher.publish("orders", 1, count=3)
+    with pytest.raises(ValueError, match="100 attributes"):
+        publisher.publish("orders", 1, **{f"a{n}": "" for n in range(100)})
+    with pytest.raises(ValueError, match="1025 bytes"):
+        publisher.publish("orders", 1, note="x" * 1025)
+
+    publisher._backend.send.assert_not_called()
+
+
+def test_an_async_handler_is_refused() -> None:
+    async def handle(data: Any, **attrs: Any) -> None: ...
+
+    with pytest.raises(RuntimeError, match="async def"):
+        rele.sub(topic="orders")(handle)
