@@ -139,7 +139,7 @@ def _run_emulator(options: Options) -> int:
         )
     try:
         status: int = emulator.serve(host, int(port), on_started=_say_where_it_listens)
-    except emulator.PortInUseError as error:
+    except emulator.BindError as error:
         raise ReleError(str(error)) from error
     return status
 

@@ -1,0 +1,41 @@
+"""A Google Cloud Pub/Sub server for development and tests.
+
+It speaks the Publisher and Subscriber services of ``google.pubsub.v1`` over gRPC, in memory, to
+any client library that honours ``PUBSUB_EMULATOR_HOST``.
+
+* ``serve(host, port, on_started)`` runs it in the calling process until SIGTERM or SIGINT.
+* ``EmbeddedServer()`` runs it in a thread, as a context manager.
+
+The names are resolved on first use, so that importing this package costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rele.emulator.embedded import EmbeddedServer
+    from rele.emulator.exceptions import BindError, EmulatorError, PortInUseError
+    from rele.emulator.foreground import serve
+
+__all__ = ["BindError", "EmbeddedServer", "EmulatorError", "PortInUseError", "serve"]
+
+_HOMES = {
+    "BindError": "exceptions",
+    "EmbeddedServer": "embedded",
+    "EmulatorError": "exceptions",
+    "PortInUseError": "exceptions",
+    "serve": "foreground",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

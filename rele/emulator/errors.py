@@ -1,0 +1,47 @@
+"""The errors that a client is answered with.
+
+The texts of ``NotFoundError`` and ``AlreadyExistsError`` are those of the service ("Error codes"
+in the Pub/Sub documentation).
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """An RPC's failure: ``status`` is the name of its gRPC status code, the text its details."""
+
+    status: ClassVar[str] = "INTERNAL"
+
+
+class InvalidArgumentError(ServiceError):
+    """The request itself is wrong; the text names the field."""
+
+    status = "INVALID_ARGUMENT"
+
+
+class NotFoundError(ServiceError):
+    """The named topic or subscription does not exist."""
+
+    status = "NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Resource not found (resource={_resource_id(name)}).")
+
+
+class AlreadyExistsError(ServiceError):
+    """A topic or subscription of that name exists."""
+
+    status = "ALREADY_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Resource already exists in the project (resource={_resource_id(name)}).")
+
+
+class UnavailableError(ServiceError):
+    """The server is going away; clients try again."""
+
+    status = "UNAVAILABLE"
+
+
+def _resource_id(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -1,0 +1,24 @@
+"""What can go wrong when the server is started."""
+
+
+class EmulatorError(Exception):
+    """The base of every error that starting or stopping the server raises."""
+
+
+class BindError(EmulatorError):
+    """The server cannot listen on the address that it was given."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"The Pub/Sub emulator cannot listen on {address}: {reason}")
+        self.address = address
+
+
+class PortInUseError(BindError):
+    """Another program listens on the address already."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            address,
+            "another program is using that port. Stop it, or choose another port; "
+            "port 0 takes any free one.",
+        )

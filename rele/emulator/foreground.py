@@ -1,0 +1,38 @@
+"""The server as the work of the whole process."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from rele.emulator.server import serve_until
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(host: str, port: int, on_started: Callable[[str], None]) -> int:
+    """Run the server until SIGTERM or SIGINT, and return the exit status 0.
+
+    Called from the main thread. ``on_started`` is called with the address (``HOST:PORT``, the
+    real port where 0 was asked for) once it can be used. At the signal, what is being answered is
+    finished and streams end as UNAVAILABLE, so that clients connect again; a second signal ends
+    the process at once.
+
+    Raises ``PortInUseError`` if another program listens there, ``BindError`` for any other reason
+    not to.
+    """
+    asyncio.run(_serve(host, port, on_started))
+    return 0
+
+
+async def _serve(host: str, port: int, on_started: Callable[[str], None]) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+        stopping.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    await serve_until(stopping, host, port, on_started)

@@ -1,0 +1,154 @@
+"""The messages of ``google.pubsub.v1``: the only module that knows where they come from.
+
+They are used as plain protobuf classes, not through the wrappers of the client library, which
+cost several times as much for each access. What goes out for every message is put together from
+bytes: the stored message is copied as it is, not parsed and serialised again.
+"""
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from google.protobuf.message import DecodeError
+from google.pubsub_v1 import types
+
+from rele.emulator.errors import InvalidArgumentError
+from rele.emulator.messages import StoredMessage
+
+RawMessage: TypeAlias = Any
+"""A protobuf message; its class is made at run time, so that its fields are unknown here."""
+
+Topic = types.Topic.pb()
+Subscription = types.Subscription.pb()
+ListTopicsResponse = types.ListTopicsResponse.pb()
+ListTopicSubscriptionsResponse = types.ListTopicSubscriptionsResponse.pb()
+ListSubscriptionsResponse = types.ListSubscriptionsResponse.pb()
+PublishResponse = types.PublishResponse.pb()
+
+EMPTY = b""
+"""A serialised ``google.protobuf.Empty``."""
+
+STATE_ACTIVE = 1
+"""``ACTIVE`` in both Topic.State and Subscription.State."""
+
+PUBLISHER = "google.pubsub.v1.Publisher"
+SUBSCRIBER = "google.pubsub.v1.Subscriber"
+
+_REQUEST_TYPES: dict[str, Any] = {
+    "CreateTopic": Topic,
+    "UpdateTopic": types.UpdateTopicRequest.pb(),
+    "Publish": types.PublishRequest.pb(),
+    "GetTopic": types.GetTopicRequest.pb(),
+    "ListTopics": types.ListTopicsRequest.pb(),
+    "ListTopicSubscriptions": types.ListTopicSubscriptionsRequest.pb(),
+    "DeleteTopic": types.DeleteTopicRequest.pb(),
+    "CreateSubscription": Subscription,
+    "GetSubscription": types.GetSubscriptionRequest.pb(),
+    "UpdateSubscription": types.UpdateSubscriptionRequest.pb(),
+    "ListSubscriptions": types.ListSubscriptionsRequest.pb(),
+    "DeleteSubscription": types.DeleteSubscriptionRequest.pb(),
+    "ModifyAckDeadline": types.ModifyAckDeadlineRequest.pb(),
+    "Acknowledge": types.AcknowledgeRequest.pb(),
+    "Pull": types.PullRequest.pb(),
+    "StreamingPull": types.StreamingPullRequest.pb(),
+}
+"""The request class of each RPC that is served, by its name."""
+
+__all__ = [
+    "EMPTY",
+    "PUBLISHER",
+    "STATE_ACTIVE",
+    "SUBSCRIBER",
+    "ListSubscriptionsResponse",
+    "ListTopicSubscriptionsResponse",
+    "ListTopicsResponse",
+    "PublishResponse",
+    "RawMessage",
+    "Subscription",
+    "Topic",
+    "encode_pull_response",
+    "encode_received_message",
+    "encode_streaming_properties",
+    "parse_request",
+    "serialize",
+    "store",
+]
+
+# Tags on the wire: (field number << 3) | wire type, where 0 is a varint and 2 is length-delimited.
+_RECEIVED_MESSAGES = b"\x0a"  # PullResponse and StreamingPullResponse .received_messages = 1
+_ACK_ID = b"\x0a"  # ReceivedMessage.ack_id = 1
+_MESSAGE = b"\x12"  # ReceivedMessage.message = 2
+_DELIVERY_ATTEMPT = b"\x18"  # ReceivedMessage.delivery_attempt = 3
+
+_StreamingPullResponse = types.StreamingPullResponse.pb()
+
+
+def parse_request(method: str, payload: bytes) -> RawMessage:
+    """The request of the RPC ``method``. Raises ``InvalidArgumentError`` for what is none."""
+    kind = _REQUEST_TYPES[method]
+    try:
+        return kind.FromString(payload)
+    except DecodeError:
+        raise InvalidArgumentError(
+            f"The request is not a valid {kind.DESCRIPTOR.full_name}."
+        ) from None
+
+
+def serialize(response: RawMessage) -> bytes:
+    """The bytes of a response; one that is bytes already is passed on."""
+    if isinstance(response, bytes):
+        return response
+    encoded: bytes = response.SerializeToString()
+    return encoded
+
+
+def store(message: RawMessage, message_id: int, publish_time: int) -> StoredMessage:
+    """Give a ``PubsubMessage`` its id and publish time (milliseconds since the epoch)."""
+    message.message_id = str(message_id)
+    timestamp = message.publish_time
+    timestamp.seconds, milliseconds = divmod(publish_time, 1000)
+    timestamp.nanos = milliseconds * 1_000_000
+    return StoredMessage(message_id, publish_time, message.SerializeToString())
+
+
+def encode_received_message(ack_id: str, message: bytes, delivery_attempt: int = 0) -> bytes:
+    """A serialised ``ReceivedMessage``; an attempt of 0 is left out, as an unset field is."""
+    ack = ack_id.encode("ascii")
+    parts = [_ACK_ID, _varint(len(ack)), ack, _MESSAGE, _varint(len(message)), message]
+    if delivery_attempt:
+        parts += (_DELIVERY_ATTEMPT, _varint(delivery_attempt))
+    return b"".join(parts)
+
+
+def encode_pull_response(received: Iterable[bytes]) -> bytes:
+    """A serialised ``PullResponse`` of serialised received messages.
+
+    A ``StreamingPullResponse`` has them in the same field, so that this is one, too, and other
+    fields of it can be appended.
+    """
+    parts: list[bytes] = []
+    for message in received:
+        parts += (_RECEIVED_MESSAGES, _varint(len(message)), message)
+    return b"".join(parts)
+
+
+def encode_streaming_properties(*, exactly_once: bool, ordering: bool) -> bytes:
+    """A serialised ``StreamingPullResponse`` that has only its ``subscription_properties``."""
+    response = _StreamingPullResponse()
+    properties = response.subscription_properties
+    properties.exactly_once_delivery_enabled = exactly_once
+    properties.message_ordering_enabled = ordering
+    properties.SetInParent()
+    return serialize(response)
+
+
+def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return bytes((number,))
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    digits = bytearray()
+    while number >= 0x80:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)

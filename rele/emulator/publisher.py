@@ -1,0 +1,94 @@
+"""``google.pubsub.v1.Publisher``."""
+
+import time
+from collections.abc import Callable
+from itertools import count
+
+from rele.emulator import configs, limits, names
+from rele.emulator.paging import page_of
+from rele.emulator.protocol import (
+    EMPTY,
+    PUBLISHER,
+    ListTopicsResponse,
+    ListTopicSubscriptionsResponse,
+    PublishResponse,
+    RawMessage,
+    store,
+)
+from rele.emulator.registry import Registry
+from rele.emulator.rpc import Service
+
+
+class PublisherService:
+    """The RPCs on topics.
+
+    ``wall_clock`` gives nanoseconds since the epoch. Message ids count on from the microseconds
+    since the epoch at the start: they look like the service's, and those of a server that was
+    started again do not repeat the former one's.
+    """
+
+    def __init__(self, registry: Registry, wall_clock: Callable[[], int] = time.time_ns) -> None:
+        self._registry = registry
+        self._wall_clock = wall_clock
+        self._message_ids = count(wall_clock() // 1000)
+
+    def service(self) -> Service:
+        """The RPCs, ready to be added to a server."""
+        service = Service(PUBLISHER)
+        service.add_unary("CreateTopic", self.create_topic)
+        service.add_unary("UpdateTopic", self.update_topic)
+        service.add_unary("GetTopic", self.get_topic)
+        service.add_unary("ListTopics", self.list_topics)
+        service.add_unary("ListTopicSubscriptions", self.list_topic_subscriptions)
+        service.add_unary("DeleteTopic", self.delete_topic)
+        service.add_unary("Publish", self.publish)
+        return service
+
+    def create_topic(self, request: RawMessage) -> RawMessage:
+        names.check_topic(request.name, "name")
+        return self._registry.create_topic(request).config
+
+    def update_topic(self, request: RawMessage) -> RawMessage:
+        names.check_topic(request.topic.name, "topic.name")
+        topic = self._registry.topic(request.topic.name)
+        topic.config = configs.updated_topic(topic.config, request)
+        return topic.config
+
+    def get_topic(self, request: RawMessage) -> RawMessage:
+        names.check_topic(request.topic, "topic")
+        return self._registry.topic(request.topic).config
+
+    def list_topics(self, request: RawMessage) -> RawMessage:
+        names.check_project(request.project, "project")
+        topics = self._registry.topics
+        page, token = page_of(
+            (name for name in topics if names.project_of(name) == request.project),
+            request.page_size,
+            request.page_token,
+        )
+        return ListTopicsResponse(
+            topics=[topics[name].config for name in page], next_page_token=token
+        )
+
+    def list_topic_subscriptions(self, request: RawMessage) -> RawMessage:
+        names.check_topic(request.topic, "topic")
+        topic = self._registry.topic(request.topic)
+        page, token = page_of(topic.subscriptions, request.page_size, request.page_token)
+        return ListTopicSubscriptionsResponse(subscriptions=page, next_page_token=token)
+
+    def delete_topic(self, request: RawMessage) -> RawMessage:
+        names.check_topic(request.topic, "topic")
+        self._registry.delete_topic(request.topic)
+        return EMPTY
+
+    def publish(self, request: RawMessage) -> RawMessage:
+        names.check_topic(request.topic, "topic")
+        topic = self._registry.topic(request.topic)
+        limits.check_publish(request)
+        publish_time = self._wall_clock() // 1_000_000
+        stored = [
+            store(message, message_id, publish_time)
+            for message, message_id in zip(request.messages, self._message_ids, strict=False)
+        ]
+        self._registry.publish(topic, stored)
+        return PublishResponse(message_ids=[str(message.id) for message in stored])

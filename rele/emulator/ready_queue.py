@@ -1,0 +1,74 @@
+"""What waits to be handed out."""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+
+from rele.emulator.deliveries import Delivery
+from rele.emulator.messages import StoredMessage
+
+
+class ReadyQueue:
+    """The waiting messages of one subscription: new ones in publish order, and returned ones.
+
+    The two take turns, so that neither a large backlog delays a redelivery nor a message that is
+    refused again and again keeps new ones from coming. Before both go messages that were taken
+    and never sent. Every operation takes constant time for each message.
+    """
+
+    def __init__(self) -> None:
+        self._new: deque[StoredMessage] = deque()
+        self._returned: OrderedDict[int, Delivery] = OrderedDict()
+        self._unsent: OrderedDict[int, Delivery] = OrderedDict()
+        self._returned_next = True
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._returned) + len(self._unsent)
+
+    def extend(self, messages: Iterable[StoredMessage]) -> None:
+        """Add newly published messages."""
+        self._new.extend(messages)
+
+    def put_back(self, delivery: Delivery) -> None:
+        """Add a message that was handed out before, behind the other returned ones."""
+        self._returned[delivery.message.id] = delivery
+
+    def put_back_unsent(self, deliveries: Sequence[Delivery]) -> None:
+        """Add messages that were taken but never sent, as the next ones, in their order."""
+        for delivery in reversed(deliveries):
+            self._unsent[delivery.message.id] = delivery
+            self._unsent.move_to_end(delivery.message.id, last=False)
+
+    def discard(self, delivery: Delivery) -> None:
+        """Remove a message that was put back, if it is still here."""
+        self._returned.pop(delivery.message.id, None)
+        self._unsent.pop(delivery.message.id, None)
+
+    def head(self) -> StoredMessage | None:
+        """The message that ``pop`` would give, or None."""
+        put_back = self._next_put_back()
+        if put_back is not None:
+            return next(iter(put_back.values())).message
+        return self._new[0] if self._new else None
+
+    def pop(self) -> Delivery:
+        """Remove and return the next message. Raises ``IndexError`` where there is none."""
+        put_back = self._next_put_back()
+        if put_back is not None:
+            if put_back is self._returned:
+                self._returned_next = False
+            return put_back.popitem(last=False)[1]
+        self._returned_next = True
+        return Delivery(self._new.popleft())
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._new.clear()
+        self._returned.clear()
+        self._unsent.clear()
+
+    def _next_put_back(self) -> "OrderedDict[int, Delivery] | None":
+        if self._unsent:
+            return self._unsent
+        if self._returned and (self._returned_next or not self._new):
+            return self._returned
+        return None

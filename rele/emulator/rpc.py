@@ -1,0 +1,72 @@
+"""Between gRPC and the services: registration of methods, and errors as status codes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+import grpc.aio
+
+from rele.emulator.errors import ServiceError
+from rele.emulator.protocol import RawMessage, parse_request, serialize
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Unary: TypeAlias = Callable[[RawMessage], RawMessage]
+AsyncUnary: TypeAlias = Callable[[RawMessage, Context], Awaitable[RawMessage]]
+Stream: TypeAlias = Callable[[Context], Awaitable[None]]
+
+
+class Service:
+    """The methods of one gRPC service. What is not added is answered UNIMPLEMENTED by gRPC."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._handlers: dict[str, Any] = {}
+
+    def add_unary(self, method: str, function: Unary) -> None:
+        """Serve ``method`` by a function that answers at once."""
+
+        async def handle(payload: bytes, context: Context) -> RawMessage:
+            try:
+                return function(parse_request(method, payload))
+            except ServiceError as error:
+                await abort(context, error)
+
+        self._add(method, grpc.unary_unary_rpc_method_handler, handle)
+
+    def add_async_unary(self, method: str, function: AsyncUnary) -> None:
+        """Serve ``method`` by a function that may have to wait."""
+
+        async def handle(payload: bytes, context: Context) -> RawMessage:
+            try:
+                return await function(parse_request(method, payload), context)
+            except ServiceError as error:
+                await abort(context, error)
+
+        self._add(method, grpc.unary_unary_rpc_method_handler, handle)
+
+    def add_stream(self, method: str, function: Stream) -> None:
+        """Serve ``method``, a stream in both directions, by a function that reads and writes.
+
+        What it reads from the context are the requests' bytes.
+        """
+
+        async def handle(_requests: object, context: Context) -> None:
+            try:
+                await function(context)
+            except ServiceError as error:
+                await abort(context, error)
+
+        self._add(method, grpc.stream_stream_rpc_method_handler, handle)
+
+    def generic_handler(self) -> "grpc.GenericRpcHandler":
+        """What a gRPC server takes."""
+        return grpc.method_handlers_generic_handler(self._name, self._handlers)
+
+    def _add(self, method: str, make_handler: Callable[..., Any], handle: Any) -> None:
+        # Without a deserializer: what gRPC answers where one fails is UNKNOWN.
+        self._handlers[method] = make_handler(handle, response_serializer=serialize)
+
+
+async def abort(context: Context, error: ServiceError) -> NoReturn:
+    """End the RPC with the status and text of ``error``."""
+    await context.abort(grpc.StatusCode[error.status], str(error))

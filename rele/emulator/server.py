@@ -1,0 +1,119 @@
+"""The server on the event loop that it is started on."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+
+import grpc.aio
+
+from rele.emulator.alarm import delivery_on_loop
+from rele.emulator.errors import UnavailableError
+from rele.emulator.exceptions import BindError, PortInUseError
+from rele.emulator.publisher import PublisherService
+from rele.emulator.registry import Registry
+from rele.emulator.subscriber import SubscriberService
+
+# Room for requests well above what is allowed, which are then refused by name: gRPC's own
+# refusal is RESOURCE_EXHAUSTED and says nothing that helps.
+_MAX_REQUEST_BYTES = 64 * 1024 * 1024
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", -1),
+    # Two servers on one port would share its connections, each without the other's topics.
+    ("grpc.so_reuseport", 0),
+    # Google's clients ping every 30 s, on streams where nothing comes, too; by default gRPC
+    # servers end such a connection.
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+_LAST_TASKS_SECONDS = 1.0
+
+_LAST_PORT = 65535
+
+_SHUTTING_DOWN = "The server is shutting down."
+
+
+class Server:
+    """The Publisher and Subscriber services on one port.
+
+    Made and used on one event loop.
+    """
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._registry = Registry(lambda: delivery_on_loop(loop))
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers(
+            (
+                PublisherService(self._registry).service().generic_handler(),
+                SubscriberService(self._registry).service().generic_handler(),
+            )
+        )
+
+    async def start(self, host: str, port: int) -> str:
+        """Listen, and return the address as ``HOST:PORT``. Port 0 takes a free one.
+
+        Raises ``PortInUseError`` if another program listens there, ``BindError`` for any other
+        reason not to.
+        """
+        address = _join(host, port)
+        _probe(host, port, address)
+        try:
+            bound = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise BindError(address, str(error)) from error
+        await self._server.start()
+        return _join(host, bound)
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """Refuse what is new, end streams as UNAVAILABLE, and answer what is being worked on.
+
+        What is not done after ``grace`` seconds is cancelled.
+        """
+        self._registry.shut_down(UnavailableError(_SHUTTING_DOWN))
+        await self._server.stop(grace)
+
+
+async def serve_until(
+    stopping: asyncio.Event, host: str, port: int, on_started: Callable[[str], None]
+) -> None:
+    """Serve on the running loop, which is for this alone, until ``stopping`` is set.
+
+    ``on_started`` is called with the address once it can be used. Raises what ``Server.start``
+    raises.
+    """
+    server = Server()
+    on_started(await server.start(host, port))
+    await stopping.wait()
+    await server.stop()
+    # gRPC's own tasks end a moment after the server. Each logs an error if the loop ends first.
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=_LAST_TASKS_SECONDS)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _probe(host: str, port: int, address: str) -> None:
+    """Find out why the address cannot be had, which gRPC does not say."""
+    if not 0 <= port <= _LAST_PORT:
+        raise BindError(address, f"a port is a number from 0 to {_LAST_PORT}.")
+    try:
+        candidates = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise BindError(address, error.strerror or str(error)) from error
+    for family, kind, protocol, _, where in candidates:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(address) from error
+            if len(candidates) == 1:
+                raise BindError(address, error.strerror or str(error)) from error

@@ -1,0 +1,123 @@
+"""One ``StreamingPull`` call."""
+
+import asyncio
+
+import grpc.aio
+
+from rele.emulator import limits, names, settlement
+from rele.emulator.attachment import Attachment
+from rele.emulator.consumers import FlowControl
+from rele.emulator.errors import InvalidArgumentError
+from rele.emulator.protocol import RawMessage, encode_streaming_properties, parse_request
+from rele.emulator.registry import Registry, Subscription
+from rele.emulator.rpc import Context
+
+
+async def streaming_pull(registry: Registry, context: Context) -> None:
+    """Serve one call until the client ends it or the subscription ends.
+
+    Raises a ``ServiceError`` for what the client has to be told.
+    """
+    payload = await context.read()
+    if payload is grpc.aio.EOF:
+        return
+    first = parse_request("StreamingPull", payload)
+    subscription = _check_first(registry, first)
+    flow = FlowControl(first.max_outstanding_messages, first.max_outstanding_bytes)
+    with Attachment(subscription.delivery, flow, first.stream_ack_deadline_seconds) as attachment:
+        # A client may wait for these before it considers the stream open.
+        await context.send_initial_metadata(())
+        await _Stream(subscription, attachment, context).run(first)
+
+
+class _Stream:
+    """Reads requests and writes messages, side by side, until either ends."""
+
+    def __init__(self, subscription: Subscription, attachment: Attachment, context: Context):
+        self._subscription = subscription
+        self._attachment = attachment
+        self._context = context
+        self._half_closed = False
+
+    async def run(self, first: RawMessage) -> None:
+        self._settle(first)
+        reader = asyncio.ensure_future(self._read())
+        writer = asyncio.ensure_future(self._write())
+        closed = self._attachment.closed
+        try:
+            await asyncio.wait({reader, writer, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if self._half_closed:
+                # What is being written now reaches the client: it must not be given back.
+                await asyncio.wait({writer, closed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reader.cancel()
+            writer.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+        for finished in (closed, reader, writer):
+            _raise_error_of(finished)
+
+    async def _read(self) -> None:
+        while (payload := await self._context.read()) is not grpc.aio.EOF:
+            request = parse_request("StreamingPull", payload)
+            self._check_later(request)
+            self._settle(request)
+        self._half_closed = True
+        self._attachment.wake()
+
+    async def _write(self) -> None:
+        attachment = self._attachment
+        while not self._half_closed:
+            batch = attachment.take()
+            if not batch:
+                await attachment.ready()
+                continue
+            try:
+                await self._context.write(attachment.encode(batch) + self._properties())
+            except BaseException:
+                attachment.give_back(batch)
+                raise
+
+    def _settle(self, request: RawMessage) -> None:
+        delivery = self._subscription.delivery
+        if request.modify_deadline_ack_ids or request.modify_deadline_seconds:
+            settlement.modify_ack_deadlines(
+                delivery,
+                request.modify_deadline_ack_ids,
+                request.modify_deadline_seconds,
+                "modify_deadline_seconds",
+            )
+        if request.ack_ids:
+            settlement.acknowledge(delivery, request.ack_ids)
+
+    def _check_later(self, request: RawMessage) -> None:
+        for field in ("subscription", "max_outstanding_messages", "max_outstanding_bytes"):
+            if getattr(request, field):
+                raise InvalidArgumentError(f"{field} may only be set in the first request.")
+        if request.stream_ack_deadline_seconds:
+            seconds = request.stream_ack_deadline_seconds
+            limits.check_ack_deadline(seconds, "stream_ack_deadline_seconds")
+            self._attachment.consumer.ack_deadline = seconds
+
+    def _properties(self) -> bytes:
+        config = self._subscription.config
+        return encode_streaming_properties(
+            exactly_once=config.enable_exactly_once_delivery,
+            ordering=config.enable_message_ordering,
+        )
+
+
+def _check_first(registry: Registry, request: RawMessage) -> Subscription:
+    if not request.subscription:
+        raise InvalidArgumentError("subscription must be set in the first request.")
+    names.check_subscription(request.subscription, "subscription")
+    limits.check_ack_deadline(request.stream_ack_deadline_seconds, "stream_ack_deadline_seconds")
+    return registry.subscription(request.subscription)
+
+
+def _raise_error_of(finished: "asyncio.Future[None]") -> None:
+    if not finished.done() or finished.cancelled():
+        return
+    error = finished.exception()
+    # gRPC's own errors say that the call is over: there is nobody left to tell.
+    if error is not None and not isinstance(error, grpc.aio.BaseError):
+        raise error

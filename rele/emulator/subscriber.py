@@ -1,0 +1,90 @@
+"""``google.pubsub.v1.Subscriber``."""
+
+from rele.emulator import configs, limits, names, settlement
+from rele.emulator.paging import page_of
+from rele.emulator.protocol import EMPTY, SUBSCRIBER, ListSubscriptionsResponse, RawMessage
+from rele.emulator.pull import pull
+from rele.emulator.registry import Registry, Subscription
+from rele.emulator.rpc import Context, Service
+from rele.emulator.stream import streaming_pull
+
+
+class SubscriberService:
+    """The RPCs on subscriptions."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def service(self) -> Service:
+        """The RPCs, ready to be added to a server."""
+        service = Service(SUBSCRIBER)
+        service.add_unary("CreateSubscription", self.create_subscription)
+        service.add_unary("GetSubscription", self.get_subscription)
+        service.add_unary("UpdateSubscription", self.update_subscription)
+        service.add_unary("ListSubscriptions", self.list_subscriptions)
+        service.add_unary("DeleteSubscription", self.delete_subscription)
+        service.add_unary("ModifyAckDeadline", self.modify_ack_deadline)
+        service.add_unary("Acknowledge", self.acknowledge)
+        service.add_async_unary("Pull", self.pull)
+        service.add_stream("StreamingPull", self.streaming_pull)
+        return service
+
+    def create_subscription(self, request: RawMessage) -> RawMessage:
+        names.check_topic(request.topic, "topic")
+        if not request.name:
+            request.name = names.made_up_subscription(request.topic)
+        names.check_subscription(request.name, "name")
+        return self._registry.create_subscription(request).config
+
+    def get_subscription(self, request: RawMessage) -> RawMessage:
+        return self._named(request.subscription).config
+
+    def update_subscription(self, request: RawMessage) -> RawMessage:
+        names.check_subscription(request.subscription.name, "subscription.name")
+        subscription = self._registry.subscription(request.subscription.name)
+        subscription.configure(configs.updated_subscription(subscription.config, request))
+        return subscription.config
+
+    def list_subscriptions(self, request: RawMessage) -> RawMessage:
+        names.check_project(request.project, "project")
+        subscriptions = self._registry.subscriptions
+        page, token = page_of(
+            (name for name in subscriptions if names.project_of(name) == request.project),
+            request.page_size,
+            request.page_token,
+        )
+        return ListSubscriptionsResponse(
+            subscriptions=[subscriptions[name].config for name in page], next_page_token=token
+        )
+
+    def delete_subscription(self, request: RawMessage) -> RawMessage:
+        names.check_subscription(request.subscription, "subscription")
+        self._registry.delete_subscription(request.subscription)
+        return EMPTY
+
+    def modify_ack_deadline(self, request: RawMessage) -> RawMessage:
+        subscription = self._named(request.subscription)
+        limits.check_ack_ids(request.ack_ids)
+        settlement.modify_ack_deadlines(
+            subscription.delivery,
+            request.ack_ids,
+            [request.ack_deadline_seconds] * len(request.ack_ids),
+            "ack_deadline_seconds",
+        )
+        return EMPTY
+
+    def acknowledge(self, request: RawMessage) -> RawMessage:
+        subscription = self._named(request.subscription)
+        limits.check_ack_ids(request.ack_ids)
+        settlement.acknowledge(subscription.delivery, request.ack_ids)
+        return EMPTY
+
+    async def pull(self, request: RawMessage, context: Context) -> RawMessage:
+        return await pull(self._registry, request, context)
+
+    async def streaming_pull(self, context: Context) -> None:
+        await streaming_pull(self._registry, context)
+
+    def _named(self, name: str) -> Subscription:
+        names.check_subscription(name, "subscription")
+        return self._registry.subscription(name)
