@@ -19,33 +19,8 @@ from rele.cli import RUN, SHARED_COMMANDS
 from rele.middleware import BaseMiddleware
 from rele.schema import SETTINGS
 from rele.testing import deliver
-from tests.acceptance.conftest import REPOSITORY, Project, read_until
-
-README = (REPOSITORY / "README.rst").read_text(encoding="utf-8")
-FIRST_STEPS = README.split("Publish, subscribe, run\n")[1].split("In a clone of")[0]
-
-BLOCK = re.compile(r"^(.*?):?\n\n\.\. code:: (\w+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
-
-
-def blocks() -> list[tuple[str, str, str]]:
-    """The paragraph before each code block, the block's language, and its code."""
-    return [
-        (paragraph, language, re.sub("^    ", "", code, flags=re.MULTILINE).strip() + "\n")
-        for paragraph, language, code in BLOCK.findall(FIRST_STEPS)
-    ]
-
-
-def file_named_in(paragraph: str) -> str:
-    return re.findall(r"``([\w/]+\.py)``", paragraph)[-1]
-
-
-def commands() -> list[str]:
-    return [
-        line.removeprefix("$ ")
-        for _, language, code in blocks()
-        if language == "console"
-        for line in code.splitlines()
-    ]
+from tests.acceptance.conftest import Project, read_until
+from tests.readme import FIRST_STEPS, README, REPOSITORY, blocks, commands, files, section
 
 
 @pytest.fixture
@@ -59,19 +34,20 @@ def folder(project: Project) -> Project:
 
 
 def test_the_first_steps_have_fewer_than_25_lines() -> None:
-    lines = [line for _, _, code in blocks() for line in code.splitlines() if line.strip()]
+    lines = [
+        line for _, _, code in blocks(FIRST_STEPS) for line in code.splitlines() if line.strip()
+    ]
 
     assert 0 < len(lines) < 25
 
 
 def test_the_first_steps_handle_a_message(folder: Project) -> None:
-    start_project, start_app, emulator, worker, publish = commands()
+    start_project, start_app, emulator, worker, publish = commands(FIRST_STEPS)
     for command in (start_project, start_app):
         shell(folder, command)
-    for paragraph, language, code in blocks():
-        if language == "python":
-            with (folder.folder / file_named_in(paragraph)).open("a") as file:
-                file.write(code)
+    for name, code in files(FIRST_STEPS):
+        with (folder.folder / name).open("a") as file:
+            file.write(code)
 
     server = start(folder, emulator.replace("emulator", "emulator --host-port 127.0.0.1:0"))
     address = re.findall(r"127\.0\.0\.1:\d+", read_until(server.stdout, "127.0.0.1:"))[0]
@@ -104,15 +80,8 @@ def test_the_tests_for_a_project_of_ones_own_pass(folder: Project) -> None:
     assert "2 passed" in output
 
 
-def section(title: str) -> str:
-    """The text of a section, up to the next title of the same rank."""
-    return re.split(r"\n[^\n]+\n={4,}\n\n", README.split(f"\n{title}\n", 1)[1][1:])[0]
-
-
 def code_in(title: str, language: str) -> str:
-    found = re.findall(
-        rf"\.\. code:: {language}\n\n((?:    .*\n|\n)+)", section(title), flags=re.MULTILINE
-    )
+    found = re.findall(rf"\.\. code:: {language}\n\n((?:    .*\n|\n)+)", section(title))
     assert found
     return "\n".join(textwrap.dedent(code) for code in found)
 
