@@ -17,5 +17,5 @@ def test_from_an_empty_folder_to_a_handled_message() -> None:
     )
 
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("A handled message after ")
+    assert "\nA handled message after " in f"\n{result.stdout}"
     print(result.stdout)
