@@ -55,7 +55,8 @@ def find_problems() -> list[Problem]:
     try:
         config = Config(setting)
     except ConfigurationError as error:  # from the environment
-        return [*problems, Problem("rele.E003", str(error), "")]
+        hint = "Correct DEFAULT_ACK_DEADLINE in the environment, or unset it."
+        return [*problems, Problem("rele.E003", str(error), hint)]
     subscriptions, more = find_subscriptions(discover_subs_modules(), config)
     problems += more
     if subscriptions:

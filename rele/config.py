@@ -15,7 +15,7 @@ from typing import Any
 
 from rele import discover
 from rele.backends import BaseBackend
-from rele.exceptions import ConfigurationError
+from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
 from rele.middleware import register_middleware
 from rele.schema import DEFAULTS, SETTINGS
 from rele.subscription import Filters, Subscription
@@ -182,20 +182,32 @@ def read_settings_by(read: Callable[[], Mapping[str, Any]]) -> None:
 
 
 def load() -> Config:
-    """The project's configuration: from Django's settings, else from a ``settings`` module.
+    """The project's configuration.
 
     Raises:
         ConfigurationError: none is found.
     """
+    return Config(read_settings())
+
+
+def read_settings() -> Mapping[str, Any]:
+    """The project's ``RELE``: from Django's settings, else from a ``settings`` module.
+
+    Raises:
+        NoSettingsError: there is none.
+        ConfigurationError: there is a module, with an error in it.
+    """
     if _read_settings is not None:
-        return Config(_read_settings())
-    settings, _ = discover.sub_modules()
-    if settings is None or not hasattr(settings, "RELE"):
-        raise ConfigurationError(
-            "Relé is not set up: call rele.setup({...}), or add `rele` to INSTALLED_APPS, or "
-            "start in a folder with a settings.py that has a dict named RELE."
-        )
-    return Config(settings.RELE)
+        return _read_settings()
+    try:
+        settings, _ = discover.sub_modules()
+    except Exception as error:
+        failure = import_failure("The settings module 'settings'", error)
+        raise ConfigurationError(f"{failure} Mend it.") from error
+    setting: Mapping[str, Any] | None = getattr(settings, "RELE", None)
+    if setting is None:
+        raise NoSettingsError
+    return setting
 
 
 def setup(setting: Mapping[str, Any] | None = None, **kwargs: Any) -> Config:

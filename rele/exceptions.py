@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import traceback
+from pathlib import Path
+
 
 class ReleError(Exception):
     """The base of everything that Relé itself raises."""
@@ -11,7 +15,20 @@ class ConfigurationError(ReleError):
     """The ``RELE`` settings, or what they point to, cannot be used."""
 
 
-class NoProjectError(ConfigurationError):
+class _MissingError(ConfigurationError):
+    """Something is not there; the class's docstring is the message."""
+
+    def __init__(self) -> None:
+        super().__init__(" ".join((self.__doc__ or "").split()))
+
+
+class NoSettingsError(_MissingError):
+    """Relé is not set up: call rele.setup({...}), or add `rele` to INSTALLED_APPS, or start in a
+    folder with a settings.py that has a dict named RELE.
+    """
+
+
+class NoProjectError(_MissingError):
     """No Google Cloud project is known.
 
     Give it as RELE["GC_PROJECT_ID"], or in the environment as GOOGLE_CLOUD_PROJECT, or set
@@ -19,20 +36,14 @@ class NoProjectError(ConfigurationError):
     Without a Google account, start `rele-cli emulator` and set PUBSUB_EMULATOR_HOST.
     """
 
-    def __init__(self) -> None:
-        super().__init__(" ".join((self.__doc__ or "").split()))
 
-
-class NoCredentialsError(ConfigurationError):
+class NoCredentialsError(_MissingError):
     """No Google credentials are found.
 
     Give the key file of a service account as RELE["GC_CREDENTIALS_PATH"], or in the environment
     as GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`.
     Without a Google account, start `rele-cli emulator` and set PUBSUB_EMULATOR_HOST.
     """
-
-    def __init__(self) -> None:
-        super().__init__(" ".join((self.__doc__ or "").split()))
 
 
 class ResourceError(ReleError):
@@ -41,3 +52,23 @@ class ResourceError(ReleError):
 
 class DecodeError(ReleError):
     """The payload of a message is not what Relé publishes: JSON in UTF-8."""
+
+
+def import_failure(what: str, error: Exception) -> str:
+    """The sentence that ``what`` cannot be imported, why, and at which line of the project."""
+    reason = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{what} cannot be imported: {type(error).__name__}: {reason}{_place_of(error)}."
+
+
+def _place_of(error: Exception) -> str:
+    """`` (file, line number)``: the last one that is not of the machinery that imports."""
+    if isinstance(error, SyntaxError):
+        return f" ({error.filename}, line {error.lineno})"
+    machinery = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<")
+    root = error.__cause__ or error
+    places = [
+        frame
+        for frame in traceback.extract_tb(root.__traceback__)
+        if not frame.filename.startswith(machinery)
+    ]
+    return f" ({places[-1].filename}, line {places[-1].lineno})" if places else ""

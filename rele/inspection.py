@@ -8,12 +8,12 @@ import json
 import os
 import pkgutil
 import re
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rele.backends import BaseBackend
 from rele.config import Config, declared_in, prepare, same_name
+from rele.exceptions import import_failure
 from rele.problems import Problem
 from rele.retry_policy import out_of_range
 from rele.schema import DEFAULTS, SETTINGS
@@ -71,7 +71,7 @@ def _look_at_class(name: str, path: str, base: type, what: str, example: str) ->
     """Import what ``path`` names; it must be a subclass of ``base``, or ``base`` itself."""
     hint = f"Write the dotted path of {what}, such as {example!r}."
     try:
-        found = pkgutil.resolve_name(path)
+        found = _resolve(path)
     except Exception as error:  # noqa: BLE001 - the project's own code runs here
         yield Problem(
             "rele.E004",
@@ -86,6 +86,15 @@ def _look_at_class(name: str, path: str, base: type, what: str, example: str) ->
             f"RELE[{name!r}] names {path!r}, which is not {what}.",
             hint,
         )
+
+
+def _resolve(path: str) -> Any:
+    try:
+        return pkgutil.resolve_name(path)
+    except AttributeError:
+        # So it is told also of a module that is there, but cannot be imported.
+        importlib.import_module(path.rpartition(".")[0])
+        raise
 
 
 def _look_at_middleware(name: str, paths: Iterable[str]) -> Iterator[Problem]:
@@ -160,17 +169,23 @@ def _retry_policy_problem(where: str, complaint: str) -> Problem:
 def find_subscriptions(
     module_paths: Iterable[str], config: Config
 ) -> tuple[list[Subscription], list[Problem]]:
-    """Import subs modules; return what they declare, and what is wrong with it."""
-    subscriptions: dict[int, Subscription] = {}
+    """Import subs modules; return what they declare, each once, and what is wrong with it."""
+    found: list[Subscription] = []
     problems: list[Problem] = []
     for path in module_paths:
         try:
             for declared in declared_in(importlib.import_module(path)):
-                subscriptions[id(declared)] = prepare(declared, config.sub_prefix, config.filter_by)
+                subscription = prepare(declared, config.sub_prefix, config.filter_by)
+                if not any(_are_one(subscription, other) for other in found):
+                    found.append(subscription)
         except Exception as error:  # noqa: BLE001 - the project's own code runs here
             problems.append(_not_importable(path, error))
-    found = list(subscriptions.values())
     return found, problems + problems_of_subscriptions(found)
+
+
+def _are_one(one: Subscription, other: Subscription) -> bool:
+    """Whether it is the same, imported twice, or one class's instances."""
+    return one.name == other.name and one.has_function_of(other)
 
 
 def problems_of_subscriptions(subscriptions: Iterable[Subscription]) -> list[Problem]:
@@ -179,7 +194,7 @@ def problems_of_subscriptions(subscriptions: Iterable[Subscription]) -> list[Pro
     by_name: dict[str, Subscription] = {}
     for subscription in subscriptions:
         other = by_name.setdefault(subscription.name, subscription)
-        if not other.has_function_of(subscription):
+        if not _are_one(other, subscription):
             problems.append(
                 Problem("rele.E006", same_name(other, subscription), "Write @sub(…, suffix='…').")
             )
@@ -191,11 +206,9 @@ def problems_of_subscriptions(subscriptions: Iterable[Subscription]) -> list[Pro
 
 
 def _not_importable(path: str, error: Exception) -> Problem:
-    place = traceback.extract_tb(error.__traceback__)[-1]
     return Problem(
         "rele.W003",
-        f"The subs module {path!r} cannot be imported: {type(error).__name__}: {error} "
-        f"({place.filename}, line {place.lineno}).",
+        import_failure(f"The subs module {path!r}", error),
         "Mend it: until then its subscriptions are not consumed.",
     )
 

@@ -103,8 +103,8 @@ def _explained(action: str, path: str) -> Iterator[None]:
         raise
     except (exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
         raise ResourceError(
-            f"Pub/Sub refused to {action} {path}: {error.message}. The credentials need the "
-            f"permission {_PERMISSIONS[action]}, which roles/pubsub.editor has."
+            f"Pub/Sub refused to {action} {path}: {error.message.rstrip('.')}. The credentials "
+            f"need the permission {_PERMISSIONS[action]}, which roles/pubsub.editor has."
         ) from error
     except exceptions.GoogleAPIError as error:
         raise ResourceError(f"Pub/Sub refused to {action} {path}: {error}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,6 +81,18 @@ def _is_positive(value: float) -> bool:
     return value > 0
 
 
+def _can_be_waited_for(value: float) -> bool:
+    return 0 < value <= threading.TIMEOUT_MAX
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
+
+
+def _is_client_options(value: Any) -> bool:
+    return isinstance(value, Mapping) or hasattr(value, "api_endpoint")
+
+
 _OPTIONAL_STRING = (None, "a string or None", _optional(_is_string))
 _DOTTED_PATH = "the dotted path of a class"
 
@@ -94,7 +108,7 @@ SETTINGS: dict[str, Setting] = {
     "CLIENT_OPTIONS": Setting(
         None,
         "a dict of options for Google's clients, or None",
-        _optional(lambda value: isinstance(value, Mapping)),
+        _optional(_is_client_options),
         example="{'api_endpoint': 'europe-west1-pubsub.googleapis.com'}",
     ),
     "DEFAULT_RETRY_POLICY": Setting(
@@ -110,7 +124,9 @@ SETTINGS: dict[str, Setting] = {
         _optional(_is_filter),
         example="lambda **attributes: True",
     ),
-    "GC_CREDENTIALS_PATH": Setting(*_OPTIONAL_STRING, example="'/run/secrets/pubsub.json'"),
+    "GC_CREDENTIALS_PATH": Setting(
+        None, "a path or None", _optional(_is_path), example="'/run/secrets/pubsub.json'"
+    ),
     "GC_PROJECT_ID": Setting(*_OPTIONAL_STRING, example="'my-project'"),
     "GC_STORAGE_REGION": Setting(
         None,
@@ -123,8 +139,12 @@ SETTINGS: dict[str, Setting] = {
     ),
     "PUBLISHER_BACKEND": Setting("rele.backends.pubsub.PubSubBackend", _DOTTED_PATH, _is_string),
     "PUBLISHER_BLOCKING": Setting(False, "True or False", lambda value: isinstance(value, bool)),
-    "PUBLISHER_TIMEOUT": Setting(3.0, "a number of seconds above 0", _is_number, _is_positive),
-    "SHUTDOWN_TIMEOUT": Setting(30.0, "a number of seconds above 0", _is_number, _is_positive),
+    "PUBLISHER_TIMEOUT": Setting(
+        3.0, "a number of seconds above 0", _is_number, _can_be_waited_for
+    ),
+    "SHUTDOWN_TIMEOUT": Setting(
+        30.0, "a number of seconds above 0", _is_number, _can_be_waited_for
+    ),
     "SUB_PREFIX": Setting(*_OPTIONAL_STRING, example="'shop'"),
     "THREADS_PER_SUBSCRIPTION": Setting(2, "a whole number from 1", _is_integer, _is_positive),
 }

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from rele.cli.emulator import EMULATOR
+from rele.cli.parser import say_wrong_use_in_one_line
 from rele.cli.publish import PUBLISH
 from rele.cli.run import RUN
 from rele.exceptions import ReleError
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--traceback", action="store_true", help="show where in the code an error comes from"
     )
+    say_wrong_use_in_one_line(parser)
     subparsers = parser.add_subparsers(dest="name", metavar="NAME", required=True)
     for command in (RUN, *SHARED_COMMANDS):
         command.add_to(subparsers)

@@ -4,60 +4,96 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rele import config as configuration
 from rele import publishing
 from rele.cli.subcommand import Options, Subcommand
-from rele.exceptions import ConfigurationError, ReleError
+from rele.config import Config
+from rele.exceptions import NoSettingsError, ReleError
+from rele.inspection import problems_of_settings
+from rele.reachability import pubsub_address
+from rele.starting import raise_for_a_worker
+
+_OWN_ARGUMENTS = frozenset({"topic", "data", "blocking", "timeout", "raise_exception"})
+"""Of ``rele.publish``: no attribute can have their names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="TOPIC", help="the topic's id, without the project")
-    parser.add_argument("data", metavar="DATA", type=_json, help="the message's data, as JSON")
     parser.add_argument(
-        "attributes",
-        metavar="KEY=VALUE",
-        type=_attribute,
-        nargs="*",
-        help="the message's attributes",
+        "data", metavar="DATA", help="the message's data, as JSON; - reads the standard input"
+    )
+    parser.add_argument(
+        "attributes", metavar="KEY=VALUE", nargs="*", help="the message's attributes"
     )
 
 
 def run(options: Options) -> int:
+    data = _read_json(options["data"])
+    attributes = _read_attributes(options["attributes"])
+    config = _configure()
+    address = pubsub_address(config.client_options)
+    # The error below says what failed: the middleware's record of it, with a traceback, is left
+    # to a project that has set logging up.
+    logging.getLogger("rele").addHandler(logging.NullHandler())
     try:
-        publishing.configure()
-    except ConfigurationError:  # no settings: the environment may be enough
-        configuration.setup({})
-    try:
-        future = publishing.publish(
-            options["topic"], options["data"], blocking=True, **dict(options["attributes"])
-        )
+        future = publishing.publish(options["topic"], data, blocking=True, **attributes)
     except ReleError:
         raise
     except Exception as error:
-        raise ReleError(_explain(options["topic"], error)) from error
+        reason = _explain(error, address, config.publisher_timeout)
+        raise ReleError(
+            f"The message for the topic {options['topic']!r} was not published: {reason}"
+        ) from error
     print(future.result())
     return 0
 
 
-def _json(text: str) -> Any:
+def _configure() -> Config:
+    try:
+        setting = configuration.read_settings()
+    except NoSettingsError:
+        setting = {}  # the environment may be enough
+    raise_for_a_worker(problems_of_settings(setting))
+    return configuration.setup(setting)
+
+
+def _read_json(text: str) -> Any:
+    if text == "-":
+        text = sys.stdin.read()
     try:
         return json.loads(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not JSON ({error}); a string needs its quotes: '\"hello\"'"
+        raise ReleError(
+            f"DATA must be JSON, not {_shortened(text)!r}: {error}. A string needs its quotes: "
+            "'\"hello\"'."
         ) from error
 
 
-def _attribute(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
-    return key, value
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _explain(topic: str, error: Exception) -> str:
+def _read_attributes(texts: Iterable[str]) -> dict[str, str]:
+    attributes = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ReleError(f"An attribute must be KEY=VALUE, such as country=ES, not {text!r}.")
+        if key in _OWN_ARGUMENTS:
+            raise ReleError(
+                f"An attribute cannot be named {key!r}: rele.publish takes an argument of that "
+                "name. Choose another."
+            )
+        attributes[key] = value
+    return attributes
+
+
+def _explain(error: Exception, address: str, timeout: float) -> str:
     """Why the message was not published, and what to do."""
     reasons = {
         "NotFound": "the topic does not exist. Run the worker that subscribes to it, which makes "
@@ -66,11 +102,10 @@ def _explain(topic: str, error: Exception) -> str:
         "roles/pubsub.publisher on the topic.",
         "MessageTooLargeError": "the message is larger than Pub/Sub takes, 10,000,000 bytes. "
         "Store the data elsewhere and publish where it is.",
-        "TimeoutError": "it was not accepted within RELE['PUBLISHER_TIMEOUT']. Check the network, "
-        "and PUBSUB_EMULATOR_HOST where it is set; the message may still arrive.",
+        "TimeoutError": f"{address} did not accept it within {timeout} s. Check the network, and "
+        "PUBSUB_EMULATOR_HOST where it is set; the message may still arrive.",
     }
-    reason = reasons.get(type(error).__name__, f"{type(error).__name__}: {error}")
-    return f"The message for the topic {topic!r} was not published: {reason}"
+    return reasons.get(type(error).__name__, f"{type(error).__name__}: {error}")
 
 
 PUBLISH = Subcommand("publish", "Publish one message and print its id.", add_arguments, run)

@@ -11,7 +11,7 @@ from typing import Any
 from rele import config as configuration
 from rele import discover
 from rele.cli.subcommand import Options, Subcommand
-from rele.exceptions import ConfigurationError
+from rele.exceptions import ConfigurationError, import_failure
 from rele.inspection import find_subscriptions, problems_of_settings
 from rele.starting import PULLING, announce, raise_for_a_worker, warn
 
@@ -40,6 +40,8 @@ def run(options: Options) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # It warns of missing credentials, which the error then says better.
+    logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     problems = problems_of_settings(setting)
     raise_for_a_worker(problems)
     config = configuration.setup(setting)
@@ -57,10 +59,9 @@ def _discover(settings_path: str | None) -> tuple[Any, list[str]]:
     """The ``RELE`` setting and the dotted paths of the subs modules."""
     try:
         settings, module_paths = discover.sub_modules(settings_path)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"The settings module {settings_path or 'settings'!r} cannot be imported: {error}."
-        ) from error
+    except Exception as error:
+        failure = import_failure(f"The settings module {settings_path or 'settings'!r}", error)
+        raise ConfigurationError(f"{failure} Mend it, or name another with --settings.") from error
     if settings is None:
         raise ConfigurationError(
             f"There is no settings.py in {Path.cwd()}: make one with a dict named RELE, or name "
@@ -77,9 +78,10 @@ def _discover(settings_path: str | None) -> tuple[Any, list[str]]:
 def _imported(path: str) -> str:
     try:
         importlib.import_module(path)
-    except ImportError as error:
+    except Exception as error:
+        failure = import_failure(f"--third-party-subscriptions names {path!r}, which", error)
         raise ConfigurationError(
-            f"--third-party-subscriptions names {path!r}, which cannot be imported: {error}."
+            f"{failure} Correct the name, or install the package that has it."
         ) from error
     return path
 

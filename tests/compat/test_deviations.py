@@ -157,7 +157,7 @@ def test_showsubscriptions_shows_the_name_that_will_be_used(
 def test_the_context_of_flask_is_one_per_message() -> None:
     from flask import Flask, current_app, g, has_app_context
 
-    app = Flask("shop")
+    app = Flask(__name__)
     rele.setup({"MIDDLEWARE": ["rele.contrib.FlaskMiddleware"]}, flask_app=app)
     seen: list[object] = []
 
@@ -176,7 +176,7 @@ def test_the_context_of_flask_is_one_per_message() -> None:
     thread.start()
     thread.join()
 
-    assert seen == [("shop", False), ("shop", False), False]
+    assert seen == [(app.name, False), (app.name, False), False]
 
 
 def test_attributes_are_checked_before_anything_is_sent() -> None:

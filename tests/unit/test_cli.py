@@ -11,7 +11,7 @@ import pytest
 from rele import emulator
 from rele.cli import main
 from rele.emulator import PortInUseError
-from rele.exceptions import NoProjectError
+from rele.exceptions import ConfigurationError, NoProjectError
 from rele.worker import NotConnectionError
 
 Output = Any
@@ -146,6 +146,46 @@ class TestRun:
         assert "Error: There is no subscription to consume" in capsys.readouterr().err
         create_and_run.assert_not_called()
 
+    @pytest.mark.parametrize(
+        ("settings", "subs", "message"),
+        [
+            ("RELE = {'ENCODER_PATH': 'json.dumps'}", SUBS, "'json.dumps', which is not a subcla"),
+            ("RELE = {}", SUBS.replace("photos", "1"), "refuses the topic name '1'"),
+            ("RELE = {}", "1 / 0", "The subs module 'subs' cannot be imported: ZeroDivisionError"),
+            ("1 / 0", SUBS, "The settings module 'settings' cannot be imported: ZeroDivisionErr"),
+        ],
+    )
+    def test_what_is_wrong_keeps_it_from_starting(
+        self,
+        write: Write,
+        create_and_run: Mock,
+        settings: str,
+        subs: str,
+        message: str,
+        capsys: Output,
+    ) -> None:
+        write("settings.py", settings)
+        write("subs.py", subs)
+
+        assert main(["run"]) == 1
+
+        assert message in capsys.readouterr().err
+        create_and_run.assert_not_called()
+
+    def test_what_may_be_wrong_is_only_told(
+        self, write: Write, create_and_run: Mock, capsys: Output
+    ) -> None:
+        write("settings.py", "RELE = {'MIDDLEWARES': []}")
+        write("subs.py", SUBS)
+
+        assert main(["run"]) == 0
+
+        assert capsys.readouterr().err == (
+            "Warning: RELE has the unknown setting 'MIDDLEWARES'. Did you mean 'MIDDLEWARE'? Else "
+            "remove it.\n"
+        )
+        create_and_run.assert_called_once()
+
     @pytest.mark.parametrize("error", [NoProjectError(), NotConnectionError("not at here:1")])
     def test_what_stops_the_worker_is_an_error_in_one_line(
         self, write: Write, create_and_run: Mock, error: Exception, capsys: Output
@@ -197,19 +237,33 @@ class TestEmulator:
 
         assert "127.0.0.1:8085: another program" in capsys.readouterr().err
 
+    def test_a_port_that_is_none_is_an_error_in_one_line(self, capsys: Output) -> None:
+        assert main(["emulator", "--host-port", "127.0.0.1:99999"]) == 1
+
+        [line] = capsys.readouterr().err.splitlines()
+        assert "cannot listen on 127.0.0.1:99999: a port is a number from 0 to 65535" in line
+
     def test_the_exit_status_is_the_servers(self, serve: Mock) -> None:
         serve.return_value = 3
 
         assert main(["emulator"]) == 3
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_with_traceback_an_error_is_raised(write: Write, place: str) -> None:
+    option = {"before": ["--traceback", "run"], "after": ["run", "--traceback"]}
+
+    with pytest.raises(ConfigurationError, match=r"There is no settings\.py in "):
+        main(option[place])
+
+
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["run", "--no-such-option"]])
-def test_what_is_no_command_shows_the_usage(arguments: list[str], capsys: Output) -> None:
+def test_what_is_no_command_is_told_and_ends_with_status_2(arguments: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit) as raised:
         main(arguments)
 
     assert raised.value.code == 2
-    assert "usage: rele-cli" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("rele-cli")
 
 
 def test_the_help_names_every_command(capsys: Output) -> None:

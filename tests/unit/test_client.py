@@ -301,6 +301,56 @@ class TestPublish:
 
         assert hooks.names == ["pre_publish", "post_publish_failure"]
 
+    @pytest.mark.parametrize("blocking", [True, False])
+    def test_a_backend_that_raises_is_a_failure_like_any_other(
+        self,
+        hooks: Hooks,
+        publisher: Publisher,
+        backend: HeldBackend,
+        blocking: bool,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        error = RuntimeError("down")
+        monkeypatch.setattr(backend, "send", raising(error))
+
+        with pytest.raises(RuntimeError, match="down"):
+            publisher.publish("photos", 1, blocking=blocking)
+
+        assert hooks.names == ["pre_publish", "post_publish_failure"]
+        assert hooks.arguments_of("post_publish_failure") == ("photos", error, b"1")
+
+    def test_a_backend_that_cannot_send_at_once_is_logged_and_the_publish_waits_on(
+        self,
+        hooks: Hooks,
+        make_publisher: Callable[..., Publisher],
+        backend: HeldBackend,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def fail(timeout: float | None) -> None:
+            threading.Timer(0.01, backend.futures[0].set_result, ["message-1"]).start()
+            raise RuntimeError("down")
+
+        monkeypatch.setattr(backend, "flush", fail)
+
+        future = make_publisher(timeout=10).publish("photos", 1, blocking=True)
+
+        assert future.result(timeout=0) == "message-1"
+        assert "post_publish_success" in hooks.names
+        [record] = [r for r in caplog.records if r.name == "rele.client"]
+        assert "could not send at once" in record.getMessage()
+        assert "down" in caplog.text
+
+    def test_what_a_deferring_backend_never_accepted_is_a_failure_here(
+        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+    ) -> None:
+        backend.defers_outcome = True
+
+        with pytest.raises(TypeError):
+            publisher.publish("photos", object())
+
+        assert hooks.names == ["pre_publish", "post_publish_failure"]
+
     def test_an_outcome_hook_that_raises_does_not_fail_the_publish(
         self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
     ) -> None:
@@ -364,6 +414,16 @@ class TestFlush:
         publisher.publish("photos", 1)
 
         assert not publisher.flush(0)
+
+    def test_tells_of_a_publish_that_has_timed_out_and_may_still_arrive(
+        self, publisher: Publisher, backend: HeldBackend
+    ) -> None:
+        with pytest.raises(FutureTimeoutError):
+            publisher.publish("photos", 1, blocking=True)
+
+        assert not publisher.flush(0)
+        backend.futures[0].set_result("message-1")
+        assert publisher.flush(0)
 
 
 @pytest.fixture

@@ -230,6 +230,15 @@ class TestCredentials:
         assert Config({"GC_CREDENTIALS_PATH": str(key_file)}).credentials is None
 
     @pytest.mark.usefixtures("google_is_not_asked")
+    def test_are_none_where_the_client_was_loaded_under_the_emulator(
+        self, monkeypatch: pytest.MonkeyPatch, key_file: Path
+    ) -> None:
+        monkeypatch.setattr("rele.client.USE_EMULATOR", True)
+
+        assert Config({"GC_PROJECT_ID": "mine"}).credentials is None
+        assert Config({"GC_CREDENTIALS_PATH": str(key_file)}).credentials is None
+
+    @pytest.mark.usefixtures("google_is_not_asked")
     def test_come_from_the_key_file(self, key_file: Path) -> None:
         credentials = Config({"GC_CREDENTIALS_PATH": str(key_file)}).credentials
 
@@ -243,7 +252,7 @@ class TestCredentials:
         assert Config({"GC_PROJECT_ID": "mine"}).credentials == "google's"
 
     @pytest.mark.parametrize(
-        "content", [None, "", "not json", "{}", '{"type": "authorized_user"}', b"\xff"]
+        "content", [None, "", "not json", "{}", "[]", '{"type": "authorized_user"}', b"\xff"]
     )
     def test_a_file_that_is_missing_or_no_key_is_told(
         self, tmp_path: Path, content: str | bytes | None
@@ -437,6 +446,16 @@ class TestLoadSubscriptions:
 
         assert (plain.name, own.name) == ("shop-a", "own-b")
         assert (plain(1), own(1)) == (None, "handled")
+
+    def test_prefix_and_filter_are_those_of_the_last_settings(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        path = write_subs("photos", self.HANDLER + "photos = sub('photos')(handle)\n")
+        load_subscriptions_from_paths([path], "old", lambda attrs: False)
+
+        [photos] = load_subscriptions_from_paths([path], "new", lambda attrs: True)
+
+        assert (photos.name, photos(1)) == ("new-photos", "handled")
 
     def test_takes_one_that_is_imported_elsewhere_once(
         self, write_subs: Callable[[str, str], str]

@@ -85,6 +85,16 @@ def test_the_package_of_the_folder_begins_the_paths(write: Write) -> None:
     ]
 
 
+def test_everything_of_a_package_that_is_itself_named_subs_is_found(write: Write) -> None:
+    folder = write("__init__.py", "photos.py", "deep/orders.py")
+
+    assert find_subs_modules(folder, "shop.subs") == [
+        "shop.subs",
+        "shop.subs.photos",
+        "shop.subs.deep.orders",
+    ]
+
+
 def test_the_project_in_the_folder_has_settings_and_subs(write: Write) -> None:
     write("settings.py", content="RELE = {'APP_NAME': 'here'}")
     write("subs.py", "shop/subs.py")

@@ -68,6 +68,12 @@ def test_the_names_are_those_of_their_modules() -> None:
     assert rele.Worker is worker.Worker
 
 
+def test_the_modules_can_be_reached_from_the_package() -> None:
+    code = "import rele; rele.client.Publisher; rele.publishing.publish; rele.worker.Worker"
+
+    assert "google.cloud.pubsub_v1" in google_modules_after(code)
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'rele' has no attribute 'no_such_name'"):
         _ = rele.no_such_name

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import rele
 from rele.middleware import (
     BaseMiddleware,
     default_middleware,
@@ -165,6 +166,21 @@ def test_defining_a_deprecated_hook_warns_and_names_its_successor() -> None:
 
         class Old(BaseMiddleware):
             def post_publish(self, topic: str) -> None: ...
+
+
+def test_a_deprecated_hook_still_runs(rele_messages: list[Any]) -> None:
+    with pytest.warns(DeprecationWarning, match="define post_publish_success instead"):
+
+        class Old(BaseMiddleware):
+            def post_publish(self, topic: str) -> None:
+                calls.append(("Old", topic))
+
+    globals()["Old"] = Old
+    rele.setup({"MIDDLEWARE": [f"{__name__}.Old"]})
+
+    rele.publish("photos", 1)
+
+    assert calls == [("Old", "photos")]
 
 
 def test_the_default_middleware_can_be_registered() -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from google.api_core.client_options import ClientOptions
 
+from rele.exceptions import ConfigurationError
 from rele.reachability import can_connect, pubsub_address
 from tests.servers import free_port
 
@@ -79,6 +80,18 @@ def test_a_server_that_starts_late_is_waited_for(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(time, "sleep", start_during_the_pause)
 
         assert can_connect(f"127.0.0.1:{port}", timeout=10)
+
+
+@pytest.mark.parametrize("address", ["pubsub.example:abc", "::1", "localhost:99999"])
+def test_an_address_that_is_none_is_named(address: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        pubsub_address({"api_endpoint": address})
+
+    assert f"{address!r}, is neither HOST nor HOST:PORT" in str(raised.value)
+
+
+def test_a_host_that_cannot_be_looked_up_cannot_be_reached() -> None:
+    assert not can_connect(pubsub_address({"api_endpoint": "a..b"}), timeout=NO_TIME)
 
 
 @pytest.mark.parametrize("variable", ["grpc_proxy", "https_proxy", "http_proxy"])

@@ -121,6 +121,23 @@ class TestCall:
 
         assert calls == [{"self": "me"}]
 
+    def test_an_attribute_named_self_is_left_out_of_the_call_of_a_method(
+        self, deliver: Deliver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Photos(Subscription):
+            def __init__(self) -> None:
+                super().__init__(self.handle, "photos")
+
+            def handle(self, data: Any, **attributes: Any) -> Any:
+                return attributes
+
+        delivery = Delivery(b"1", {"self": "me", "data": "x", "lang": "en"})
+
+        assert Callback(Photos())(delivery.message) == {"lang": "en"}
+
+        assert delivery.settlements() == ["ack"]
+        assert "attribute named 'self'" in caplog.text
+
     def test_any_attribute_reaches_a_function_with_a_positional_only_parameter(self) -> None:
         calls: list[Any] = []
 

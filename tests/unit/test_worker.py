@@ -161,6 +161,22 @@ class TestStart:
         ]
         exit_status_of(worker.stop)
 
+    def test_that_fails_midway_ends_the_streams_that_had_begun(
+        self, streams: Streams, make_worker_of: MakeWorker
+    ) -> None:
+        worker = make_worker_of(subscription("photos"), subscription("orders"))
+
+        def consume(**arguments: Any) -> Any:
+            if arguments["subscription_name"] == "orders":
+                raise ValueError("no such subscription")
+            return streams.consume(**arguments)
+
+        with patch.object(Subscriber, "consume", side_effect=consume):
+            with pytest.raises(ValueError, match="no such subscription"):
+                worker.run_forever()
+
+        assert streams.by_name["photos"].future.cancelled()
+
     def test_handles_messages(self, streams: Streams, make_worker_of: MakeWorker) -> None:
         handled = Inbox()
         worker = make_worker_of(subscription("photos", lambda data, **attrs: handled.put(data)))
@@ -286,6 +302,31 @@ class TestStop:
         assert exit_status_of(worker.stop) == 0
 
         assert streams.by_name["photos"].future.cancelled()
+
+    def test_goes_on_although_the_connection_cannot_be_closed(
+        self, hooks: Hooks, make_worker_of: MakeWorker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        worker = make_worker_of(subscription())
+        with patch.object(Subscriber, "close", side_effect=ValueError("closed already")):
+            assert exit_status_of(worker.stop) == 0
+
+        assert hooks.names[-1] == "post_worker_stop"
+        assert "closed already" in caplog.text
+
+    def test_a_second_stop_of_the_programs_own_is_harmless_however_late(
+        self, hooks: Hooks, make_worker_of: MakeWorker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        statuses: list[int] = []
+        monkeypatch.setattr(os, "_exit", statuses.append)
+        worker = make_worker_of(subscription())
+        now = time.monotonic()
+
+        for moment in (now, now + 5, now + 10):
+            monkeypatch.setattr(time, "monotonic", lambda moment=moment: moment)
+            assert exit_status_of(worker.stop) == 0
+
+        assert statuses == []
+        assert hooks.names == ["pre_worker_stop", "post_worker_stop"]
 
     def test_a_worker_that_was_not_started_stops(
         self, hooks: Hooks, make_worker_of: MakeWorker

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.cli import SHARED_COMMANDS
+from rele.cli.parser import say_wrong_use_in_one_line
 from rele.exceptions import ReleError
 
 
@@ -16,6 +17,7 @@ class Command(BaseCommand):
     requires_system_checks = []  # noqa: RUF012 - as Django declares it
 
     def add_arguments(self, parser: CommandParser) -> None:
+        say_wrong_use_in_one_line(parser)
         subparsers = parser.add_subparsers(dest="name", metavar="NAME", required=True)
         for command in SHARED_COMMANDS:
             command.add_to(subparsers)

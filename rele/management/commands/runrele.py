@@ -6,9 +6,10 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.checks import find_problems
+from rele.cli.parser import say_wrong_use_in_one_line
 from rele.config import load_subscriptions_from_paths, setup
 from rele.exceptions import ReleError
 from rele.management.discover import discover_subs_modules
@@ -23,16 +24,27 @@ class Command(BaseCommand):
         "handlers then finish, within RELE['SHUTDOWN_TIMEOUT']; a second signal ends at once."
     )
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        say_wrong_use_in_one_line(parser)
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Run the system checks, first those that a worker takes for errors.
+
+        Django would print them as warnings, and the command would then say them again.
+        """
+        _refuse_what_is_wrong()
+        super().check(*args, **kwargs)
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["skip_checks"]:
+            _refuse_what_is_wrong()
+            self._warn_about_lasting_connections()
         try:
-            self._run(checks_were_skipped=options["skip_checks"])
+            self._run()
         except ReleError as error:
             raise CommandError(str(error)) from error
 
-    def _run(self, checks_were_skipped: bool) -> None:
-        raise_for_a_worker(find_problems())
-        if checks_were_skipped:
-            self._warn_about_lasting_connections()
+    def _run(self) -> None:
         config = setup()
         subs = load_subscriptions_from_paths(
             discover_subs_modules(), config.sub_prefix, config.filter_by
@@ -55,3 +67,10 @@ class Command(BaseCommand):
                         "connection open. Set it to 0 for the worker."
                     )
                 )
+
+
+def _refuse_what_is_wrong() -> None:
+    try:
+        raise_for_a_worker(find_problems())
+    except ReleError as error:
+        raise CommandError(str(error)) from error

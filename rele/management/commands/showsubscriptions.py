@@ -8,9 +8,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from rele.config import Config, load, load_subscriptions_from_paths
+from rele.cli.parser import say_wrong_use_in_one_line
+from rele.config import Config, read_settings
 from rele.exceptions import ReleError
+from rele.inspection import find_subscriptions, problems_of_settings
 from rele.management.discover import discover_subs_modules
+from rele.starting import raise_for_a_worker
 from rele.subscription import Subscription
 
 COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "sub": "Sub"}
@@ -25,8 +28,10 @@ VERBOSE_COLUMNS = {
 
 class Command(BaseCommand):
     help = "List the subscriptions of the installed apps, sorted by topic."
+    requires_system_checks = []  # noqa: RUF012 - as Django declares it
 
     def add_arguments(self, parser: CommandParser) -> None:
+        say_wrong_use_in_one_line(parser)
         parser.add_argument(
             "--verbose", action="store_true", help="add filters, retry policy and ack deadline"
         )
@@ -39,11 +44,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            config = load()
-            subs = load_subscriptions_from_paths(
-                discover_subs_modules(), config.sub_prefix, config.filter_by
-            )
-        except (ReleError, RuntimeError) as error:
+            config, subs = _find()
+        except ReleError as error:
             raise CommandError(str(error)) from error
         rows = sorted((_describe(sub, config) for sub in subs), key=lambda row: row["topic"])
         if options["format"] == "json":
@@ -53,6 +55,16 @@ class Command(BaseCommand):
         cells = [[_text(row[key]) for key in columns] for row in rows]
         for line in _table([list(columns.values()), *cells]):
             self.stdout.write(line)
+
+
+def _find() -> tuple[Config, list[Subscription]]:
+    """The configuration and what is declared, refused where a worker could not consume it."""
+    setting = read_settings()
+    raise_for_a_worker(problem for problem in problems_of_settings(setting) if problem.is_error)
+    config = Config(setting)
+    subs, problems = find_subscriptions(discover_subs_modules(), config)
+    raise_for_a_worker(problems)
+    return config, subs
 
 
 def _describe(sub: Subscription, config: Config) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class TestPublishing:
     ) -> None:
         configure(RefusedBackend)
 
-        future = rele.publish("photos", {"id": 1}, raise_exception=False)
+        future = rele.publish("photos", {"id": 1}, raise_exception=False, lang="en")
 
         _, failed = records
         assert failed.levelname == "ERROR"
@@ -110,6 +110,7 @@ class TestPublishing:
         assert failed.exc_info is not None
         assert failed.exc_info[1] is future.exception()
         assert failed.metrics == publication()
+        assert failed.pubsub_publisher_attrs == {"lang": "en", "published_at": str(NOW)}
         assert failed.subscription_message == b'{"id": 1}'
 
     def test_failure_of_data_that_cannot_be_encoded(

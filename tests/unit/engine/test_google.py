@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -188,6 +189,21 @@ class TestDrainingScheduler:
         assert told.wait_for(1) == ["told"]
         assert handler.ended.items == []
         handler.let_end()
+
+    def test_hands_back_what_was_not_begun_although_who_is_told_raises(
+        self, executor: ThreadPoolExecutor, handler: Handler
+    ) -> None:
+        scheduler = DrainingScheduler(executor, on_shutdown=raising(RuntimeError("no thread")))
+        waiting = Delivery(b"", {})
+        scheduler.schedule(handler, Delivery(b"", {}).message)
+        handler.begun.wait_for(1)
+        scheduler.schedule(handler, waiting.message)
+        scheduler.set_deadline(0)
+
+        with suppress(RuntimeError):
+            scheduler.shutdown()
+
+        assert waiting.settlements() == ["nack"]
 
 
 class Server:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
@@ -10,7 +12,9 @@ from django.core.management import CommandError, call_command
 from rele import emulator
 from rele.emulator import PortInUseError
 from rele.exceptions import NoProjectError
+from rele.management.commands.runrele import Command as Runrele
 from rele.middleware import BaseMiddleware
+from rele.retry_policy import RetryPolicy
 from rele.worker import NotConnectionError
 from tests.unit.management.conftest import InstallApp
 
@@ -131,6 +135,56 @@ class TestRunrele:
         assert "the database 'archive' has CONN_MAX_AGE" in warning
         create_and_run.assert_called_once()
 
+    @pytest.mark.parametrize("skip_checks", [True, False])
+    @pytest.mark.parametrize(
+        ("settings_of_rele", "subs", "message"),
+        [
+            ({"MIDDLEWARE": ["shop.No"]}, SUBS, "RELE['MIDDLEWARE'] names 'shop.No', which cannot"),
+            ({"GC_CREDENTIALS_PATH": "no.json"}, SUBS, "is not the key file of a service account"),
+            ({}, "import no_such_module", "The subs module 'gallery_app.subs' cannot be imported"),
+            ({}, SUBS.replace('"photos"', '"1"'), "Pub/Sub refuses the topic name '1'"),
+        ],
+    )
+    def test_what_is_wrong_keeps_it_from_starting_and_is_said_once(
+        self,
+        install_app: InstallApp,
+        settings: Any,
+        create_and_run: Mock,
+        capsys: Output,
+        settings_of_rele: dict[str, Any],
+        subs: str,
+        message: str,
+        skip_checks: bool,
+    ) -> None:
+        install_app("gallery_app", {"subs.py": subs})
+        settings.RELE = {**settings.RELE, **settings_of_rele}
+
+        with pytest.raises(CommandError) as raised:
+            call_command("runrele", skip_checks=skip_checks)
+
+        assert message in str(raised.value)
+        assert capsys.readouterr().err == ""
+        create_and_run.assert_not_called()
+
+    def test_what_may_be_wrong_is_only_told(
+        self, install_app: InstallApp, settings: Any, create_and_run: Mock, capsys: Output
+    ) -> None:
+        install_app("gallery_app", {"subs.py": SUBS})
+        settings.RELE = {**settings.RELE, "MIDDLEWARES": []}
+
+        call_command("runrele", skip_checks=False)
+
+        assert "(rele.W001) RELE has the unknown setting 'MIDDLEWARES'" in capsys.readouterr().err
+        create_and_run.assert_called_once()
+
+    def test_the_help_says_how_it_ends(self, capsys: Output) -> None:
+        with pytest.raises(SystemExit):
+            Runrele().create_parser("manage.py", "runrele").parse_args(["--help"])
+
+        text = " ".join(capsys.readouterr().out.split())
+        assert "then handle messages until SIGINT, SIGTERM or SIGTSTP." in text
+        assert "a second signal ends at once." in text
+
     def test_does_not_warn_of_connections_that_are_closed(
         self, install_app: InstallApp, create_and_run: Mock, capsys: Output
     ) -> None:
@@ -180,6 +234,105 @@ class TestShowsubscriptions:
         call_command("showsubscriptions")
 
         assert "gallery_app.others.ship" in capsys.readouterr().out
+
+    DECLARED = """
+from rele import sub
+from rele.retry_policy import RetryPolicy
+
+def in_spain(attributes): ...
+def is_new(attributes): ...
+
+@sub("photos", suffix="thumbs", filter_by=[in_spain, is_new], retry_policy=RetryPolicy(5, 50),
+     backend_filter_by="attributes:id")
+def make_thumbnail(data, **attributes): ...
+
+@sub("orders", prefix="own")
+def ship(data, **attributes): ...
+"""
+
+    def test_verbose_adds_filters_retry_policy_and_deadline(
+        self, install_app: InstallApp, settings: Any, capsys: Output
+    ) -> None:
+        install_app("gallery_app", {"subs.py": self.DECLARED})
+        settings.RELE = {**settings.RELE, "ACK_DEADLINE": 20}
+
+        call_command("showsubscriptions", "--verbose")
+
+        heading, rule, orders, photos = (
+            re.split("  +", line) for line in capsys.readouterr().out.splitlines()
+        )
+        assert heading == [
+            *("Topic", "Subscriber(s)", "Sub", "Filters"),
+            *("Backend filter", "Retry policy", "Ack deadline"),
+        ]
+        assert {character for text in rule for character in text} == {"-"}
+        assert orders == ["orders", "own-orders", "gallery_app.subs.ship", "-", "-", "-", "20"]
+        assert photos == [
+            *("photos", "photos-thumbs", "gallery_app.subs.make_thumbnail", "in_spain, is_new"),
+            *("attributes:id", "5-50 s", "20"),
+        ]
+
+    def test_json_has_every_column(
+        self, install_app: InstallApp, settings: Any, capsys: Output
+    ) -> None:
+        install_app("gallery_app", {"subs.py": self.DECLARED})
+        settings.RELE = {**settings.RELE, "DEFAULT_RETRY_POLICY": RetryPolicy(1, 2)}
+
+        call_command("showsubscriptions", "--format", "json")
+
+        orders, photos = json.loads(capsys.readouterr().out)
+        assert orders == {
+            "topic": "orders",
+            "subscription": "own-orders",
+            "sub": "gallery_app.subs.ship",
+            "filters": [],
+            "backend_filter": None,
+            "retry_policy": "1-2 s",
+            "ack_deadline": 60,
+        }
+        assert photos["filters"] == ["in_spain", "is_new"]
+        assert (photos["retry_policy"], photos["backend_filter"]) == ("5-50 s", "attributes:id")
+
+    def test_json_without_subscriptions_is_an_empty_list(
+        self, install_app: InstallApp, capsys: Output
+    ) -> None:
+        install_app("gallery_app", {})
+
+        call_command("showsubscriptions", format="json")
+
+        assert json.loads(capsys.readouterr().out) == []
+
+    @pytest.mark.parametrize(
+        ("settings_of_rele", "subs", "message"),
+        [
+            ({"ACK_DEADLINE": 5}, SUBS, "RELE['ACK_DEADLINE'] is out of range"),
+            ({}, "import no_such_module", "The subs module 'gallery_app.subs' cannot be imported"),
+            ({}, SUBS + SUBS.replace("make", "tear"), "Two subscriptions have the name"),
+        ],
+    )
+    def test_what_is_wrong_is_an_error(
+        self,
+        install_app: InstallApp,
+        settings: Any,
+        settings_of_rele: dict[str, Any],
+        subs: str,
+        message: str,
+    ) -> None:
+        install_app("gallery_app", {"subs.py": subs})
+        settings.RELE = {**settings.RELE, **settings_of_rele}
+
+        with pytest.raises(CommandError, match=re.escape(message)):
+            call_command("showsubscriptions")
+
+    def test_a_key_file_that_is_missing_matters_to_a_worker_alone(
+        self, install_app: InstallApp, settings: Any, capsys: Output
+    ) -> None:
+        install_app("gallery_app", {"subs.py": SUBS})
+        settings.RELE = {"GC_CREDENTIALS_PATH": "missing.json"}
+
+        call_command("showsubscriptions")
+
+        assert "own-orders" in capsys.readouterr().out
 
     def test_needs_no_project_and_no_server(
         self, install_app: InstallApp, settings: Any, capsys: Output

@@ -1,0 +1,514 @@
+"""Each system check by its id; ``manage.py check`` shows these messages."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.core.checks import CheckMessage, Error, run_checks
+
+from rele.backends import BaseBackend
+from rele.contrib import DjangoDBMiddleware
+from rele.middleware import BaseMiddleware
+from rele.retry_policy import RetryPolicy
+from rele.schema import DEFAULTS, SETTINGS
+
+REPOSITORY = Path(__file__).parents[2]
+
+DATABASE_MIDDLEWARE = "rele.contrib.DjangoDBMiddleware"
+
+HANDLER = "from rele import sub\n@sub('photos')\ndef handle(data, **attributes): ...\n"
+
+WRONG_TYPES: dict[str, list[Any]] = {
+    "ACK_DEADLINE": ["60", 60.0, True],
+    "APP_NAME": [1, ["shop"]],
+    "CLIENT_OPTIONS": ["api_endpoint", ["api_endpoint"]],
+    "DEFAULT_RETRY_POLICY": [10, (10, 600), SimpleNamespace(minimum_backoff=1)],
+    "ENCODER_PATH": [None, json.JSONEncoder],
+    "FILTER_SUBS_BY": [1, "shop.filters", [print, None]],
+    "GC_CREDENTIALS_PATH": [1, {}],
+    "GC_PROJECT_ID": [1, b"my-project"],
+    "GC_STORAGE_REGION": [1, ["europe-west1", None]],
+    "MIDDLEWARE": [None, "rele.contrib.LoggingMiddleware", [BaseMiddleware]],
+    "PUBLISHER_BACKEND": [None, BaseBackend],
+    "PUBLISHER_BLOCKING": [None, 1, "yes"],
+    "PUBLISHER_TIMEOUT": [None, "3", True],
+    "SHUTDOWN_TIMEOUT": [None, "30", True],
+    "SUB_PREFIX": [1, ["shop"]],
+    "THREADS_PER_SUBSCRIPTION": [None, 2.0, "2", True],
+}
+OUT_OF_RANGE: dict[str, list[Any]] = {
+    "ACK_DEADLINE": [-1, 0, 9, 601],
+    "PUBLISHER_TIMEOUT": [-1, 0, float("nan")],
+    "SHUTDOWN_TIMEOUT": [-0.5, 0],
+    "THREADS_PER_SUBSCRIPTION": [-1, 0],
+}
+RIGHT: dict[str, list[Any]] = {
+    "ACK_DEADLINE": [None, 10, 600],
+    "APP_NAME": [None, "shop"],
+    "CLIENT_OPTIONS": [None, {}, {"api_endpoint": "localhost:1"}],
+    "DEFAULT_RETRY_POLICY": [None, RetryPolicy(0.1, 600)],
+    "ENCODER_PATH": ["django.core.serializers.json.DjangoJSONEncoder"],
+    "FILTER_SUBS_BY": [None, callable, [callable, bool], (callable,)],
+    "GC_CREDENTIALS_PATH": [None],
+    "GC_PROJECT_ID": [None, "my-project"],
+    "GC_STORAGE_REGION": [None, ["europe-west1"]],
+    "MIDDLEWARE": [[DATABASE_MIDDLEWARE], (DATABASE_MIDDLEWARE, f"{__name__}.PlainMiddleware")],
+    "PUBLISHER_BACKEND": [f"{__name__}.Backend", *(f"rele.backends.{name}" for name in (
+        "pubsub.PubSubBackend", "console.ConsoleBackend", "locmem.LocMemBackend"
+    ))],
+    "PUBLISHER_BLOCKING": [True, False],
+    "PUBLISHER_TIMEOUT": [0.1, 3],
+    "SHUTDOWN_TIMEOUT": [0.1, 30],
+    "SUB_PREFIX": [None, "shop"],
+    "THREADS_PER_SUBSCRIPTION": [1, 50],
+}  # fmt: skip
+
+
+class Backend(BaseBackend):
+    """A user's own."""
+
+
+class PlainMiddleware:
+    """A middleware need not be derived from Relé's."""
+
+
+class OwnDatabaseMiddleware(DjangoDBMiddleware):
+    """A user's own."""
+
+
+def each(values: dict[str, list[Any]]) -> list[tuple[str, Any]]:
+    return [(name, value) for name in values for value in values[name]]
+
+
+Check = Callable[..., list[CheckMessage]]
+WriteSubs = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PUBSUB_EMULATOR_HOST", "DEFAULT_ACK_DEADLINE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def check(settings: Any) -> Check:
+    """Run Relé's checks with ``RELE``; every message says what to write."""
+    settings.INSTALLED_APPS = ["rele"]
+
+    def check(rele: Any = None, deploy: bool = False) -> list[CheckMessage]:
+        settings.RELE = {"MIDDLEWARE": [DATABASE_MIDDLEWARE]} if rele is None else rele
+        messages = run_checks(tags=["rele"], include_deployment_checks=deploy)
+        assert all(message.hint and message.id for message in messages)
+        return messages
+
+    return check
+
+
+@pytest.fixture
+def write_subs(
+    check: Check, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WriteSubs]:
+    """Write the subs module of an installed app."""
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "checked_app"
+    package.mkdir()
+    (package / "__init__.py").touch()
+
+    def write(code: str) -> None:
+        (package / "subs.py").write_text(code)
+        settings.INSTALLED_APPS = ["rele", "checked_app"]
+
+    yield write
+    for name in ("checked_app", "checked_app.subs"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def use_databases(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the project have these databases, as far as the checks can see."""
+
+    def use(**databases: dict[str, Any]) -> None:
+        monkeypatch.setattr("rele.checks.settings.DATABASES", databases)
+
+    return use
+
+
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+
+
+def ids(messages: list[CheckMessage]) -> list[str]:
+    return [str(message.id) for message in messages]
+
+
+@pytest.mark.parametrize("value", [None, [], "my-project", 3])
+def test_e001_rele_is_no_dict(check: Check, settings: Any, value: Any) -> None:
+    settings.RELE = value
+
+    [message] = run_checks(tags=["rele"])
+
+    assert message == Error(
+        f"RELE must be a dict, not {value!r}.",
+        hint="Write RELE = {'GC_PROJECT_ID': 'my-project'}.",
+        id="rele.E001",
+    )
+
+
+@pytest.mark.parametrize(("name", "value"), each(WRONG_TYPES))
+def test_e002_a_setting_of_the_wrong_type(check: Check, name: str, value: Any) -> None:
+    [message] = check({name: value})
+
+    assert (message.id, type(message)) == ("rele.E002", Error)
+    assert message.msg == f"RELE[{name!r}] must be {SETTINGS[name].kind}, not {value!r}."
+    assert str(message.hint).startswith(f"Write {name!r}: ")
+
+
+@pytest.mark.parametrize(("name", "value"), each(OUT_OF_RANGE))
+def test_e003_a_setting_out_of_range(check: Check, name: str, value: Any) -> None:
+    [message] = check({name: value})
+
+    assert (message.id, type(message)) == ("rele.E003", Error)
+    assert message.msg.startswith(f"RELE[{name!r}] is out of range: it must be ")
+    assert message.msg.endswith(f"not {value!r}.")
+    assert str(message.hint).startswith(f"Write {name!r}: ")
+
+
+@pytest.mark.parametrize("deadline", ["9", "soon"])
+def test_e003_an_ack_deadline_of_the_environment(
+    check: Check, monkeypatch: pytest.MonkeyPatch, deadline: str
+) -> None:
+    monkeypatch.setenv("DEFAULT_ACK_DEADLINE", deadline)
+
+    [message] = check()
+
+    assert message.id == "rele.E003"
+    assert "DEFAULT_ACK_DEADLINE" in str(message.hint)
+
+
+@pytest.mark.parametrize("path", ["no_such_module.Thing", "rele.contrib.NoSuchThing", "no path"])
+@pytest.mark.parametrize("name", ["MIDDLEWARE", "ENCODER_PATH", "PUBLISHER_BACKEND"])
+def test_e004_a_path_that_cannot_be_imported(check: Check, name: str, path: str) -> None:
+    [message] = check({name: [path] if name == "MIDDLEWARE" else path})
+
+    assert (message.id, type(message)) == ("rele.E004", Error)
+    assert f"RELE[{name!r}] names {path!r}, which cannot be imported: " in message.msg
+
+
+def test_e004_names_each_middleware_that_is_wrong(check: Check) -> None:
+    messages = check({"MIDDLEWARE": ["a_missing.One", DATABASE_MIDDLEWARE, "b_missing.Two"]})
+
+    assert ids(messages) == ["rele.E004"] * 2
+    assert ["a_missing.One" in messages[0].msg, "b_missing.Two" in messages[1].msg] == [True] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("MIDDLEWARE", "rele.config.setup"),
+        ("MIDDLEWARE", "rele.contrib"),
+        ("ENCODER_PATH", "json.dumps"),
+        ("ENCODER_PATH", "json.JSONDecoder"),
+        ("PUBLISHER_BACKEND", "rele.middleware.BaseMiddleware"),
+        ("PUBLISHER_BACKEND", "rele.publish"),
+    ],
+)
+def test_e005_a_path_to_something_of_the_wrong_kind(check: Check, name: str, path: str) -> None:
+    [message] = check({name: [path] if name == "MIDDLEWARE" else path})
+
+    assert (message.id, type(message)) == ("rele.E005", Error)
+    assert message.msg.startswith(f"RELE[{name!r}] names {path!r}, which is not a ")
+
+
+def test_e006_two_subs_of_one_name(check: Check, write_subs: WriteSubs) -> None:
+    write_subs(f"{HANDLER}@sub('photos')\ndef other(data, **attributes): ...\n")
+
+    [message] = check()
+
+    assert message == Error(
+        "Two subscriptions have the name 'photos': checked_app.subs.handle and "
+        "checked_app.subs.other. Give one of them a suffix of its own.",
+        hint="Write @sub(…, suffix='…').",
+        id="rele.E006",
+    )
+
+
+@pytest.mark.parametrize(
+    "topic", ["ab", "x" * 256, "1photos", "-photos", "photo uploaded", "photos/new", "googphotos"]
+)
+def test_e007_a_topic_that_pubsub_would_refuse(
+    check: Check, write_subs: WriteSubs, topic: str
+) -> None:
+    write_subs(HANDLER.replace("'photos'", f"{topic!r}, prefix='shop'"))
+
+    messages = check()
+
+    assert set(ids(messages)) == {"rele.E007"}
+    assert type(messages[0]) is Error
+    assert messages[0].msg == (
+        f"checked_app.subs.handle: Pub/Sub refuses the topic name {topic!r}."
+    )
+
+
+@pytest.mark.parametrize("prefix", ["x" * 249, "1shop", "my shop", "google"])
+def test_e007_a_subscription_that_pubsub_would_refuse(
+    check: Check, write_subs: WriteSubs, prefix: str
+) -> None:
+    write_subs(HANDLER)
+
+    [message] = check({"SUB_PREFIX": prefix, "MIDDLEWARE": [DATABASE_MIDDLEWARE]})
+
+    assert message.id == "rele.E007"
+    assert message.msg.endswith(f"Pub/Sub refuses the subscription name '{prefix}-photos'.")
+
+
+@pytest.mark.parametrize("topic", ["abc", "x" * 255, "a-_.~+%9", "Photos"])
+def test_names_that_pubsub_takes_are_right(check: Check, write_subs: WriteSubs, topic: str) -> None:
+    write_subs(HANDLER.replace("photos", topic))
+
+    assert check() == []
+
+
+@pytest.mark.parametrize(("minimum", "maximum"), [(0, 600), (20, 10), (10, 601), (-1, 5)])
+def test_e008_a_retry_policy_out_of_range(
+    check: Check, write_subs: WriteSubs, minimum: int, maximum: int
+) -> None:
+    policy = f"SimpleNamespace(minimum_backoff={minimum}, maximum_backoff={maximum})"
+    write_subs(
+        "from types import SimpleNamespace\n"
+        + HANDLER.replace("'photos'", f"'photos', retry_policy={policy}")
+    )
+
+    default, of_sub = check(
+        {
+            "MIDDLEWARE": [DATABASE_MIDDLEWARE],
+            "DEFAULT_RETRY_POLICY": SimpleNamespace(
+                minimum_backoff=minimum, maximum_backoff=maximum
+            ),
+        }
+    )
+
+    assert (default.id, of_sub.id, type(of_sub)) == ("rele.E008", "rele.E008", Error)
+    assert default.msg.startswith("RELE['DEFAULT_RETRY_POLICY']: A retry policy needs 0 < ")
+    assert of_sub.msg.startswith("checked_app.subs.handle: A retry policy needs 0 < ")
+    assert of_sub.msg.endswith(f"minimum_backoff={minimum} and maximum_backoff={maximum}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("PUBLISHER_TIMOUT", "PUBLISHER_TIMEOUT"),
+        ("gc_project_id", "GC_PROJECT_ID"),
+        ("MIDDLEWARES", "MIDDLEWARE"),
+        (3, ""),
+    ],
+)
+def test_w001_an_unknown_setting(check: Check, name: Any, nearest: str) -> None:
+    [message] = check({name: "x"})
+
+    assert (message.id, type(message)) == ("rele.W001", checks.Warning)
+    assert message.msg == f"RELE has the unknown setting {name!r}."
+    assert str(message.hint).startswith(f"Did you mean '{nearest}")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("", "it is no JSON object"),
+        ("key", "it is no JSON object"),
+        ("[]", "it is no JSON object"),
+        ("\xff", "it is no JSON object"),
+        ("{}", "its type is None, not 'service_account'"),
+        ('{"type": "authorized_user"}', "its type is 'authorized_user', not 'service_account'"),
+    ],
+)
+def test_w002_a_file_without_the_credentials_of_a_service_account(
+    check: Check, tmp_path: Path, content: str | None, reason: str
+) -> None:
+    path = tmp_path / "key.json"
+    if content is not None:
+        path.write_text(content, encoding="latin-1")
+
+    [message] = check({"GC_CREDENTIALS_PATH": str(path)})
+
+    assert (message.id, type(message)) == ("rele.W002", checks.Warning)
+    assert message.msg == (
+        f"RELE['GC_CREDENTIALS_PATH'] = {str(path)!r} is not the key file of a service account: "
+        f"{reason}."
+    )
+
+
+def test_w002_a_folder_is_no_credentials_file(check: Check, tmp_path: Path) -> None:
+    [message] = check({"GC_CREDENTIALS_PATH": str(tmp_path)})
+
+    assert message.id == "rele.W002"
+    assert "Is a directory" in message.msg
+
+
+def test_the_credentials_of_a_service_account_are_right(check: Check, tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    path.write_text('{"type": "service_account"}')
+
+    assert check({"GC_CREDENTIALS_PATH": str(path)}) == []
+
+
+def test_under_the_emulator_no_credentials_are_needed(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:8085")
+
+    assert check({"GC_CREDENTIALS_PATH": "missing.json"}) == []
+
+
+def test_w003_a_subs_module_that_cannot_be_imported(check: Check, write_subs: WriteSubs) -> None:
+    write_subs("import json\nimport no_such_module")
+
+    [message] = check()
+
+    assert (message.id, type(message)) == ("rele.W003", checks.Warning)
+    assert re.fullmatch(
+        r"The subs module 'checked_app\.subs' cannot be imported: ModuleNotFoundError: No module "
+        r"named 'no_such_module' \(.*checked_app/subs\.py, line 2\)\.",
+        message.msg,
+    )
+
+
+def test_w004_a_database_without_the_middleware(check: Check, write_subs: WriteSubs) -> None:
+    write_subs(HANDLER)
+
+    [message] = check({"MIDDLEWARE": ["rele.contrib.LoggingMiddleware"]})
+
+    assert (message.id, type(message)) == ("rele.W004", checks.Warning)
+    assert message.hint == f"Add {DATABASE_MIDDLEWARE!r} to RELE['MIDDLEWARE']."
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        DATABASE_MIDDLEWARE,
+        "rele.contrib.django_db_middleware.DjangoDBMiddleware",
+        f"{__name__}.OwnDatabaseMiddleware",
+    ],
+)
+def test_the_middleware_may_be_a_subclass_and_have_any_path(
+    check: Check, write_subs: WriteSubs, path: str
+) -> None:
+    write_subs(HANDLER)
+
+    assert check({"MIDDLEWARE": ["rele.contrib.LoggingMiddleware", path]}) == []
+
+
+@pytest.mark.parametrize("age", [None, 1, 3600])
+def test_w005_connections_of_any_database_that_last(
+    check: Check, write_subs: WriteSubs, use_databases: Callable[..., None], age: int | None
+) -> None:
+    write_subs(HANDLER)
+    use_databases(default={**SQLITE, "CONN_MAX_AGE": 0}, archive={**SQLITE, "CONN_MAX_AGE": age})
+
+    [message] = check()
+
+    assert (message.id, type(message)) == ("rele.W005", checks.Warning)
+    assert message.msg.startswith(f"The database 'archive' has CONN_MAX_AGE = {age!r}: ")
+
+
+def test_databases_are_fine_without_subs(check: Check, use_databases: Callable[..., None]) -> None:
+    use_databases(default={**SQLITE, "CONN_MAX_AGE": 60})
+
+    assert check({"MIDDLEWARE": []}) == []
+
+
+@pytest.mark.parametrize("default", [{}, {"ENGINE": "django.db.backends.dummy"}])
+def test_without_a_database_nothing_is_asked_of_one(
+    check: Check,
+    write_subs: WriteSubs,
+    use_databases: Callable[..., None],
+    default: dict[str, Any],
+) -> None:
+    write_subs(HANDLER)
+    use_databases(default=default)
+
+    assert check({"MIDDLEWARE": []}) == []
+
+
+def test_w006_an_emulator_in_production(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:8085")
+
+    [message] = check(deploy=True)
+
+    assert (message.id, type(message)) == ("rele.W006", checks.Warning)
+    assert check(deploy=False) == []
+
+
+def test_a_deployment_without_the_emulator_is_right(check: Check) -> None:
+    assert check(deploy=True) == []
+
+
+@pytest.mark.parametrize(("name", "value"), each(RIGHT))
+def test_right_settings_give_nothing(check: Check, name: str, value: Any) -> None:
+    assert check({name: value}) == []
+
+
+def test_the_defaults_and_no_settings_at_all_are_right(check: Check, settings: Any) -> None:
+    assert check(DEFAULTS) == []
+    del settings.RELE
+    assert run_checks(tags=["rele"]) == []
+
+
+def test_everything_that_is_wrong_is_told_at_once(check: Check, write_subs: WriteSubs) -> None:
+    write_subs(f"{HANDLER}@sub('1')\ndef other(data, **attributes): ...\n")
+
+    messages = check({"MIDDLEWARE": ["missing.One"], "ENCODER_PATH": "json.dumps", "TYPO": 1})
+
+    assert ids(messages) == [
+        *("rele.W001", "rele.E005", "rele.E004"),
+        *("rele.E007", "rele.E007", "rele.W004"),
+    ]
+
+
+def test_every_setting_is_tried() -> None:
+    with_range = {
+        name
+        for name in SETTINGS
+        if "above" in SETTINGS[name].kind or " from " in SETTINGS[name].kind
+    }
+
+    assert set(WRONG_TYPES) == set(RIGHT) == set(SETTINGS)
+    assert set(OUT_OF_RANGE) == with_range
+
+
+def ids_in_the_code() -> set[str]:
+    sources = (REPOSITORY / "rele").rglob("*.py")
+    return {
+        found
+        for source in sources
+        for found in re.findall(r"rele\.[EW]\d{3}", source.read_text(encoding="utf-8"))
+    }
+
+
+def test_every_id_of_the_code_has_a_test_here() -> None:
+    tested = {
+        f"rele.{match[1].upper()}"
+        for match in map(re.compile(r"test_([ew]\d{3})_").match, globals())
+        if match
+    }
+
+    assert tested == ids_in_the_code()
+
+
+def test_every_id_of_the_code_has_a_row_in_the_readme() -> None:
+    readme = (REPOSITORY / "README.rst").read_text(encoding="utf-8")
+    heading = re.search(r"^System checks\n(.)\1+\n", readme, re.MULTILINE)
+    assert heading, "the README has no section `System checks`"
+    section = re.split(r"^.+\n(?:={4,}|-{4,})\n", readme[heading.end() :], flags=re.MULTILINE)[0]
+
+    rows = re.findall(r"^``(rele\.[EW]\d{3})``", section, re.MULTILINE)
+
+    assert len(rows) == len(set(rows))
+    assert set(rows) == ids_in_the_code()

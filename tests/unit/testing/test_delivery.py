@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import rele
+import rele.testing
+from rele import Subscription, config, middleware, publishing
+from rele.exceptions import DecodeError
+from rele.middleware import BaseMiddleware
+from rele.testing import Delivery, deliver
+from tests.unit.conftest import Hooks, raising
+
+
+class Recorder:
+    """A handler that keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, dict[str, Any]]] = []
+
+    def __call__(self, data: Any, **attributes: Any) -> str:
+        self.calls.append((data, attributes))
+        return "done"
+
+
+@pytest.fixture
+def handler() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def hooks(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> Hooks:
+    """The only middleware that is registered, as by a project that is set up."""
+    monkeypatch.setattr(publishing, "_config", config.Config({}))
+    return hooks
+
+
+def test_a_message_that_is_handled_is_acked_and_has_the_result(handler: Recorder) -> None:
+    delivery = deliver(Subscription(handler, "photos"), {"id": 1}, lang="en", published_at="2.5")
+
+    assert delivery == Delivery(acked=True, nacked=False, exception=None, result="done")
+    assert handler.calls == [({"id": 1}, {"lang": "en", "published_at": 2.5})]
+
+
+def test_published_at_is_now_where_it_is_not_given(handler: Recorder) -> None:
+    before = time.time()
+
+    deliver(Subscription(handler, "photos"), 1)
+
+    [(_, attributes)] = handler.calls
+    assert before <= attributes["published_at"] <= time.time()
+
+
+@pytest.mark.parametrize("error", [ValueError("boo"), SystemExit(1), KeyboardInterrupt()])
+def test_a_message_that_fails_is_nacked_and_has_the_exception(error: BaseException) -> None:
+    delivery = deliver(Subscription(raising(error), "photos"), 1)
+
+    assert delivery == Delivery(acked=False, nacked=True, exception=error, result=None)
+
+
+def test_a_message_that_a_filter_turns_away_is_acked_unhandled(handler: Recorder) -> None:
+    sub = Subscription(handler, "photos", filter_by=lambda **attributes: "lang" in attributes)
+
+    assert deliver(sub, 1) == Delivery(acked=True, nacked=False, exception=None, result=None)
+    assert deliver(sub, 1, lang="en").result == "done"
+
+
+def test_bytes_are_the_payload_itself(handler: Recorder) -> None:
+    sub = Subscription(handler, "photos")
+
+    assert deliver(sub, b'{"id": 1}').result == "done"
+    undecodable = deliver(sub, b"\xff")
+
+    assert handler.calls[0][0] == {"id": 1}
+    assert isinstance(undecodable.exception, DecodeError)
+    assert undecodable.acked
+
+
+@pytest.mark.parametrize(
+    ("method", "acked", "nacked"),
+    [
+        ("ack", True, False),
+        ("ack_with_response", True, False),
+        ("nack", False, True),
+        ("nack_with_response", False, True),
+        ("drop", False, True),
+    ],
+)
+def test_a_hook_may_settle_the_message(
+    hooks: Hooks, method: str, acked: bool, nacked: bool
+) -> None:
+    hooks.actions["post_process_message_failure"] = lambda sub, error, start, message: getattr(
+        message, method
+    )()
+
+    delivery = deliver(Subscription(raising(ValueError()), "photos"), 1)
+
+    assert (delivery.acked, delivery.nacked) == (acked, nacked)
+
+
+def test_the_message_has_an_id_a_time_and_the_ordering_key(hooks: Hooks, handler: Recorder) -> None:
+    before = time.time() - 1
+    for _ in range(2):
+        deliver(Subscription(handler, "photos"), 1, ordering_key="c-1", lang="en")
+
+    first, second = (call[2] for call in hooks.calls if call[0] == "pre_process_message")
+    assert first.message_id != second.message_id
+    assert first.ordering_key == "c-1"
+    assert dict(first.attributes).keys() == {"lang", "published_at"}
+    assert before <= first.publish_time.timestamp() <= time.time() + 1
+
+
+class Noted(BaseMiddleware):
+    handled: list[Any] = []  # noqa: RUF012 - shared, to be looked at
+
+    def post_process_message_success(self, *args: Any) -> None:
+        self.handled.append(args)
+
+
+def test_the_middleware_and_the_encoder_of_the_project_are_used(
+    settings: Any, handler: Recorder
+) -> None:
+    Noted.handled.clear()
+    settings.RELE = {
+        "MIDDLEWARE": [f"{__name__}.Noted"],
+        "ENCODER_PATH": "django.core.serializers.json.DjangoJSONEncoder",
+    }
+
+    deliver(Subscription(handler, "photos"), {"total": Decimal("1.50")})
+
+    assert handler.calls[0][0] == {"total": "1.50"}
+    assert len(Noted.handled) == 1
+
+
+def test_neither_project_nor_settings_are_needed(
+    handler: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(config, "_read_settings", None)
+    monkeypatch.chdir(tmp_path)
+
+    assert deliver(Subscription(handler, "photos"), {"id": 1}).acked
+    assert middleware._middlewares == []
+
+
+def test_a_handler_may_publish_meanwhile(rele_messages: list[Any]) -> None:
+    sub = Subscription(lambda data, **attributes: rele.publish("thumbs", data), "photos")
+
+    delivery = deliver(sub, 1)
+
+    assert delivery.result.result(timeout=0) == "1"
+    assert [message.topic for message in rele_messages] == ["thumbs"]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"module 'rele\.testing' has no attribute 'deliv'"):
+        _ = rele.testing.deliv
