@@ -12,6 +12,7 @@ from rele.emulator.backoff import (
     Backoff,
 )
 from rele.emulator.errors import InvalidArgumentError
+from rele.emulator.filters import Filter, compile_filter
 from rele.emulator.protocol import STATE_ACTIVE, RawMessage
 
 _DAY = 24 * 60 * 60
@@ -97,6 +98,11 @@ def backoff_of(config: RawMessage) -> Backoff:
     return Backoff(
         limits.seconds_of(policy.minimum_backoff), limits.seconds_of(policy.maximum_backoff)
     )
+
+
+def filter_of(config: RawMessage) -> Filter | None:
+    """The filter of a subscription, if it has one."""
+    return compile_filter(config.filter) if config.filter else None
 
 
 def _fill_subscription(config: RawMessage) -> None:

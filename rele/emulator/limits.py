@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from rele.emulator.backoff import DEFAULT_MAXIMUM_SECONDS
 from rele.emulator.errors import InvalidArgumentError
+from rele.emulator.filters import FilterSyntaxError, compile_filter
 from rele.emulator.protocol import RawMessage
 
 MAX_MESSAGES_PER_PUBLISH = 1000
@@ -62,7 +63,7 @@ def check_subscription(config: RawMessage) -> None:
             5,
             100,
         )
-    _check_bytes(config.filter, "filter", MAX_FILTER_BYTES)
+    _check_filter(config.filter)
 
 
 def check_topic(config: RawMessage) -> None:
@@ -126,6 +127,15 @@ def _check_attributes(attributes: RawMessage, field: str) -> None:
             )
         _check_bytes(key, f"{field} key", MAX_ATTRIBUTE_KEY_BYTES)
         _check_bytes(value, f"{field} value", MAX_ATTRIBUTE_VALUE_BYTES)
+
+
+def _check_filter(text: str) -> None:
+    _check_bytes(text, "filter", MAX_FILTER_BYTES)
+    try:
+        if text:
+            compile_filter(text)
+    except FilterSyntaxError as error:
+        raise InvalidArgumentError(f"filter is not valid: {error}.") from None
 
 
 def _check_retry_policy(policy: RawMessage) -> None:

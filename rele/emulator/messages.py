@@ -8,7 +8,7 @@ class StoredMessage:
     """One message, shared by every subscription that has yet to deliver it.
 
     ``encoded`` is the serialised ``PubsubMessage`` with its id and publish time: the form in
-    which it goes out again, and its size for flow control. ``publish_time`` is in milliseconds
+    which it goes out again, and its size for flow control. ``publish_time`` is in microseconds
     since the epoch.
     """
 

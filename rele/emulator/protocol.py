@@ -102,10 +102,13 @@ def serialize(response: RawMessage) -> bytes:
 
 
 def store(message: RawMessage, message_id: int, publish_time: int) -> StoredMessage:
-    """Give a ``PubsubMessage`` its id and publish time (milliseconds since the epoch)."""
+    """Give a ``PubsubMessage`` its id and publish time (microseconds since the epoch).
+
+    Clients see the time in milliseconds, as the service gives it.
+    """
     message.message_id = str(message_id)
     timestamp = message.publish_time
-    timestamp.seconds, milliseconds = divmod(publish_time, 1000)
+    timestamp.seconds, milliseconds = divmod(publish_time // 1000, 1000)
     timestamp.nanos = milliseconds * 1_000_000
     return StoredMessage(message_id, publish_time, message.SerializeToString())
 

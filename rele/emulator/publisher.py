@@ -1,9 +1,5 @@
 """``google.pubsub.v1.Publisher``."""
 
-import time
-from collections.abc import Callable
-from itertools import count
-
 from rele.emulator import configs, limits, names
 from rele.emulator.paging import page_of
 from rele.emulator.protocol import (
@@ -13,24 +9,16 @@ from rele.emulator.protocol import (
     ListTopicSubscriptionsResponse,
     PublishResponse,
     RawMessage,
-    store,
 )
 from rele.emulator.registry import Registry
 from rele.emulator.rpc import Service
 
 
 class PublisherService:
-    """The RPCs on topics.
+    """The RPCs on topics."""
 
-    ``wall_clock`` gives nanoseconds since the epoch. Message ids count on from the microseconds
-    since the epoch at the start: they look like the service's, and those of a server that was
-    started again do not repeat the former one's.
-    """
-
-    def __init__(self, registry: Registry, wall_clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._wall_clock = wall_clock
-        self._message_ids = count(wall_clock() // 1000)
 
     def service(self) -> Service:
         """The RPCs, ready to be added to a server."""
@@ -85,10 +73,5 @@ class PublisherService:
         names.check_topic(request.topic, "topic")
         topic = self._registry.topic(request.topic)
         limits.check_publish(request)
-        publish_time = self._wall_clock() // 1_000_000
-        stored = [
-            store(message, message_id, publish_time)
-            for message, message_id in zip(request.messages, self._message_ids, strict=False)
-        ]
-        self._registry.publish(topic, stored)
+        stored = self._registry.publish(topic, request.messages)
         return PublishResponse(message_ids=[str(message.id) for message in stored])

@@ -1,34 +1,15 @@
 """The topics and subscriptions that exist, and the way of a message from one to the others."""
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from itertools import count
 
 from rele.emulator import configs, names
 from rele.emulator.delivery_state import DeliveryState
 from rele.emulator.errors import AlreadyExistsError, NotFoundError, UnavailableError
 from rele.emulator.messages import StoredMessage
-from rele.emulator.protocol import RawMessage
-
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    """A subscription: its ``google.pubsub.v1.Subscription`` and what becomes of its messages."""
-
-    config: RawMessage
-    delivery: DeliveryState
-
-    def configure(self, config: RawMessage) -> None:
-        """Live by ``config`` from now on."""
-        self.config = config
-        self.delivery.backoff = configs.backoff_of(config)
-
-
-@dataclass(slots=True, eq=False)
-class Topic:
-    """A topic: its ``google.pubsub.v1.Topic`` and its subscriptions by name."""
-
-    config: RawMessage
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+from rele.emulator.protocol import RawMessage, store
+from rele.emulator.resources import Subscription, Topic
 
 
 class Registry:
@@ -36,10 +17,23 @@ class Registry:
 
     Names are taken to be well formed. Looking one up raises ``NotFoundError``, creating one that
     exists ``AlreadyExistsError``, a wrong configuration ``InvalidArgumentError``.
+
+    Args:
+        new_delivery: makes the delivery state of a new subscription.
+        wall_clock: the time in nanoseconds since the epoch.
+
+    Message ids count on from the microseconds since the epoch at the start: they look like the
+    service's, and those of a server that was started again do not repeat the former one's.
     """
 
-    def __init__(self, new_delivery: Callable[[], DeliveryState]) -> None:
+    def __init__(
+        self,
+        new_delivery: Callable[[], DeliveryState],
+        wall_clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._new_delivery = new_delivery
+        self._wall_clock = wall_clock
+        self._message_ids = count(wall_clock() // 1000)
         self._topics: dict[str, Topic] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._unavailable: UnavailableError | None = None
@@ -102,10 +96,15 @@ class Registry:
             topic.subscriptions.pop(name, None)
         subscription.delivery.close(NotFoundError(name))
 
-    def publish(self, topic: Topic, messages: Sequence[StoredMessage]) -> None:
-        """Hand messages to every subscription of ``topic``."""
-        for subscription in topic.subscriptions.values():
-            subscription.delivery.publish(messages)
+    def publish(self, topic: Topic, messages: Sequence[RawMessage]) -> list[StoredMessage]:
+        """Give ``PubsubMessage``s their ids and hand them to the subscriptions of ``topic``."""
+        now = self._wall_clock() // 1000
+        stored = [
+            store(message, message_id, now)
+            for message, message_id in zip(messages, self._message_ids, strict=False)
+        ]
+        topic.publish(stored, [message.attributes for message in messages])
+        return stored
 
     def shut_down(self, reason: UnavailableError) -> None:
         """End every stream and waiting Pull with ``reason``, and refuse new ones."""

@@ -9,7 +9,8 @@ from rele.emulator.attachment import Attachment
 from rele.emulator.consumers import FlowControl
 from rele.emulator.errors import InvalidArgumentError
 from rele.emulator.protocol import RawMessage, encode_streaming_properties, parse_request
-from rele.emulator.registry import Registry, Subscription
+from rele.emulator.registry import Registry
+from rele.emulator.resources import Subscription
 from rele.emulator.rpc import Context
 
 

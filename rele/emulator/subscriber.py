@@ -4,7 +4,8 @@ from rele.emulator import configs, limits, names, settlement
 from rele.emulator.paging import page_of
 from rele.emulator.protocol import EMPTY, SUBSCRIBER, ListSubscriptionsResponse, RawMessage
 from rele.emulator.pull import pull
-from rele.emulator.registry import Registry, Subscription
+from rele.emulator.registry import Registry
+from rele.emulator.resources import Subscription
 from rele.emulator.rpc import Context, Service
 from rele.emulator.stream import streaming_pull
 
