@@ -4,12 +4,14 @@ Nothing here knows of gRPC or asyncio. Time comes from the clock that is passed 
 drives the state calls ``advance`` when it is asked to.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rele.emulator.backoff import NO_BACKOFF, Backoff
 from rele.emulator.consumers import Consumer, ConsumerRing
-from rele.emulator.deliveries import AckIds, Delivery
+from rele.emulator.dead_letters import DeadLetters
+from rele.emulator.deliveries import AckIds, Delivery, Outcome
 from rele.emulator.messages import StoredMessage
+from rele.emulator.ordered_queue import OrderedQueue
 from rele.emulator.ready_queue import ReadyQueue
 from rele.emulator.receipts import GRACE_SECONDS
 from rele.emulator.timers import TimerHeap
@@ -23,20 +25,30 @@ class DeliveryState:
         clock: the time in seconds, never going back.
         on_due: called with the time at which ``advance`` has to be called next. Several calls
             may ask for several times; only the earliest counts.
+        ordered: whether messages with an ordering key keep their order.
 
-    An acknowledgement is best effort, as the service documents for subscriptions without
-    exactly-once delivery: one that comes late, or with the ack id of an earlier delivery, still
-    settles the message; one for a message that is gone does nothing.
+    ``acknowledge`` and ``modify_ack_deadlines`` are best effort, as the service documents for
+    subscriptions without exactly-once delivery: an acknowledgement that comes late, or with the
+    ack id of an earlier delivery, still settles the message, unless its order forbids it; one for
+    a message that is gone does nothing. With exactly-once delivery, ``acknowledge_exactly`` and
+    ``modify_exactly`` take only ids of leases that last, and tell which were taken.
     """
 
     def __init__(
-        self, tag: str, clock: Callable[[], float], on_due: Callable[[float], None]
+        self,
+        tag: str,
+        clock: Callable[[], float],
+        on_due: Callable[[float], None],
+        *,
+        ordered: bool = False,
     ) -> None:
         self.ack_ids = AckIds(tag)
         self.backoff: Backoff = NO_BACKOFF
+        self.dead_letters: DeadLetters | None = None
+        self.exactly_once = False
         self._clock = clock
         self._on_due = on_due
-        self._ready = ReadyQueue()
+        self._ready = OrderedQueue() if ordered else ReadyQueue()
         self._deliveries: dict[int, Delivery] = {}
         self._timers: TimerHeap[Delivery] = TimerHeap()
         self._consumers = ConsumerRing()
@@ -68,6 +80,7 @@ class DeliveryState:
         if self._closed is not None:
             return
         self._consumers.detach(consumer)
+        self._ready.forget(consumer)
         lost = consumer.receipts.end()
         if lost:
             due = self._clock() + GRACE_SECONDS
@@ -92,7 +105,7 @@ class DeliveryState:
         if batch:
             self._request_advance()
         else:
-            self._consumers.park(consumer, blocked=len(self._ready) > 0)
+            self._consumers.park(consumer, blocked=self._ready.head(consumer) is not None)
         self._wake_next()
         return batch
 
@@ -108,17 +121,29 @@ class DeliveryState:
     def acknowledge(self, ack_ids: Iterable[str]) -> None:
         """Settle messages for good. Raises ``MalformedAckIdError``, then nothing is settled."""
         for named in self.ack_ids.parse(ack_ids):
-            delivery = self._deliveries.pop(named[0], None) if named else None
+            delivery = self._deliveries.get(named[0]) if named else None
             if delivery is None:
                 continue
-            if delivery.leased:
-                self._note_receipt(delivery, acknowledged=True)
-                self._end_lease(delivery)
-            elif delivery.due is not None:
-                self._timers.disarm(delivery)
-            else:
-                self._ready.discard(delivery)
+            # One that is out may be acknowledged before earlier ones; a late ack that were
+            # honoured then would leave a gap where all of them come again.
+            if self._current(named) is not None or self._ready.is_first(delivery):
+                self._settle(delivery)
         self._wake_next()
+
+    def acknowledge_exactly(self, ack_ids: Iterable[str]) -> Outcome:
+        """Settle the messages whose lease lasts, those of an ordering key only in order."""
+        outcome = Outcome()
+        for named, ack_id in sorted((self.ack_ids.read(ack_id), ack_id) for ack_id in ack_ids):
+            delivery = self._current(named)
+            if delivery is None:
+                outcome.invalid.append(ack_id)
+            elif self._ready.is_first(delivery):
+                self._settle(delivery)
+                outcome.done.append(ack_id)
+            else:
+                outcome.unordered.append(ack_id)
+        self._wake_next()
+        return outcome
 
     def modify_ack_deadlines(self, ack_ids: Iterable[str], seconds: Iterable[float]) -> None:
         """Let each lease run its number of ``seconds`` from now; 0 gives the message back (a nack).
@@ -129,15 +154,27 @@ class DeliveryState:
         now = self._clock()
         for named, deadline in zip(self.ack_ids.parse(ack_ids), seconds, strict=True):
             delivery = self._current(named)
-            if delivery is None:
-                continue
-            if deadline > 0:
-                self._note_receipt(delivery, acknowledged=False)
-                self._timers.arm(delivery, now + deadline)
-            else:
-                self._fail(delivery, now)
+            if delivery is not None:
+                self._modify(delivery, deadline, now)
         self._request_advance()
         self._wake_next()
+
+    def modify_exactly(self, ack_ids: Sequence[str], seconds: Sequence[float]) -> Outcome:
+        """Like ``modify_ack_deadlines``, and tell whose lease lasted."""
+        outcome = Outcome()
+        now = self._clock()
+        # Looked up first: the refusal of one message ends the leases of its followers.
+        found = [self._current(self.ack_ids.read(ack_id)) for ack_id in ack_ids]
+        for ack_id, delivery, deadline in zip(ack_ids, found, seconds, strict=True):
+            if delivery is None:
+                outcome.invalid.append(ack_id)
+                continue
+            outcome.done.append(ack_id)
+            if delivery.leased:
+                self._modify(delivery, deadline, now)
+        self._request_advance()
+        self._wake_next()
+        return outcome
 
     def advance(self) -> None:
         """Bring back what is due: leases that ran out, and messages whose backoff is over."""
@@ -166,23 +203,42 @@ class DeliveryState:
         """The leased delivery that an ack id names, unless it is of an earlier lease."""
         if named is None:
             return None
-        message_id, attempt = named
+        message_id, lease = named
         delivery = self._deliveries.get(message_id)
-        if delivery is None or not delivery.leased or delivery.attempt != attempt:
+        if delivery is None or not delivery.leased or delivery.lease != lease:
             return None
         return delivery
+
+    def _settle(self, delivery: Delivery) -> None:
+        """Be done with a message that was handed out."""
+        del self._deliveries[delivery.message.id]
+        if delivery.leased:
+            self._note_receipt(delivery, acknowledged=True)
+            self._end_lease(delivery)
+            self._ready.settled(delivery)
+        else:
+            self._timers.disarm(delivery)
+            self._ready.discard(delivery)
+
+    def _modify(self, delivery: Delivery, deadline: float, now: float) -> None:
+        if deadline > 0:
+            self._note_receipt(delivery, acknowledged=False)
+            self._timers.arm(delivery, now + deadline)
+        else:
+            self._fail(delivery, now)
 
     def _lease_batch(self, consumer: Consumer, limit: int, max_bytes: int) -> list[Delivery]:
         due = self._clock() + consumer.ack_deadline
         batch: list[Delivery] = []
         total = 0
-        while len(batch) < limit and (head := self._ready.head()) is not None:
+        while len(batch) < limit and (head := self._ready.head(consumer)) is not None:
             size = len(head.encoded)
             total += size
             if not consumer.flow.admits(size) or (batch and total > max_bytes):
                 break
-            delivery = self._ready.pop()
+            delivery = self._ready.pop(consumer)
             delivery.leased = True
+            delivery.lease += 1
             delivery.consumer = consumer
             consumer.flow.add(size)
             consumer.receipts.sent(head.id)
@@ -202,9 +258,20 @@ class DeliveryState:
 
     def _put_back_unharmed(self, deliveries: list[Delivery]) -> None:
         """End leases as if they had never been."""
-        for delivery in deliveries:
-            self._end_lease(delivery)
-        self._ready.put_back_unsent(deliveries)
+        unsent = [delivery for delivery in deliveries if delivery.leased]
+        for delivery in unsent:
+            # It may have followed one before it.
+            if delivery.leased:
+                self._end_lease(delivery)
+                self._rewind(delivery)
+        self._ready.put_back_unsent(unsent)
+
+    def _rewind(self, delivery: Delivery) -> None:
+        """Take back what comes again together with ``delivery``."""
+        for follower in self._ready.rewind(delivery):
+            if follower.leased:
+                self._end_lease(follower)
+            self._deliveries[follower.message.id] = follower
 
     def _is_lost(self, delivery: Delivery) -> bool:
         consumer = delivery.consumer
@@ -217,12 +284,22 @@ class DeliveryState:
             note(delivery.message.id)
 
     def _fail(self, delivery: Delivery, now: float) -> None:
-        """Count a refusal or an expiry, and let the message come again after its backoff."""
+        """Count a refusal or an expiry, and let the message come again after its backoff.
+
+        After the last attempt it becomes a dead letter, if it can.
+        """
         self._end_lease(delivery)
-        delay = self.backoff.delay(delivery.attempt)
+        self._rewind(delivery)
+        attempts = delivery.attempt
         delivery.attempt += 1
+        if self.dead_letters is not None and self.dead_letters.take(delivery.message, attempts):
+            del self._deliveries[delivery.message.id]
+            self._ready.discard(delivery)
+            return
+        delay = self.backoff.delay(attempts)
         if delay > 0:
             self._timers.arm(delivery, now + delay)
+            self._ready.hold(delivery)
         else:
             self._ready.put_back(delivery)
 
@@ -232,6 +309,8 @@ class DeliveryState:
             self._on_due(due)
 
     def _wake_next(self) -> None:
-        head = self._ready.head()
+        head = self._ready.head(None)
         if head is not None:
             self._consumers.wake_next(len(head.encoded))
+        for consumer, size in self._ready.reserved():
+            self._consumers.wake(consumer, size)

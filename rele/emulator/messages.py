@@ -15,3 +15,4 @@ class StoredMessage:
     id: int
     publish_time: int
     encoded: bytes
+    ordering_key: str = ""

@@ -69,6 +69,7 @@ __all__ = [
     "encode_received_message",
     "encode_streaming_properties",
     "parse_request",
+    "restored",
     "serialize",
     "store",
 ]
@@ -79,6 +80,7 @@ _ACK_ID = b"\x0a"  # ReceivedMessage.ack_id = 1
 _MESSAGE = b"\x12"  # ReceivedMessage.message = 2
 _DELIVERY_ATTEMPT = b"\x18"  # ReceivedMessage.delivery_attempt = 3
 
+_PubsubMessage = types.PubsubMessage.pb()
 _StreamingPullResponse = types.StreamingPullResponse.pb()
 
 
@@ -110,7 +112,13 @@ def store(message: RawMessage, message_id: int, publish_time: int) -> StoredMess
     timestamp = message.publish_time
     timestamp.seconds, milliseconds = divmod(publish_time // 1000, 1000)
     timestamp.nanos = milliseconds * 1_000_000
-    return StoredMessage(message_id, publish_time, message.SerializeToString())
+    encoded = message.SerializeToString()
+    return StoredMessage(message_id, publish_time, encoded, message.ordering_key)
+
+
+def restored(stored: StoredMessage) -> RawMessage:
+    """The ``PubsubMessage`` that was stored."""
+    return _PubsubMessage.FromString(stored.encoded)
 
 
 def encode_received_message(ack_id: str, message: bytes, delivery_attempt: int = 0) -> bytes:

@@ -1,6 +1,6 @@
 """``google.pubsub.v1.Publisher``."""
 
-from rele.emulator import configs, limits, names
+from rele.emulator import limits, names
 from rele.emulator.paging import page_of
 from rele.emulator.protocol import (
     EMPTY,
@@ -38,9 +38,7 @@ class PublisherService:
 
     def update_topic(self, request: RawMessage) -> RawMessage:
         names.check_topic(request.topic.name, "topic.name")
-        topic = self._registry.topic(request.topic.name)
-        topic.config = configs.updated_topic(topic.config, request)
-        return topic.config
+        return self._registry.update_topic(request).config
 
     def get_topic(self, request: RawMessage) -> RawMessage:
         names.check_topic(request.topic, "topic")

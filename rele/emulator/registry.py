@@ -19,7 +19,7 @@ class Registry:
     exists ``AlreadyExistsError``, a wrong configuration ``InvalidArgumentError``.
 
     Args:
-        new_delivery: makes the delivery state of a new subscription.
+        new_delivery: makes the delivery state of a new subscription, which is ordered or not.
         wall_clock: the time in nanoseconds since the epoch.
 
     Message ids count on from the microseconds since the epoch at the start: they look like the
@@ -28,7 +28,7 @@ class Registry:
 
     def __init__(
         self,
-        new_delivery: Callable[[], DeliveryState],
+        new_delivery: Callable[[bool], DeliveryState],
         wall_clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._new_delivery = new_delivery
@@ -72,19 +72,37 @@ class Registry:
         topic = self.topic(name)
         del self._topics[name]
         for subscription in topic.subscriptions.values():
-            subscription.configure(configs.with_topic(subscription.config, names.DELETED_TOPIC))
+            self._configure(
+                subscription, configs.with_topic(subscription.config, names.DELETED_TOPIC)
+            )
 
     def create_subscription(self, requested: RawMessage) -> Subscription:
         if requested.name in self._subscriptions:
             raise AlreadyExistsError(requested.name)
         topic = self.topic(requested.topic)
         config = configs.new_subscription(requested)
-        subscription = Subscription(config, self._new_delivery())
-        subscription.configure(config)
+        self._check_dead_letter_topic(config)
+        subscription = Subscription(config, self._new_delivery(config.enable_message_ordering))
+        self._configure(subscription, config)
         if self._unavailable is not None:
             subscription.delivery.close(self._unavailable)
         self._subscriptions[requested.name] = subscription
         topic.subscriptions[requested.name] = subscription
+        return subscription
+
+    def update_topic(self, request: RawMessage) -> Topic:
+        """Do what an ``UpdateTopicRequest`` asks for."""
+        topic = self.topic(request.topic.name)
+        topic.config = configs.updated_topic(topic.config, request)
+        return topic
+
+    def update_subscription(self, request: RawMessage) -> Subscription:
+        """Do what an ``UpdateSubscriptionRequest`` asks for."""
+        subscription = self.subscription(request.subscription.name)
+        config = configs.updated_subscription(subscription.config, request)
+        if "dead_letter_policy" in request.update_mask.paths:
+            self._check_dead_letter_topic(config)
+        self._configure(subscription, config)
         return subscription
 
     def delete_subscription(self, name: str) -> None:
@@ -111,3 +129,19 @@ class Registry:
         self._unavailable = reason
         for subscription in self._subscriptions.values():
             subscription.delivery.close(reason)
+
+    def _configure(self, subscription: Subscription, config: RawMessage) -> None:
+        subscription.configure(config, self._forward)
+
+    def _forward(self, topic: str, message: RawMessage) -> bool:
+        """Publish a dead letter, unless its topic is gone."""
+        found = self._topics.get(topic)
+        if found is not None:
+            self.publish(found, [message])
+        return found is not None
+
+    def _check_dead_letter_topic(self, config: RawMessage) -> None:
+        if config.HasField("dead_letter_policy"):
+            name = config.dead_letter_policy.dead_letter_topic
+            names.check_topic(name, "dead_letter_policy.dead_letter_topic")
+            self.topic(name)

@@ -44,7 +44,7 @@ class Server:
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self._registry = Registry(lambda: delivery_on_loop(loop))
+        self._registry = Registry(lambda ordered: delivery_on_loop(loop, ordered=ordered))
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (

@@ -1,6 +1,6 @@
 """``google.pubsub.v1.Subscriber``."""
 
-from rele.emulator import configs, limits, names, settlement
+from rele.emulator import limits, names, settlement
 from rele.emulator.paging import page_of
 from rele.emulator.protocol import EMPTY, SUBSCRIBER, ListSubscriptionsResponse, RawMessage
 from rele.emulator.pull import pull
@@ -42,9 +42,7 @@ class SubscriberService:
 
     def update_subscription(self, request: RawMessage) -> RawMessage:
         names.check_subscription(request.subscription.name, "subscription.name")
-        subscription = self._registry.subscription(request.subscription.name)
-        subscription.configure(configs.updated_subscription(subscription.config, request))
-        return subscription.config
+        return self._registry.update_subscription(request).config
 
     def list_subscriptions(self, request: RawMessage) -> RawMessage:
         names.check_project(request.project, "project")
