@@ -31,7 +31,7 @@ class BareStream:
         self._call = method(iter(self._requests.get, None))
         self._received: queue.Queue[Any] = queue.Queue()
         self.notices: queue.Queue[Any] = queue.Queue()
-        """The responses without messages."""
+        """The responses that confirm something, or bring no messages."""
         self.properties: Any = None
         """The ``subscription_properties`` of the last response."""
         self._reader = threading.Thread(target=self._read)
@@ -57,13 +57,13 @@ class BareStream:
                 messages.append(self.next(timeout))
         return messages
 
-    def confirmation(self, kind: str) -> Any:
+    def confirmation(self, kind: str, timeout: float = SOON) -> Any:
         """The next confirmation: ``acknowledge`` or ``modify_ack_deadline``.
 
         Raises ``queue.Empty`` where none comes in time.
         """
         while True:
-            notice = self.notices.get(timeout=SOON)
+            notice = self.notices.get(timeout=timeout)
             field = f"{kind}_confirmation"
             if field in notice:
                 return getattr(notice, field)
@@ -94,7 +94,10 @@ class BareStream:
                 self.properties = response.subscription_properties
                 for received in response.received_messages:
                     self._received.put(received)
-                if not response.received_messages:
+                if not response.received_messages or any(
+                    f"{kind}_confirmation" in response
+                    for kind in ("acknowledge", "modify_ack_deadline")
+                ):
                     self.notices.put(response)
         except grpc.RpcError:
             pass  # `status` tells.

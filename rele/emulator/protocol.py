@@ -5,7 +5,7 @@ cost several times as much for each access. What goes out for every message is p
 bytes: the stored message is copied as it is, not parsed and serialised again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
@@ -65,6 +65,9 @@ __all__ = [
     "RawMessage",
     "Subscription",
     "Topic",
+    "encode_ack_id_failures",
+    "encode_acknowledge_confirmation",
+    "encode_modify_confirmation",
     "encode_pull_response",
     "encode_received_message",
     "encode_streaming_properties",
@@ -150,6 +153,41 @@ def encode_streaming_properties(*, exactly_once: bool, ordering: bool) -> bytes:
     properties.message_ordering_enabled = ordering
     properties.SetInParent()
     return serialize(response)
+
+
+def encode_acknowledge_confirmation(
+    done: Iterable[str], invalid: Iterable[str], unordered: Iterable[str]
+) -> bytes:
+    """A serialised ``StreamingPullResponse`` that has only an ``acknowledge_confirmation``."""
+    response = _StreamingPullResponse()
+    confirmation = response.acknowledge_confirmation
+    confirmation.ack_ids.extend(done)
+    confirmation.invalid_ack_ids.extend(invalid)
+    confirmation.unordered_ack_ids.extend(unordered)
+    return serialize(response)
+
+
+def encode_modify_confirmation(done: Iterable[str], invalid: Iterable[str]) -> bytes:
+    """A serialised response that has only a ``modify_ack_deadline_confirmation``."""
+    response = _StreamingPullResponse()
+    confirmation = response.modify_ack_deadline_confirmation
+    confirmation.ack_ids.extend(done)
+    confirmation.invalid_ack_ids.extend(invalid)
+    return serialize(response)
+
+
+def encode_ack_id_failures(code: int, text: str, failures: Mapping[str, str]) -> bytes:
+    """A serialised ``google.rpc.Status`` that tells of what each ack id failed."""
+    # Only needed when something fails, and slow to load.
+    from google.rpc import error_details_pb2, status_pb2
+
+    info = error_details_pb2.ErrorInfo(
+        reason="EXACTLY_ONCE_ACKID_FAILURE", domain="pubsub.googleapis.com", metadata=failures
+    )
+    status = status_pb2.Status(code=code, message=text)
+    status.details.add().Pack(info)
+    encoded: bytes = status.SerializeToString()
+    return encoded
 
 
 def _varint(number: int) -> bytes:

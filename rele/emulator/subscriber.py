@@ -64,18 +64,19 @@ class SubscriberService:
     def modify_ack_deadline(self, request: RawMessage) -> RawMessage:
         subscription = self._named(request.subscription)
         limits.check_ack_ids(request.ack_ids)
-        settlement.modify_ack_deadlines(
+        outcome = settlement.modify_ack_deadlines(
             subscription.delivery,
             request.ack_ids,
             [request.ack_deadline_seconds] * len(request.ack_ids),
             "ack_deadline_seconds",
         )
+        settlement.raise_for(outcome)
         return EMPTY
 
     def acknowledge(self, request: RawMessage) -> RawMessage:
         subscription = self._named(request.subscription)
         limits.check_ack_ids(request.ack_ids)
-        settlement.acknowledge(subscription.delivery, request.ack_ids)
+        settlement.raise_for(settlement.acknowledge(subscription.delivery, request.ack_ids))
         return EMPTY
 
     async def pull(self, request: RawMessage, context: Context) -> RawMessage:
