@@ -5,19 +5,18 @@ drives the state calls ``advance`` when it is asked to.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 
-from rele.emulator.backoff import NO_BACKOFF, Backoff
-from rele.emulator.consumers import Consumer, ConsumerRing
-from rele.emulator.dead_letters import DeadLetters
+from rele.emulator.consumers import Consumer
 from rele.emulator.deliveries import AckIds, Delivery, Outcome
+from rele.emulator.leases import Leases
 from rele.emulator.messages import StoredMessage
 from rele.emulator.ordered_queue import OrderedQueue
 from rele.emulator.ready_queue import ReadyQueue
 from rele.emulator.receipts import GRACE_SECONDS
-from rele.emulator.timers import TimerHeap
 
 
-class DeliveryState:
+class DeliveryState(Leases):
     """What becomes of the messages of one subscription.
 
     Args:
@@ -42,16 +41,11 @@ class DeliveryState:
         *,
         ordered: bool = False,
     ) -> None:
+        super().__init__(clock, OrderedQueue() if ordered else ReadyQueue())
         self.ack_ids = AckIds(tag)
-        self.backoff: Backoff = NO_BACKOFF
-        self.dead_letters: DeadLetters | None = None
         self.exactly_once = False
-        self._clock = clock
+        self._ordered = ordered
         self._on_due = on_due
-        self._ready = OrderedQueue() if ordered else ReadyQueue()
-        self._deliveries: dict[int, Delivery] = {}
-        self._timers: TimerHeap[Delivery] = TimerHeap()
-        self._consumers = ConsumerRing()
         self._closed: Exception | None = None
 
     @property
@@ -63,6 +57,48 @@ class DeliveryState:
     def unsettled(self) -> int:
         """How many messages were handed out at least once and are not acknowledged."""
         return len(self._deliveries)
+
+    @property
+    def consumed(self) -> bool:
+        """Whether anybody takes messages now."""
+        return len(self._consumers) > 0
+
+    def unacknowledged(self) -> list[StoredMessage]:
+        """Every message that is not acknowledged, in the order of publishing."""
+        found = {message.id: message for message in self._ready.messages()}
+        found.update((each.message.id, each.message) for each in self._deliveries.values())
+        return [found[number] for number in sorted(found)]
+
+    def replace(self, messages: Sequence[StoredMessage]) -> None:
+        """Make ``messages``, in the order of publishing, the ones that are not acknowledged.
+
+        Leases and backoffs of those among them last, unless order has to be kept: then all come
+        anew.
+        """
+        wanted = () if self._ordered else {message.id for message in messages}
+        self._ready.clear()
+        for delivery in tuple(self._deliveries.values()):
+            if delivery.message.id in wanted and (delivery.leased or delivery.due is not None):
+                continue
+            del self._deliveries[delivery.message.id]
+            if delivery.leased:
+                self._end_lease(delivery)
+            else:
+                self._timers.disarm(delivery)
+        self._ready.extend(each for each in messages if each.id not in self._deliveries)
+        self._wake_next()
+
+    def drop_older(self, publish_time: int) -> None:
+        """Forget messages that were published before a time (microseconds since the epoch)."""
+        # They were first handed out about in the order of publishing: what has to go is in front.
+        old = takewhile(
+            lambda delivery: delivery.message.publish_time < publish_time,
+            self._deliveries.values(),
+        )
+        for delivery in sorted(old, key=lambda delivery: delivery.message.id):
+            self._remove(delivery)
+        self._ready.drop_older(publish_time)
+        self._wake_next()
 
     def publish(self, messages: Iterable[StoredMessage]) -> None:
         """Add new messages behind those that wait."""
@@ -198,110 +234,6 @@ class DeliveryState:
         self._deliveries.clear()
         self._timers.clear()
         self._consumers.close(reason)
-
-    def _current(self, named: tuple[int, int] | None) -> Delivery | None:
-        """The leased delivery that an ack id names, unless it is of an earlier lease."""
-        if named is None:
-            return None
-        message_id, lease = named
-        delivery = self._deliveries.get(message_id)
-        if delivery is None or not delivery.leased or delivery.lease != lease:
-            return None
-        return delivery
-
-    def _settle(self, delivery: Delivery) -> None:
-        """Be done with a message that was handed out."""
-        del self._deliveries[delivery.message.id]
-        if delivery.leased:
-            self._note_receipt(delivery, acknowledged=True)
-            self._end_lease(delivery)
-            self._ready.settled(delivery)
-        else:
-            self._timers.disarm(delivery)
-            self._ready.discard(delivery)
-
-    def _modify(self, delivery: Delivery, deadline: float, now: float) -> None:
-        if deadline > 0:
-            self._note_receipt(delivery, acknowledged=False)
-            self._timers.arm(delivery, now + deadline)
-        else:
-            self._fail(delivery, now)
-
-    def _lease_batch(self, consumer: Consumer, limit: int, max_bytes: int) -> list[Delivery]:
-        due = self._clock() + consumer.ack_deadline
-        batch: list[Delivery] = []
-        total = 0
-        while len(batch) < limit and (head := self._ready.head(consumer)) is not None:
-            size = len(head.encoded)
-            total += size
-            if not consumer.flow.admits(size) or (batch and total > max_bytes):
-                break
-            delivery = self._ready.pop(consumer)
-            delivery.leased = True
-            delivery.lease += 1
-            delivery.consumer = consumer
-            consumer.flow.add(size)
-            consumer.receipts.sent(head.id)
-            self._deliveries[head.id] = delivery
-            self._timers.arm(delivery, due)
-            batch.append(delivery)
-        return batch
-
-    def _end_lease(self, delivery: Delivery) -> None:
-        self._timers.disarm(delivery)
-        delivery.leased = False
-        consumer, delivery.consumer = delivery.consumer, None
-        if consumer is not None:
-            consumer.flow.remove(len(delivery.message.encoded))
-            consumer.receipts.over(delivery.message.id)
-            self._consumers.made_room(consumer)
-
-    def _put_back_unharmed(self, deliveries: list[Delivery]) -> None:
-        """End leases as if they had never been."""
-        unsent = [delivery for delivery in deliveries if delivery.leased]
-        for delivery in unsent:
-            # It may have followed one before it.
-            if delivery.leased:
-                self._end_lease(delivery)
-                self._rewind(delivery)
-        self._ready.put_back_unsent(unsent)
-
-    def _rewind(self, delivery: Delivery) -> None:
-        """Take back what comes again together with ``delivery``."""
-        for follower in self._ready.rewind(delivery):
-            if follower.leased:
-                self._end_lease(follower)
-            self._deliveries[follower.message.id] = follower
-
-    def _is_lost(self, delivery: Delivery) -> bool:
-        consumer = delivery.consumer
-        return consumer is not None and consumer.receipts.is_lost(delivery.message.id)
-
-    def _note_receipt(self, delivery: Delivery, *, acknowledged: bool) -> None:
-        if delivery.consumer is not None:
-            receipts = delivery.consumer.receipts
-            note = receipts.acknowledged if acknowledged else receipts.extended
-            note(delivery.message.id)
-
-    def _fail(self, delivery: Delivery, now: float) -> None:
-        """Count a refusal or an expiry, and let the message come again after its backoff.
-
-        After the last attempt it becomes a dead letter, if it can.
-        """
-        self._end_lease(delivery)
-        self._rewind(delivery)
-        attempts = delivery.attempt
-        delivery.attempt += 1
-        if self.dead_letters is not None and self.dead_letters.take(delivery.message, attempts):
-            del self._deliveries[delivery.message.id]
-            self._ready.discard(delivery)
-            return
-        delay = self.backoff.delay(attempts)
-        if delay > 0:
-            self._timers.arm(delivery, now + delay)
-            self._ready.hold(delivery)
-        else:
-            self._ready.put_back(delivery)
 
     def _request_advance(self) -> None:
         due = self._timers.next_due()

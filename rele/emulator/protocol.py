@@ -19,13 +19,16 @@ RawMessage: TypeAlias = Any
 
 Topic = types.Topic.pb()
 Subscription = types.Subscription.pb()
+Snapshot = types.Snapshot.pb()
 ListTopicsResponse = types.ListTopicsResponse.pb()
 ListTopicSubscriptionsResponse = types.ListTopicSubscriptionsResponse.pb()
 ListSubscriptionsResponse = types.ListSubscriptionsResponse.pb()
+ListTopicSnapshotsResponse = types.ListTopicSnapshotsResponse.pb()
+ListSnapshotsResponse = types.ListSnapshotsResponse.pb()
 PublishResponse = types.PublishResponse.pb()
 
 EMPTY = b""
-"""A serialised ``google.protobuf.Empty``."""
+"""A serialised ``google.protobuf.Empty``, or any other message with nothing set."""
 
 STATE_ACTIVE = 1
 """``ACTIVE`` in both Topic.State and Subscription.State."""
@@ -49,6 +52,15 @@ _REQUEST_TYPES: dict[str, Any] = {
     "ModifyAckDeadline": types.ModifyAckDeadlineRequest.pb(),
     "Acknowledge": types.AcknowledgeRequest.pb(),
     "Pull": types.PullRequest.pb(),
+    "ModifyPushConfig": types.ModifyPushConfigRequest.pb(),
+    "DetachSubscription": types.DetachSubscriptionRequest.pb(),
+    "Seek": types.SeekRequest.pb(),
+    "CreateSnapshot": types.CreateSnapshotRequest.pb(),
+    "GetSnapshot": types.GetSnapshotRequest.pb(),
+    "UpdateSnapshot": types.UpdateSnapshotRequest.pb(),
+    "ListSnapshots": types.ListSnapshotsRequest.pb(),
+    "ListTopicSnapshots": types.ListTopicSnapshotsRequest.pb(),
+    "DeleteSnapshot": types.DeleteSnapshotRequest.pb(),
     "StreamingPull": types.StreamingPullRequest.pb(),
 }
 """The request class of each RPC that is served, by its name."""
@@ -58,11 +70,14 @@ __all__ = [
     "PUBLISHER",
     "STATE_ACTIVE",
     "SUBSCRIBER",
+    "ListSnapshotsResponse",
     "ListSubscriptionsResponse",
+    "ListTopicSnapshotsResponse",
     "ListTopicSubscriptionsResponse",
     "ListTopicsResponse",
     "PublishResponse",
     "RawMessage",
+    "Snapshot",
     "Subscription",
     "Topic",
     "encode_ack_id_failures",

@@ -12,13 +12,16 @@ from rele.emulator.protocol import (
 )
 from rele.emulator.registry import Registry
 from rele.emulator.rpc import Service
+from rele.emulator.snapshot_registry import SnapshotRegistry
+from rele.emulator.snapshot_rpcs import SnapshotRpcs
 
 
 class PublisherService:
     """The RPCs on topics."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, snapshots: SnapshotRegistry) -> None:
         self._registry = registry
+        self._snapshots = snapshots
 
     def service(self) -> Service:
         """The RPCs, ready to be added to a server."""
@@ -29,7 +32,9 @@ class PublisherService:
         service.add_unary("ListTopics", self.list_topics)
         service.add_unary("ListTopicSubscriptions", self.list_topic_subscriptions)
         service.add_unary("DeleteTopic", self.delete_topic)
+        service.add_unary("DetachSubscription", self.detach_subscription)
         service.add_unary("Publish", self.publish)
+        SnapshotRpcs(self._registry, self._snapshots).add_to_publisher(service)
         return service
 
     def create_topic(self, request: RawMessage) -> RawMessage:
@@ -65,6 +70,12 @@ class PublisherService:
     def delete_topic(self, request: RawMessage) -> RawMessage:
         names.check_topic(request.topic, "topic")
         self._registry.delete_topic(request.topic)
+        self._snapshots.topic_deleted(request.topic)
+        return EMPTY
+
+    def detach_subscription(self, request: RawMessage) -> RawMessage:
+        names.check_subscription(request.subscription, "subscription")
+        self._registry.detach_subscription(request.subscription)
         return EMPTY
 
     def publish(self, request: RawMessage) -> RawMessage:

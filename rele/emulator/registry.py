@@ -6,10 +6,17 @@ from itertools import count
 
 from rele.emulator import configs, names
 from rele.emulator.delivery_state import DeliveryState
-from rele.emulator.errors import AlreadyExistsError, NotFoundError, UnavailableError
+from rele.emulator.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnavailableError,
+)
 from rele.emulator.messages import StoredMessage
 from rele.emulator.protocol import RawMessage, store
 from rele.emulator.resources import Subscription, Topic
+
+_DETACHED = "The subscription is detached from its topic."
 
 
 class Registry:
@@ -48,6 +55,10 @@ class Registry:
         """The subscriptions by name; for reading only."""
         return self._subscriptions
 
+    def now(self) -> int:
+        """Microseconds since the epoch."""
+        return self._wall_clock() // 1000
+
     def topic(self, name: str) -> Topic:
         try:
             return self._topics[name]
@@ -56,14 +67,25 @@ class Registry:
 
     def subscription(self, name: str) -> Subscription:
         try:
-            return self._subscriptions[name]
+            subscription = self._subscriptions[name]
         except KeyError:
             raise NotFoundError(name) from None
+        subscription.last_used = self.now()
+        return subscription
+
+    def attached_subscription(self, name: str) -> Subscription:
+        """The subscription of that name. Raises ``FailedPreconditionError`` if it is detached."""
+        subscription = self.subscription(name)
+        if subscription.config.detached:
+            raise FailedPreconditionError(_DETACHED)
+        return subscription
 
     def create_topic(self, requested: RawMessage) -> Topic:
         if requested.name in self._topics:
             raise AlreadyExistsError(requested.name)
-        topic = Topic(configs.new_topic(requested))
+        config = configs.new_topic(requested)
+        topic = Topic(config)
+        topic.configure(config)
         self._topics[requested.name] = topic
         return topic
 
@@ -82,7 +104,8 @@ class Registry:
         topic = self.topic(requested.topic)
         config = configs.new_subscription(requested)
         self._check_dead_letter_topic(config)
-        subscription = Subscription(config, self._new_delivery(config.enable_message_ordering))
+        delivery = self._new_delivery(config.enable_message_ordering)
+        subscription = Subscription(config, delivery, last_used=self.now())
         self._configure(subscription, config)
         if self._unavailable is not None:
             subscription.delivery.close(self._unavailable)
@@ -93,7 +116,9 @@ class Registry:
     def update_topic(self, request: RawMessage) -> Topic:
         """Do what an ``UpdateTopicRequest`` asks for."""
         topic = self.topic(request.topic.name)
-        topic.config = configs.updated_topic(topic.config, request)
+        topic.configure(configs.updated_topic(topic.config, request))
+        for subscription in topic.subscriptions.values():
+            self._configure(subscription, subscription.config)
         return topic
 
     def update_subscription(self, request: RawMessage) -> Subscription:
@@ -105,24 +130,45 @@ class Registry:
         self._configure(subscription, config)
         return subscription
 
+    def set_push_config(self, name: str, push_config: RawMessage) -> None:
+        """Do what a ``ModifyPushConfigRequest`` asks for."""
+        subscription = self.subscription(name)
+        self._configure(subscription, configs.with_push_config(subscription.config, push_config))
+
+    def detach_subscription(self, name: str) -> None:
+        """Drop a subscription's messages for good; its streams and Pulls end."""
+        subscription = self.subscription(name)
+        self._leave_topic(subscription)
+        self._configure(subscription, configs.detached(subscription.config))
+        subscription.log = None
+        subscription.delivery.close(FailedPreconditionError(_DETACHED))
+
     def delete_subscription(self, name: str) -> None:
         """Delete a subscription with its messages; its streams and Pulls end as not found."""
         subscription = self.subscription(name)
         del self._subscriptions[name]
-        topic = self._topics.get(subscription.config.topic)
-        if topic is not None:
-            topic.subscriptions.pop(name, None)
+        self._leave_topic(subscription)
         subscription.delivery.close(NotFoundError(name))
 
     def publish(self, topic: Topic, messages: Sequence[RawMessage]) -> list[StoredMessage]:
         """Give ``PubsubMessage``s their ids and hand them to the subscriptions of ``topic``."""
-        now = self._wall_clock() // 1000
+        now = self.now()
         stored = [
             store(message, message_id, now)
             for message, message_id in zip(messages, self._message_ids, strict=False)
         ]
         topic.publish(stored, [message.attributes for message in messages])
         return stored
+
+    def sweep(self) -> None:
+        """Forget messages past their retention, and subscriptions that nobody used for long."""
+        now = self.now()
+        for topic in self._topics.values():
+            topic.drop_expired(now)
+        for name, subscription in tuple(self._subscriptions.items()):
+            subscription.drop_expired(now)
+            if subscription.is_idle(now):
+                self.delete_subscription(name)
 
     def shut_down(self, reason: UnavailableError) -> None:
         """End every stream and waiting Pull with ``reason``, and refuse new ones."""
@@ -131,7 +177,15 @@ class Registry:
             subscription.delivery.close(reason)
 
     def _configure(self, subscription: Subscription, config: RawMessage) -> None:
+        topic = self._topics.get(config.topic)
+        if topic is not None:
+            config = configs.with_topic_retention(config, topic.config)
         subscription.configure(config, self._forward)
+
+    def _leave_topic(self, subscription: Subscription) -> None:
+        topic = self._topics.get(subscription.config.topic)
+        if topic is not None:
+            topic.subscriptions.pop(subscription.config.name, None)
 
     def _forward(self, topic: str, message: RawMessage) -> bool:
         """Publish a dead letter, unless its topic is gone."""

@@ -149,7 +149,7 @@ def _check_first(registry: Registry, request: RawMessage) -> Subscription:
         raise InvalidArgumentError("subscription must be set in the first request.")
     names.check_subscription(request.subscription, "subscription")
     limits.check_ack_deadline(request.stream_ack_deadline_seconds, "stream_ack_deadline_seconds")
-    return registry.subscription(request.subscription)
+    return registry.attached_subscription(request.subscription)
 
 
 def _raise_error_of(finished: "asyncio.Future[None]") -> None:
