@@ -11,7 +11,8 @@ _PERIOD_SECONDS = 30.0
 class Housekeeping:
     """Drops what is older than its retention: messages, snapshots, unused subscriptions.
 
-    The shortest retention is 10 minutes, so that twice a minute is often enough.
+    The shortest retention is 10 minutes, so that twice a minute is often enough; ``period`` is
+    in seconds.
     """
 
     def __init__(
@@ -19,7 +20,9 @@ class Housekeeping:
         loop: asyncio.AbstractEventLoop,
         registry: Registry,
         snapshots: SnapshotRegistry,
+        period: float = _PERIOD_SECONDS,
     ) -> None:
+        self._period = period
         self._loop = loop
         self._registry = registry
         self._snapshots = snapshots
@@ -27,7 +30,7 @@ class Housekeeping:
 
     def start(self) -> None:
         """Do it after each period until ``stop``."""
-        self._handle = self._loop.call_later(_PERIOD_SECONDS, self._run)
+        self._handle = self._loop.call_later(self._period, self._run)
 
     def stop(self) -> None:
         if self._handle is not None:

@@ -157,7 +157,7 @@ class Registry:
             store(message, message_id, now)
             for message, message_id in zip(messages, self._message_ids, strict=False)
         ]
-        topic.publish(stored, [message.attributes for message in messages])
+        topic.publish(stored, messages)
         return stored
 
     def sweep(self) -> None:

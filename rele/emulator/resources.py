@@ -3,7 +3,7 @@
 Times are in microseconds since the epoch.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -61,11 +61,9 @@ class Subscription:
         elif self.log is None:
             self.log = RetentionLog(self.delivery.unacknowledged())
 
-    def publish(
-        self, messages: Sequence[StoredMessage], attributes: Sequence[Mapping[str, str]]
-    ) -> None:
-        """Take those of the new ``messages`` that match; each has its ``attributes``."""
-        messages = matching(self.filter, messages, attributes)
+    def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
+        """Take those of the new ``messages`` that match; ``originals`` are as they were sent."""
+        messages = matching(self.filter, messages, originals)
         if not messages:
             return
         if self.log is not None:
@@ -131,16 +129,14 @@ class Topic:
         elif self.log is None:
             self.log = RetentionLog()
 
-    def publish(
-        self, messages: Sequence[StoredMessage], attributes: Sequence[Mapping[str, str]]
-    ) -> None:
-        """Hand new ``messages``, each with its ``attributes``, to every subscription."""
+    def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
+        """Hand new ``messages`` to every subscription; ``originals`` are as they were sent."""
         if self.log is not None:
             self.log.extend(messages)
         for snapshot in self.snapshots.values():
-            snapshot.publish(messages, attributes)
+            snapshot.publish(messages, originals)
         for subscription in self.subscriptions.values():
-            subscription.publish(messages, attributes)
+            subscription.publish(messages, originals)
 
     def drop_expired(self, now: int) -> None:
         """Forget messages that are older than the retention."""

@@ -4,7 +4,7 @@ The rules are those of "Replay and purge messages with seek" in the Pub/Sub docu
 Snapshot in the API reference. Times are in microseconds since the epoch.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from rele.emulator import limits
 from rele.emulator.errors import FailedPreconditionError, InvalidArgumentError
@@ -54,11 +54,9 @@ class Snapshot:
         """What a seek to it makes unacknowledged, in the order of publishing."""
         return self._messages
 
-    def publish(
-        self, messages: Sequence[StoredMessage], attributes: Sequence[Mapping[str, str]]
-    ) -> None:
-        """Note what is published to the topic, each message with its ``attributes``."""
-        self._messages.extend(matching(self._matches, messages, attributes))
+    def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
+        """Note what is published to the topic, of ``PubsubMessage``s."""
+        self._messages.extend(matching(self._matches, messages, originals))
 
     def has_expired(self, now: int) -> bool:
         return micros_of(self.config.expire_time) <= now
@@ -92,12 +90,16 @@ def updated_snapshot(current: RawMessage, request: RawMessage, now: int) -> RawM
 def matching(
     matches: Filter | None,
     messages: Sequence[StoredMessage],
-    attributes: Iterable[Mapping[str, str]],
+    originals: Iterable[RawMessage],
 ) -> Sequence[StoredMessage]:
-    """Those of ``messages``, each with its ``attributes``, that a filter lets pass."""
+    """Those of ``messages`` that a filter lets pass; ``originals`` has their ``PubsubMessage``s."""
     if matches is None:
         return messages
-    return [message for message, its in zip(messages, attributes, strict=True) if matches(its)]
+    return [
+        message
+        for message, original in zip(messages, originals, strict=True)
+        if matches(original.attributes)
+    ]
 
 
 def micros_of(timestamp: RawMessage) -> int:
