@@ -28,9 +28,9 @@ class Alarm:
         self.action()
 
 
-def delivery_on_loop(loop: asyncio.AbstractEventLoop) -> DeliveryState:
+def delivery_on_loop(loop: asyncio.AbstractEventLoop, *, ordered: bool = False) -> DeliveryState:
     """A delivery state that lives by the time of ``loop`` and advances by itself."""
     alarm = Alarm(loop)
-    state = DeliveryState(secrets.token_hex(4), loop.time, alarm.set)
+    state = DeliveryState(secrets.token_hex(4), loop.time, alarm.set, ordered=ordered)
     alarm.action = state.advance
     return state

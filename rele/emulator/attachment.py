@@ -68,8 +68,15 @@ class Attachment:
     def encode(self, batch: list[Delivery]) -> bytes:
         """A serialised response with the messages of ``batch``."""
         make_ack_id = self._delivery.ack_ids.make
+        # An attempt is told only where there is a dead-letter policy (ReceivedMessage in the API
+        # reference).
+        counted = self._delivery.dead_letters is not None
         return encode_pull_response(
-            encode_received_message(make_ack_id(delivery), delivery.message.encoded)
+            encode_received_message(
+                make_ack_id(delivery),
+                delivery.message.encoded,
+                delivery.attempt if counted else 0,
+            )
             for delivery in batch
         )
 

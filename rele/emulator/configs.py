@@ -12,6 +12,7 @@ from rele.emulator.backoff import (
     Backoff,
 )
 from rele.emulator.errors import InvalidArgumentError
+from rele.emulator.filters import Filter, compile_filter
 from rele.emulator.protocol import STATE_ACTIVE, RawMessage
 
 _DAY = 24 * 60 * 60
@@ -58,7 +59,8 @@ def new_topic(requested: RawMessage) -> RawMessage:
 def new_subscription(requested: RawMessage) -> RawMessage:
     """The configuration of a subscription as it is created. Raises ``InvalidArgumentError``."""
     config = _copy(requested)
-    config.ClearField("detached")
+    for output_only in ("detached", "topic_message_retention_duration"):
+        config.ClearField(output_only)
     _fill_subscription(config)
     limits.check_subscription(config)
     return config
@@ -82,10 +84,39 @@ def updated_subscription(current: RawMessage, request: RawMessage) -> RawMessage
     return config
 
 
+def with_topic_retention(config: RawMessage, topic: RawMessage) -> RawMessage:
+    """A subscription's configuration as of a topic with that configuration."""
+    changed = _copy(config)
+    changed.ClearField("topic_message_retention_duration")
+    if topic.HasField("message_retention_duration"):
+        changed.topic_message_retention_duration.CopyFrom(topic.message_retention_duration)
+    return changed
+
+
+def with_push_config(config: RawMessage, push_config: RawMessage) -> RawMessage:
+    """A subscription's configuration with another ``PushConfig``.
+
+    Raises ``UnimplementedError`` for one with an endpoint.
+    """
+    limits.check_push_config(push_config)
+    changed = _copy(config)
+    changed.push_config.CopyFrom(push_config)
+    return changed
+
+
+def detached(config: RawMessage) -> RawMessage:
+    """The configuration of a subscription that is detached from its topic."""
+    changed = _copy(config)
+    changed.detached = True
+    return changed
+
+
 def with_topic(config: RawMessage, topic: str) -> RawMessage:
-    """A subscription's configuration with another ``topic``."""
+    """A subscription's or snapshot's configuration with another ``topic``, which is gone."""
     changed = _copy(config)
     changed.topic = topic
+    if "topic_message_retention_duration" in changed.DESCRIPTOR.fields_by_name:
+        changed.ClearField("topic_message_retention_duration")
     return changed
 
 
@@ -97,6 +128,11 @@ def backoff_of(config: RawMessage) -> Backoff:
     return Backoff(
         limits.seconds_of(policy.minimum_backoff), limits.seconds_of(policy.maximum_backoff)
     )
+
+
+def filter_of(config: RawMessage) -> Filter | None:
+    """The filter of a subscription, if it has one."""
+    return compile_filter(config.filter) if config.filter else None
 
 
 def _fill_subscription(config: RawMessage) -> None:

@@ -44,7 +44,7 @@ class Consumer:
     subscription ends; both must return at once.
     """
 
-    __slots__ = ("ack_deadline", "blocked", "flow", "on_closed", "on_ready", "receipts")
+    __slots__ = ("ack_deadline", "attached", "blocked", "flow", "on_closed", "on_ready", "receipts")
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class Consumer:
         self.ack_deadline = ack_deadline
         self.on_ready = on_ready
         self.on_closed = on_closed
+        self.attached = False
         self.blocked = False
         self.receipts = Receipts()
 
@@ -72,11 +73,16 @@ class ConsumerRing:
         self._all: set[Consumer] = set()
         self._idle: deque[Consumer] = deque()
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def attach(self, consumer: Consumer) -> None:
         self._all.add(consumer)
+        consumer.attached = True
 
     def detach(self, consumer: Consumer) -> None:
         self._all.discard(consumer)
+        consumer.attached = False
         consumer.blocked = False
         if consumer in self._idle:
             self._idle.remove(consumer)
@@ -106,6 +112,16 @@ class ConsumerRing:
             if consumer.flow.admits(size):
                 consumer.on_ready()
                 return
+            consumer.blocked = True
+
+    def wake(self, consumer: Consumer, size: int) -> None:
+        """Wake ``consumer`` if it is idle and a message of ``size`` bytes can go to it."""
+        if consumer not in self._idle:
+            return
+        self._idle.remove(consumer)
+        if consumer.flow.admits(size):
+            consumer.on_ready()
+        else:
             consumer.blocked = True
 
     def close(self, reason: Exception) -> None:

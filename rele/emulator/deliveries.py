@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rele.emulator.consumers import Consumer
 from rele.emulator.messages import StoredMessage
@@ -14,10 +14,12 @@ class Delivery(Timed):
 
     It is *leased* (``leased``; due when its ack deadline passes), *delayed* (not leased; due when
     its backoff ends) or *ready* (neither). ``attempt`` counts from 1: one more than the times it
-    was refused or ran out of time. ``consumer`` is whose flow control a lease counts in.
+    was refused or ran out of time. ``lease`` counts how often it was leased. ``consumer`` is whose
+    flow control a lease counts in. ``settled`` is the ordered queue's: acknowledged, but kept
+    because an earlier message of its key is not.
     """
 
-    __slots__ = ("attempt", "consumer", "leased", "message")
+    __slots__ = ("attempt", "consumer", "lease", "leased", "message", "settled")
 
     def __init__(self, message: StoredMessage) -> None:
         # Not through super(): one of these is made for every message.
@@ -25,8 +27,19 @@ class Delivery(Timed):
         self.armed_at = None
         self.message = message
         self.attempt = 1
+        self.lease = 0
         self.leased = False
+        self.settled = False
         self.consumer: Consumer | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the ack ids of one request: done, not those of a lease, out of order."""
+
+    done: list[str] = field(default_factory=list)
+    invalid: list[str] = field(default_factory=list)
+    unordered: list[str] = field(default_factory=list)
 
 
 class MalformedAckIdError(ValueError):
@@ -40,17 +53,17 @@ class MalformedAckIdError(ValueError):
 class AckIds:
     """Makes and reads the ack ids of one subscription.
 
-    An ack id is ``TAG:MESSAGE:ATTEMPT``. The tag is drawn anew for each subscription, so that a
+    An ack id is ``TAG:MESSAGE:LEASE``. The tag is drawn anew for each subscription, so that a
     late ack can never settle a message of another one, or of a server started later.
     """
 
     tag: str
 
     def make(self, delivery: Delivery) -> str:
-        return f"{self.tag}:{delivery.message.id}:{delivery.attempt}"
+        return f"{self.tag}:{delivery.message.id}:{delivery.lease}"
 
     def parse(self, ack_ids: Iterable[str]) -> list[tuple[int, int] | None]:
-        """The (message id, attempt) of each id, or None for one of another subscription.
+        """The (message id, lease) of each id, or None for one of another subscription.
 
         Raises ``MalformedAckIdError`` for the first that could not have been made by ``make``.
         """
@@ -59,9 +72,16 @@ class AckIds:
             match = _ACK_ID.fullmatch(ack_id)
             if match is None:
                 raise MalformedAckIdError(ack_id)
-            tag, message_id, attempt = match.groups()
-            parsed.append((int(message_id), int(attempt)) if tag == self.tag else None)
+            tag, message_id, lease = match.groups()
+            parsed.append((int(message_id), int(lease)) if tag == self.tag else None)
         return parsed
+
+    def read(self, ack_id: str) -> tuple[int, int]:
+        """The (message id, lease) of one id, or (0, 0), which is no message's, if it is none."""
+        match = _ACK_ID.fullmatch(ack_id)
+        if match is None or match[1] != self.tag:
+            return (0, 0)
+        return int(match[2]), int(match[3])
 
 
 _ACK_ID = re.compile(r"([0-9a-f]{8}):([0-9]{1,19}):([0-9]{1,10})")

@@ -4,18 +4,19 @@ Nothing here knows of gRPC or asyncio. Time comes from the clock that is passed 
 drives the state calls ``advance`` when it is asked to.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 
-from rele.emulator.backoff import NO_BACKOFF, Backoff
-from rele.emulator.consumers import Consumer, ConsumerRing
-from rele.emulator.deliveries import AckIds, Delivery
+from rele.emulator.consumers import Consumer
+from rele.emulator.deliveries import AckIds, Delivery, Outcome
+from rele.emulator.leases import Leases
 from rele.emulator.messages import StoredMessage
+from rele.emulator.ordered_queue import OrderedQueue
 from rele.emulator.ready_queue import ReadyQueue
 from rele.emulator.receipts import GRACE_SECONDS
-from rele.emulator.timers import TimerHeap
 
 
-class DeliveryState:
+class DeliveryState(Leases):
     """What becomes of the messages of one subscription.
 
     Args:
@@ -23,23 +24,28 @@ class DeliveryState:
         clock: the time in seconds, never going back.
         on_due: called with the time at which ``advance`` has to be called next. Several calls
             may ask for several times; only the earliest counts.
+        ordered: whether messages with an ordering key keep their order.
 
-    An acknowledgement is best effort, as the service documents for subscriptions without
-    exactly-once delivery: one that comes late, or with the ack id of an earlier delivery, still
-    settles the message; one for a message that is gone does nothing.
+    ``acknowledge`` and ``modify_ack_deadlines`` are best effort, as the service documents for
+    subscriptions without exactly-once delivery: an acknowledgement that comes late, or with the
+    ack id of an earlier delivery, still settles the message, unless its order forbids it; one for
+    a message that is gone does nothing. With exactly-once delivery, ``acknowledge_exactly`` and
+    ``modify_exactly`` take only ids of leases that last, and tell which were taken.
     """
 
     def __init__(
-        self, tag: str, clock: Callable[[], float], on_due: Callable[[float], None]
+        self,
+        tag: str,
+        clock: Callable[[], float],
+        on_due: Callable[[float], None],
+        *,
+        ordered: bool = False,
     ) -> None:
+        super().__init__(clock, OrderedQueue() if ordered else ReadyQueue())
         self.ack_ids = AckIds(tag)
-        self.backoff: Backoff = NO_BACKOFF
-        self._clock = clock
+        self.exactly_once = False
+        self._ordered = ordered
         self._on_due = on_due
-        self._ready = ReadyQueue()
-        self._deliveries: dict[int, Delivery] = {}
-        self._timers: TimerHeap[Delivery] = TimerHeap()
-        self._consumers = ConsumerRing()
         self._closed: Exception | None = None
 
     @property
@@ -51,6 +57,48 @@ class DeliveryState:
     def unsettled(self) -> int:
         """How many messages were handed out at least once and are not acknowledged."""
         return len(self._deliveries)
+
+    @property
+    def consumed(self) -> bool:
+        """Whether anybody takes messages now."""
+        return len(self._consumers) > 0
+
+    def unacknowledged(self) -> list[StoredMessage]:
+        """Every message that is not acknowledged, in the order of publishing."""
+        found = {message.id: message for message in self._ready.messages()}
+        found.update((each.message.id, each.message) for each in self._deliveries.values())
+        return [found[number] for number in sorted(found)]
+
+    def replace(self, messages: Sequence[StoredMessage]) -> None:
+        """Make ``messages``, in the order of publishing, the ones that are not acknowledged.
+
+        Leases and backoffs of those among them last, unless order has to be kept: then all come
+        anew.
+        """
+        wanted = () if self._ordered else {message.id for message in messages}
+        self._ready.clear()
+        for delivery in tuple(self._deliveries.values()):
+            if delivery.message.id in wanted and (delivery.leased or delivery.due is not None):
+                continue
+            del self._deliveries[delivery.message.id]
+            if delivery.leased:
+                self._end_lease(delivery)
+            else:
+                self._timers.disarm(delivery)
+        self._ready.extend(each for each in messages if each.id not in self._deliveries)
+        self._wake_next()
+
+    def drop_older(self, publish_time: int) -> None:
+        """Forget messages that were published before a time (microseconds since the epoch)."""
+        # They were first handed out about in the order of publishing: what has to go is in front.
+        old = takewhile(
+            lambda delivery: delivery.message.publish_time < publish_time,
+            self._deliveries.values(),
+        )
+        for delivery in sorted(old, key=lambda delivery: delivery.message.id):
+            self._remove(delivery)
+        self._ready.drop_older(publish_time)
+        self._wake_next()
 
     def publish(self, messages: Iterable[StoredMessage]) -> None:
         """Add new messages behind those that wait."""
@@ -68,6 +116,7 @@ class DeliveryState:
         if self._closed is not None:
             return
         self._consumers.detach(consumer)
+        self._ready.forget(consumer)
         lost = consumer.receipts.end()
         if lost:
             due = self._clock() + GRACE_SECONDS
@@ -92,7 +141,7 @@ class DeliveryState:
         if batch:
             self._request_advance()
         else:
-            self._consumers.park(consumer, blocked=len(self._ready) > 0)
+            self._consumers.park(consumer, blocked=self._ready.head(consumer) is not None)
         self._wake_next()
         return batch
 
@@ -108,17 +157,29 @@ class DeliveryState:
     def acknowledge(self, ack_ids: Iterable[str]) -> None:
         """Settle messages for good. Raises ``MalformedAckIdError``, then nothing is settled."""
         for named in self.ack_ids.parse(ack_ids):
-            delivery = self._deliveries.pop(named[0], None) if named else None
+            delivery = self._deliveries.get(named[0]) if named else None
             if delivery is None:
                 continue
-            if delivery.leased:
-                self._note_receipt(delivery, acknowledged=True)
-                self._end_lease(delivery)
-            elif delivery.due is not None:
-                self._timers.disarm(delivery)
-            else:
-                self._ready.discard(delivery)
+            # One that is out may be acknowledged before earlier ones; a late ack that were
+            # honoured then would leave a gap where all of them come again.
+            if self._current(named) is not None or self._ready.is_first(delivery):
+                self._settle(delivery)
         self._wake_next()
+
+    def acknowledge_exactly(self, ack_ids: Iterable[str]) -> Outcome:
+        """Settle the messages whose lease lasts, those of an ordering key only in order."""
+        outcome = Outcome()
+        for named, ack_id in sorted((self.ack_ids.read(ack_id), ack_id) for ack_id in ack_ids):
+            delivery = self._current(named)
+            if delivery is None:
+                outcome.invalid.append(ack_id)
+            elif self._ready.is_first(delivery):
+                self._settle(delivery)
+                outcome.done.append(ack_id)
+            else:
+                outcome.unordered.append(ack_id)
+        self._wake_next()
+        return outcome
 
     def modify_ack_deadlines(self, ack_ids: Iterable[str], seconds: Iterable[float]) -> None:
         """Let each lease run its number of ``seconds`` from now; 0 gives the message back (a nack).
@@ -129,15 +190,27 @@ class DeliveryState:
         now = self._clock()
         for named, deadline in zip(self.ack_ids.parse(ack_ids), seconds, strict=True):
             delivery = self._current(named)
-            if delivery is None:
-                continue
-            if deadline > 0:
-                self._note_receipt(delivery, acknowledged=False)
-                self._timers.arm(delivery, now + deadline)
-            else:
-                self._fail(delivery, now)
+            if delivery is not None:
+                self._modify(delivery, deadline, now)
         self._request_advance()
         self._wake_next()
+
+    def modify_exactly(self, ack_ids: Sequence[str], seconds: Sequence[float]) -> Outcome:
+        """Like ``modify_ack_deadlines``, and tell whose lease lasted."""
+        outcome = Outcome()
+        now = self._clock()
+        # Looked up first: the refusal of one message ends the leases of its followers.
+        found = [self._current(self.ack_ids.read(ack_id)) for ack_id in ack_ids]
+        for ack_id, delivery, deadline in zip(ack_ids, found, seconds, strict=True):
+            if delivery is None:
+                outcome.invalid.append(ack_id)
+                continue
+            outcome.done.append(ack_id)
+            if delivery.leased:
+                self._modify(delivery, deadline, now)
+        self._request_advance()
+        self._wake_next()
+        return outcome
 
     def advance(self) -> None:
         """Bring back what is due: leases that ran out, and messages whose backoff is over."""
@@ -162,76 +235,14 @@ class DeliveryState:
         self._timers.clear()
         self._consumers.close(reason)
 
-    def _current(self, named: tuple[int, int] | None) -> Delivery | None:
-        """The leased delivery that an ack id names, unless it is of an earlier lease."""
-        if named is None:
-            return None
-        message_id, attempt = named
-        delivery = self._deliveries.get(message_id)
-        if delivery is None or not delivery.leased or delivery.attempt != attempt:
-            return None
-        return delivery
-
-    def _lease_batch(self, consumer: Consumer, limit: int, max_bytes: int) -> list[Delivery]:
-        due = self._clock() + consumer.ack_deadline
-        batch: list[Delivery] = []
-        total = 0
-        while len(batch) < limit and (head := self._ready.head()) is not None:
-            size = len(head.encoded)
-            total += size
-            if not consumer.flow.admits(size) or (batch and total > max_bytes):
-                break
-            delivery = self._ready.pop()
-            delivery.leased = True
-            delivery.consumer = consumer
-            consumer.flow.add(size)
-            consumer.receipts.sent(head.id)
-            self._deliveries[head.id] = delivery
-            self._timers.arm(delivery, due)
-            batch.append(delivery)
-        return batch
-
-    def _end_lease(self, delivery: Delivery) -> None:
-        self._timers.disarm(delivery)
-        delivery.leased = False
-        consumer, delivery.consumer = delivery.consumer, None
-        if consumer is not None:
-            consumer.flow.remove(len(delivery.message.encoded))
-            consumer.receipts.over(delivery.message.id)
-            self._consumers.made_room(consumer)
-
-    def _put_back_unharmed(self, deliveries: list[Delivery]) -> None:
-        """End leases as if they had never been."""
-        for delivery in deliveries:
-            self._end_lease(delivery)
-        self._ready.put_back_unsent(deliveries)
-
-    def _is_lost(self, delivery: Delivery) -> bool:
-        consumer = delivery.consumer
-        return consumer is not None and consumer.receipts.is_lost(delivery.message.id)
-
-    def _note_receipt(self, delivery: Delivery, *, acknowledged: bool) -> None:
-        if delivery.consumer is not None:
-            receipts = delivery.consumer.receipts
-            note = receipts.acknowledged if acknowledged else receipts.extended
-            note(delivery.message.id)
-
-    def _fail(self, delivery: Delivery, now: float) -> None:
-        """Count a refusal or an expiry, and let the message come again after its backoff."""
-        self._end_lease(delivery)
-        delay = self.backoff.delay(delivery.attempt)
-        delivery.attempt += 1
-        if delay > 0:
-            self._timers.arm(delivery, now + delay)
-        else:
-            self._ready.put_back(delivery)
-
     def _request_advance(self) -> None:
         due = self._timers.next_due()
         if due is not None:
             self._on_due(due)
 
     def _wake_next(self) -> None:
-        head = self._ready.head()
+        head = self._ready.head(None)
         if head is not None:
             self._consumers.wake_next(len(head.encoded))
+        for consumer, size in self._ready.reserved():
+            self._consumers.wake(consumer, size)

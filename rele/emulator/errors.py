@@ -4,6 +4,7 @@ The texts of ``NotFoundError`` and ``AlreadyExistsError`` are those of the servi
 in the Pub/Sub documentation).
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -17,6 +18,35 @@ class InvalidArgumentError(ServiceError):
     """The request itself is wrong; the text names the field."""
 
     status = "INVALID_ARGUMENT"
+
+
+class AckIdsError(ServiceError):
+    """Some ack ids of a request on a subscription with exactly-once delivery were not taken.
+
+    ``failures`` says of what each failed. Clients read only those, from a ``google.rpc.ErrorInfo``,
+    and try again what begins with ``TRANSIENT_``.
+    """
+
+    status = "INVALID_ARGUMENT"
+
+    def __init__(self, invalid: Iterable[str], unordered: Iterable[str]) -> None:
+        super().__init__("Some acknowledgement ids in the request were invalid.")
+        self.failures = {
+            **dict.fromkeys(invalid, "PERMANENT_FAILURE_INVALID_ACK_ID"),
+            **dict.fromkeys(unordered, "TRANSIENT_FAILURE_UNORDERED_ACK_ID"),
+        }
+
+
+class FailedPreconditionError(ServiceError):
+    """What is asked for cannot be done as things are."""
+
+    status = "FAILED_PRECONDITION"
+
+
+class UnimplementedError(ServiceError):
+    """The service has it, this server does not."""
+
+    status = "UNIMPLEMENTED"
 
 
 class NotFoundError(ServiceError):

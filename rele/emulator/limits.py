@@ -4,10 +4,11 @@ The sources are the API reference, and "Quotas and limits: resource limits" in t
 Every check raises ``InvalidArgumentError`` with a text that names the field.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rele.emulator.backoff import DEFAULT_MAXIMUM_SECONDS
-from rele.emulator.errors import InvalidArgumentError
+from rele.emulator.errors import InvalidArgumentError, UnimplementedError
+from rele.emulator.filters import FilterSyntaxError, compile_filter
 from rele.emulator.protocol import RawMessage
 
 MAX_MESSAGES_PER_PUBLISH = 1000
@@ -17,6 +18,8 @@ MAX_ATTRIBUTE_KEY_BYTES = 256
 MAX_ATTRIBUTE_VALUE_BYTES = 1024
 MAX_ORDERING_KEY_BYTES = 1024
 MAX_FILTER_BYTES = 256
+MAX_LABELS = 64
+MAX_LABEL_CHARACTERS = 63
 
 # One message of the largest size has to fit with its attributes and the request's own fields.
 MAX_PUBLISH_BYTES = MAX_MESSAGE_BYTES + 256 * 1024
@@ -48,7 +51,10 @@ def check_publish(request: RawMessage) -> None:
 
 
 def check_subscription(config: RawMessage) -> None:
-    """A ``Subscription`` whose defaults are filled in."""
+    """A ``Subscription`` whose defaults are filled in.
+
+    Raises ``UnimplementedError`` for one with a push endpoint.
+    """
     check_ack_deadline(config.ack_deadline_seconds, "ack_deadline_seconds")
     _check_duration(config, "message_retention_duration", 10 * _MINUTE, 31 * _DAY)
     if config.HasField("expiration_policy") and config.expiration_policy.HasField("ttl"):
@@ -62,12 +68,41 @@ def check_subscription(config: RawMessage) -> None:
             5,
             100,
         )
-    _check_bytes(config.filter, "filter", MAX_FILTER_BYTES)
+    _check_filter(config.filter)
+    check_labels(config.labels)
+    check_push_config(config.push_config)
 
 
 def check_topic(config: RawMessage) -> None:
     """A ``Topic``."""
+    check_labels(config.labels)
     _check_duration(config, "message_retention_duration", 10 * _MINUTE, 31 * _DAY)
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """The labels of a resource: at most 64, of lower-case letters, digits, ``_`` and ``-``.
+
+    Letters of any script count ("Labels" in the Pub/Sub documentation).
+    """
+    if len(labels) > MAX_LABELS:
+        raise InvalidArgumentError(f"labels must be at most {MAX_LABELS}, got {len(labels)}.")
+    for key, value in labels.items():
+        if not key or not _is_letter(key[0]) or not _is_label(key):
+            raise InvalidArgumentError(
+                f"labels: a key must be 1 to {MAX_LABEL_CHARACTERS} lower-case letters, digits, "
+                f"_ or -, starting with a letter, got {key!r}."
+            )
+        if not _is_label(value):
+            raise InvalidArgumentError(
+                f"labels: a value must be at most {MAX_LABEL_CHARACTERS} lower-case letters, "
+                f"digits, _ or -, got {value!r}."
+            )
+
+
+def check_push_config(config: RawMessage) -> None:
+    """A ``PushConfig``: without an endpoint. Raises ``UnimplementedError`` for one with it."""
+    if config.push_endpoint:
+        raise UnimplementedError("push_config.push_endpoint: this server has no push delivery.")
 
 
 def check_ack_deadline(seconds: int, field: str) -> None:
@@ -98,6 +133,16 @@ def check_max_messages(value: int) -> None:
         raise InvalidArgumentError(f"max_messages must be positive, got {value}.")
 
 
+def _is_label(text: str) -> bool:
+    return len(text) <= MAX_LABEL_CHARACTERS and all(
+        character in "_-" or character.isdecimal() or _is_letter(character) for character in text
+    )
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalpha() and character == character.lower()
+
+
 def _check_message(message: RawMessage, index: int) -> None:
     size = len(message.data)
     attributes = message.attributes
@@ -126,6 +171,15 @@ def _check_attributes(attributes: RawMessage, field: str) -> None:
             )
         _check_bytes(key, f"{field} key", MAX_ATTRIBUTE_KEY_BYTES)
         _check_bytes(value, f"{field} value", MAX_ATTRIBUTE_VALUE_BYTES)
+
+
+def _check_filter(text: str) -> None:
+    _check_bytes(text, "filter", MAX_FILTER_BYTES)
+    try:
+        if text:
+            compile_filter(text)
+    except FilterSyntaxError as error:
+        raise InvalidArgumentError(f"filter is not valid: {error}.") from None
 
 
 def _check_retry_policy(policy: RawMessage) -> None:

@@ -14,7 +14,7 @@ DELETED_TOPIC = "_deleted-topic_"
 
 _PROJECT = re.compile(r"projects/[^/\s]+")
 _RESOURCE = re.compile(
-    r"projects/[^/\s]+/(?P<collection>topics|subscriptions)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
+    r"projects/[^/\s]+/(?P<collection>topics|subscriptions|snapshots)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
 )
 
 
@@ -26,6 +26,11 @@ def check_topic(name: str, field: str) -> None:
 def check_subscription(name: str, field: str) -> None:
     """Raise ``InvalidArgumentError`` unless ``name`` is that of a subscription."""
     _check_resource(name, "subscriptions", field)
+
+
+def check_snapshot(name: str, field: str) -> None:
+    """Raise ``InvalidArgumentError`` unless ``name`` is that of a snapshot."""
+    _check_resource(name, "snapshots", field)
 
 
 def check_project(name: str, field: str) -> None:
@@ -41,8 +46,13 @@ def made_up_subscription(topic: str) -> str:
     return f"{project_of(topic)}/subscriptions/sub-{secrets.token_hex(8)}"
 
 
+def made_up_snapshot(subscription: str) -> str:
+    """A snapshot name of the server's choice, in the project of ``subscription``."""
+    return f"{project_of(subscription)}/snapshots/snap-{secrets.token_hex(8)}"
+
+
 def project_of(name: str) -> str:
-    """The ``projects/PROJECT`` that a topic or subscription belongs to."""
+    """The ``projects/PROJECT`` that a topic, subscription or snapshot belongs to."""
     return "/".join(name.split("/", 2)[:2])
 
 

@@ -5,7 +5,7 @@ cost several times as much for each access. What goes out for every message is p
 bytes: the stored message is copied as it is, not parsed and serialised again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
@@ -19,13 +19,16 @@ RawMessage: TypeAlias = Any
 
 Topic = types.Topic.pb()
 Subscription = types.Subscription.pb()
+Snapshot = types.Snapshot.pb()
 ListTopicsResponse = types.ListTopicsResponse.pb()
 ListTopicSubscriptionsResponse = types.ListTopicSubscriptionsResponse.pb()
 ListSubscriptionsResponse = types.ListSubscriptionsResponse.pb()
+ListTopicSnapshotsResponse = types.ListTopicSnapshotsResponse.pb()
+ListSnapshotsResponse = types.ListSnapshotsResponse.pb()
 PublishResponse = types.PublishResponse.pb()
 
 EMPTY = b""
-"""A serialised ``google.protobuf.Empty``."""
+"""A serialised ``google.protobuf.Empty``, or any other message with nothing set."""
 
 STATE_ACTIVE = 1
 """``ACTIVE`` in both Topic.State and Subscription.State."""
@@ -49,6 +52,15 @@ _REQUEST_TYPES: dict[str, Any] = {
     "ModifyAckDeadline": types.ModifyAckDeadlineRequest.pb(),
     "Acknowledge": types.AcknowledgeRequest.pb(),
     "Pull": types.PullRequest.pb(),
+    "ModifyPushConfig": types.ModifyPushConfigRequest.pb(),
+    "DetachSubscription": types.DetachSubscriptionRequest.pb(),
+    "Seek": types.SeekRequest.pb(),
+    "CreateSnapshot": types.CreateSnapshotRequest.pb(),
+    "GetSnapshot": types.GetSnapshotRequest.pb(),
+    "UpdateSnapshot": types.UpdateSnapshotRequest.pb(),
+    "ListSnapshots": types.ListSnapshotsRequest.pb(),
+    "ListTopicSnapshots": types.ListTopicSnapshotsRequest.pb(),
+    "DeleteSnapshot": types.DeleteSnapshotRequest.pb(),
     "StreamingPull": types.StreamingPullRequest.pb(),
 }
 """The request class of each RPC that is served, by its name."""
@@ -58,17 +70,24 @@ __all__ = [
     "PUBLISHER",
     "STATE_ACTIVE",
     "SUBSCRIBER",
+    "ListSnapshotsResponse",
     "ListSubscriptionsResponse",
+    "ListTopicSnapshotsResponse",
     "ListTopicSubscriptionsResponse",
     "ListTopicsResponse",
     "PublishResponse",
     "RawMessage",
+    "Snapshot",
     "Subscription",
     "Topic",
+    "encode_ack_id_failures",
+    "encode_acknowledge_confirmation",
+    "encode_modify_confirmation",
     "encode_pull_response",
     "encode_received_message",
     "encode_streaming_properties",
     "parse_request",
+    "restored",
     "serialize",
     "store",
 ]
@@ -79,6 +98,7 @@ _ACK_ID = b"\x0a"  # ReceivedMessage.ack_id = 1
 _MESSAGE = b"\x12"  # ReceivedMessage.message = 2
 _DELIVERY_ATTEMPT = b"\x18"  # ReceivedMessage.delivery_attempt = 3
 
+_PubsubMessage = types.PubsubMessage.pb()
 _StreamingPullResponse = types.StreamingPullResponse.pb()
 
 
@@ -102,12 +122,21 @@ def serialize(response: RawMessage) -> bytes:
 
 
 def store(message: RawMessage, message_id: int, publish_time: int) -> StoredMessage:
-    """Give a ``PubsubMessage`` its id and publish time (milliseconds since the epoch)."""
+    """Give a ``PubsubMessage`` its id and publish time (microseconds since the epoch).
+
+    Clients see the time in milliseconds, as the service gives it.
+    """
     message.message_id = str(message_id)
     timestamp = message.publish_time
-    timestamp.seconds, milliseconds = divmod(publish_time, 1000)
+    timestamp.seconds, milliseconds = divmod(publish_time // 1000, 1000)
     timestamp.nanos = milliseconds * 1_000_000
-    return StoredMessage(message_id, publish_time, message.SerializeToString())
+    encoded = message.SerializeToString()
+    return StoredMessage(message_id, publish_time, encoded, message.ordering_key)
+
+
+def restored(stored: StoredMessage) -> RawMessage:
+    """The ``PubsubMessage`` that was stored."""
+    return _PubsubMessage.FromString(stored.encoded)
 
 
 def encode_received_message(ack_id: str, message: bytes, delivery_attempt: int = 0) -> bytes:
@@ -139,6 +168,41 @@ def encode_streaming_properties(*, exactly_once: bool, ordering: bool) -> bytes:
     properties.message_ordering_enabled = ordering
     properties.SetInParent()
     return serialize(response)
+
+
+def encode_acknowledge_confirmation(
+    done: Iterable[str], invalid: Iterable[str], unordered: Iterable[str]
+) -> bytes:
+    """A serialised ``StreamingPullResponse`` that has only an ``acknowledge_confirmation``."""
+    response = _StreamingPullResponse()
+    confirmation = response.acknowledge_confirmation
+    confirmation.ack_ids.extend(done)
+    confirmation.invalid_ack_ids.extend(invalid)
+    confirmation.unordered_ack_ids.extend(unordered)
+    return serialize(response)
+
+
+def encode_modify_confirmation(done: Iterable[str], invalid: Iterable[str]) -> bytes:
+    """A serialised response that has only a ``modify_ack_deadline_confirmation``."""
+    response = _StreamingPullResponse()
+    confirmation = response.modify_ack_deadline_confirmation
+    confirmation.ack_ids.extend(done)
+    confirmation.invalid_ack_ids.extend(invalid)
+    return serialize(response)
+
+
+def encode_ack_id_failures(code: int, text: str, failures: Mapping[str, str]) -> bytes:
+    """A serialised ``google.rpc.Status`` that tells of what each ack id failed."""
+    # Only needed when something fails, and slow to load.
+    from google.rpc import error_details_pb2, status_pb2
+
+    info = error_details_pb2.ErrorInfo(
+        reason="EXACTLY_ONCE_ACKID_FAILURE", domain="pubsub.googleapis.com", metadata=failures
+    )
+    status = status_pb2.Status(code=code, message=text)
+    status.details.add().Pack(info)
+    encoded: bytes = status.SerializeToString()
+    return encoded
 
 
 def _varint(number: int) -> bytes:

@@ -1,10 +1,6 @@
 """``google.pubsub.v1.Publisher``."""
 
-import time
-from collections.abc import Callable
-from itertools import count
-
-from rele.emulator import configs, limits, names
+from rele.emulator import limits, names
 from rele.emulator.paging import page_of
 from rele.emulator.protocol import (
     EMPTY,
@@ -13,24 +9,19 @@ from rele.emulator.protocol import (
     ListTopicSubscriptionsResponse,
     PublishResponse,
     RawMessage,
-    store,
 )
 from rele.emulator.registry import Registry
 from rele.emulator.rpc import Service
+from rele.emulator.snapshot_registry import SnapshotRegistry
+from rele.emulator.snapshot_rpcs import SnapshotRpcs
 
 
 class PublisherService:
-    """The RPCs on topics.
+    """The RPCs on topics."""
 
-    ``wall_clock`` gives nanoseconds since the epoch. Message ids count on from the microseconds
-    since the epoch at the start: they look like the service's, and those of a server that was
-    started again do not repeat the former one's.
-    """
-
-    def __init__(self, registry: Registry, wall_clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, registry: Registry, snapshots: SnapshotRegistry) -> None:
         self._registry = registry
-        self._wall_clock = wall_clock
-        self._message_ids = count(wall_clock() // 1000)
+        self._snapshots = snapshots
 
     def service(self) -> Service:
         """The RPCs, ready to be added to a server."""
@@ -41,7 +32,9 @@ class PublisherService:
         service.add_unary("ListTopics", self.list_topics)
         service.add_unary("ListTopicSubscriptions", self.list_topic_subscriptions)
         service.add_unary("DeleteTopic", self.delete_topic)
+        service.add_unary("DetachSubscription", self.detach_subscription)
         service.add_unary("Publish", self.publish)
+        SnapshotRpcs(self._registry, self._snapshots).add_to_publisher(service)
         return service
 
     def create_topic(self, request: RawMessage) -> RawMessage:
@@ -50,9 +43,7 @@ class PublisherService:
 
     def update_topic(self, request: RawMessage) -> RawMessage:
         names.check_topic(request.topic.name, "topic.name")
-        topic = self._registry.topic(request.topic.name)
-        topic.config = configs.updated_topic(topic.config, request)
-        return topic.config
+        return self._registry.update_topic(request).config
 
     def get_topic(self, request: RawMessage) -> RawMessage:
         names.check_topic(request.topic, "topic")
@@ -79,16 +70,17 @@ class PublisherService:
     def delete_topic(self, request: RawMessage) -> RawMessage:
         names.check_topic(request.topic, "topic")
         self._registry.delete_topic(request.topic)
+        self._snapshots.topic_deleted(request.topic)
+        return EMPTY
+
+    def detach_subscription(self, request: RawMessage) -> RawMessage:
+        names.check_subscription(request.subscription, "subscription")
+        self._registry.detach_subscription(request.subscription)
         return EMPTY
 
     def publish(self, request: RawMessage) -> RawMessage:
         names.check_topic(request.topic, "topic")
         topic = self._registry.topic(request.topic)
         limits.check_publish(request)
-        publish_time = self._wall_clock() // 1_000_000
-        stored = [
-            store(message, message_id, publish_time)
-            for message, message_id in zip(request.messages, self._message_ids, strict=False)
-        ]
-        self._registry.publish(topic, stored)
+        stored = self._registry.publish(topic, request.messages)
         return PublishResponse(message_ids=[str(message.id) for message in stored])

@@ -24,7 +24,7 @@ async def pull(registry: Registry, request: RawMessage, context: Context) -> byt
     """The serialised response: messages if there are any, else the first to come, else none."""
     names.check_subscription(request.subscription, "subscription")
     limits.check_max_messages(request.max_messages)
-    subscription = registry.subscription(request.subscription)
+    subscription = registry.attached_subscription(request.subscription)
     wait = 0.0 if request.return_immediately else _wait_seconds(context.time_remaining())
     deadline = subscription.config.ack_deadline_seconds
     with Attachment(subscription.delivery, FlowControl(), deadline) as attachment:

@@ -1,8 +1,9 @@
 """What waits to be handed out."""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from rele.emulator.consumers import Consumer
 from rele.emulator.deliveries import Delivery
 from rele.emulator.messages import StoredMessage
 
@@ -13,6 +14,9 @@ class ReadyQueue:
     The two take turns, so that neither a large backlog delays a redelivery nor a message that is
     refused again and again keeps new ones from coming. Before both go messages that were taken
     and never sent. Every operation takes constant time for each message.
+
+    All messages are the same to it, and all consumers; ``OrderedQueue`` keeps some messages back
+    for some consumers, and several methods are here for its sake.
     """
 
     def __init__(self) -> None:
@@ -38,19 +42,36 @@ class ReadyQueue:
             self._unsent[delivery.message.id] = delivery
             self._unsent.move_to_end(delivery.message.id, last=False)
 
+    def hold(self, delivery: Delivery) -> None:
+        """Note that a message that was handed out before waits until it is put back."""
+
     def discard(self, delivery: Delivery) -> None:
-        """Remove a message that was put back, if it is still here."""
+        """Remove a message that waits again, if it is still here; it has to be ``is_first``."""
         self._returned.pop(delivery.message.id, None)
         self._unsent.pop(delivery.message.id, None)
 
-    def head(self) -> StoredMessage | None:
-        """The message that ``pop`` would give, or None."""
+    def settled(self, delivery: Delivery) -> None:
+        """Note that a message that is out was acknowledged."""
+
+    def is_first(self, delivery: Delivery) -> bool:
+        """Whether no message that comes before this one is unacknowledged."""
+        return True
+
+    def rewind(self, delivery: Delivery) -> Sequence[Delivery]:
+        """The messages that come again because ``delivery``, which was out, does.
+
+        It and they are kept back until it is put back or held.
+        """
+        return ()
+
+    def head(self, consumer: Consumer | None) -> StoredMessage | None:
+        """What ``pop`` would give, or None; without a consumer, what any one would get."""
         put_back = self._next_put_back()
         if put_back is not None:
             return next(iter(put_back.values())).message
         return self._new[0] if self._new else None
 
-    def pop(self) -> Delivery:
+    def pop(self, consumer: Consumer) -> Delivery:
         """Remove and return the next message. Raises ``IndexError`` where there is none."""
         put_back = self._next_put_back()
         if put_back is not None:
@@ -59,6 +80,25 @@ class ReadyQueue:
             return put_back.popitem(last=False)[1]
         self._returned_next = True
         return Delivery(self._new.popleft())
+
+    def reserved(self) -> Sequence[tuple[Consumer, int]]:
+        """The consumers that something waits for that no other gets, and the size of the first."""
+        return ()
+
+    def forget(self, consumer: Consumer) -> None:
+        """Note that a consumer takes nothing any more."""
+
+    def messages(self) -> Iterator[StoredMessage]:
+        """All that wait, in no order."""
+        yield from self._new
+        for put_back in (self._returned, self._unsent):
+            for delivery in put_back.values():
+                yield delivery.message
+
+    def drop_older(self, publish_time: int) -> None:
+        """Drop messages that were published before a time and never handed out."""
+        while self._new and self._new[0].publish_time < publish_time:
+            self._new.popleft()
 
     def clear(self) -> None:
         """Forget everything."""

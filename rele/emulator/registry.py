@@ -1,34 +1,22 @@
 """The topics and subscriptions that exist, and the way of a message from one to the others."""
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from itertools import count
 
 from rele.emulator import configs, names
 from rele.emulator.delivery_state import DeliveryState
-from rele.emulator.errors import AlreadyExistsError, NotFoundError, UnavailableError
+from rele.emulator.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnavailableError,
+)
 from rele.emulator.messages import StoredMessage
-from rele.emulator.protocol import RawMessage
+from rele.emulator.protocol import RawMessage, store
+from rele.emulator.resources import Subscription, Topic
 
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    """A subscription: its ``google.pubsub.v1.Subscription`` and what becomes of its messages."""
-
-    config: RawMessage
-    delivery: DeliveryState
-
-    def configure(self, config: RawMessage) -> None:
-        """Live by ``config`` from now on."""
-        self.config = config
-        self.delivery.backoff = configs.backoff_of(config)
-
-
-@dataclass(slots=True, eq=False)
-class Topic:
-    """A topic: its ``google.pubsub.v1.Topic`` and its subscriptions by name."""
-
-    config: RawMessage
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+_DETACHED = "The subscription is detached from its topic."
 
 
 class Registry:
@@ -36,10 +24,23 @@ class Registry:
 
     Names are taken to be well formed. Looking one up raises ``NotFoundError``, creating one that
     exists ``AlreadyExistsError``, a wrong configuration ``InvalidArgumentError``.
+
+    Args:
+        new_delivery: makes the delivery state of a new subscription, which is ordered or not.
+        wall_clock: the time in nanoseconds since the epoch.
+
+    Message ids count on from the microseconds since the epoch at the start: they look like the
+    service's, and those of a server that was started again do not repeat the former one's.
     """
 
-    def __init__(self, new_delivery: Callable[[], DeliveryState]) -> None:
+    def __init__(
+        self,
+        new_delivery: Callable[[bool], DeliveryState],
+        wall_clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._new_delivery = new_delivery
+        self._wall_clock = wall_clock
+        self._message_ids = count(wall_clock() // 1000)
         self._topics: dict[str, Topic] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._unavailable: UnavailableError | None = None
@@ -54,6 +55,10 @@ class Registry:
         """The subscriptions by name; for reading only."""
         return self._subscriptions
 
+    def now(self) -> int:
+        """Microseconds since the epoch."""
+        return self._wall_clock() // 1000
+
     def topic(self, name: str) -> Topic:
         try:
             return self._topics[name]
@@ -62,14 +67,25 @@ class Registry:
 
     def subscription(self, name: str) -> Subscription:
         try:
-            return self._subscriptions[name]
+            subscription = self._subscriptions[name]
         except KeyError:
             raise NotFoundError(name) from None
+        subscription.last_used = self.now()
+        return subscription
+
+    def attached_subscription(self, name: str) -> Subscription:
+        """The subscription of that name. Raises ``FailedPreconditionError`` if it is detached."""
+        subscription = self.subscription(name)
+        if subscription.config.detached:
+            raise FailedPreconditionError(_DETACHED)
+        return subscription
 
     def create_topic(self, requested: RawMessage) -> Topic:
         if requested.name in self._topics:
             raise AlreadyExistsError(requested.name)
-        topic = Topic(configs.new_topic(requested))
+        config = configs.new_topic(requested)
+        topic = Topic(config)
+        topic.configure(config)
         self._topics[requested.name] = topic
         return topic
 
@@ -78,37 +94,108 @@ class Registry:
         topic = self.topic(name)
         del self._topics[name]
         for subscription in topic.subscriptions.values():
-            subscription.configure(configs.with_topic(subscription.config, names.DELETED_TOPIC))
+            self._configure(
+                subscription, configs.with_topic(subscription.config, names.DELETED_TOPIC)
+            )
 
     def create_subscription(self, requested: RawMessage) -> Subscription:
         if requested.name in self._subscriptions:
             raise AlreadyExistsError(requested.name)
         topic = self.topic(requested.topic)
         config = configs.new_subscription(requested)
-        subscription = Subscription(config, self._new_delivery())
-        subscription.configure(config)
+        self._check_dead_letter_topic(config)
+        delivery = self._new_delivery(config.enable_message_ordering)
+        subscription = Subscription(config, delivery, last_used=self.now())
+        self._configure(subscription, config)
         if self._unavailable is not None:
             subscription.delivery.close(self._unavailable)
         self._subscriptions[requested.name] = subscription
         topic.subscriptions[requested.name] = subscription
         return subscription
 
+    def update_topic(self, request: RawMessage) -> Topic:
+        """Do what an ``UpdateTopicRequest`` asks for."""
+        topic = self.topic(request.topic.name)
+        topic.configure(configs.updated_topic(topic.config, request))
+        for subscription in topic.subscriptions.values():
+            self._configure(subscription, subscription.config)
+        return topic
+
+    def update_subscription(self, request: RawMessage) -> Subscription:
+        """Do what an ``UpdateSubscriptionRequest`` asks for."""
+        subscription = self.subscription(request.subscription.name)
+        config = configs.updated_subscription(subscription.config, request)
+        if "dead_letter_policy" in request.update_mask.paths:
+            self._check_dead_letter_topic(config)
+        self._configure(subscription, config)
+        return subscription
+
+    def set_push_config(self, name: str, push_config: RawMessage) -> None:
+        """Do what a ``ModifyPushConfigRequest`` asks for."""
+        subscription = self.subscription(name)
+        self._configure(subscription, configs.with_push_config(subscription.config, push_config))
+
+    def detach_subscription(self, name: str) -> None:
+        """Drop a subscription's messages for good; its streams and Pulls end."""
+        subscription = self.subscription(name)
+        self._leave_topic(subscription)
+        self._configure(subscription, configs.detached(subscription.config))
+        subscription.log = None
+        subscription.delivery.close(FailedPreconditionError(_DETACHED))
+
     def delete_subscription(self, name: str) -> None:
         """Delete a subscription with its messages; its streams and Pulls end as not found."""
         subscription = self.subscription(name)
         del self._subscriptions[name]
-        topic = self._topics.get(subscription.config.topic)
-        if topic is not None:
-            topic.subscriptions.pop(name, None)
+        self._leave_topic(subscription)
         subscription.delivery.close(NotFoundError(name))
 
-    def publish(self, topic: Topic, messages: Sequence[StoredMessage]) -> None:
-        """Hand messages to every subscription of ``topic``."""
-        for subscription in topic.subscriptions.values():
-            subscription.delivery.publish(messages)
+    def publish(self, topic: Topic, messages: Sequence[RawMessage]) -> list[StoredMessage]:
+        """Give ``PubsubMessage``s their ids and hand them to the subscriptions of ``topic``."""
+        now = self.now()
+        stored = [
+            store(message, message_id, now)
+            for message, message_id in zip(messages, self._message_ids, strict=False)
+        ]
+        topic.publish(stored, messages)
+        return stored
+
+    def sweep(self) -> None:
+        """Forget messages past their retention, and subscriptions that nobody used for long."""
+        now = self.now()
+        for topic in self._topics.values():
+            topic.drop_expired(now)
+        for name, subscription in tuple(self._subscriptions.items()):
+            subscription.drop_expired(now)
+            if subscription.is_idle(now):
+                self.delete_subscription(name)
 
     def shut_down(self, reason: UnavailableError) -> None:
         """End every stream and waiting Pull with ``reason``, and refuse new ones."""
         self._unavailable = reason
         for subscription in self._subscriptions.values():
             subscription.delivery.close(reason)
+
+    def _configure(self, subscription: Subscription, config: RawMessage) -> None:
+        topic = self._topics.get(config.topic)
+        if topic is not None:
+            config = configs.with_topic_retention(config, topic.config)
+        subscription.configure(config, self._forward)
+
+    def _leave_topic(self, subscription: Subscription) -> None:
+        topic = self._topics.get(subscription.config.topic)
+        if topic is not None:
+            topic.subscriptions.pop(subscription.config.name, None)
+
+    def _forward(self, topic: str, message: RawMessage) -> bool:
+        """Publish a dead letter, unless its topic is gone."""
+        found = self._topics.get(topic)
+        if found is not None:
+            self.publish(found, [message])
+        return found is not None
+
+    def _check_dead_letter_topic(self, config: RawMessage) -> None:
+        if config.HasField("dead_letter_policy"):
+            name = config.dead_letter_policy.dead_letter_topic
+            names.check_topic(name, "dead_letter_policy.dead_letter_topic")
+            self.topic(name)

@@ -6,8 +6,13 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 import grpc.aio
 
-from rele.emulator.errors import ServiceError
-from rele.emulator.protocol import RawMessage, parse_request, serialize
+from rele.emulator.errors import AckIdsError, ServiceError
+from rele.emulator.protocol import (
+    RawMessage,
+    encode_ack_id_failures,
+    parse_request,
+    serialize,
+)
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Unary: TypeAlias = Callable[[RawMessage], RawMessage]
@@ -68,5 +73,10 @@ class Service:
 
 
 async def abort(context: Context, error: ServiceError) -> NoReturn:
-    """End the RPC with the status and text of ``error``."""
-    await context.abort(grpc.StatusCode[error.status], str(error))
+    """End the RPC with the status, text and details of ``error``."""
+    code = grpc.StatusCode[error.status]
+    if isinstance(error, AckIdsError):
+        number: int = code.value[0]
+        details = encode_ack_id_failures(number, str(error), error.failures)
+        context.set_trailing_metadata((("grpc-status-details-bin", details),))
+    await context.abort(code, str(error))

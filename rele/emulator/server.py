@@ -10,8 +10,10 @@ import grpc.aio
 from rele.emulator.alarm import delivery_on_loop
 from rele.emulator.errors import UnavailableError
 from rele.emulator.exceptions import BindError, PortInUseError
+from rele.emulator.housekeeping import Housekeeping
 from rele.emulator.publisher import PublisherService
 from rele.emulator.registry import Registry
+from rele.emulator.snapshot_registry import SnapshotRegistry
 from rele.emulator.subscriber import SubscriberService
 
 # Room for requests well above what is allowed, which are then refused by name: gRPC's own
@@ -44,12 +46,14 @@ class Server:
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self._registry = Registry(lambda: delivery_on_loop(loop))
+        self._registry = Registry(lambda ordered: delivery_on_loop(loop, ordered=ordered))
+        snapshots = SnapshotRegistry(self._registry)
+        self._housekeeping = Housekeeping(loop, self._registry, snapshots)
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (
-                PublisherService(self._registry).service().generic_handler(),
-                SubscriberService(self._registry).service().generic_handler(),
+                PublisherService(self._registry, snapshots).service().generic_handler(),
+                SubscriberService(self._registry, snapshots).service().generic_handler(),
             )
         )
 
@@ -66,6 +70,7 @@ class Server:
         except RuntimeError as error:
             raise BindError(address, str(error)) from error
         await self._server.start()
+        self._housekeeping.start()
         return _join(host, bound)
 
     async def stop(self, grace: float = 1.0) -> None:
@@ -73,6 +78,7 @@ class Server:
 
         What is not done after ``grace`` seconds is cancelled.
         """
+        self._housekeeping.stop()
         self._registry.shut_down(UnavailableError(_SHUTTING_DOWN))
         await self._server.stop(grace)
 

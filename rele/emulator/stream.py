@@ -8,8 +8,15 @@ from rele.emulator import limits, names, settlement
 from rele.emulator.attachment import Attachment
 from rele.emulator.consumers import FlowControl
 from rele.emulator.errors import InvalidArgumentError
-from rele.emulator.protocol import RawMessage, encode_streaming_properties, parse_request
-from rele.emulator.registry import Registry, Subscription
+from rele.emulator.protocol import (
+    RawMessage,
+    encode_acknowledge_confirmation,
+    encode_modify_confirmation,
+    encode_streaming_properties,
+    parse_request,
+)
+from rele.emulator.registry import Registry
+from rele.emulator.resources import Subscription
 from rele.emulator.rpc import Context
 
 
@@ -30,6 +37,14 @@ async def streaming_pull(registry: Registry, context: Context) -> None:
         await _Stream(subscription, attachment, context).run(first)
 
 
+_FIRST_ONLY = (
+    "subscription",
+    "max_outstanding_messages",
+    "max_outstanding_bytes",
+    "protocol_version",
+)
+
+
 class _Stream:
     """Reads requests and writes messages, side by side, until either ends."""
 
@@ -38,8 +53,12 @@ class _Stream:
         self._attachment = attachment
         self._context = context
         self._half_closed = False
+        self._wants_confirmations = False
+        self._confirmations = b""
 
     async def run(self, first: RawMessage) -> None:
+        # Version 0 stands for clients from before there were confirmations.
+        self._wants_confirmations = first.protocol_version > 0
         self._settle(first)
         reader = asyncio.ensure_future(self._read())
         writer = asyncio.ensure_future(self._write())
@@ -66,13 +85,18 @@ class _Stream:
 
     async def _write(self) -> None:
         attachment = self._attachment
-        while not self._half_closed:
-            batch = attachment.take()
-            if not batch:
+        while True:
+            confirmations, self._confirmations = self._confirmations, b""
+            batch = [] if self._half_closed else attachment.take()
+            if not batch and not confirmations:
+                if self._half_closed:
+                    return
                 await attachment.ready()
                 continue
             try:
-                await self._context.write(attachment.encode(batch) + self._properties())
+                await self._context.write(
+                    attachment.encode(batch) + confirmations + self._properties()
+                )
             except BaseException:
                 attachment.give_back(batch)
                 raise
@@ -80,17 +104,31 @@ class _Stream:
     def _settle(self, request: RawMessage) -> None:
         delivery = self._subscription.delivery
         if request.modify_deadline_ack_ids or request.modify_deadline_seconds:
-            settlement.modify_ack_deadlines(
+            outcome = settlement.modify_ack_deadlines(
                 delivery,
                 request.modify_deadline_ack_ids,
                 request.modify_deadline_seconds,
                 "modify_deadline_seconds",
             )
+            if outcome is not None:
+                self._confirm(encode_modify_confirmation(outcome.done, outcome.invalid))
         if request.ack_ids:
-            settlement.acknowledge(delivery, request.ack_ids)
+            outcome = settlement.acknowledge(delivery, request.ack_ids)
+            if outcome is not None:
+                self._confirm(
+                    encode_acknowledge_confirmation(
+                        outcome.done, outcome.invalid, outcome.unordered
+                    )
+                )
+
+    def _confirm(self, confirmation: bytes) -> None:
+        if self._wants_confirmations:
+            # Serialised messages one after the other are merged when they are read: lists grow.
+            self._confirmations += confirmation
+            self._attachment.wake()
 
     def _check_later(self, request: RawMessage) -> None:
-        for field in ("subscription", "max_outstanding_messages", "max_outstanding_bytes"):
+        for field in _FIRST_ONLY:
             if getattr(request, field):
                 raise InvalidArgumentError(f"{field} may only be set in the first request.")
         if request.stream_ack_deadline_seconds:
@@ -111,7 +149,7 @@ def _check_first(registry: Registry, request: RawMessage) -> Subscription:
         raise InvalidArgumentError("subscription must be set in the first request.")
     names.check_subscription(request.subscription, "subscription")
     limits.check_ack_deadline(request.stream_ack_deadline_seconds, "stream_ack_deadline_seconds")
-    return registry.subscription(request.subscription)
+    return registry.attached_subscription(request.subscription)
 
 
 def _raise_error_of(finished: "asyncio.Future[None]") -> None:

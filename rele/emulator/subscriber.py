@@ -1,19 +1,23 @@
 """``google.pubsub.v1.Subscriber``."""
 
-from rele.emulator import configs, limits, names, settlement
+from rele.emulator import limits, names, settlement
 from rele.emulator.paging import page_of
 from rele.emulator.protocol import EMPTY, SUBSCRIBER, ListSubscriptionsResponse, RawMessage
 from rele.emulator.pull import pull
-from rele.emulator.registry import Registry, Subscription
+from rele.emulator.registry import Registry
+from rele.emulator.resources import Subscription
 from rele.emulator.rpc import Context, Service
+from rele.emulator.snapshot_registry import SnapshotRegistry
+from rele.emulator.snapshot_rpcs import SnapshotRpcs
 from rele.emulator.stream import streaming_pull
 
 
 class SubscriberService:
     """The RPCs on subscriptions."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, snapshots: SnapshotRegistry) -> None:
         self._registry = registry
+        self._snapshots = snapshots
 
     def service(self) -> Service:
         """The RPCs, ready to be added to a server."""
@@ -25,6 +29,8 @@ class SubscriberService:
         service.add_unary("DeleteSubscription", self.delete_subscription)
         service.add_unary("ModifyAckDeadline", self.modify_ack_deadline)
         service.add_unary("Acknowledge", self.acknowledge)
+        service.add_unary("ModifyPushConfig", self.modify_push_config)
+        SnapshotRpcs(self._registry, self._snapshots).add_to_subscriber(service)
         service.add_async_unary("Pull", self.pull)
         service.add_stream("StreamingPull", self.streaming_pull)
         return service
@@ -37,13 +43,12 @@ class SubscriberService:
         return self._registry.create_subscription(request).config
 
     def get_subscription(self, request: RawMessage) -> RawMessage:
-        return self._named(request.subscription).config
+        names.check_subscription(request.subscription, "subscription")
+        return self._registry.subscription(request.subscription).config
 
     def update_subscription(self, request: RawMessage) -> RawMessage:
         names.check_subscription(request.subscription.name, "subscription.name")
-        subscription = self._registry.subscription(request.subscription.name)
-        subscription.configure(configs.updated_subscription(subscription.config, request))
-        return subscription.config
+        return self._registry.update_subscription(request).config
 
     def list_subscriptions(self, request: RawMessage) -> RawMessage:
         names.check_project(request.project, "project")
@@ -62,21 +67,27 @@ class SubscriberService:
         self._registry.delete_subscription(request.subscription)
         return EMPTY
 
+    def modify_push_config(self, request: RawMessage) -> RawMessage:
+        names.check_subscription(request.subscription, "subscription")
+        self._registry.set_push_config(request.subscription, request.push_config)
+        return EMPTY
+
     def modify_ack_deadline(self, request: RawMessage) -> RawMessage:
-        subscription = self._named(request.subscription)
+        subscription = self._attached(request.subscription)
         limits.check_ack_ids(request.ack_ids)
-        settlement.modify_ack_deadlines(
+        outcome = settlement.modify_ack_deadlines(
             subscription.delivery,
             request.ack_ids,
             [request.ack_deadline_seconds] * len(request.ack_ids),
             "ack_deadline_seconds",
         )
+        settlement.raise_for(outcome)
         return EMPTY
 
     def acknowledge(self, request: RawMessage) -> RawMessage:
-        subscription = self._named(request.subscription)
+        subscription = self._attached(request.subscription)
         limits.check_ack_ids(request.ack_ids)
-        settlement.acknowledge(subscription.delivery, request.ack_ids)
+        settlement.raise_for(settlement.acknowledge(subscription.delivery, request.ack_ids))
         return EMPTY
 
     async def pull(self, request: RawMessage, context: Context) -> RawMessage:
@@ -85,6 +96,6 @@ class SubscriberService:
     async def streaming_pull(self, context: Context) -> None:
         await streaming_pull(self._registry, context)
 
-    def _named(self, name: str) -> Subscription:
+    def _attached(self, name: str) -> Subscription:
         names.check_subscription(name, "subscription")
-        return self._registry.subscription(name)
+        return self._registry.attached_subscription(name)

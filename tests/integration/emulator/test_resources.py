@@ -258,8 +258,13 @@ def test_message_ids_count_up(publish: Publish) -> None:
     assert ids == sorted(set(ids))
 
 
-def test_what_is_not_served_says_so(subscriber: Subscriber, subscription: str) -> None:
-    with pytest.raises(exceptions.MethodNotImplemented):
-        subscriber.create_snapshot(
-            name=subscription.replace("/subscriptions/", "/snapshots/"), subscription=subscription
+def test_what_is_not_served_says_so(
+    subscriber: Subscriber, project: str, topic: str, subscription: str
+) -> None:
+    push_config = {"push_endpoint": "https://example.com/push"}
+    with pytest.raises(exceptions.MethodNotImplemented, match="push_endpoint"):
+        subscriber.create_subscription(
+            name=f"projects/{project}/subscriptions/push", topic=topic, push_config=push_config
         )
+    with pytest.raises(exceptions.MethodNotImplemented, match="push_endpoint"):
+        subscriber.modify_push_config(subscription=subscription, push_config=push_config)

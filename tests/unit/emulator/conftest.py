@@ -101,3 +101,23 @@ def publish(state: DeliveryState) -> Callable[..., list[int]]:
         return [message.id for message in messages]
 
     return publish
+
+
+@pytest.fixture
+def ordered_state(clock: Clock) -> DeliveryState:
+    state = DeliveryState("0123abcd", clock, clock.set_alarm, ordered=True)
+    clock.action = state.advance
+    return state
+
+
+@pytest.fixture
+def publish_keyed(ordered_state: DeliveryState) -> Callable[..., list[int]]:
+    """Publish so many messages of an ordering key, or of none; returns their ids."""
+    ids = count(1)
+
+    def publish_keyed(key: str, number: int = 1, size: int = 100) -> list[int]:
+        messages = [StoredMessage(next(ids), 0, b"x" * size, key) for _ in range(number)]
+        ordered_state.publish(messages)
+        return [message.id for message in messages]
+
+    return publish_keyed

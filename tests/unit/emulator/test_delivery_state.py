@@ -318,3 +318,39 @@ class TestClose:
             reader.take()
         with pytest.raises(RuntimeError, match="gone"):
             Reader(state)
+
+
+class TestExactlyOnce:
+    def test_only_the_id_of_a_lease_that_lasts_settles(
+        self, state: DeliveryState, clock: Clock, reader: Reader, publish: Publish
+    ) -> None:
+        publish()
+        expired = reader.take_one()
+        clock.sleep(ACK_DEADLINE)
+        current = reader.take_one()
+
+        outcome = state.acknowledge_exactly([expired, "garbage", current])
+        assert sorted(outcome.invalid) == sorted([expired, "garbage"])
+        assert outcome.done == [current]
+        assert state.acknowledge_exactly([current]).invalid == [current]
+
+    def test_only_the_id_of_a_lease_that_lasts_is_extended(
+        self, state: DeliveryState, clock: Clock, reader: Reader, publish: Publish
+    ) -> None:
+        publish()
+        ack_id = reader.take_one()
+        assert state.modify_exactly([ack_id], [20]).done == [ack_id]
+        clock.sleep(20)
+
+        assert state.modify_exactly([ack_id], [20]).invalid == [ack_id]
+
+    def test_the_id_of_what_was_never_sent_is_none(
+        self, state: DeliveryState, reader: Reader, publish: Publish
+    ) -> None:
+        publish()
+        unsent = reader.take()
+        ack_id = state.ack_ids.make(unsent[0])
+        state.release(reader.consumer, unsent)
+        reader.take()
+
+        assert state.acknowledge_exactly([ack_id]).invalid == [ack_id]

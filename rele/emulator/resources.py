@@ -1,0 +1,145 @@
+"""A topic and a subscription: what they are set to, and what becomes of a message in them.
+
+Times are in microseconds since the epoch.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from rele.emulator import configs
+from rele.emulator.dead_letters import DeadLetters, source_attributes
+from rele.emulator.delivery_state import DeliveryState
+from rele.emulator.filters import Filter
+from rele.emulator.limits import seconds_of
+from rele.emulator.messages import StoredMessage
+from rele.emulator.protocol import RawMessage, restored
+from rele.emulator.retention import RetentionLog
+from rele.emulator.snapshots import Snapshot, matching
+
+Forward: TypeAlias = Callable[[str, RawMessage], bool]
+"""Publishes a message to the topic of that name, and returns whether that exists."""
+
+
+def dead_letters_of(config: RawMessage, forward: Forward) -> DeadLetters | None:
+    """The dead-letter policy of a subscription, if it has one."""
+    policy = config.dead_letter_policy
+    if not policy.dead_letter_topic:
+        return None
+
+    def forward_with_source(message: StoredMessage, attempts: int) -> bool:
+        copy = restored(message)
+        copy.attributes.update(source_attributes(config.name, message, attempts))
+        return forward(policy.dead_letter_topic, copy)
+
+    return DeadLetters(policy.max_delivery_attempts, forward_with_source)
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """A subscription: its ``google.pubsub.v1.Subscription`` and what becomes of its messages.
+
+    ``log`` has its messages, acknowledged or not, where it retains them. ``last_used`` is when it
+    was last named in a request.
+    """
+
+    config: RawMessage
+    delivery: DeliveryState
+    filter: Filter | None = None
+    log: RetentionLog | None = None
+    last_used: int = 0
+
+    def configure(self, config: RawMessage, forward: Forward) -> None:
+        """Live by ``config`` from now on; ``forward`` publishes dead letters."""
+        self.config = config
+        self.filter = configs.filter_of(config)
+        self.delivery.backoff = configs.backoff_of(config)
+        self.delivery.dead_letters = dead_letters_of(config, forward)
+        self.delivery.exactly_once = config.enable_exactly_once_delivery
+        if not config.retain_acked_messages:
+            self.log = None
+        elif self.log is None:
+            self.log = RetentionLog(self.delivery.unacknowledged())
+
+    def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
+        """Take those of the new ``messages`` that match; ``originals`` are as they were sent."""
+        messages = matching(self.filter, messages, originals)
+        if not messages:
+            return
+        if self.log is not None:
+            self.log.extend(messages)
+        self.delivery.publish(messages)
+
+    def seek_to_time(self, time: int, topic_log: RetentionLog | None) -> None:
+        """Make unacknowledged what was published at ``time`` or later, and nothing else.
+
+        What was acknowledged comes back only if the subscription or its topic kept it.
+        """
+        found = {message.id: message for message in self.delivery.unacknowledged()}
+        if self.log is not None:
+            found.update((message.id, message) for message in self.log.since(time))
+        if topic_log is not None:
+            found.update((each.id, each) for each in self._matching(topic_log.since(time)))
+        self.delivery.replace(
+            [found[number] for number in sorted(found) if found[number].publish_time >= time]
+        )
+
+    def seek_to_snapshot(self, snapshot: Snapshot) -> None:
+        """Make unacknowledged what the snapshot has, and nothing else."""
+        self.delivery.replace(list(self._matching(snapshot.messages)))
+
+    def drop_expired(self, now: int) -> None:
+        """Forget messages that are older than the retention."""
+        oldest = now - int(seconds_of(self.config.message_retention_duration) * 1_000_000)
+        self.delivery.drop_older(oldest)
+        if self.log is not None:
+            self.log.drop_older(oldest)
+
+    def is_idle(self, now: int) -> bool:
+        """Whether it was unused for so long that it expires."""
+        if self.delivery.consumed:
+            self.last_used = now
+        policy = self.config.expiration_policy
+        return policy.HasField("ttl") and now - self.last_used > seconds_of(policy.ttl) * 1_000_000
+
+    def _matching(self, messages: Iterable[StoredMessage]) -> Iterable[StoredMessage]:
+        if self.filter is None:
+            return messages
+        matches = self.filter
+        return (each for each in messages if matches(restored(each).attributes))
+
+
+@dataclass(slots=True, eq=False)
+class Topic:
+    """A topic: its ``google.pubsub.v1.Topic``, its subscriptions and snapshots by name.
+
+    ``log`` has its messages where it retains them.
+    """
+
+    config: RawMessage
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    log: RetentionLog | None = None
+
+    def configure(self, config: RawMessage) -> None:
+        """Live by ``config`` from now on."""
+        self.config = config
+        if not config.HasField("message_retention_duration"):
+            self.log = None
+        elif self.log is None:
+            self.log = RetentionLog()
+
+    def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
+        """Hand new ``messages`` to every subscription; ``originals`` are as they were sent."""
+        if self.log is not None:
+            self.log.extend(messages)
+        for snapshot in self.snapshots.values():
+            snapshot.publish(messages, originals)
+        for subscription in self.subscriptions.values():
+            subscription.publish(messages, originals)
+
+    def drop_expired(self, now: int) -> None:
+        """Forget messages that are older than the retention."""
+        if self.log is not None:
+            retention = seconds_of(self.config.message_retention_duration)
+            self.log.drop_older(now - int(retention * 1_000_000))
