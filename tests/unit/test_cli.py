@@ -258,7 +258,9 @@ def test_with_traceback_an_error_is_raised(write: Write, place: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["run", "--no-such-option"]])
-def test_what_is_no_command_is_told_and_ends_with_status_2(arguments: list[str], capsys: Output) -> None:
+def test_what_is_no_command_is_told_and_ends_with_status_2(
+    arguments: list[str], capsys: Output
+) -> None:
     with pytest.raises(SystemExit) as raised:
         main(arguments)
 
