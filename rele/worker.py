@@ -33,6 +33,9 @@ DEFAULT_SHUTDOWN_TIMEOUT = 30.0
 _SECOND_SIGNAL_AFTER = 1.0
 """Seconds: one Ctrl-C may arrive twice, from the terminal and from a parent process."""
 
+_CLOSE_TIMEOUT = 1.0
+"""Seconds."""
+
 
 class NotConnectionError(ReleError):
     """Pub/Sub cannot be reached."""
@@ -192,13 +195,20 @@ class Worker:
         """Return how many handlers had to be given up."""
         run_middleware_hook("pre_worker_stop", self._subscriptions)
         still_running = self._close_streams()
-        for finish in (self._subscriber.close, publishing.flush):
-            try:
-                finish()
-            except Exception:
-                logger.exception("A step of the shutdown failed; the others follow.")
+        self._close_subscriber()
+        _take_step(publishing.flush)
         run_middleware_hook("post_worker_stop")
         return still_running
+
+    def _close_subscriber(self) -> None:
+        """Close the connection, unless that takes long.
+
+        While the server is away, Google's client waits between two attempts to reach it, and
+        closing waits with it. The end of the process closes the connection just as well.
+        """
+        closing = threading.Thread(target=_take_step, args=(self._subscriber.close,), daemon=True)
+        closing.start()
+        closing.join(_CLOSE_TIMEOUT)
 
     def _close_streams(self) -> int:
         """Drain all; return how many handlers still run at the shutdown timeout."""
@@ -272,6 +282,13 @@ class _StopRequest:
         except queue.Empty:
             return False
         return True
+
+
+def _take_step(finish: Callable[[], object]) -> None:
+    try:
+        finish()
+    except Exception:
+        logger.exception("A step of the shutdown failed; the others follow.")
 
 
 def _exit_without_waiting(handlers: int, timeout: float) -> None:

@@ -188,3 +188,18 @@ def test_what_handlers_publish_at_the_end_is_sent(
 
     start_worker()
     wait_for_lines(project.folder, "result", 2)
+
+
+def test_a_worker_whose_server_is_away_stops_cleanly(project: Project) -> None:
+    project.write("subs.py", HANDLER)
+    server = project.start("-m", "rele", "emulator", "--host-port", "127.0.0.1:0")
+    address = read_until(server.stdout, "PUBSUB_EMULATOR_HOST=").strip().rpartition("=")[2]
+    project.environment["PUBSUB_EMULATOR_HOST"] = address
+    worker = project.start("-m", "rele", "run")
+    read_until(worker.stdout, "Pulling messages")
+    server.kill()
+    server.wait(timeout=10)
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(timeout=5) == 0
