@@ -70,7 +70,7 @@ def _google_emulator() -> Iterator[str]:
 
 def _emulator_jar() -> Path | None:
     if given := os.environ.get("GOOGLE_PUBSUB_EMULATOR_JAR"):
-        return Path(given)
+        return Path(given) if Path(given).is_file() else None
     for place in _USUAL_PLACES:
         if jars := sorted(Path(place).expanduser().glob("cloud-pubsub-emulator-*.jar")):
             return jars[-1]
