@@ -174,7 +174,10 @@ class Demo:
     def _complete(self, *command: str) -> None:
         """Run a command that ends by itself."""
         child = self._command = Child(command[0], *command, environment=self._environment)
-        if self._wait_for(lambda: child.status, command[0]) != 0:
+        status = self._wait_for(lambda: child.status, command[0])
+        if self._stopping:  # Ctrl-C reaches also a child that has no session of its own yet
+            raise StoppedError
+        if status != 0:
             raise DemoError(child.report())
 
     def _wait_for(self, condition: Callable[[], T | None], what: str) -> T:

@@ -20,7 +20,9 @@ import grpc
 import pytest
 
 from tests.acceptance.conftest import REPOSITORY
-from tests.servers import free_port
+
+NOBODY_THERE = "127.0.0.1:1"
+"""A port that no server is given by chance."""
 
 OF_THE_ENVIRONMENT = re.compile("PUBSUB_|GOOGLE_|GCLOUD_|CLOUDSDK_|DJANGO_|DEFAULT_ACK_|_proxy$")
 
@@ -233,7 +235,7 @@ def unreachable(
         newcomer = Newcomer(tmp_path_factory.mktemp("unreachable"))
         newcomer.write("settings.py", 'RELE = {"PUBLISHER_TIMEOUT": 1.5}')
         newcomer.write("subs.py", SUBS)
-        newcomer.environment["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{free_port()}"
+        newcomer.environment["PUBSUB_EMULATOR_HOST"] = NOBODY_THERE
         processes[arguments] = (newcomer, newcomer.start("-m", "rele", *arguments.split()))
     yield processes
     for _, process in processes.values():
