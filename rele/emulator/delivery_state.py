@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rele.emulator.backoff import NO_BACKOFF, Backoff
 from rele.emulator.consumers import Consumer, ConsumerRing
 from rele.emulator.dead_letters import DeadLetters
-from rele.emulator.deliveries import AckIds, Delivery, Outcome
+from rele.emulator.deliveries import AckIds, Census, Delivery, Outcome
 from rele.emulator.messages import StoredMessage
 from rele.emulator.ordered_queue import OrderedQueue
 from rele.emulator.ready_queue import ReadyQueue
@@ -63,6 +63,19 @@ class DeliveryState:
     def unsettled(self) -> int:
         """How many messages were handed out at least once and are not acknowledged."""
         return len(self._deliveries)
+
+    def census(self) -> Census:
+        """Count the messages that are not acknowledged; takes time for those handed out."""
+        out = self._deliveries.values()
+        leased = sum(each.leased for each in out)
+        held = sum(
+            not each.leased and each.due is not None and not self._ready.counts_held(each)
+            for each in out
+        )
+        times = [each.message.publish_time for each in out]
+        if (new := self._ready.oldest_new()) is not None:
+            times.append(new)
+        return Census(len(self._ready) + held, leased, min(times, default=None))
 
     def publish(self, messages: Iterable[StoredMessage]) -> None:
         """Add new messages behind those that wait."""

@@ -12,6 +12,7 @@ from rele.emulator.errors import UnavailableError
 from rele.emulator.exceptions import BindError, PortInUseError
 from rele.emulator.publisher import PublisherService
 from rele.emulator.registry import Registry
+from rele.emulator.status import status_handler
 from rele.emulator.subscriber import SubscriberService
 
 # Room for requests well above what is allowed, which are then refused by name: gRPC's own
@@ -50,6 +51,7 @@ class Server:
             (
                 PublisherService(self._registry).service().generic_handler(),
                 SubscriberService(self._registry).service().generic_handler(),
+                status_handler(self._registry),
             )
         )
 
