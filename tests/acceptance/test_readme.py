@@ -77,7 +77,7 @@ def test_the_tests_for_a_project_of_ones_own_pass(folder: Project) -> None:
     status, output = folder.run("-m", "pytest", "-p", "no:django", "test_shop.py")
 
     assert status == 0, output
-    assert "2 passed" in output
+    assert "3 passed" in output
 
 
 def code_in(title: str, language: str) -> str:
