@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_HEADINGS = ("Project", "Topic", "Subscription", "Waiting", "Outstanding", "Oldest")
+_HEADINGS = ("Project", "Topic", "Subscription", "Consumers", "Waiting", "Outstanding", "Oldest")
 
-_NUMBERS = frozenset({"Waiting", "Outstanding", "Oldest"})
+_NUMBERS = frozenset({"Consumers", "Waiting", "Outstanding", "Oldest"})
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -34,7 +34,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for topic in report["topics"]:
         if not topic["subscriptions"]:
             project, name = _split(topic["name"])
-            yield (project, name, "-", "-", "-", "-")
+            yield (project, name, "-", "-", "-", "-", "-")
     for subscription in report["subscriptions"]:
         project, name = _split(subscription["name"])
         topic_project, topic_name = _split(subscription["topic"])
@@ -42,6 +42,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             project,
             topic_name if topic_project in (project, "") else f"{topic_project}/{topic_name}",
             name,
+            f"{subscription['consumers']:,}",
             f"{subscription['waiting']:,}",
             f"{subscription['outstanding']:,}",
             age(subscription["oldest_seconds"]),

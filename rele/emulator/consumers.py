@@ -73,6 +73,9 @@ class ConsumerRing:
         self._all: set[Consumer] = set()
         self._idle: deque[Consumer] = deque()
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def attach(self, consumer: Consumer) -> None:
         self._all.add(consumer)
         consumer.attached = True

@@ -75,7 +75,9 @@ class DeliveryState:
         times = [each.message.publish_time for each in out]
         if (new := self._ready.oldest_new()) is not None:
             times.append(new)
-        return Census(len(self._ready) + held, leased, min(times, default=None))
+        return Census(
+            len(self._consumers), len(self._ready) + held, leased, min(times, default=None)
+        )
 
     def publish(self, messages: Iterable[StoredMessage]) -> None:
         """Add new messages behind those that wait."""

@@ -28,6 +28,10 @@ _OPTIONS = (
     # servers end such a connection.
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A client that is gone without a word, or stands still, holds messages until it is noticed.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
 )
 
 _LAST_TASKS_SECONDS = 1.0

@@ -16,12 +16,13 @@ from rele.emulator.resources import Subscription
 METHOD = "/rele.emulator.v1.Status/Get"
 
 Report: TypeAlias = dict[str, Any]
-"""``{"topics": [{"name", "subscriptions"}], "subscriptions": [{"name", "topic", "waiting",
-"outstanding", "oldest_seconds"}]}``, by name.
+"""``{"topics": [{"name", "subscriptions"}], "subscriptions": [{"name", "topic",
+"consumers", "waiting", "outstanding", "oldest_seconds"}]}``, by name.
 
-``subscriptions`` of a topic is their number. ``waiting`` messages are to be handed out, now or
-after their backoff; ``outstanding`` ones are with a client. ``oldest_seconds`` is how long ago the
-oldest of both was published, None where there is none.
+``subscriptions`` of a topic is their number. ``consumers`` are streams and waiting Pulls.
+``waiting`` messages are to be handed out, now or after their backoff; ``outstanding`` ones are with
+a client. ``oldest_seconds`` is how long ago the oldest of both was published, None where there is
+none.
 """
 
 
@@ -55,6 +56,7 @@ def _entry(name: str, subscription: Subscription, now: float) -> dict[str, Any]:
     return {
         "name": name,
         "topic": subscription.config.topic,
+        "consumers": census.consumers,
         "waiting": census.waiting,
         "outstanding": census.outstanding,
         "oldest_seconds": age,

@@ -244,6 +244,7 @@ REPORT = {
         {
             "name": "projects/p/subscriptions/ship",
             "topic": "projects/p/topics/orders",
+            "consumers": 1,
             "waiting": 2,
             "outstanding": 1,
             "oldest_seconds": 3.4,

@@ -10,7 +10,7 @@ from rele.cli.emulator_status import age, table_of
 
 
 def _subscription(name: str, topic: str, *figures: Any) -> dict[str, Any]:
-    keys = ("waiting", "outstanding", "oldest_seconds")
+    keys = ("consumers", "waiting", "outstanding", "oldest_seconds")
     return {"name": name, "topic": topic, **dict(zip(keys, figures, strict=True))}
 
 
@@ -22,22 +22,27 @@ def test_a_row_for_each_subscription_and_each_topic_without_one() -> None:
         ],
         "subscriptions": [
             _subscription(
-                "projects/shop/subscriptions/ship", "projects/shop/topics/orders", 12345, 20, 75.0
+                "projects/shop/subscriptions/ship",
+                "projects/shop/topics/orders",
+                3,
+                12345,
+                20,
+                75.0,
             ),
             _subscription(
-                "projects/audit/subscriptions/all", "projects/shop/topics/orders", 0, 0, None
+                "projects/audit/subscriptions/all", "projects/shop/topics/orders", 0, 0, 0, None
             ),
-            _subscription("projects/shop/subscriptions/old", "_deleted-topic_", 1, 0, 0.25),
+            _subscription("projects/shop/subscriptions/old", "_deleted-topic_", 0, 1, 0, 0.25),
         ],
     }
 
     assert table_of(report) == [
-        "Project  Topic            Subscription  Waiting  Outstanding  Oldest",
-        "-------  ---------------  ------------  -------  -----------  ------",
-        "audit    shop/orders      all                 0            0       -",
-        "shop     _deleted-topic_  old                 1            0   0.2 s",
-        "shop     orders           ship           12,345           20   1 min",
-        "shop     photos           -                   -            -       -",
+        "Project  Topic            Subscription  Consumers  Waiting  Outstanding  Oldest",
+        "-------  ---------------  ------------  ---------  -------  -----------  ------",
+        "audit    shop/orders      all                   0        0            0       -",
+        "shop     _deleted-topic_  old                   0        1            0   0.2 s",
+        "shop     orders           ship                  3   12,345           20   1 min",
+        "shop     photos           -                     -        -            -       -",
         "",
         "2 topics, 3 subscriptions, 12,346 waiting, 20 outstanding",
     ]

@@ -60,7 +60,7 @@ def test_a_stream_has_its_messages_outstanding(
 
     found = _of(ask_status(emulator), subscription)
 
-    assert (found["waiting"], found["outstanding"]) == (1, 2)
+    assert (found["consumers"], found["waiting"], found["outstanding"]) == (1, 1, 2)
 
 
 def test_where_nobody_answers_it_says_what_to_do() -> None:
@@ -85,4 +85,4 @@ def test_the_command_asks_it(
 
     project = subscription.split("/")[1]
     [line] = [line for line in capsys.readouterr().out.splitlines() if project in line]
-    assert line.split()[1:5] == ["orders", "orders", "1", "0"]
+    assert line.split()[1:6] == ["orders", "orders", "0", "1", "0"]
