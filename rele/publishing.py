@@ -86,12 +86,19 @@ def flush(timeout: float | None = None) -> bool:
 
 def forget() -> None:
     """Send what is under way, then forget configuration, publisher and middleware."""
-    global _config, _publisher
-    flush()
+    global _config
+    forget_publisher()
     with _lock:
         _config = None
-        _publisher = None
     forget_middleware()
+
+
+def forget_publisher() -> None:
+    """Send what is under way; the next publish makes a publisher anew, for the environment then."""
+    global _publisher
+    flush()
+    with _lock:
+        _publisher = None
 
 
 @contextmanager

@@ -3,37 +3,113 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
+import os
+import sys
 
+from rele.cli.emulator_status import table_of
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, ReleError
+
+_DEFAULT = "127.0.0.1:8085"
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+"""Where a server that listens on every address is found on this machine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host-port",
         metavar="HOST:PORT",
-        default="127.0.0.1:8085",
-        help="the address to listen on (default: %(default)s; port 0: a free one)",
+        help=f"the address to listen on (default: {_DEFAULT}; port 0: a free one); with --status, "
+        "to ask (default: PUBSUB_EMULATOR_HOST)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="warning",
+        help="what to log: info, the requests that are refused; debug, all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--status", action="store_true", help="show what a running server has, and end"
+    )
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="of --status (default: table)"
     )
 
 
 def run(options: Options) -> int:
+    return _show_status(options) if options["status"] else _serve(options)
+
+
+def _serve(options: Options) -> int:
     from rele import emulator
 
-    host, _, port = options["host_port"].rpartition(":")
-    if not host or not (port.isascii() and port.isdecimal()):
-        raise ConfigurationError(
-            f"--host-port needs HOST:PORT, such as 127.0.0.1:8085, not {options['host_port']!r}."
-        )
+    host, port = _parsed(options["host_port"] or _DEFAULT, "--host-port")
+    _log(options["log_level"])
     try:
-        status: int = emulator.serve(host, int(port), on_started=_say_where_it_listens)
+        status: int = emulator.serve(host, port, on_started=_say_where_it_listens)
     except emulator.BindError as error:
         raise ReleError(str(error)) from error
     return status
 
 
+def _show_status(options: Options) -> int:
+    from rele import emulator
+
+    named, source = options["host_port"], "--host-port"
+    if named is None and (named := os.environ.get("PUBSUB_EMULATOR_HOST")):
+        source = "PUBSUB_EMULATOR_HOST"
+    address = named or _DEFAULT
+    _parsed(address, source)
+    try:
+        report = emulator.ask_status(address)
+    except emulator.StatusError as error:
+        raise ReleError(str(error)) from error
+    if options["format"] == "json":
+        print(json.dumps(report, indent=2))
+    else:
+        print("\n".join(table_of(report)))
+    return 0
+
+
+def _parsed(address: str, source: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()):
+        raise ConfigurationError(f"{source} needs HOST:PORT, such as {_DEFAULT}, not {address!r}.")
+    return host, int(port)
+
+
+def _log(level: str) -> None:
+    # Does nothing where Django's settings have set logging up.
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("rele.emulator").setLevel(level.upper())
+
+
 def _say_where_it_listens(address: str) -> None:
-    print(f"Pub/Sub is listening on {address}: export PUBSUB_EMULATOR_HOST={address}", flush=True)
+    host, _, port = address.rpartition(":")
+    reached = f"{_WILDCARDS.get(host, host)}:{port}"
+    print(f"Pub/Sub is listening on {address}. Point clients at it with:")
+    print(f"export PUBSUB_EMULATOR_HOST={reached}", flush=True)
+    if not _is_loopback(host.strip("[]")):
+        print(
+            f"Warning: {address} may be reached from other machines, and nothing is "
+            "authenticated: whoever reaches it reads, publishes and deletes what they like.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+    import socket
+
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
 
 
 EMULATOR = Subcommand(

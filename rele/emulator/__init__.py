@@ -4,6 +4,7 @@ It speaks the Publisher and Subscriber services of ``google.pubsub.v1`` over gRP
 any client library that honours ``PUBSUB_EMULATOR_HOST``.
 
 * ``serve(host, port, on_started)`` runs it in the calling process until SIGTERM or SIGINT.
+* ``ask_status(address)`` asks a running one what it has.
 * ``EmbeddedServer()`` runs it in a thread, as a context manager.
 
 The names are resolved on first use, so that importing this package costs next to nothing.
@@ -15,14 +16,25 @@ if TYPE_CHECKING:
     from rele.emulator.embedded import EmbeddedServer
     from rele.emulator.exceptions import BindError, EmulatorError, PortInUseError
     from rele.emulator.foreground import serve
+    from rele.emulator.status_client import StatusError, ask_status
 
-__all__ = ["BindError", "EmbeddedServer", "EmulatorError", "PortInUseError", "serve"]
+__all__ = [
+    "BindError",
+    "EmbeddedServer",
+    "EmulatorError",
+    "PortInUseError",
+    "StatusError",
+    "ask_status",
+    "serve",
+]
 
 _HOMES = {
     "BindError": "exceptions",
     "EmbeddedServer": "embedded",
     "EmulatorError": "exceptions",
     "PortInUseError": "exceptions",
+    "StatusError": "status_client",
+    "ask_status": "status_client",
     "serve": "foreground",
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 
 from rele.emulator.consumers import Consumer
-from rele.emulator.deliveries import AckIds, Delivery, Outcome
+from rele.emulator.deliveries import AckIds, Census, Delivery, Outcome
 from rele.emulator.leases import Leases
 from rele.emulator.messages import StoredMessage
 from rele.emulator.ordered_queue import OrderedQueue
@@ -99,6 +99,21 @@ class DeliveryState(Leases):
             self._remove(delivery)
         self._ready.drop_older(publish_time)
         self._wake_next()
+
+    def census(self) -> Census:
+        """Count the messages that are not acknowledged; takes time for those handed out."""
+        out = self._deliveries.values()
+        leased = sum(each.leased for each in out)
+        held = sum(
+            not each.leased and each.due is not None and not self._ready.counts_held(each)
+            for each in out
+        )
+        times = [each.message.publish_time for each in out]
+        if (new := self._ready.oldest_new()) is not None:
+            times.append(new)
+        return Census(
+            len(self._consumers), len(self._ready) + held, leased, min(times, default=None)
+        )
 
     def publish(self, messages: Iterable[StoredMessage]) -> None:
         """Add new messages behind those that wait."""

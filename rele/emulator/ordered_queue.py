@@ -94,6 +94,15 @@ class OrderedQueue(ReadyQueue):
         if key is not None:
             self._place(key)
 
+    def counts_held(self, delivery: Delivery) -> bool:
+        return self._key_of(delivery) is not None
+
+    def oldest_new(self) -> int | None:
+        times = [key.head().publish_time for key in self._keys.values() if key.waiting]
+        if (keyless := super().oldest_new()) is not None:
+            times.append(keyless)
+        return min(times, default=None)
+
     def put_back_unsent(self, deliveries: Sequence[Delivery]) -> None:
         super().put_back_unsent([each for each in deliveries if not each.message.ordering_key])
         for delivery in deliveries:

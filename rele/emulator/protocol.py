@@ -1,31 +1,31 @@
 """The messages of ``google.pubsub.v1``: the only module that knows where they come from.
 
-They are used as plain protobuf classes, not through the wrappers of the client library, which
-cost several times as much for each access. What goes out for every message is put together from
-bytes: the stored message is copied as it is, not parsed and serialised again.
+They are plain protobuf classes, not the wrappers of the client library, which cost several times
+as much for each access. What goes out for every message is put together from bytes: the stored
+message is copied as it is, not parsed and serialised again.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
-from google.pubsub_v1 import types
 
+from rele.emulator.descriptors import message_class
 from rele.emulator.errors import InvalidArgumentError
 from rele.emulator.messages import StoredMessage
 
 RawMessage: TypeAlias = Any
 """A protobuf message; its class is made at run time, so that its fields are unknown here."""
 
-Topic = types.Topic.pb()
-Subscription = types.Subscription.pb()
-Snapshot = types.Snapshot.pb()
-ListTopicsResponse = types.ListTopicsResponse.pb()
-ListTopicSubscriptionsResponse = types.ListTopicSubscriptionsResponse.pb()
-ListSubscriptionsResponse = types.ListSubscriptionsResponse.pb()
-ListTopicSnapshotsResponse = types.ListTopicSnapshotsResponse.pb()
-ListSnapshotsResponse = types.ListSnapshotsResponse.pb()
-PublishResponse = types.PublishResponse.pb()
+Topic = message_class("Topic")
+Subscription = message_class("Subscription")
+Snapshot = message_class("Snapshot")
+ListTopicsResponse = message_class("ListTopicsResponse")
+ListTopicSubscriptionsResponse = message_class("ListTopicSubscriptionsResponse")
+ListSubscriptionsResponse = message_class("ListSubscriptionsResponse")
+ListTopicSnapshotsResponse = message_class("ListTopicSnapshotsResponse")
+ListSnapshotsResponse = message_class("ListSnapshotsResponse")
+PublishResponse = message_class("PublishResponse")
 
 EMPTY = b""
 """A serialised ``google.protobuf.Empty``, or any other message with nothing set."""
@@ -38,30 +38,30 @@ SUBSCRIBER = "google.pubsub.v1.Subscriber"
 
 _REQUEST_TYPES: dict[str, Any] = {
     "CreateTopic": Topic,
-    "UpdateTopic": types.UpdateTopicRequest.pb(),
-    "Publish": types.PublishRequest.pb(),
-    "GetTopic": types.GetTopicRequest.pb(),
-    "ListTopics": types.ListTopicsRequest.pb(),
-    "ListTopicSubscriptions": types.ListTopicSubscriptionsRequest.pb(),
-    "DeleteTopic": types.DeleteTopicRequest.pb(),
+    "UpdateTopic": message_class("UpdateTopicRequest"),
+    "Publish": message_class("PublishRequest"),
+    "GetTopic": message_class("GetTopicRequest"),
+    "ListTopics": message_class("ListTopicsRequest"),
+    "ListTopicSubscriptions": message_class("ListTopicSubscriptionsRequest"),
+    "DeleteTopic": message_class("DeleteTopicRequest"),
     "CreateSubscription": Subscription,
-    "GetSubscription": types.GetSubscriptionRequest.pb(),
-    "UpdateSubscription": types.UpdateSubscriptionRequest.pb(),
-    "ListSubscriptions": types.ListSubscriptionsRequest.pb(),
-    "DeleteSubscription": types.DeleteSubscriptionRequest.pb(),
-    "ModifyAckDeadline": types.ModifyAckDeadlineRequest.pb(),
-    "Acknowledge": types.AcknowledgeRequest.pb(),
-    "Pull": types.PullRequest.pb(),
-    "ModifyPushConfig": types.ModifyPushConfigRequest.pb(),
-    "DetachSubscription": types.DetachSubscriptionRequest.pb(),
-    "Seek": types.SeekRequest.pb(),
-    "CreateSnapshot": types.CreateSnapshotRequest.pb(),
-    "GetSnapshot": types.GetSnapshotRequest.pb(),
-    "UpdateSnapshot": types.UpdateSnapshotRequest.pb(),
-    "ListSnapshots": types.ListSnapshotsRequest.pb(),
-    "ListTopicSnapshots": types.ListTopicSnapshotsRequest.pb(),
-    "DeleteSnapshot": types.DeleteSnapshotRequest.pb(),
-    "StreamingPull": types.StreamingPullRequest.pb(),
+    "GetSubscription": message_class("GetSubscriptionRequest"),
+    "UpdateSubscription": message_class("UpdateSubscriptionRequest"),
+    "ListSubscriptions": message_class("ListSubscriptionsRequest"),
+    "DeleteSubscription": message_class("DeleteSubscriptionRequest"),
+    "ModifyAckDeadline": message_class("ModifyAckDeadlineRequest"),
+    "Acknowledge": message_class("AcknowledgeRequest"),
+    "Pull": message_class("PullRequest"),
+    "ModifyPushConfig": message_class("ModifyPushConfigRequest"),
+    "DetachSubscription": message_class("DetachSubscriptionRequest"),
+    "Seek": message_class("SeekRequest"),
+    "CreateSnapshot": message_class("CreateSnapshotRequest"),
+    "GetSnapshot": message_class("GetSnapshotRequest"),
+    "UpdateSnapshot": message_class("UpdateSnapshotRequest"),
+    "ListSnapshots": message_class("ListSnapshotsRequest"),
+    "ListTopicSnapshots": message_class("ListTopicSnapshotsRequest"),
+    "DeleteSnapshot": message_class("DeleteSnapshotRequest"),
+    "StreamingPull": message_class("StreamingPullRequest"),
 }
 """The request class of each RPC that is served, by its name."""
 
@@ -98,8 +98,8 @@ _ACK_ID = b"\x0a"  # ReceivedMessage.ack_id = 1
 _MESSAGE = b"\x12"  # ReceivedMessage.message = 2
 _DELIVERY_ATTEMPT = b"\x18"  # ReceivedMessage.delivery_attempt = 3
 
-_PubsubMessage = types.PubsubMessage.pb()
-_StreamingPullResponse = types.StreamingPullResponse.pb()
+_PubsubMessage = message_class("PubsubMessage")
+_StreamingPullResponse = message_class("StreamingPullResponse")
 
 
 def parse_request(method: str, payload: bytes) -> RawMessage:

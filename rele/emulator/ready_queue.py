@@ -45,6 +45,17 @@ class ReadyQueue:
     def hold(self, delivery: Delivery) -> None:
         """Note that a message that was handed out before waits until it is put back."""
 
+    def counts_held(self, delivery: Delivery) -> bool:
+        """Whether a message that is held back counts in the length."""
+        return False
+
+    def oldest_new(self) -> int | None:
+        """When the oldest message that was never handed out was published, if there is one.
+
+        In microseconds since the epoch.
+        """
+        return self._new[0].publish_time if self._new else None
+
     def discard(self, delivery: Delivery) -> None:
         """Remove a message that waits again, if it is still here; it has to be ``is_first``."""
         self._returned.pop(delivery.message.id, None)

@@ -1,5 +1,6 @@
 """Between gRPC and the services: registration of methods, and errors as status codes."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeAlias
 
@@ -20,6 +21,9 @@ AsyncUnary: TypeAlias = Callable[[RawMessage, Context], Awaitable[RawMessage]]
 Stream: TypeAlias = Callable[[Context], Awaitable[None]]
 
 
+logger = logging.getLogger("rele.emulator")
+
+
 class Service:
     """The methods of one gRPC service. What is not added is answered UNIMPLEMENTED by gRPC."""
 
@@ -31,10 +35,11 @@ class Service:
         """Serve ``method`` by a function that answers at once."""
 
         async def handle(payload: bytes, context: Context) -> RawMessage:
+            logger.debug("%s", method)
             try:
                 return function(parse_request(method, payload))
             except ServiceError as error:
-                await abort(context, error)
+                await abort(method, context, error)
 
         self._add(method, grpc.unary_unary_rpc_method_handler, handle)
 
@@ -42,10 +47,11 @@ class Service:
         """Serve ``method`` by a function that may have to wait."""
 
         async def handle(payload: bytes, context: Context) -> RawMessage:
+            logger.debug("%s", method)
             try:
                 return await function(parse_request(method, payload), context)
             except ServiceError as error:
-                await abort(context, error)
+                await abort(method, context, error)
 
         self._add(method, grpc.unary_unary_rpc_method_handler, handle)
 
@@ -56,10 +62,11 @@ class Service:
         """
 
         async def handle(_requests: object, context: Context) -> None:
+            logger.debug("%s", method)
             try:
                 await function(context)
             except ServiceError as error:
-                await abort(context, error)
+                await abort(method, context, error)
 
         self._add(method, grpc.stream_stream_rpc_method_handler, handle)
 
@@ -72,8 +79,9 @@ class Service:
         self._handlers[method] = make_handler(handle, response_serializer=serialize)
 
 
-async def abort(context: Context, error: ServiceError) -> NoReturn:
-    """End the RPC with the status, text and details of ``error``."""
+async def abort(method: str, context: Context, error: ServiceError) -> NoReturn:
+    """End the RPC ``method`` with the status, text and details of ``error``."""
+    logger.info("%s: %s: %s", method, error.status, error)
     code = grpc.StatusCode[error.status]
     if isinstance(error, AckIdsError):
         number: int = code.value[0]

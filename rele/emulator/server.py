@@ -14,6 +14,7 @@ from rele.emulator.housekeeping import Housekeeping
 from rele.emulator.publisher import PublisherService
 from rele.emulator.registry import Registry
 from rele.emulator.snapshot_registry import SnapshotRegistry
+from rele.emulator.status import status_handler
 from rele.emulator.subscriber import SubscriberService
 
 # Room for requests well above what is allowed, which are then refused by name: gRPC's own
@@ -29,6 +30,10 @@ _OPTIONS = (
     # servers end such a connection.
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A client that is gone without a word, or stands still, holds messages until it is noticed.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
 )
 
 _LAST_TASKS_SECONDS = 1.0
@@ -54,6 +59,7 @@ class Server:
             (
                 PublisherService(self._registry, snapshots).service().generic_handler(),
                 SubscriberService(self._registry, snapshots).service().generic_handler(),
+                status_handler(self._registry),
             )
         )
 

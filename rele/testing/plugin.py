@@ -25,3 +25,20 @@ def rele_messages() -> Iterator[list[Message]]:
     with publishing.sent_through(locmem.LocMemBackend()):
         yield locmem.messages
     locmem.messages.clear()
+
+
+@pytest.fixture
+def pubsub_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The ``HOST:PORT`` of a Pub/Sub server of the test's own, empty, in this process.
+
+    ``PUBSUB_EMULATOR_HOST`` leads to it until the test ends, for Relé and for Google's clients.
+    """
+    from rele import publishing
+    from rele.emulator import EmbeddedServer
+
+    # The publisher of an earlier test is connected to another server.
+    publishing.forget_publisher()
+    with EmbeddedServer() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        yield server.address
+        publishing.forget_publisher()

@@ -15,7 +15,7 @@ import docutils.core
 import pytest
 
 from rele.backends import Message
-from rele.cli import RUN, SHARED_COMMANDS
+from rele.cli import RUN, SHARED_COMMANDS, main
 from rele.middleware import BaseMiddleware
 from rele.schema import SETTINGS
 from rele.testing import deliver
@@ -77,7 +77,7 @@ def test_the_tests_for_a_project_of_ones_own_pass(folder: Project) -> None:
     status, output = folder.run("-m", "pytest", "-p", "no:django", "test_shop.py")
 
     assert status == 0, output
-    assert "2 passed" in output
+    assert "3 passed" in output
 
 
 def code_in(title: str, language: str) -> str:
@@ -134,6 +134,27 @@ def test_it_renders_without_a_warning() -> None:
     )
 
     assert warnings.getvalue() == ""
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "docs").glob("*.rst")), ids=lambda p: p.name)
+def test_the_documents_render_without_a_warning(path: Path) -> None:
+    warnings = io.StringIO()
+
+    docutils.core.publish_string(
+        path.read_text(), writer="html5", settings_overrides={"warning_stream": warnings}
+    )
+
+    assert warnings.getvalue() == ""
+
+
+def test_each_option_of_the_emulator_is_in_its_manual(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["emulator", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--traceback"}
+
+    manual = (REPOSITORY / "docs" / "emulator.rst").read_text()
+
+    assert options == set(re.findall(r"^``(--[a-z-]+)", manual, flags=re.MULTILINE))
 
 
 def first_cells(title: str) -> set[str]:

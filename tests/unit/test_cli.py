@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from rele import emulator
 from rele.cli import main
-from rele.emulator import PortInUseError
+from rele.emulator import PortInUseError, StatusError
 from rele.exceptions import ConfigurationError, NoProjectError
 from rele.worker import NotConnectionError
 
@@ -230,6 +232,39 @@ class TestEmulator:
         assert "Error: --host-port needs HOST:PORT" in capsys.readouterr().err
         serve.assert_not_called()
 
+    @pytest.mark.parametrize(
+        ("address", "reached", "warned"),
+        [
+            ("127.0.0.1:1", "127.0.0.1:1", False),
+            ("[::1]:1", "[::1]:1", False),
+            ("0.0.0.0:1", "127.0.0.1:1", True),
+            ("[::]:1", "[::1]:1", True),
+            ("192.0.2.1:1", "192.0.2.1:1", True),
+        ],
+    )
+    def test_says_how_to_reach_it_and_who_may(
+        self, serve: Mock, address: str, reached: str, warned: bool, capsys: Output
+    ) -> None:
+        serve.side_effect = lambda host, port, on_started: on_started(address) or 0
+
+        main(["emulator"])
+
+        output = capsys.readouterr()
+        first, export = output.out.splitlines()
+        assert address in first
+        assert export == f"export PUBSUB_EMULATOR_HOST={reached}"
+        assert ("nothing is authenticated" in output.err) is warned
+
+    def test_logs_from_the_level_that_is_named(
+        self, serve: Mock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        logger = logging.getLogger("rele.emulator")
+        monkeypatch.setattr(logger, "level", logger.level)
+
+        main(["emulator", "--log-level", "info"])
+
+        assert logger.getEffectiveLevel() == logging.INFO
+
     def test_a_port_in_use_is_an_error(self, serve: Mock, capsys: Output) -> None:
         serve.side_effect = PortInUseError("127.0.0.1:8085")
 
@@ -255,6 +290,79 @@ def test_with_traceback_an_error_is_raised(write: Write, place: str) -> None:
 
     with pytest.raises(ConfigurationError, match=r"There is no settings\.py in "):
         main(option[place])
+
+
+REPORT = {
+    "topics": [{"name": "projects/p/topics/orders", "subscriptions": 1}],
+    "subscriptions": [
+        {
+            "name": "projects/p/subscriptions/ship",
+            "topic": "projects/p/topics/orders",
+            "consumers": 1,
+            "waiting": 2,
+            "outstanding": 1,
+            "oldest_seconds": 3.4,
+        }
+    ],
+}
+
+
+class TestEmulatorStatus:
+    @pytest.fixture
+    def ask(self, monkeypatch: pytest.MonkeyPatch) -> Mock:
+        """What stands in for the running server."""
+        ask = Mock(return_value=REPORT)
+        monkeypatch.setattr(emulator, "ask_status", ask)
+        return ask
+
+    @pytest.mark.parametrize(
+        ("options", "variable", "address"),
+        [
+            ([], None, "127.0.0.1:8085"),
+            ([], "pubsub:1", "pubsub:1"),
+            (["--host-port", "localhost:2"], "pubsub:1", "localhost:2"),
+        ],
+    )
+    def test_asks_the_server_that_is_named(
+        self,
+        ask: Mock,
+        monkeypatch: pytest.MonkeyPatch,
+        options: list[str],
+        variable: str | None,
+        address: str,
+    ) -> None:
+        if variable is not None:
+            monkeypatch.setenv("PUBSUB_EMULATOR_HOST", variable)
+
+        assert main(["emulator", "--status", *options]) == 0
+
+        ask.assert_called_once_with(address)
+
+    def test_shows_a_table(self, ask: Mock, capsys: Output) -> None:
+        main(["emulator", "--status"])
+
+        assert "ship" in capsys.readouterr().out
+
+    def test_shows_json(self, ask: Mock, capsys: Output) -> None:
+        main(["emulator", "--status", "--format", "json"])
+
+        assert json.loads(capsys.readouterr().out) == REPORT
+
+    def test_a_server_that_does_not_answer_is_an_error(self, ask: Mock, capsys: Output) -> None:
+        ask.side_effect = StatusError("nobody is there")
+
+        assert main(["emulator", "--status"]) == 1
+
+        assert capsys.readouterr().err == "Error: nobody is there\n"
+
+    def test_a_variable_that_is_no_address_is_an_error(
+        self, ask: Mock, monkeypatch: pytest.MonkeyPatch, capsys: Output
+    ) -> None:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "nowhere")
+
+        assert main(["emulator", "--status"]) == 1
+
+        assert "Error: PUBSUB_EMULATOR_HOST needs HOST:PORT" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["run", "--no-such-option"]])

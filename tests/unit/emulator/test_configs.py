@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.pubsub_v1 import types
 
 from rele.emulator import configs
 from rele.emulator.backoff import NO_BACKOFF, Backoff
+from rele.emulator.descriptors import message_class
 from rele.emulator.errors import InvalidArgumentError
 
 DAY = 24 * 60 * 60
 
-Subscription = types.Subscription.pb()
-Topic = types.Topic.pb()
+Subscription = message_class("Subscription")
+Topic = message_class("Topic")
 
 
 def subscription(**fields: Any) -> Any:
@@ -24,7 +24,7 @@ def subscription(**fields: Any) -> Any:
 
 
 def update(current: Any, paths: list[str], **fields: Any) -> Any:
-    request = types.UpdateSubscriptionRequest.pb()(
+    request = message_class("UpdateSubscriptionRequest")(
         subscription=Subscription(name=current.name, **fields)
     )
     request.update_mask.paths.extend(paths)
@@ -149,7 +149,7 @@ class TestTopic:
 
     def test_an_update_changes_the_fields_of_the_mask(self) -> None:
         current = configs.new_topic(Topic(name="projects/p/topics/abc", kms_key_name="k"))
-        request = types.UpdateTopicRequest.pb()(
+        request = message_class("UpdateTopicRequest")(
             topic=Topic(name=current.name, labels={"a": "1"}), update_mask={"paths": ["labels"]}
         )
         changed = configs.updated_topic(current, request)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.pubsub_v1 import types
 
 from rele.emulator import limits
+from rele.emulator.descriptors import message_class
 from rele.emulator.errors import InvalidArgumentError
 
 TEN_MIB = 10 * 1024 * 1024
 
 
 def publish_request(*messages: dict[str, Any]) -> Any:
-    request = types.PublishRequest.pb()(topic="projects/p/topics/abc")
+    request = message_class("PublishRequest")(topic="projects/p/topics/abc")
     for message in messages:
         request.messages.add(**message)
     return request

@@ -23,6 +23,19 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_the_server_needs_nothing_of_googles_client_library() -> None:
+    script = (
+        "import sys, rele.emulator.foreground, rele.emulator.embedded\n"
+        "print([name for name in sys.modules if name in ('proto', 'requests')"
+        " or name.startswith(('google.a', 'google.cloud', 'google.pubsub'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
+
+
 def test_every_public_name_is_there() -> None:
     for name in rele.emulator.__all__:
         assert getattr(rele.emulator, name) is not None

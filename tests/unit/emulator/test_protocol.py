@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from google.pubsub_v1 import types
 
 from rele.emulator import protocol
+from rele.emulator.descriptors import message_class
 from rele.emulator.errors import InvalidArgumentError
 
-PubsubMessage = types.PubsubMessage.pb()
+PubsubMessage = message_class("PubsubMessage")
 
 
 def test_a_stored_message_has_its_id_and_publish_time() -> None:
@@ -27,8 +27,10 @@ def test_a_stored_message_has_its_id_and_publish_time() -> None:
 @pytest.mark.parametrize("attempt", [0, 1, 300])
 def test_messages_of_any_size_are_encoded_as_protobuf_does(size: int, attempt: int) -> None:
     message = PubsubMessage(data=b"x" * size)
-    received = types.ReceivedMessage.pb()(ack_id="ack", message=message, delivery_attempt=attempt)
-    expected = types.PullResponse.pb()(received_messages=[received, received])
+    received = message_class("ReceivedMessage")(
+        ack_id="ack", message=message, delivery_attempt=attempt
+    )
+    expected = message_class("PullResponse")(received_messages=[received, received])
 
     encoded = protocol.encode_received_message("ack", message.SerializeToString(), attempt)
 
@@ -42,7 +44,7 @@ def test_properties_can_be_appended_to_messages(exactly_once: bool, ordering: bo
     messages = protocol.encode_pull_response([protocol.encode_received_message("ack", b"")])
     properties = protocol.encode_streaming_properties(exactly_once=exactly_once, ordering=ordering)
 
-    response = types.StreamingPullResponse.pb().FromString(messages + properties)
+    response = message_class("StreamingPullResponse").FromString(messages + properties)
     assert response.received_messages[0].ack_id == "ack"
     assert response.HasField("subscription_properties")
     assert response.subscription_properties.exactly_once_delivery_enabled is exactly_once

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.pubsub_v1 import types
 
 from rele.emulator.delivery_state import DeliveryState
+from rele.emulator.descriptors import message_class
 from rele.emulator.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from rele.emulator.registry import Registry
 from rele.emulator.snapshot_registry import SnapshotRegistry
@@ -32,7 +32,7 @@ class World:
         self.clock = Clock()
         self.registry = Registry(self._delivery, lambda: int(self.wall * SECOND))
         self.snapshots = SnapshotRegistry(self.registry)
-        self.registry.create_topic(types.Topic.pb()(name=TOPIC))
+        self.registry.create_topic(message_class("Topic")(name=TOPIC))
 
     @property
     def wall(self) -> float:
@@ -44,40 +44,40 @@ class World:
         self.snapshots.sweep()
 
     def subscribe(self, name: str = SUB, **fields: Any) -> Reader:
-        request = types.Subscription.pb()(name=name, topic=TOPIC, **fields)
+        request = message_class("Subscription")(name=name, topic=TOPIC, **fields)
         return Reader(self.registry.create_subscription(request).delivery)
 
     def update(self, name: str, path: str, **fields: Any) -> None:
-        request = types.UpdateSubscriptionRequest.pb()(
-            subscription=types.Subscription.pb()(name=name, **fields),
+        request = message_class("UpdateSubscriptionRequest")(
+            subscription=message_class("Subscription")(name=name, **fields),
             update_mask={"paths": [path]},
         )
         self.registry.update_subscription(request)
 
     def retain(self, seconds: int) -> None:
         """Have the topic keep its messages for so long."""
-        topic = types.Topic.pb()(name=TOPIC, message_retention_duration={"seconds": seconds})
-        request = types.UpdateTopicRequest.pb()(
+        topic = message_class("Topic")(name=TOPIC, message_retention_duration={"seconds": seconds})
+        request = message_class("UpdateTopicRequest")(
             topic=topic, update_mask={"paths": ["message_retention_duration"]}
         )
         self.registry.update_topic(request)
 
     def publish(self, *data: bytes, **fields: Any) -> None:
-        message = types.PubsubMessage.pb()
+        message = message_class("PubsubMessage")
         self.registry.publish(
             self.registry.topic(TOPIC), [message(data=each, **fields) for each in data]
         )
 
     def seek(self, time: float, name: str = SUB) -> None:
-        request = types.SeekRequest.pb()(subscription=name)
+        request = message_class("SeekRequest")(subscription=name)
         request.time.FromNanoseconds(int(time * SECOND))
         self.snapshots.seek(request)
 
     def seek_to_snapshot(self, name: str = SUB) -> None:
-        self.snapshots.seek(types.SeekRequest.pb()(subscription=name, snapshot=SNAPSHOT))
+        self.snapshots.seek(message_class("SeekRequest")(subscription=name, snapshot=SNAPSHOT))
 
     def snapshot(self) -> Any:
-        request = types.CreateSnapshotRequest.pb()(name=SNAPSHOT, subscription=SUB)
+        request = message_class("CreateSnapshotRequest")(name=SNAPSHOT, subscription=SUB)
         return self.snapshots.create(request).config
 
     def _delivery(self, ordered: bool) -> DeliveryState:
@@ -94,7 +94,7 @@ def world() -> World:
 def data(reader: Reader) -> list[bytes]:
     """The data of what there is to take."""
     return [
-        types.PubsubMessage.pb().FromString(delivery.message.encoded).data
+        message_class("PubsubMessage").FromString(delivery.message.encoded).data
         for delivery in reader.take()
     ]
 
@@ -194,7 +194,7 @@ class TestSeekToTime:
     def test_something_has_to_be_sought(self, world: World) -> None:
         world.subscribe()
         with pytest.raises(InvalidArgumentError, match="time or snapshot must be set"):
-            world.snapshots.seek(types.SeekRequest.pb()(subscription=SUB))
+            world.snapshots.seek(message_class("SeekRequest")(subscription=SUB))
 
 
 class TestRetention:
@@ -313,8 +313,10 @@ class TestSnapshots:
         world.subscribe()
         world.snapshot()
         other = "projects/p/topics/other"
-        world.registry.create_topic(types.Topic.pb()(name=other))
-        world.registry.create_subscription(types.Subscription.pb()(name=SUB + "-2", topic=other))
+        world.registry.create_topic(message_class("Topic")(name=other))
+        world.registry.create_subscription(
+            message_class("Subscription")(name=SUB + "-2", topic=other)
+        )
 
         with pytest.raises(InvalidArgumentError, match="snapshot must be of the subscription's"):
             world.seek_to_snapshot(SUB + "-2")
@@ -334,7 +336,7 @@ class TestSnapshots:
     ) -> None:
         world.subscribe()
         world.snapshot()
-        request = types.UpdateSnapshotRequest.pb()(
+        request = message_class("UpdateSnapshotRequest")(
             snapshot={"name": SNAPSHOT, "expire_time": {"seconds": seconds}},
             update_mask={"paths": paths},
         )
@@ -345,7 +347,7 @@ class TestSnapshots:
     def test_its_time_can_be_changed(self, world: World) -> None:
         world.subscribe()
         world.snapshot()
-        request = types.UpdateSnapshotRequest.pb()(
+        request = message_class("UpdateSnapshotRequest")(
             snapshot={"name": SNAPSHOT, "expire_time": {"seconds": START + HOUR}},
             update_mask={"paths": ["expire_time"]},
         )
@@ -385,11 +387,11 @@ def test_messages_of_a_detached_subscription_are_dropped(world: World) -> None:
 def test_labels_have_limits(world: World, of: str, labels: dict[str, str], text: str) -> None:
     make: dict[str, Callable[[], Any]] = {
         "topic": lambda: world.registry.create_topic(
-            types.Topic.pb()(name=TOPIC + "-2", labels=labels)
+            message_class("Topic")(name=TOPIC + "-2", labels=labels)
         ),
         "subscription": lambda: world.subscribe(labels=labels),
         "snapshot": lambda: world.snapshots.create(
-            types.CreateSnapshotRequest.pb()(name=SNAPSHOT, subscription=SUB, labels=labels)
+            message_class("CreateSnapshotRequest")(name=SNAPSHOT, subscription=SUB, labels=labels)
         ),
     }
     with pytest.raises(InvalidArgumentError, match=text):

@@ -377,8 +377,8 @@ class TestRele:
 
         call_command("rele", "emulator")
 
-        [line] = capsys.readouterr().out.splitlines()
-        assert "PUBSUB_EMULATOR_HOST=127.0.0.1:1234" in line
+        _, line = capsys.readouterr().out.splitlines()
+        assert line == "export PUBSUB_EMULATOR_HOST=127.0.0.1:1234"
 
     @pytest.mark.parametrize("address", ["8085", ":8085", "localhost", "localhost:", "a:b"])
     def test_an_address_that_is_none_is_an_error_of_the_command(

@@ -1,0 +1,70 @@
+"""The table of ``rele-cli emulator --status``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rele.cli.emulator_status import age, table_of
+
+
+def _subscription(name: str, topic: str, *figures: Any) -> dict[str, Any]:
+    keys = ("consumers", "waiting", "outstanding", "oldest_seconds")
+    return {"name": name, "topic": topic, **dict(zip(keys, figures, strict=True))}
+
+
+def test_a_row_for_each_subscription_and_each_topic_without_one() -> None:
+    report = {
+        "topics": [
+            {"name": "projects/shop/topics/orders", "subscriptions": 2},
+            {"name": "projects/shop/topics/photos", "subscriptions": 0},
+        ],
+        "subscriptions": [
+            _subscription(
+                "projects/shop/subscriptions/ship",
+                "projects/shop/topics/orders",
+                3,
+                12345,
+                20,
+                75.0,
+            ),
+            _subscription(
+                "projects/audit/subscriptions/all", "projects/shop/topics/orders", 0, 0, 0, None
+            ),
+            _subscription("projects/shop/subscriptions/old", "_deleted-topic_", 0, 1, 0, 0.25),
+        ],
+    }
+
+    assert table_of(report) == [
+        "Project  Topic            Subscription  Consumers  Waiting  Outstanding  Oldest",
+        "-------  ---------------  ------------  ---------  -------  -----------  ------",
+        "audit    shop/orders      all                   0        0            0       -",
+        "shop     _deleted-topic_  old                   0        1            0   0.2 s",
+        "shop     orders           ship                  3   12,345           20   1 min",
+        "shop     photos           -                     -        -            -       -",
+        "",
+        "2 topics, 3 subscriptions, 12,346 waiting, 20 outstanding",
+    ]
+
+
+def test_a_server_that_has_nothing_says_so() -> None:
+    report: dict[str, Any] = {"topics": [], "subscriptions": []}
+
+    assert table_of(report) == ["There are no topics and no subscriptions."]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (12.4, "12 s"),
+        (180.0, "3 min"),
+        (7200.0, "2 h"),
+        (86400.0 * 3, "3 d"),
+    ],
+)
+def test_an_age_is_told_in_its_largest_unit(seconds: float | None, text: str) -> None:
+    assert age(seconds) == text
