@@ -32,14 +32,16 @@ _MODULE_OF = {
     "sub": "rele.subscription",
 }
 
+_MODULES = ("client", "config", "middleware", "publishing", "subscription", "worker")
+
 __all__ = [*_MODULE_OF, "__version__", "config"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(importlib.import_module(_MODULE_OF[name]), name)
-    if name == "config":
-        return importlib.import_module("rele.config")
+    if name in _MODULES:
+        return importlib.import_module(f"rele.{name}")
     raise AttributeError(f"module 'rele' has no attribute {name!r}")
 
 

@@ -4,9 +4,11 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core import checks
 from django.core.signals import setting_changed
 
 from rele import config, publishing
+from rele.checks import TAG, check_deployment, check_project
 
 
 class ReleConfig(AppConfig):
@@ -17,6 +19,8 @@ class ReleConfig(AppConfig):
 
     def ready(self) -> None:
         config.read_settings_by(lambda: getattr(settings, "RELE", {}))
+        checks.register(check_project, TAG)
+        checks.register(check_deployment, TAG, deploy=True)
         setting_changed.connect(_forget_old_settings, dispatch_uid="rele")
 
 

@@ -8,18 +8,21 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, NamedTuple
 
 import google.auth
 from google.api_core import exceptions
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import pubsub_v1
+from google.oauth2 import service_account
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from rele.attributes import check_attributes
 from rele.backends import BaseBackend, Message
 from rele.backends.pubsub import PubSubBackend
-from rele.encoding import encode
+from rele.encoding import EncodedPayload, encode
+from rele.engine.clients import make_client
 from rele.engine.outstanding import OutstandingPublishes
 from rele.middleware import run_middleware_hook
 from rele.resources import Resources, create_topic, subscription_request, to_google_retry_policy
@@ -50,6 +53,20 @@ def get_google_defaults() -> tuple[Any, str | None]:
     except DefaultCredentialsError:
         return None, None
     return credentials, project_id
+
+
+def read_key_file(path: str | None) -> Any:
+    """The credentials in the key file of a service account.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not such a file.
+    """
+    from_file: Any = service_account.Credentials.from_service_account_file
+    try:
+        return from_file(path)
+    except AttributeError as error:  # JSON, but no object
+        raise ValueError("it is no JSON object") from error
 
 
 class _Connection(NamedTuple):
@@ -142,10 +159,10 @@ class Publisher:
         ordering_key = attrs.pop("ordering_key", "")
         attrs["published_at"] = str(time.time())
         run_middleware_hook("pre_publish", topic, data, attrs)
-        publication = _Publication(topic, data, attrs, ordering_key, self._backend.defers_outcome)
+        publication = _Publication(topic, data, attrs, ordering_key)
         future = self._send(publication)
         if blocking:
-            self._backend.flush(0)
+            self._send_at_once()
             self._wait(future, publication, timeout, raise_exception)
         elif error := _error_on_the_spot(future):
             publication.report_failure(error)
@@ -168,12 +185,19 @@ class Publisher:
 
     def _send(self, publication: _Publication) -> Future[str]:
         try:
-            message = publication.encode(self._encoder)
-        except Exception as error:  # noqa: BLE001 - as what the backend refuses
+            future = self._backend.send([publication.encode(self._encoder)])[0]
+        except Exception as error:  # noqa: BLE001 - whatever it is, the publish has failed
             refused: Future[str] = Future()
             refused.set_exception(error)
             return refused
-        return self._backend.send([message])[0]
+        publication.is_deferred = self._backend.defers_outcome
+        return future
+
+    def _send_at_once(self) -> None:
+        try:
+            self._backend.flush(0)
+        except Exception:
+            logger.exception("%r could not send at once.", self._backend)
 
     def _wait(
         self,
@@ -186,6 +210,9 @@ class Publisher:
             future.result(timeout=timeout)
         except Exception as error:
             publication.report_failure(error)
+            if isinstance(error, FutureTimeoutError):
+                # It may still arrive: the end of the process waits for it, the hooks do not.
+                self._outstanding.watch(future, lambda future: None)
             if raise_exception:
                 raise
         except BaseException:  # Ctrl-C: the message is still on its way
@@ -198,20 +225,21 @@ class Publisher:
 class _Publication:
     """One call of publish, and the hooks that say how it ended."""
 
-    def __init__(
-        self, topic: str, data: Any, attrs: dict[str, Any], ordering_key: str, is_deferred: bool
-    ) -> None:
+    def __init__(self, topic: str, data: Any, attrs: dict[str, Any], ordering_key: str) -> None:
         self._topic = topic
         self._data = data
         self._attrs = attrs
         self._ordering_key = ordering_key
-        self._is_deferred = is_deferred
+        self.is_deferred = False
+        """Whether a backend has accepted it whose sender runs the outcome hooks, later."""
         self._payload: Any = data
 
     def encode(self, encoder: type[json.JSONEncoder]) -> Message:
         check_attributes(self._attrs)
-        self._payload = encode(self._data, encoder)
-        return Message(self._topic, self._payload, dict(self._attrs), self._ordering_key)
+        payload = encode(self._data, encoder)
+        self._payload = EncodedPayload(payload)
+        self._payload.attributes = self._attrs
+        return Message(self._topic, payload, dict(self._attrs), self._ordering_key)
 
     def report(self, future: Future[str]) -> None:
         error = future.exception()
@@ -221,13 +249,13 @@ class _Publication:
             self.report_failure(error)
 
     def report_success(self) -> None:
-        if self._is_deferred:
+        if self.is_deferred:
             return
         run_middleware_hook("post_publish_success", self._topic, self._data, self._attrs)
         run_middleware_hook("post_publish", self._topic)
 
     def report_failure(self, error: BaseException) -> None:
-        if not self._is_deferred:
+        if not self.is_deferred:
             run_middleware_hook("post_publish_failure", self._topic, error, self._payload)
 
 
@@ -264,8 +292,8 @@ class Subscriber:
         self._client_options = client_options
         self._ack_deadline = default_ack_deadline or DEFAULT_ACK_DEADLINE
         self._retry_policy = default_retry_policy
-        self._client: Any = pubsub_v1.SubscriberClient(
-            credentials=self.credentials, client_options=client_options
+        self._client: Any = make_client(
+            pubsub_v1.SubscriberClient, credentials=self.credentials, client_options=client_options
         )
 
     def update_or_create_subscription(self, subscription: Subscription) -> None:
@@ -319,8 +347,10 @@ class Subscriber:
 
     def make_topic_client(self) -> Any:
         """A publisher client, for topics that have to be made."""
-        return pubsub_v1.PublisherClient(
-            credentials=self.credentials, client_options=self._client_options
+        return make_client(
+            pubsub_v1.PublisherClient,
+            credentials=self.credentials,
+            client_options=self._client_options,
         )
 
     def _create_with_topic(self, request: dict[str, Any]) -> None:

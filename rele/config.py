@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pkgutil
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -15,28 +16,9 @@ from typing import Any
 from rele import discover
 from rele.backends import BaseBackend
 from rele.exceptions import ConfigurationError
-from rele.middleware import default_middleware, register_middleware
+from rele.middleware import register_middleware
+from rele.schema import DEFAULTS, SETTINGS
 from rele.subscription import Filters, Subscription
-
-#: Every setting with the value that it has where it is not given.
-DEFAULTS: dict[str, Any] = {
-    "ACK_DEADLINE": None,
-    "APP_NAME": None,
-    "CLIENT_OPTIONS": None,
-    "DEFAULT_RETRY_POLICY": None,
-    "ENCODER_PATH": "json.JSONEncoder",
-    "FILTER_SUBS_BY": None,
-    "GC_CREDENTIALS_PATH": None,
-    "GC_PROJECT_ID": None,
-    "GC_STORAGE_REGION": None,
-    "MIDDLEWARE": default_middleware,
-    "PUBLISHER_BACKEND": "rele.backends.pubsub.PubSubBackend",
-    "PUBLISHER_BLOCKING": False,
-    "PUBLISHER_TIMEOUT": 3.0,
-    "SHUTDOWN_TIMEOUT": 30.0,
-    "SUB_PREFIX": None,
-    "THREADS_PER_SUBSCRIPTION": 2,
-}
 
 EMULATOR_PROJECT = "rele-local"
 """The project under an emulator, where none is named: there, any will do."""
@@ -142,11 +124,10 @@ class Config:
 
     @cached_property
     def _credentials_of_file(self) -> Any:
-        from google.oauth2 import service_account
+        from rele import client
 
-        from_file: Any = service_account.Credentials.from_service_account_file
         try:
-            return from_file(self.gc_credentials_path)
+            return client.read_key_file(self.gc_credentials_path)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"RELE['GC_CREDENTIALS_PATH'] = {self.gc_credentials_path!r} is not the key file "
@@ -174,23 +155,21 @@ def _ack_deadline(value: Any) -> int:
     """Seconds: as set, else as the environment's DEFAULT_ACK_DEADLINE has it, else 60.
 
     Raises:
-        ConfigurationError: it is not from 10 to 600, Pub/Sub's own limits (Subscription in the
-            API reference).
+        ConfigurationError: Pub/Sub would refuse it.
     """
-    name = "RELE['ACK_DEADLINE']"
+    from_environment = os.environ.get("DEFAULT_ACK_DEADLINE") or "60"
     if value is None:
-        name, value = "DEFAULT_ACK_DEADLINE", os.environ.get("DEFAULT_ACK_DEADLINE") or 60
-    try:
-        seconds = int(value)
-    except (TypeError, ValueError):
-        seconds = 0
-    if not 10 <= seconds <= 600:
-        raise ConfigurationError(f"{name} must be from 10 to 600 seconds, not {value!r}.")
+        value = int(from_environment) if from_environment.isdecimal() else from_environment
+    if problem := SETTINGS["ACK_DEADLINE"].problem("ACK_DEADLINE", value):
+        raise ConfigurationError(f"{problem} Where it is not set, DEFAULT_ACK_DEADLINE counts.")
+    seconds: int = value
     return seconds
 
 
 def _uses_emulator() -> bool:
-    return bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+    """As ``rele.client.USE_EMULATOR`` has it, too, where that module is loaded."""
+    client = sys.modules.get("rele.client")
+    return bool(os.environ.get("PUBSUB_EMULATOR_HOST") or (client and client.USE_EMULATOR))
 
 
 _read_settings: Callable[[], Mapping[str, Any]] | None = None
@@ -251,47 +230,59 @@ def load_subscriptions_from_paths(
         RuntimeError: two subscriptions have the same name, or a class of one cannot be called.
     """
     subscriptions: dict[str, Subscription] = {}
-    found: set[int] = set()
-    for path in sub_module_paths:
-        for declared in _declared_in(importlib.import_module(path)):
-            if id(declared) in found:  # imported into a second module
-                continue
-            found.add(id(declared))
-            subscription = _make(declared) if isinstance(declared, type) else declared
-            if sub_prefix:
-                subscription.set_prefix(sub_prefix)
-            if filter_by:
-                subscription.set_filters(filter_by)
-            _add(subscriptions, subscription)
+    for declared in _declared_in(map(importlib.import_module, sub_module_paths)):
+        subscription = prepare(declared, sub_prefix, filter_by)
+        other = subscriptions.setdefault(subscription.name, subscription)
+        if not other.has_function_of(subscription):
+            raise RuntimeError(same_name(other, subscription))
     return list(subscriptions.values())
 
 
-def _declared_in(module: ModuleType) -> Iterable[Any]:
-    """Its subscriptions, and the classes of its own that can be called to make one."""
-    for attribute in vars(module).values():
-        if isinstance(attribute, Subscription) or (
-            isinstance(attribute, type)
-            and issubclass(attribute, Subscription)
-            and attribute is not Subscription
-        ):
-            yield attribute
+Declared = Subscription | type[Subscription]
 
 
-def _make(declared: type[Any]) -> Subscription:
+def declared_in(module: ModuleType) -> list[Declared]:
+    """The subscriptions of a module, and the classes of one that can be called to make one."""
+    return [
+        found
+        for found in vars(module).values()
+        if isinstance(found, Subscription)
+        or (
+            isinstance(found, type)
+            and issubclass(found, Subscription)
+            and found is not Subscription
+        )
+    ]
+
+
+def prepare(declared: Declared, sub_prefix: str | None, filter_by: Filters) -> Subscription:
+    """The subscription, with the project's prefix and filters where it has none of its own.
+
+    Raises:
+        RuntimeError: it is a class, and calling it fails.
+    """
     try:
-        subscription: Subscription = declared()
+        subscription = declared() if isinstance(declared, type) else declared  # type: ignore[call-arg]
     except Exception as error:
         raise RuntimeError(
-            f"The subscription {declared.__module__}.{declared.__qualname__} cannot be made: "
+            f"The subscription {declared.__module__}.{declared.__qualname__} cannot be made: "  # type: ignore[union-attr]
             f"{type(error).__name__}: {error}"
         ) from error
+    if sub_prefix:
+        subscription.set_prefix(sub_prefix)
+    if filter_by:
+        subscription.set_filters(filter_by)
     return subscription
 
 
-def _add(subscriptions: dict[str, Subscription], subscription: Subscription) -> None:
-    other = subscriptions.setdefault(subscription.name, subscription)
-    if other is not subscription and not other.has_function_of(subscription):
-        raise RuntimeError(
-            f"Two subscriptions have the name {subscription.name!r}: {other.path} and "
-            f"{subscription.path}. Give one of them a suffix of its own."
-        )
+def same_name(one: Subscription, other: Subscription) -> str:
+    """The sentence that says so, and what to do."""
+    return (
+        f"Two subscriptions have the name {one.name!r}: {one.path} and {other.path}. Give one of "
+        "them a suffix of its own."
+    )
+
+
+def _declared_in(modules: Iterable[ModuleType]) -> list[Declared]:
+    """What the modules declare, each once: one may have imported another's."""
+    return list({id(found): found for module in modules for found in declared_in(module)}.values())

@@ -47,9 +47,9 @@ def find_subs_modules(folder: Path, package: str = "") -> list[str]:
     paths = []
     for parent, files in _walk(folder):
         parts = parent.relative_to(folder).parts
-        in_subs = "subs" in parts
+        in_subs = "subs" in (*package.split("."), *parts)
         if in_subs and "__init__.py" in files:
-            paths.append(prefix + ".".join(parts))
+            paths.append((prefix + ".".join(parts)).removesuffix("."))
         for file in files:
             if file == "subs.py" or (in_subs and _is_module(file)):
                 paths.append(prefix + ".".join((*parts, file.removesuffix(".py"))))

@@ -23,5 +23,21 @@ class NoProjectError(ConfigurationError):
         super().__init__(" ".join((self.__doc__ or "").split()))
 
 
+class NoCredentialsError(ConfigurationError):
+    """No Google credentials are found.
+
+    Give the key file of a service account as RELE["GC_CREDENTIALS_PATH"], or in the environment
+    as GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`.
+    Without a Google account, start `rele-cli emulator` and set PUBSUB_EMULATOR_HOST.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(" ".join((self.__doc__ or "").split()))
+
+
+class ResourceError(ReleError):
+    """Pub/Sub refused to read, create or change a topic or a subscription."""
+
+
 class DecodeError(ReleError):
     """The payload of a message is not what Relé publishes: JSON in UTF-8."""

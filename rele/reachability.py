@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from rele.exceptions import ConfigurationError
+
 DEFAULT_PORT = 443
 DEFAULT_UNIVERSE = "googleapis.com"
 TIMEOUT = 10.0
@@ -46,7 +48,7 @@ def can_connect(address: str, timeout: float = TIMEOUT) -> bool:
         try:
             with socket.create_connection((host, port), timeout=left):
                 return True
-        except OSError:
+        except (OSError, UnicodeError):  # the latter: no name that could be looked up
             time.sleep(min(_PAUSE, left))
     return False
 
@@ -61,7 +63,13 @@ def _split(address: str) -> tuple[str, int]:
     parts = urlsplit(address if "//" in address else f"//{address}")
     if not parts.netloc:  # dns:///host:port
         parts = urlsplit(f"//{parts.path.lstrip('/')}")
-    return parts.hostname or address, parts.port or DEFAULT_PORT
+    try:
+        return parts.hostname or address, parts.port or DEFAULT_PORT
+    except ValueError as error:
+        raise ConfigurationError(
+            f"The address of Pub/Sub, {address!r}, is neither HOST nor HOST:PORT: {error}. See "
+            "PUBSUB_EMULATOR_HOST and RELE['CLIENT_OPTIONS']."
+        ) from error
 
 
 def _is_local(host: str) -> bool:

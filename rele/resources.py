@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from google.api_core import exceptions
@@ -12,6 +14,7 @@ from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from rele.exceptions import ResourceError
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription
 
@@ -83,6 +86,30 @@ class Change:
         return f"{self.action} {self.path}"
 
 
+_PERMISSIONS = {
+    "read subscription": "pubsub.subscriptions.get",
+    "create topic": "pubsub.topics.create",
+    "create subscription": "pubsub.subscriptions.create and pubsub.topics.attachSubscription",
+    "update subscription": "pubsub.subscriptions.update",
+}
+
+
+@contextmanager
+def _explained(action: str, path: str) -> Iterator[None]:
+    """Let what is expected through, and say of any other refusal what was tried and what to do."""
+    try:
+        yield
+    except (exceptions.NotFound, exceptions.AlreadyExists):
+        raise
+    except (exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
+        raise ResourceError(
+            f"Pub/Sub refused to {action} {path}: {error.message}. The credentials need the "
+            f"permission {_PERMISSIONS[action]}, which roles/pubsub.editor has."
+        ) from error
+    except exceptions.GoogleAPIError as error:
+        raise ResourceError(f"Pub/Sub refused to {action} {path}: {error}") from error
+
+
 class Resources:
     """The topics and subscriptions of one project, as the declarations want them.
 
@@ -126,16 +153,22 @@ class Resources:
         Of one that exists only a retry policy that the code or ``RELE`` states is changed.
 
         Raises:
-            google.api_core.exceptions.GoogleAPIError: the actual state cannot be read.
+            ResourceError: the actual state cannot be read.
         """
-        changes: list[Change] = []
+        missing: list[Subscription] = []
+        updates: list[Change] = []
         for subscription in subscriptions:
             actual = self._read(subscription)
             if actual is None:
-                changes += self._plan_creation(subscription)
+                missing.append(subscription)
             else:
-                changes += self._plan_update(subscription, actual)
-        return changes
+                updates += self._plan_update(subscription, actual)
+        topics = dict.fromkeys(map(self._topic_path, missing))
+        return [
+            *(self._creation_of_topic(topic) for topic in topics if not self._topic_exists(topic)),
+            *map(self._creation_of_subscription, missing),
+            *updates,
+        ]
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Carry out ``changes`` in their order.
@@ -143,42 +176,55 @@ class Resources:
         What another worker has created in the meantime is fine.
 
         Raises:
-            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused one of them.
+            ResourceError: Pub/Sub refused one of them.
         """
         for change in changes:
             try:
-                change.apply()
+                with _explained(change.action, change.path):
+                    change.apply()
             except exceptions.AlreadyExists:
                 logger.debug("Somebody else was faster to %s.", change)
             else:
                 logger.info("Relé has done: %s", change)
 
+    @cached_property
+    def _topics(self) -> Any:
+        """Google's publisher client: made where a subscription is missing, and then kept."""
+        return self._make_topic_client()
+
     def _read(self, subscription: Subscription) -> Any:
+        path = self._path(subscription)
         try:
-            return self._subscriber.get_subscription(
-                request={"subscription": self._path(subscription)}
-            )
+            with _explained("read subscription", path):
+                return self._subscriber.get_subscription(request={"subscription": path})
         except exceptions.NotFound:
             return None
 
-    def _plan_creation(self, subscription: Subscription) -> list[Change]:
-        path, topic = self._path(subscription), self._topic_path(subscription)
+    def _topic_exists(self, path: str) -> bool:
+        try:
+            self._topics.get_topic(request={"topic": path})
+        except exceptions.NotFound:
+            return False
+        except exceptions.PermissionDenied:
+            return True  # who may not look at topics need not be allowed to make any
+        return True
+
+    def _creation_of_topic(self, path: str) -> Change:
+        return Change("create topic", path, lambda: create_topic(self._topics, path, self._regions))
+
+    def _creation_of_subscription(self, subscription: Subscription) -> Change:
         request = subscription_request(
-            path,
-            topic,
+            self._path(subscription),
+            self._topic_path(subscription),
             self._ack_deadline,
             self._stated_retry_policy(subscription) or DEFAULT_RETRY_POLICY,
             subscription.backend_filter_by,
         )
-        client = self._make_topic_client()
-        return [
-            Change("create topic", topic, lambda: create_topic(client, topic, self._regions)),
-            Change(
-                "create subscription",
-                path,
-                lambda: self._subscriber.create_subscription(request=request),
-            ),
-        ]
+        return Change(
+            "create subscription",
+            request["name"],
+            lambda: self._subscriber.create_subscription(request=request),
+        )
 
     def _plan_update(self, subscription: Subscription, actual: Any) -> list[Change]:
         stated = self._stated_retry_policy(subscription)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_MAXIMUM_SECONDS = 600
+MAXIMUM_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,20 @@ class RetryPolicy:
     maximum_backoff: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.minimum_backoff <= self.maximum_backoff <= _MAXIMUM_SECONDS:
-            raise ValueError(
-                "A retry policy needs 0 < minimum_backoff <= maximum_backoff <= "
-                f"{_MAXIMUM_SECONDS} seconds, not minimum_backoff={self.minimum_backoff!r} and "
-                f"maximum_backoff={self.maximum_backoff!r}."
-            )
+        if complaint := out_of_range(self):
+            raise ValueError(complaint)
+
+
+def out_of_range(policy: RetryPolicy) -> str | None:
+    """A sentence on what Pub/Sub would refuse in ``policy``, or ``None`` if it would not.
+
+    Anything with both attributes will do.
+    """
+    minimum, maximum = policy.minimum_backoff, policy.maximum_backoff
+    if 0 < minimum <= maximum <= MAXIMUM_SECONDS:
+        return None
+    return (
+        "A retry policy needs 0 < minimum_backoff <= maximum_backoff <= "
+        f"{MAXIMUM_SECONDS} seconds, not minimum_backoff={minimum!r} and "
+        f"maximum_backoff={maximum!r}."
+    )

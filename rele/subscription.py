@@ -60,11 +60,13 @@ class Subscription:
         self._func = func
         self.topic = topic
         self._prefix = prefix
+        self._has_own_prefix = bool(prefix)
         self._suffix = suffix
         self._use_filters(filter_by)
+        self._has_own_filters = bool(self._filters)
         self.backend_filter_by = backend_filter_by
         self.retry_policy = retry_policy
-        self._data_parameter = _name_of_data_parameter(func)
+        self._own_names = _names_of_own_parameters(func)
 
     @property
     def name(self) -> str:
@@ -87,7 +89,7 @@ class Subscription:
 
     def set_prefix(self, prefix: str | None) -> None:
         """Begin the name with ``prefix``, unless the declaration gave one of its own."""
-        if not self._prefix:
+        if not self._has_own_prefix:
             self._prefix = prefix
 
     @property
@@ -97,7 +99,7 @@ class Subscription:
 
     def set_filters(self, filter_by: Filters) -> None:
         """Filter by ``filter_by``, unless the declaration gave filters of its own."""
-        if not self._filters:
+        if not self._has_own_filters:
             self._use_filters(filter_by)
 
     def _use_filters(self, filter_by: Filters) -> None:
@@ -118,14 +120,14 @@ class Subscription:
         arguments = dict(attributes)
         if "published_at" in arguments:
             arguments["published_at"] = _as_timestamp(arguments["published_at"], self)
-        if self._data_parameter in arguments:
+        for name in self._own_names & arguments.keys():
             logger.warning(
                 "The message for %s has an attribute named %r, as the handler's own parameter is: "
                 "it is left out of the call.",
                 self,
-                self._data_parameter,
+                name,
             )
-            del arguments[self._data_parameter]
+            del arguments[name]
         return arguments
 
     def __str__(self) -> str:
@@ -312,13 +314,14 @@ def _warn_outside_subs(func: Callable[..., Any]) -> None:
         )
 
 
-def _name_of_data_parameter(func: Callable[..., Any]) -> str | None:
-    """The name that an attribute must not have, because the data is passed under it."""
+def _names_of_own_parameters(func: Callable[..., Any]) -> frozenset[str]:
+    """The names that an attribute must not have: the data's, and that of a method's object."""
     try:
-        first = _positional_parameters(func)[0]
-    except (ValueError, TypeError, IndexError):  # a built-in without signature, or no parameter
-        return None
-    return None if first.kind is inspect.Parameter.POSITIONAL_ONLY else first.name
+        parameters = _positional_parameters(_plain_function(func))
+    except (ValueError, TypeError):  # a built-in without signature
+        return frozenset()
+    own = parameters[:2] if inspect.ismethod(func) else parameters[:1]
+    return frozenset(p.name for p in own if p.kind is not inspect.Parameter.POSITIONAL_ONLY)
 
 
 def _read_filters(filter_by: Filters) -> tuple[Filter, ...]:
@@ -351,7 +354,10 @@ def _over_dict(function: Filter) -> Filter:
         return function
     if any(p.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL) for p in parameters):
         return function
-    return lambda attributes: function(**attributes)
+    own_names = _names_of_own_parameters(function)
+    return lambda attributes: function(
+        **{name: value for name, value in attributes.items() if name not in own_names}
+    )
 
 
 def _as_timestamp(published_at: Any, subscription: Subscription) -> Any:

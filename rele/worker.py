@@ -100,7 +100,7 @@ class Worker:
         """Create the subscriptions, and their topics, where they are missing.
 
         Raises:
-            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused one.
+            ResourceError: Pub/Sub refused one (built by hand: Google's GoogleAPIError).
         """
         if self._resources is not None:
             self._resources.apply(self._resources.plan(self._subscriptions))
@@ -116,6 +116,14 @@ class Worker:
         """
         self._check_connection()
         run_middleware_hook("pre_worker_start")
+        try:
+            self._open_streams()
+        except BaseException:
+            self._close_streams()
+            raise
+        run_middleware_hook("post_worker_start")
+
+    def _open_streams(self) -> None:
         for subscription in self._subscriptions:
             stream = KeptStream(
                 subscription.name,
@@ -125,7 +133,6 @@ class Worker:
             )
             self._streams.append(stream)
             self._futures[subscription] = stream.open()
-        run_middleware_hook("post_worker_start")
 
     def run_forever(
         self, sleep_interval: float = 1, *, on_start: Callable[[], None] | None = None
@@ -170,9 +177,11 @@ class Worker:
         Raises:
             SystemExit: unless it was called as a signal handler.
         """
-        if self._runs_forever or self._stop.has_begun:
+        if self._runs_forever or (self._stop.has_begun and signal is not None):
             self._stop.request()
             return
+        if self._stop.has_begun:
+            sys.exit(0)
         self._stop.has_begun = True
         still_running = self._shut_down()
         if still_running:
@@ -182,23 +191,36 @@ class Worker:
     def _shut_down(self) -> int:
         """Return how many handlers had to be given up."""
         run_middleware_hook("pre_worker_stop", self._subscriptions)
-        deadline = time.monotonic() + self._shutdown_timeout
-        # All streams first, so that they end side by side within the one deadline.
-        for stream in self._streams:
-            stream.drain(deadline)
-        still_running = sum(stream.join(deadline) for stream in self._streams)
-        self._subscriber.close()
-        publishing.flush()
+        still_running = self._close_streams()
+        for finish in (self._subscriber.close, publishing.flush):
+            try:
+                finish()
+            except Exception:
+                logger.exception("A step of the shutdown failed; the others follow.")
         run_middleware_hook("post_worker_stop")
         return still_running
+
+    def _close_streams(self) -> int:
+        """Drain all; return how many handlers still run at the shutdown timeout."""
+        deadline = time.monotonic() + self._shutdown_timeout
+        # All first, so that they end side by side within the one deadline.
+        for stream in self._streams:
+            stream.drain(deadline)
+        return sum(stream.join(deadline) for stream in self._streams)
 
     def _check_connection(self) -> None:
         if not check_internet_connection(self._address):
             raise NotConnectionError(
-                f"Pub/Sub cannot be reached at {self._address}: check the network, and "
-                "PUBSUB_EMULATOR_HOST or the api_endpoint of RELE['CLIENT_OPTIONS'] where one is "
-                "set."
+                f"Pub/Sub cannot be reached at {self._address} within 10 s: {self._advice()}"
             )
+
+    def _advice(self) -> str:
+        if os.environ.get("PUBSUB_EMULATOR_HOST"):
+            return (
+                "PUBSUB_EMULATOR_HOST names that address. Start `rele-cli emulator` there, or "
+                "correct it."
+            )
+        return "check the network, and the api_endpoint of RELE['CLIENT_OPTIONS'] if one is set."
 
     def _consume(self, subscription: Subscription, scheduler: DrainingScheduler) -> Any:
         failure_pause = (

@@ -18,6 +18,7 @@ from rele.engine.batches import (
     let_process_fork,
     stop_using_threads,
 )
+from rele.engine.clients import make_client
 from rele.exceptions import NoProjectError
 
 #: Google's client takes attributes as keyword arguments, beside its own.
@@ -50,7 +51,7 @@ class PubSubBackend(BaseBackend):
             "credentials": config.credentials,
             "client_options": config.client_options,
         }
-        self.client: Any = pubsub_v1.PublisherClient(**self._client_arguments)
+        self.client: Any = make_client(pubsub_v1.PublisherClient, **self._client_arguments)
         let_process_fork(self.client)
         self._ordered_client: Any = None
         self._ordered_client_lock = threading.Lock()
@@ -112,7 +113,8 @@ class PubSubBackend(BaseBackend):
     def _get_ordered_client(self) -> Any:
         with self._ordered_client_lock:
             if self._ordered_client is None:
-                self._ordered_client = pubsub_v1.PublisherClient(
+                self._ordered_client = make_client(
+                    pubsub_v1.PublisherClient,
                     **self._client_arguments,
                     publisher_options=pubsub_v1.types.PublisherOptions(
                         enable_message_ordering=True

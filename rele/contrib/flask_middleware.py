@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from rele.exceptions import ConfigurationError
 from rele.middleware import BaseMiddleware
 from rele.subscription import Subscription
 
@@ -21,8 +22,12 @@ class FlaskMiddleware(BaseMiddleware):
         """Take the application.
 
         Raises:
-            KeyError: ``flask_app`` was not given to ``rele.setup``.
+            ConfigurationError: ``flask_app`` was not given to ``rele.setup``.
         """
+        if "flask_app" not in kwargs:
+            raise ConfigurationError(
+                "FlaskMiddleware needs the application: call rele.setup(RELE, flask_app=app)."
+            )
         self._app = kwargs["flask_app"]
         self._contexts = threading.local()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rele.middleware import BaseMiddleware
@@ -38,7 +39,10 @@ class LoggingMiddleware(BaseMiddleware):
             topic,
             type(exception).__name__,
             exc_info=exception,
-            extra={**self._publication(topic, {}), "subscription_message": message},
+            extra={
+                **self._publication(topic, getattr(message, "attributes", {})),
+                "subscription_message": message,
+            },
         )
 
     def pre_process_message(self, subscription: Subscription, message: Any) -> None:
@@ -81,9 +85,9 @@ class LoggingMiddleware(BaseMiddleware):
     def _text_of(self, message: Any) -> str:
         return str(message)
 
-    def _publication(self, topic: str, attrs: dict[str, Any]) -> dict[str, Any]:
+    def _publication(self, topic: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "pubsub_publisher_attrs": attrs,
+            "pubsub_publisher_attrs": dict(attrs),
             "metrics": {"name": "publications", "data": {"agent": self._agent, "topic": topic}},
         }
 

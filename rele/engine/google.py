@@ -78,12 +78,12 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
             self._is_shut_down = True
             not_begun = [message for _, message in self._waiting]
             self._waiting.clear()
-        if self._on_shutdown is not None:
-            self._on_shutdown()
         for message in not_begun:
             message.nack()
         if not_begun:
             logger.info("%d message(s) that were not begun are handed back.", len(not_begun))
+        if self._on_shutdown is not None:
+            self._on_shutdown()
         with self._changed:
             while self._running and (left := self._seconds_left()) > 0:
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))

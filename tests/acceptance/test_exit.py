@@ -112,11 +112,13 @@ class TestExit:
         project.write(
             "hooks.py",
             """
+            import os
+
             from rele.middleware import BaseMiddleware
 
             class Counter(BaseMiddleware):
                 def post_publish_success(self, topic, data, attrs):
-                    print("sent", data, flush=True)
+                    os.write(1, f"sent {data}\\n".encode())  # in one piece, whatever thread
             """,
         )
         project.write_settings(MIDDLEWARE=["hooks.Counter"])

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
+import docutils.core
 import pytest
 
-from tests.acceptance.conftest import REPOSITORY, Project, read_until
-
-README = (REPOSITORY / "README.rst").read_text(encoding="utf-8")
-FIRST_STEPS = README.split("Publish, subscribe, run\n")[1].split("In a clone of")[0]
-
-BLOCK = re.compile(r"^(.*?):?\n\n\.\. code:: (\w+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
-
-
-def blocks() -> list[tuple[str, str, str]]:
-    """The paragraph before each code block, the block's language, and its code."""
-    return [
-        (paragraph, language, re.sub("^    ", "", code, flags=re.MULTILINE).strip() + "\n")
-        for paragraph, language, code in BLOCK.findall(FIRST_STEPS)
-    ]
-
-
-def file_named_in(paragraph: str) -> str:
-    return re.findall(r"``([\w/]+\.py)``", paragraph)[-1]
-
-
-def commands() -> list[str]:
-    return [
-        line.removeprefix("$ ")
-        for _, language, code in blocks()
-        if language == "console"
-        for line in code.splitlines()
-    ]
+from rele.backends import Message
+from rele.cli import RUN, SHARED_COMMANDS
+from rele.middleware import BaseMiddleware
+from rele.schema import SETTINGS
+from rele.testing import deliver
+from tests.acceptance.conftest import Project, read_until
+from tests.readme import FIRST_STEPS, README, REPOSITORY, blocks, commands, files, section
 
 
 @pytest.fixture
@@ -50,19 +34,20 @@ def folder(project: Project) -> Project:
 
 
 def test_the_first_steps_have_fewer_than_25_lines() -> None:
-    lines = [line for _, _, code in blocks() for line in code.splitlines() if line.strip()]
+    lines = [
+        line for _, _, code in blocks(FIRST_STEPS) for line in code.splitlines() if line.strip()
+    ]
 
     assert 0 < len(lines) < 25
 
 
 def test_the_first_steps_handle_a_message(folder: Project) -> None:
-    start_project, start_app, emulator, worker, publish = commands()
+    start_project, start_app, emulator, worker, publish = commands(FIRST_STEPS)
     for command in (start_project, start_app):
         shell(folder, command)
-    for paragraph, language, code in blocks():
-        if language == "python":
-            with (folder.folder / file_named_in(paragraph)).open("a") as file:
-                file.write(code)
+    for name, code in files(FIRST_STEPS):
+        with (folder.folder / name).open("a") as file:
+            file.write(code)
 
     server = start(folder, emulator.replace("emulator", "emulator --host-port 127.0.0.1:0"))
     address = re.findall(r"127\.0\.0\.1:\d+", read_until(server.stdout, "127.0.0.1:"))[0]
@@ -87,11 +72,101 @@ def start(project: Project, command: str) -> subprocess.Popen[str]:
 
 
 def test_the_tests_for_a_project_of_ones_own_pass(folder: Project) -> None:
-    section = README.split("Testing your own project\n")[1].split("Coming from")[0]
-    [(_, code)] = re.findall(r"\.\. code:: (python)\n\n((?:    .*\n|\n)+)", section)
-    folder.write("test_shop.py", re.sub("^    ", "", code, flags=re.MULTILINE))
+    folder.write("test_shop.py", code_in("Testing your own project", "python"))
 
     status, output = folder.run("-m", "pytest", "-p", "no:django", "test_shop.py")
 
     assert status == 0, output
     assert "2 passed" in output
+
+
+def code_in(title: str, language: str) -> str:
+    found = re.findall(rf"\.\. code:: {language}\n\n((?:    .*\n|\n)+)", section(title))
+    assert found
+    return "\n".join(textwrap.dedent(code) for code in found)
+
+
+@pytest.mark.parametrize("title", ["Subscribing", "Middleware"])
+def test_the_code_of_the_section_runs(title: str) -> None:
+    namespace: dict[str, Any] = {"__name__": "shop.subs"}
+
+    exec(code_in(title, "python"), namespace)
+
+    if title == "Subscribing":
+        assert namespace["frame"].name == "photo-updated-landscapes"
+        assert namespace["Archive"]().name == "photo-updated-archive"
+        landscape = deliver(namespace["frame"], {"id": 1}, type="landscape")
+        assert landscape.acked
+    else:
+        counter = namespace["CountFailures"]()
+        counter.post_process_message_failure(None, None, 0.0, None)
+        assert counter.failures == 1
+
+
+def test_the_code_on_publishing_runs(
+    rele_messages: list[Message], capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(code_in("Publishing", "python"), {})
+
+    assert [message.json()["id"] for message in rele_messages] == [42, 43]
+    assert "message id 1" in capsys.readouterr().out
+
+
+def test_each_python_block_belongs_to_a_section_that_is_run() -> None:
+    titles = (
+        "Publish, subscribe, run",
+        "Subscribing",
+        "Publishing",
+        "Middleware",
+        "Testing your own project",
+    )
+
+    run = sum(section(title).count(".. code:: python") for title in titles)
+
+    assert run == README.count(".. code:: python")
+
+
+def test_it_renders_without_a_warning() -> None:
+    warnings = io.StringIO()
+
+    docutils.core.publish_string(
+        README, writer="html5", settings_overrides={"warning_stream": warnings}
+    )
+
+    assert warnings.getvalue() == ""
+
+
+def first_cells(title: str) -> set[str]:
+    """What stands in ``literal`` quotes at the beginning of the rows of the section's table."""
+    return set(re.findall(r"^``([\w.]+)``", section(title), flags=re.MULTILINE))
+
+
+def test_the_table_of_settings_has_each_setting() -> None:
+    assert first_cells("Settings") == set(SETTINGS)
+
+
+def test_the_table_of_checks_has_each_id() -> None:
+    sources = "".join(path.read_text() for path in (REPOSITORY / "rele").rglob("*.py"))
+
+    assert first_cells("System checks") == set(re.findall(r"\"(rele\.[EW]\d{3})\"", sources))
+
+
+def test_each_hook_is_in_the_manual() -> None:
+    hooks = {name for name in vars(BaseMiddleware) if not name.startswith("_")}
+
+    assert hooks <= set(re.findall(r"``(\w+)\(", section("Middleware")))
+
+
+def test_each_command_is_in_the_manual() -> None:
+    commands = {f"rele-cli {command.name}" for command in (RUN, *SHARED_COMMANDS)}
+
+    named = " ".join(section("Commands").split())
+
+    assert all(f"``{command}``" in named for command in commands)
+
+
+def test_what_stops_the_worker_from_outside_leaves_it_its_time() -> None:
+    limits = re.findall(r"(?:TimeoutStopSec=|GracePeriodSeconds: )(\d+)", section("Deployment"))
+
+    assert len(limits) == 2
+    assert all(int(limit) > SETTINGS["SHUTDOWN_TIMEOUT"].default for limit in limits)

@@ -2,26 +2,78 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from rele.config import load, load_subscriptions_from_paths
+from rele.config import Config, load, load_subscriptions_from_paths
+from rele.exceptions import ReleError
 from rele.management.discover import discover_subs_modules
+from rele.subscription import Subscription
+
+COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "sub": "Sub"}
+VERBOSE_COLUMNS = {
+    **COLUMNS,
+    "filters": "Filters",
+    "backend_filter": "Backend filter",
+    "retry_policy": "Retry policy",
+    "ack_deadline": "Ack deadline",
+}
 
 
 class Command(BaseCommand):
     help = "List the subscriptions of the installed apps, sorted by topic."
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        config = load()
-        subs = load_subscriptions_from_paths(
-            discover_subs_modules(), config.sub_prefix, config.filter_by
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--verbose", action="store_true", help="add filters, retry policy and ack deadline"
         )
-        rows = sorted((sub.topic, sub.name, sub.path) for sub in subs)
-        for line in _table([("Topic", "Subscriber(s)", "Sub"), *rows]):
+        parser.add_argument(
+            "--format",
+            choices=("table", "json"),
+            default="table",
+            help="table (the default), or json, which has every column",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            config = load()
+            subs = load_subscriptions_from_paths(
+                discover_subs_modules(), config.sub_prefix, config.filter_by
+            )
+        except (ReleError, RuntimeError) as error:
+            raise CommandError(str(error)) from error
+        rows = sorted((_describe(sub, config) for sub in subs), key=lambda row: row["topic"])
+        if options["format"] == "json":
+            self.stdout.write(json.dumps(rows, indent=2))
+            return
+        columns = VERBOSE_COLUMNS if options["verbose"] else COLUMNS
+        cells = [[_text(row[key]) for key in columns] for row in rows]
+        for line in _table([list(columns.values()), *cells]):
             self.stdout.write(line)
+
+
+def _describe(sub: Subscription, config: Config) -> dict[str, Any]:
+    policy = sub.retry_policy or config.retry_policy
+    return {
+        "topic": sub.topic,
+        "subscription": sub.name,
+        "sub": sub.path,
+        "filters": [
+            getattr(function, "__qualname__", repr(function)) for function in sub.filter_by
+        ],
+        "backend_filter": sub.backend_filter_by,
+        "retry_policy": policy and f"{policy.minimum_backoff}-{policy.maximum_backoff} s",
+        "ack_deadline": config.ack_deadline,
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
+    return "-" if value is None else str(value)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

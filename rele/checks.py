@@ -1,0 +1,101 @@
+"""The system checks, under the tag ``rele``: what :mod:`rele.inspection` finds, for Django."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+
+from rele.config import Config
+from rele.exceptions import ConfigurationError
+from rele.inspection import find_subscriptions, problems_of_settings
+from rele.management.discover import discover_subs_modules
+from rele.problems import Problem
+
+TAG = "rele"
+
+
+def check_project(
+    app_configs: Sequence[AppConfig] | None = None,
+    **kwargs: Any,
+) -> list[checks.CheckMessage]:
+    """Check the ``RELE`` settings and the subs of the installed apps."""
+    return [_message(problem) for problem in find_problems()]
+
+
+def check_deployment(
+    app_configs: Sequence[AppConfig] | None = None,
+    **kwargs: Any,
+) -> list[checks.CheckMessage]:
+    """Check what only matters in production."""
+    if not os.environ.get("PUBSUB_EMULATOR_HOST"):
+        return []
+    return [
+        _message(
+            Problem(
+                "rele.W006",
+                "PUBSUB_EMULATOR_HOST is set: nothing reaches Google Cloud Pub/Sub.",
+                "Unset it in the environment of the deployment.",
+            )
+        )
+    ]
+
+
+def find_problems() -> list[Problem]:
+    """Everything that is wrong with the project, errors and warnings."""
+    setting = getattr(settings, "RELE", {})
+    problems = problems_of_settings(setting)
+    if any(problem.id in ("rele.E001", "rele.E002", "rele.E003") for problem in problems):
+        return problems  # no configuration can be made to look further with
+    try:
+        config = Config(setting)
+    except ConfigurationError as error:  # from the environment
+        return [*problems, Problem("rele.E003", str(error), "")]
+    subscriptions, more = find_subscriptions(discover_subs_modules(), config)
+    problems += more
+    if subscriptions:
+        problems += _problems_of_databases(config)
+    return problems
+
+
+def _problems_of_databases(config: Config) -> Iterator[Problem]:
+    databases = {
+        alias: database
+        for alias, database in settings.DATABASES.items()
+        if database.get("ENGINE") not in (None, "django.db.backends.dummy")
+    }
+    if databases and not any(map(_closes_connections, config.middleware)):
+        yield Problem(
+            "rele.W004",
+            "A database is in use without DjangoDBMiddleware: the worker's threads would keep "
+            "connections that the database has closed.",
+            "Add 'rele.contrib.DjangoDBMiddleware' to RELE['MIDDLEWARE'].",
+        )
+    for alias, database in databases.items():
+        if database.get("CONN_MAX_AGE", 0) != 0:
+            yield Problem(
+                "rele.W005",
+                f"The database {alias!r} has CONN_MAX_AGE = {database['CONN_MAX_AGE']!r}: each "
+                "thread of the worker would keep a connection open.",
+                "Set CONN_MAX_AGE to 0 for the worker.",
+            )
+
+
+def _closes_connections(path: str) -> bool:
+    from rele.contrib import DjangoDBMiddleware
+
+    try:
+        middleware = pkgutil.resolve_name(path)
+    except Exception:  # noqa: BLE001 - the project's own code, which is another check's matter
+        return False
+    return isinstance(middleware, type) and issubclass(middleware, DjangoDBMiddleware)
+
+
+def _message(problem: Problem) -> checks.CheckMessage:
+    kind = checks.Error if problem.is_error else checks.Warning
+    return kind(problem.message, hint=problem.hint, id=problem.id)

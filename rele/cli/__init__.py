@@ -1,0 +1,38 @@
+"""The command line without Django, ``rele-cli``; most of it is ``manage.py rele``, too.
+
+Each subcommand is a module here, declared once for every front door that has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rele.cli.emulator import EMULATOR
+from rele.cli.publish import PUBLISH
+from rele.cli.run import RUN
+from rele.exceptions import ReleError
+
+#: Those that ``manage.py rele`` has, too.
+SHARED_COMMANDS = (EMULATOR, PUBLISH)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``rele-cli`` with ``arguments`` (by default the process's); return its exit status."""
+    parser = argparse.ArgumentParser(prog="rele-cli", description="Pub/Sub without ceremony.")
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error comes from"
+    )
+    subparsers = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    for command in (RUN, *SHARED_COMMANDS):
+        command.add_to(subparsers)
+    options = vars(parser.parse_args(arguments))
+    try:
+        status: int = options["run"](options)
+    except ReleError as error:
+        if options["traceback"]:
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return status

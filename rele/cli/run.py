@@ -1,0 +1,89 @@
+"""``run``: the worker, without Django."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from rele import config as configuration
+from rele import discover
+from rele.cli.subcommand import Options, Subcommand
+from rele.exceptions import ConfigurationError
+from rele.inspection import find_subscriptions, problems_of_settings
+from rele.starting import PULLING, announce, raise_for_a_worker, warn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-s",
+        "--settings",
+        metavar="PATH",
+        help="dotted path of the settings module (default: settings, in this folder)",
+    )
+    parser.add_argument(
+        "--third-party-subscriptions",
+        metavar="MODULE",
+        nargs="+",
+        default=[],
+        help="dotted paths of further modules that declare subscriptions",
+    )
+
+
+def run(options: Options) -> int:
+    from rele.worker import create_and_run
+
+    setting, module_paths = _discover(options["settings"])
+    # Does nothing where the settings have set logging up.
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    problems = problems_of_settings(setting)
+    raise_for_a_worker(problems)
+    config = configuration.setup(setting)
+    subs, more = find_subscriptions(
+        [*module_paths, *map(_imported, options["third_party_subscriptions"])], config
+    )
+    raise_for_a_worker(more)
+    warn([*problems, *more])
+    announce(subs, f"subs.py and subs/ below {Path.cwd()}", print)
+    create_and_run(subs, config, on_start=lambda: print(PULLING, flush=True))
+    return 0
+
+
+def _discover(settings_path: str | None) -> tuple[Any, list[str]]:
+    """The ``RELE`` setting and the dotted paths of the subs modules."""
+    try:
+        settings, module_paths = discover.sub_modules(settings_path)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The settings module {settings_path or 'settings'!r} cannot be imported: {error}."
+        ) from error
+    if settings is None:
+        raise ConfigurationError(
+            f"There is no settings.py in {Path.cwd()}: make one with a dict named RELE, or name "
+            "the settings module with --settings."
+        )
+    if not hasattr(settings, "RELE"):
+        raise ConfigurationError(
+            f"The settings module {settings.__name__!r} has no dict named RELE: write "
+            "RELE = {'GC_PROJECT_ID': 'my-project'}."
+        )
+    return settings.RELE, module_paths
+
+
+def _imported(path: str) -> str:
+    try:
+        importlib.import_module(path)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--third-party-subscriptions names {path!r}, which cannot be imported: {error}."
+        ) from error
+    return path
+
+
+RUN = Subcommand(
+    "run", "Consume the subscriptions of the subs modules in this folder.", add_arguments, run
+)

@@ -1,0 +1,46 @@
+"""The README's sections and code blocks, for the tests that follow it to the letter."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.rst").read_text(encoding="utf-8")
+
+FIRST_STEPS = "Publish, subscribe, run"
+
+_BLOCK = re.compile(r"^(.*?):?\n\n\.\. code:: (\w+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+
+
+def section(title: str) -> str:
+    """The text of a section, up to the next title of the same rank."""
+    return re.split(r"\n[^\n]+\n={4,}\n\n", README.split(f"\n{title}\n", 1)[1][1:])[0]
+
+
+def blocks(title: str) -> list[tuple[str, str, str]]:
+    """The paragraph before each code block of a section, the block's language, and its code."""
+    return [
+        (paragraph, language, textwrap.dedent(code).strip() + "\n")
+        for paragraph, language, code in _BLOCK.findall(section(title))
+    ]
+
+
+def commands(title: str) -> list[str]:
+    """The shell commands of a section, without their prompts."""
+    return [
+        line.removeprefix("$ ")
+        for _, language, code in blocks(title)
+        if language == "console"
+        for line in code.splitlines()
+    ]
+
+
+def files(title: str) -> list[tuple[str, str]]:
+    """The files that a section tells to write or to extend: each name, and the code to add."""
+    return [
+        (re.findall(r"``([\w/]+\.py)``", paragraph)[-1], code)
+        for paragraph, language, code in blocks(title)
+        if language == "python"
+    ]

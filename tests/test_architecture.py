@@ -1,0 +1,314 @@
+"""The layers of the package, proved from its imports: they point down, without circles."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+ROWS = {
+    "vocabulary": (
+        "_version",
+        "attributes",
+        "dead_letter_policy",
+        "encoding",
+        "exceptions",
+        "problems",
+        "retry_policy",
+        "schema",
+    ),
+    "messaging": (
+        "backends",
+        "client",
+        "engine",
+        "middleware",
+        "reachability",
+        "resources",
+        "subscription",
+    ),
+    "application": (
+        "__init__",
+        "__main__",
+        "cli",
+        "config",
+        "discover",
+        "inspection",
+        "publishing",
+        "starting",
+        "schema",
+        "status",
+        "supervisor",
+        "worker",
+    ),
+    "django edge": ("apps", "checks", "management"),
+    "rooms": ("contrib", "testing"),
+    "island": ("emulator",),
+}
+"""Each row may import its own modules and those of the rows before it. The island is apart."""
+
+LAYERS_0_TO_2 = ("vocabulary", "messaging", "application")
+
+MAY_IMPORT_THE_EMULATOR = ("cli", "management.commands", "testing")
+
+MAY_IMPORT_GOOGLE = {
+    "client": "google",
+    "engine": "google",
+    "backends.pubsub": "google",
+    "resources": "google",
+}
+
+BLOCKED = ("django", "flask", "pydantic", "prometheus_client")
+
+
+@dataclass(frozen=True)
+class Import:
+    """That a module imports another, and whether it does so when it is itself imported."""
+
+    importer: str
+    imported: str
+    at_import: bool
+
+
+def _module_names() -> dict[str, Path]:
+    """Every module of the package by its dotted path."""
+    names = {}
+    for path in sorted((REPOSITORY / "rele").rglob("*.py")):
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+MODULES = _module_names()
+
+
+def _imports_of(module: str) -> Iterator[Import]:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    later = {inner for node in ast.walk(tree) if _is_later(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            targets = [_target(node.module or "", alias.name) for alias in node.names]
+        else:
+            continue
+        for target in targets:
+            yield Import(module, target, at_import=node not in later)
+
+
+def _is_later(node: ast.AST) -> bool:
+    """Whether what is in it is not run when the module is imported."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+
+
+def _target(package: str, name: str) -> str:
+    return f"{package}.{name}" if f"{package}.{name}" in MODULES else package
+
+
+def _is_in(module: str, *places: str) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def _row(module: str) -> str:
+    """The row of the table that a module is in."""
+    name = "__init__" if module == "rele" else module.removeprefix("rele.")
+    return next((row for row, places in ROWS.items() if _is_in(name, *places)), "none")
+
+
+IMPORTS = [found for module in MODULES for found in _imports_of(module)]
+WITHIN = [found for found in IMPORTS if _is_in(found.imported, "rele")]
+
+
+def _show(imports: list[Import]) -> list[str]:
+    return [f"{found.importer} -> {found.imported}" for found in imports]
+
+
+def test_every_module_is_in_the_table() -> None:
+    assert [module for module in MODULES if _row(module) == "none"] == []
+
+
+def test_imports_point_down() -> None:
+    order = [*ROWS, "none"]
+    upward = [
+        found
+        for found in WITHIN
+        if order.index(_row(found.imported)) > order.index(_row(found.importer))
+        and not _is_in(found.imported, "rele.emulator")
+        and not _may_use_a_room(found)
+    ]
+
+    assert _show(upward) == []
+
+
+def _may_use_a_room(found: Import) -> bool:
+    """A command or a check may, inside the function that needs it."""
+    return (
+        (
+            _is_in(found.importer, "rele.management.commands")
+            or _is_in(found.importer, "rele.checks")
+        )
+        and _row(found.imported) == "rooms"
+        and not found.at_import
+    )
+
+
+def test_the_emulator_is_an_island() -> None:
+    places = [f"rele.{place}" for place in MAY_IMPORT_THE_EMULATOR]
+    to_it = [
+        found
+        for found in WITHIN
+        if _is_in(found.imported, "rele.emulator")
+        and not _is_in(found.importer, "rele.emulator", *places)
+    ]
+    from_it = [
+        found
+        for found in WITHIN
+        if _is_in(found.importer, "rele.emulator") and not _is_in(found.imported, "rele.emulator")
+    ]
+
+    assert _show(to_it) == []
+    assert _show(from_it) == []
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_there_are_no_circles_within_a_row(row: str) -> None:
+    graph: dict[str, set[str]] = {module: set() for module in MODULES if _row(module) == row}
+    for found in WITHIN:
+        if found.at_import and found.importer in graph and found.imported in graph:
+            graph[found.importer].add(found.imported)
+
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_rooms_never_import_each_other() -> None:
+    rooms = [module for module in MODULES if _row(module) == "rooms"]
+    between = [
+        found
+        for found in WITHIN
+        if found.importer in rooms
+        and found.imported in rooms
+        and not _is_of_the_same_room(found.importer, found.imported)
+    ]
+
+    assert _show(between) == []
+
+
+def _is_of_the_same_room(importer: str, imported: str) -> bool:
+    """A package is one room; ``rele.contrib`` only names those that are in it."""
+    if importer == "rele.contrib":
+        return True
+    # The Verbose form is a LoggingMiddleware.
+    if importer == "rele.contrib.verbose_logging_middleware":
+        return imported == "rele.contrib.logging_middleware"
+    depth = 3 if _is_in(importer, "rele.contrib") else 2
+    return importer.split(".")[:depth] == imported.split(".")[:depth]
+
+
+def test_google_is_imported_only_where_the_table_says() -> None:
+    elsewhere = [
+        found
+        for found in IMPORTS
+        if _is_in(found.imported, "google", "grpc")
+        and _row(found.importer) not in ("rooms", "island")
+        and not any(
+            _is_in(found.importer, f"rele.{place}") and _is_in(found.imported, package)
+            for place, package in MAY_IMPORT_GOOGLE.items()
+        )
+    ]
+
+    assert _show(elsewhere) == []
+
+
+def test_a_room_of_contrib_is_about_one_package() -> None:
+    packages: dict[str, set[str]] = {}
+    for found in IMPORTS:
+        package = found.imported.split(".")[0]
+        if _is_in(found.importer, "rele.contrib") and package not in sys.stdlib_module_names:
+            packages.setdefault(".".join(found.importer.split(".")[:3]), set()).add(package)
+
+    assert [room for room, names in packages.items() if len(names - {"rele"}) > 1] == []
+
+
+def test_the_vocabulary_needs_only_the_standard_library() -> None:
+    others = [
+        found
+        for found in IMPORTS
+        if _row(found.importer) == "vocabulary"
+        and found.imported.split(".")[0] not in sys.stdlib_module_names
+        and not _is_in(found.imported, "rele")
+    ]
+
+    assert _show(others) == []
+
+
+def test_layers_0_to_2_never_name_django_or_an_extra() -> None:
+    wrong = [
+        found
+        for found in IMPORTS
+        if _row(found.importer) in LAYERS_0_TO_2 and found.imported.split(".")[0] in BLOCKED
+    ]
+
+    assert _show(wrong) == []
+
+
+IMPORT_WITH_EXTRAS_BLOCKED = """
+import importlib, json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
+
+sys.meta_path.insert(0, Blocker())
+failures = {{}}
+for module in {modules!r}:
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        failures[module] = repr(error)
+print(json.dumps(failures))
+"""
+
+
+def _failures_with_extras_blocked(*modules: str) -> dict[str, str]:
+    """What a new process that has no Django and no extra cannot import, and why."""
+    completed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            IMPORT_WITH_EXTRAS_BLOCKED.format(blocked=BLOCKED, modules=modules),
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    failures: dict[str, str] = json.loads(completed.stdout)
+    return failures
+
+
+def test_layers_0_to_2_can_be_imported_without_django_and_the_extras() -> None:
+    modules = [module for module in MODULES if _row(module) in LAYERS_0_TO_2]
+
+    assert _failures_with_extras_blocked(*modules) == {}
+
+
+def test_what_needs_django_notices_that_it_is_blocked() -> None:
+    assert importlib.util.find_spec("django") is not None
+    assert "django is blocked" in _failures_with_extras_blocked("rele.apps")["rele.apps"]

@@ -1,0 +1,101 @@
+"""What the unit tests share: a middleware that takes notes, and Google's own messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.subscriber.message import Message
+from hypothesis import settings
+
+from rele import middleware
+
+# How long an example takes says nothing on a machine that is busy.
+settings.register_profile("unit", deadline=None)
+settings.load_profile("unit")
+
+
+class Hooks:
+    """A middleware that notes every hook that is called, with its arguments."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.actions: dict[str, Callable[..., Any]] = {}
+        """What a hook does, after it was noted, by its name."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if not name.startswith(("pre_", "post_")):
+            raise AttributeError(name)
+
+        def hook(*args: Any) -> None:
+            self.calls.append((name, *args))
+            if name in self.actions:
+                self.actions[name](*args)
+
+        return hook
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the hooks, in the order of their calls."""
+        return [call[0] for call in self.calls]
+
+    def arguments_of(self, name: str) -> tuple[Any, ...]:
+        """The arguments of the only call of a hook."""
+        [arguments] = [call[1:] for call in self.calls if call[0] == name]
+        return arguments
+
+
+@pytest.fixture
+def hooks(monkeypatch: pytest.MonkeyPatch) -> Hooks:
+    """The only middleware that is registered."""
+    hooks = Hooks()
+    monkeypatch.setattr(middleware, "_middlewares", [hooks])
+    return hooks
+
+
+class Delivery:
+    """One of Google's messages, as the client hands it over, and what was asked for it."""
+
+    def __init__(self, data: bytes, attributes: dict[str, str]) -> None:
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        content = pubsub_v1.types.PubsubMessage(
+            data=data, attributes=attributes, message_id="message-1"
+        )
+        self.message = Message(
+            content._pb, ack_id="ack-1", delivery_attempt=0, request_queue=self._requests
+        )
+
+    def requests(self) -> list[Any]:
+        """Google's requests to the server since the last look."""
+        requests = []
+        while not self._requests.empty():
+            requests.append(self._requests.get())
+        return requests
+
+    def settlements(self) -> list[str]:
+        """``ack``, ``nack`` or ``drop`` for each request since the last look."""
+        return [
+            type(request).__name__.removesuffix("Request").lower() for request in self.requests()
+        ]
+
+
+@pytest.fixture
+def deliver() -> Callable[..., Delivery]:
+    """Make a message of bytes and attributes."""
+
+    def deliver(data: bytes = b"{}", **attributes: str) -> Delivery:
+        return Delivery(data, attributes)
+
+    return deliver
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    """A function that raises ``error`` whatever it is called with."""
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    return fail

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from django import db
+
+import rele.contrib
+from rele import Callback, Subscription
+from rele.contrib.django_db_middleware import DjangoDBMiddleware
+from rele.middleware import run_middleware_hook
+from tests.unit.conftest import Delivery, raising
+
+
+@pytest.fixture(autouse=True)
+def middleware(monkeypatch: pytest.MonkeyPatch) -> DjangoDBMiddleware:
+    """The only middleware that is registered."""
+    middleware = DjangoDBMiddleware()
+    monkeypatch.setattr("rele.middleware._middlewares", [middleware])
+    return middleware
+
+
+@pytest.fixture
+def patched_db(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    patched = Mock()
+    monkeypatch.setattr("rele.contrib.django_db_middleware.db", patched)
+    return patched
+
+
+@pytest.mark.parametrize("handler", [lambda data, **attributes: None, raising(ValueError())])
+def test_old_connections_are_closed_before_and_after_each_message(
+    patched_db: Mock, deliver: Callable[..., Delivery], handler: Any
+) -> None:
+    seen: list[int] = []
+
+    def handle(data: Any, **attributes: Any) -> None:
+        seen.append(patched_db.close_old_connections.call_count)
+        handler(data)
+
+    Callback(Subscription(handle, "photos"))(deliver().message)
+
+    assert seen == [1]
+    assert patched_db.close_old_connections.call_count == 2
+    patched_db.connections.close_all.assert_not_called()
+
+
+def test_all_connections_are_closed_when_the_worker_has_stopped(patched_db: Mock) -> None:
+    run_middleware_hook("post_worker_stop")
+
+    patched_db.connections.close_all.assert_called_once_with()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("max_age", "is_open"), [(0, False), (None, True), (3600, True)])
+def test_a_handlers_connection_is_left_open_only_as_the_setting_says(
+    deliver: Callable[..., Delivery],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+    max_age: int | None,
+    is_open: bool,
+) -> None:
+    connections: list[Any] = []
+
+    def handle(data: Any, **attributes: Any) -> None:
+        connection = db.connections["default"]
+        connection.settings_dict = {
+            **connection.settings_dict,
+            "NAME": str(tmp_path / "database.sqlite3"),
+            "CONN_MAX_AGE": max_age,
+        }
+        connection.connect()
+        connections.append(connection)
+
+    def work() -> None:
+        Callback(Subscription(handle, "photos"))(deliver().message)
+        connections.append(connections[0].connection is not None)
+        connections[0].close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+
+    assert connections[1] is is_open
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_is_never_broken(deliver: Callable[..., Delivery]) -> None:
+    with db.transaction.atomic():
+        Callback(Subscription(lambda data, **attributes: None, "photos"))(deliver().message)
+
+        with db.connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
+
+
+def test_is_found_in_contrib_too() -> None:
+    assert rele.contrib.DjangoDBMiddleware is DjangoDBMiddleware
+    with pytest.raises(AttributeError, match="no attribute 'NoSuchMiddleware'"):
+        _ = rele.contrib.NoSuchMiddleware

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import rele
+from rele import Callback, Subscription
+from rele.contrib import LoggingMiddleware
+from rele.contrib import logging_middleware as module
+from rele.middleware import run_middleware_hook
+from tests.unit.backends_for_tests import HeldBackend
+from tests.unit.conftest import Delivery, raising
+
+NOW = 1560244246.863829
+
+Deliver = Callable[..., Delivery]
+
+
+class SentBackend(HeldBackend):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.outcome = "message-1"
+
+
+class RefusedBackend(HeldBackend):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.outcome = ValueError("refused")
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set Relé up with the middleware, in an hour of the test's own."""
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    return lambda backend=SentBackend: rele.setup(
+        {
+            "APP_NAME": "shop",
+            "MIDDLEWARE": ["rele.contrib.LoggingMiddleware"],
+            "PUBLISHER_BACKEND": f"{__name__}.{backend.__name__}",
+        }
+    )
+
+
+@pytest.fixture
+def records(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
+    """The records of the middleware's logger, of every level."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("rele.contrib.logging_middleware")
+    with caplog.at_level(logging.DEBUG, logger=logger.name):
+        logger.addHandler(handler)
+        yield records
+        logger.removeHandler(handler)
+
+
+def publication() -> dict[str, Any]:
+    return {"name": "publications", "data": {"agent": "shop", "topic": "photos"}}
+
+
+def processing(status: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": "subscriptions",
+        "data": {
+            "agent": "shop",
+            "topic": "photos",
+            "status": status,
+            "subscription": "photos-thumbs",
+            "attributes": {"lang": "en"},
+            **more,
+        },
+    }
+
+
+def subscription(handler: Callable[..., Any]) -> Subscription:
+    return Subscription(handler, "photos", suffix="thumbs")
+
+
+class TestPublishing:
+    def test_success(
+        self, configure: Callable[..., None], records: list[logging.LogRecord]
+    ) -> None:
+        configure()
+
+        rele.publish("photos", {"id": 1}, lang="en")
+
+        started, published = records
+        assert (started.levelname, started.getMessage()) == ("DEBUG", "Publishing to photos")
+        assert (published.levelname, published.getMessage()) == ("INFO", "Published to photos")
+        for record in records:
+            assert record.name == "rele.contrib.logging_middleware"
+            assert record.metrics == publication()
+            assert record.pubsub_publisher_attrs == {"lang": "en", "published_at": str(NOW)}
+            assert not hasattr(record, "subscription_message")
+
+    def test_failure(
+        self, configure: Callable[..., None], records: list[logging.LogRecord]
+    ) -> None:
+        configure(RefusedBackend)
+
+        future = rele.publish("photos", {"id": 1}, raise_exception=False)
+
+        _, failed = records
+        assert failed.levelname == "ERROR"
+        assert failed.getMessage() == "Publishing to photos failed: ValueError"
+        assert failed.exc_info is not None
+        assert failed.exc_info[1] is future.exception()
+        assert failed.metrics == publication()
+        assert failed.subscription_message == b'{"id": 1}'
+
+    def test_failure_of_data_that_cannot_be_encoded(
+        self, configure: Callable[..., None], records: list[logging.LogRecord]
+    ) -> None:
+        configure()
+        data = object()
+
+        with pytest.raises(TypeError):
+            rele.publish("photos", data)
+
+        assert records[-1].levelname == "ERROR"
+        assert records[-1].subscription_message is data
+
+
+class TestProcessing:
+    def test_success(
+        self,
+        configure: Callable[..., None],
+        records: list[logging.LogRecord],
+        deliver: Deliver,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        configure()
+
+        def take_some_time(data: Any, **attributes: Any) -> None:
+            monkeypatch.setattr(time, "time", lambda: NOW + 1.23456)
+
+        Callback(subscription(take_some_time))(deliver(b'{"id": 1}', lang="en").message)
+
+        received, succeeded = records
+        assert received.levelname == "DEBUG"
+        assert received.getMessage() == "Received a message for photos-thumbs - take_some_time"
+        assert received.metrics == processing("received")
+        assert succeeded.levelname == "INFO"
+        assert succeeded.getMessage() == "Processed a message for photos-thumbs - take_some_time"
+        assert succeeded.metrics == processing("succeeded", duration_seconds=1.235)
+        assert not hasattr(succeeded, "subscription_message")
+
+    @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(1)])
+    def test_failure(
+        self,
+        configure: Callable[..., None],
+        records: list[logging.LogRecord],
+        deliver: Deliver,
+        error: BaseException,
+    ) -> None:
+        configure()
+        message = deliver(b'{"id": 1}', lang="en").message
+
+        Callback(subscription(raising(error)))(message)
+
+        _, failed = records
+        assert failed.levelname == "ERROR"
+        assert failed.getMessage() == (
+            f"Processing a message for photos-thumbs - fail failed: {type(error).__name__}"
+        )
+        assert failed.exc_info is not None
+        assert failed.exc_info[1] is error
+        assert failed.metrics == processing("failed", duration_seconds=0.0)
+        assert failed.subscription_message == str(message)
+        assert '{"id": 1}' in failed.subscription_message
+
+    def test_the_attributes_of_a_record_are_a_dict_of_its_own(
+        self, configure: Callable[..., None], records: list[logging.LogRecord], deliver: Deliver
+    ) -> None:
+        configure()
+        message = deliver(lang="en").message
+
+        Callback(subscription(print))(message)
+        message.attributes["lang"] = "changed"
+
+        assert type(records[0].metrics["data"]["attributes"]) is dict
+        assert records[0].metrics == processing("received")
+
+
+def test_cleaning_up_tells_the_number_of_subscriptions(
+    configure: Callable[..., None], records: list[logging.LogRecord]
+) -> None:
+    configure()
+
+    run_middleware_hook("pre_worker_stop", [subscription(print)] * 3)
+
+    [record] = records
+    assert record.levelname == "INFO"
+    assert record.getMessage() == "Cleaning up 3 subscription(s)"
+
+
+def test_a_subclass_logs_under_the_name_of_its_own_module(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class OwnMiddleware(LoggingMiddleware):
+        pass
+
+    OwnMiddleware().pre_worker_stop([])
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger=__name__):
+        OwnMiddleware().pre_worker_stop([])
+
+    assert [record.name for record in caplog.records] == [__name__]
+
+
+def test_is_found_under_both_of_its_names() -> None:
+    assert LoggingMiddleware is module.LoggingMiddleware

@@ -1,0 +1,451 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+
+from rele.engine import google as engine
+from rele.engine.google import DrainingScheduler, KeptStream
+from tests.inbox import Inbox
+from tests.unit.conftest import Delivery, raising
+from tests.unit.streams import Stream
+
+FOREVER = float("inf")
+
+
+class Handler:
+    """A callback that begins, and ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = Inbox()
+        self.ended = Inbox()
+        self._may_end = threading.Event()
+
+    def __call__(self, message: Any) -> None:
+        self.begun.put(message)
+        assert self._may_end.wait(10)
+        message.ack()
+        self.ended.put(message)
+
+    def let_end(self) -> None:
+        self._may_end.set()
+
+
+@pytest.fixture
+def handler() -> Iterator[Handler]:
+    handler = Handler()
+    yield handler
+    handler.let_end()
+
+
+@pytest.fixture
+def in_thread() -> Iterator[Callable[..., threading.Thread]]:
+    """Call a function in a thread, which must have ended when the test does."""
+    threads: list[threading.Thread] = []
+
+    def start(function: Callable[..., Any], *arguments: Any) -> threading.Thread:
+        thread = threading.Thread(target=function, args=arguments)
+        thread.start()
+        threads.append(thread)
+        return thread
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+class TestDrainingScheduler:
+    @pytest.fixture
+    def executor(self, handler: Handler) -> Iterator[ThreadPoolExecutor]:
+        with ThreadPoolExecutor(1) as executor:
+            yield executor
+            handler.let_end()
+
+    @pytest.fixture
+    def scheduler(self, executor: ThreadPoolExecutor) -> DrainingScheduler:
+        return DrainingScheduler(executor)
+
+    def test_runs_the_callback_with_each_message_in_order(
+        self, scheduler: DrainingScheduler
+    ) -> None:
+        handled = Inbox()
+
+        for number in range(100):
+            scheduler.schedule(handled.put, number)
+
+        assert handled.wait_for(100) == list(range(100))
+
+    def test_counts_what_runs(
+        self, scheduler: DrainingScheduler, executor: ThreadPoolExecutor, handler: Handler
+    ) -> None:
+        assert scheduler.running == 0
+        for _ in range(3):
+            scheduler.schedule(handler, Delivery(b"", {}).message)
+        handler.begun.wait_for(1)
+        assert scheduler.running == 1
+
+        handler.let_end()
+        executor.shutdown(wait=True)
+
+        assert scheduler.running == 0
+        assert len(handler.ended.items) == 3
+
+    @pytest.mark.parametrize("error", [ValueError(), SystemExit(1)])
+    def test_a_callback_that_raises_is_not_counted_for_ever(
+        self, scheduler: DrainingScheduler, error: BaseException
+    ) -> None:
+        handled = Inbox()
+        scheduler.schedule(raising(error), "message")
+        scheduler.schedule(handled.put, "another")
+
+        handled.wait_for(1)
+        scheduler.shutdown()
+
+        assert scheduler.running == 0
+
+    def test_at_shutdown_what_was_not_begun_is_handed_back_before_what_runs_has_ended(
+        self,
+        scheduler: DrainingScheduler,
+        handler: Handler,
+        in_thread: Callable[..., threading.Thread],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        caplog.set_level("INFO")
+        handed_back = Inbox()
+        running, waiting = Delivery(b"", {}), [Delivery(b"", {}) for _ in range(3)]
+        for delivery in (running, *waiting):
+            delivery.message.nack = lambda d=delivery: handed_back.put(d)  # type: ignore[method-assign]
+            scheduler.schedule(handler, delivery.message)
+        handler.begun.wait_for(1)
+
+        shutting_down = in_thread(scheduler.shutdown)
+
+        assert handed_back.wait_for(3) == waiting
+        assert shutting_down.is_alive()
+        assert handler.ended.items == []
+        handler.let_end()
+        shutting_down.join(10)
+        assert running.settlements() == ["ack"]
+        assert len(handler.begun.items) == 1
+        assert "3 message(s) that were not begun are handed back" in caplog.text
+
+    def test_leaves_google_nothing_to_hand_back(
+        self, scheduler: DrainingScheduler, handler: Handler
+    ) -> None:
+        for _ in range(2):
+            scheduler.schedule(handler, Delivery(b"", {}).message)
+        handler.begun.wait_for(1)
+        scheduler.set_deadline(0)
+
+        assert scheduler.shutdown(await_msg_callbacks=True) == []
+
+    def test_hands_back_what_comes_after_shutdown(
+        self, scheduler: DrainingScheduler, handler: Handler
+    ) -> None:
+        scheduler.shutdown()
+        late = Delivery(b"", {})
+
+        scheduler.schedule(handler, late.message)
+
+        assert late.settlements() == ["nack"]
+        assert handler.begun.items == []
+
+    def test_a_deadline_ends_a_wait_that_has_begun(
+        self,
+        scheduler: DrainingScheduler,
+        handler: Handler,
+        in_thread: Callable[..., threading.Thread],
+    ) -> None:
+        scheduler.schedule(handler, Delivery(b"", {}).message)
+        handler.begun.wait_for(1)
+        shutting_down = in_thread(scheduler.shutdown)
+
+        scheduler.set_deadline(time.monotonic())
+
+        shutting_down.join(10)
+        assert not shutting_down.is_alive()
+        assert scheduler.running == 1
+
+    def test_tells_of_its_shutdown_before_it_waits(
+        self,
+        executor: ThreadPoolExecutor,
+        handler: Handler,
+        in_thread: Callable[..., threading.Thread],
+    ) -> None:
+        told = Inbox()
+        scheduler = DrainingScheduler(executor, on_shutdown=lambda: told.put("told"))
+        scheduler.schedule(handler, Delivery(b"", {}).message)
+        handler.begun.wait_for(1)
+
+        in_thread(scheduler.shutdown)
+
+        assert told.wait_for(1) == ["told"]
+        assert handler.ended.items == []
+        handler.let_end()
+
+
+class Server:
+    """Opens streams for a KeptStream, and notes what happens, in order."""
+
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+        self.events = Inbox()
+        self.fails: dict[str, list[Exception]] = {"open": [], "prepare": []}
+
+    def open_stream(self, scheduler: DrainingScheduler) -> Any:
+        self._note("open")
+        self.streams.append(Stream(scheduler))
+        return self.streams[-1].future
+
+    def prepare(self) -> None:
+        self._note("prepare")
+
+    def wait_for_opened(self, count: int) -> None:
+        self.events.wait_until(lambda events: events.count("open") >= count)
+
+    def schedule(self, callback: Callable[[Any], Any]) -> Delivery:
+        """Let a message arrive on the newest stream."""
+        delivery = Delivery(b"1", {})
+        self.streams[-1].scheduler.schedule(callback, delivery.message)
+        return delivery
+
+    def _note(self, event: str) -> None:
+        if self.fails[event]:
+            error = self.fails[event].pop()
+            self.events.put(f"{event} fails")
+            raise error
+        self.events.put(event)
+
+
+class TestKeptStream:
+    @pytest.fixture(autouse=True)
+    def _short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(engine, "FIRST_PAUSE", 0.001)
+        monkeypatch.setattr(engine, "LONGEST_PAUSE", 0.004)
+
+    @pytest.fixture
+    def server(self) -> Server:
+        return Server()
+
+    @pytest.fixture
+    def kept(self, server: Server, handler: Handler) -> Iterator[KeptStream]:
+        kept = KeptStream("photos", server.open_stream, server.prepare, threads=1)
+        yield kept
+        handler.let_end()
+        kept.drain(FOREVER)
+        kept.join(time.monotonic() + 10)
+
+    def test_opens_a_stream_and_gives_its_future(self, kept: KeptStream, server: Server) -> None:
+        future = kept.open()
+
+        assert future is server.streams[0].future
+        assert server.events.items == ["open"]
+
+    @pytest.mark.parametrize(
+        "error",
+        [exceptions.NotFound("gone"), exceptions.PermissionDenied("no"), ValueError("odd"), None],
+    )
+    def test_one_that_ends_is_prepared_and_opened_again(
+        self, kept: KeptStream, server: Server, error: Exception | None
+    ) -> None:
+        kept.open()
+
+        server.streams[0].close(error)
+        server.wait_for_opened(2)
+
+        assert server.events.items == ["open", "prepare", "open"]
+
+    def test_the_death_is_logged_with_its_reason(
+        self, kept: KeptStream, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        kept.open()
+
+        server.streams[0].die(exceptions.PermissionDenied("not yours"))
+
+        assert "The stream of photos had ended with: 403 not yours" in caplog.text
+
+    def test_the_new_stream_handles_messages(self, kept: KeptStream, server: Server) -> None:
+        handled = Inbox()
+        kept.open()
+        server.streams[0].die(exceptions.NotFound("gone"))
+        server.wait_for_opened(2)
+
+        server.schedule(handled.put)
+
+        handled.wait_for(1)
+
+    @pytest.mark.parametrize("step", ["prepare", "open"])
+    def test_what_fails_at_the_restart_is_logged_and_tried_again(
+        self, kept: KeptStream, server: Server, step: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        kept.open()
+        server.fails[step] = [exceptions.ServiceUnavailable("away") for _ in range(3)]
+
+        server.streams[0].die(exceptions.NotFound("gone"))
+        server.wait_for_opened(2)
+
+        assert server.events.items.count(f"{step} fails") == 3
+        assert caplog.text.count("The stream of photos could not be started again") == 3
+
+    def test_what_fails_at_the_first_opening_is_raised(
+        self, kept: KeptStream, server: Server
+    ) -> None:
+        server.fails["open"] = [exceptions.PermissionDenied("no")]
+
+        with pytest.raises(exceptions.PermissionDenied):
+            kept.open()
+
+    def test_pauses_grow_with_jitter_up_to_a_limit(
+        self, kept: KeptStream, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        kept.open()
+        for number in range(6):
+            server.streams[-1].die(exceptions.Unauthenticated("no"))
+            server.wait_for_opened(number + 2)
+
+        pauses = pauses_in(caplog)
+        for pause, most in zip(pauses, [1, 2, 4, 4, 4, 4], strict=True):
+            assert most / 2 <= pause * 1000 <= most
+        assert len(set(pauses)) == len(pauses)
+
+    def test_after_a_healthy_while_the_pause_is_the_first_again(
+        self,
+        kept: KeptStream,
+        server: Server,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(engine, "HEALTHY_AFTER", 0.0)
+        kept.open()
+        for number in range(3):
+            server.streams[-1].die(exceptions.Unauthenticated("no"))
+            server.wait_for_opened(number + 2)
+
+        assert all(0.5 <= pause * 1000 <= 1 for pause in pauses_in(caplog))
+
+    def test_a_successor_begins_no_more_than_the_threads_while_old_handlers_run(
+        self, kept: KeptStream, server: Server, handler: Handler
+    ) -> None:
+        kept.open()
+        server.schedule(handler)
+        handler.begun.wait_for(1)
+        server.streams[0].close(exceptions.NotFound("gone"))
+        server.wait_for_opened(2)
+
+        handled = Inbox()
+        server.schedule(handled.put)
+
+        assert handled.items == []
+        handler.let_end()
+        handled.wait_for(1)
+
+    def test_drained_it_is_not_opened_again(self, kept: KeptStream, server: Server) -> None:
+        kept.open()
+
+        kept.drain(time.monotonic() + 10)
+
+        assert kept.join(time.monotonic() + 10) == 0
+        assert server.streams[0].future.done()
+        assert kept.open() is None
+        assert server.events.items == ["open"]
+
+    def test_drained_during_a_pause_it_is_not_opened_again(
+        self,
+        kept: KeptStream,
+        server: Server,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(engine, "FIRST_PAUSE", 3600.0)
+        monkeypatch.setattr(engine, "LONGEST_PAUSE", 3600.0)
+        before = set(threading.enumerate())
+        kept.open()
+        server.streams[0].die(exceptions.NotFound("gone"))
+        [timer] = set(threading.enumerate()) - before
+
+        kept.drain(time.monotonic() + 10)
+
+        timer.join(10)
+        assert not timer.is_alive()
+        assert server.events.items == ["open"]
+
+    def test_draining_does_not_wait_and_joining_does(
+        self,
+        kept: KeptStream,
+        server: Server,
+        handler: Handler,
+        in_thread: Callable[..., threading.Thread],
+    ) -> None:
+        kept.open()
+        delivery = server.schedule(handler)
+        handler.begun.wait_for(1)
+        left = Inbox()
+
+        kept.drain(FOREVER)
+        joining = in_thread(lambda: left.put(kept.join(time.monotonic() + 10)))
+        assert joining.is_alive()
+        handler.let_end()
+
+        assert left.wait_for(1) == [0]
+        assert delivery.settlements() == ["ack"]
+
+    def test_joining_gives_up_at_the_deadline_and_counts_what_still_runs(
+        self, kept: KeptStream, server: Server, handler: Handler
+    ) -> None:
+        kept.open()
+        server.schedule(handler)
+        handler.begun.wait_for(1)
+
+        kept.drain(time.monotonic())
+
+        assert kept.join(time.monotonic()) == 1
+
+    def test_handlers_of_a_dead_stream_are_waited_for_too(
+        self,
+        kept: KeptStream,
+        server: Server,
+        handler: Handler,
+    ) -> None:
+        kept.open()
+        server.schedule(handler)
+        handler.begun.wait_for(1)
+        server.streams[0].close(exceptions.NotFound("gone"))
+        server.wait_for_opened(2)
+
+        kept.drain(time.monotonic())
+
+        assert kept.join(time.monotonic()) == 1
+
+    @pytest.mark.parametrize("error", [exceptions.NotFound("gone"), SystemExit(1)])
+    def test_an_error_of_the_stream_does_not_stop_the_shutdown(
+        self,
+        kept: KeptStream,
+        server: Server,
+        error: BaseException,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(engine, "FIRST_PAUSE", 3600.0)
+        monkeypatch.setattr(engine, "LONGEST_PAUSE", 3600.0)
+        kept.open()
+        server.streams[0].die(error)
+
+        kept.drain(time.monotonic() + 10)
+
+        assert kept.join(time.monotonic() + 10) == 0
+        assert f"The stream of photos ended with {error!r}" in caplog.text
+
+
+def pauses_in(caplog: pytest.LogCaptureFixture) -> list[float]:
+    """The pauses that were announced, in seconds, unrounded."""
+    return [
+        record.args[1]  # type: ignore[misc]
+        for record in caplog.records
+        if "it starts again in" in record.msg and isinstance(record.args, tuple)
+    ]

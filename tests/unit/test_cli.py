@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from rele import emulator
+from rele.cli import main
+from rele.emulator import PortInUseError
+from rele.exceptions import NoProjectError
+from rele.worker import NotConnectionError
+
+Output = Any
+Write = Callable[[str, str], None]
+
+SUBS = """
+from rele import sub
+
+@sub("photos")
+def make_thumbnail(data, **attributes): ...
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Write a file of the project in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
+    before = set(sys.modules)
+    sys.modules.pop("settings", None)
+
+    def write(name: str, content: str) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    yield write
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def create_and_run(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """What stands in for the worker."""
+    create_and_run = Mock()
+    monkeypatch.setattr("rele.worker.create_and_run", create_and_run)
+    return create_and_run
+
+
+class TestRun:
+    def test_runs_a_worker_for_the_subs_in_the_folder(
+        self, write: Write, create_and_run: Mock, capsys: Output
+    ) -> None:
+        write("settings.py", "RELE = {'SUB_PREFIX': 'shop', 'MIDDLEWARE': []}")
+        write("subs.py", SUBS)
+        write("orders/subs.py", SUBS.replace("photos", "orders"))
+
+        assert main(["run"]) == 0
+
+        [(subs, config)] = [call.args for call in create_and_run.call_args_list]
+        assert [sub.name for sub in subs] == ["shop-photos", "shop-orders"]
+        assert config.sub_prefix == "shop"
+        output = capsys.readouterr().out
+        assert output.startswith("Configuring worker with 2 subscription(s)...\n")
+        assert "shop-orders - make_thumbnail" in output
+
+    def test_says_when_it_pulls(self, write: Write, create_and_run: Mock, capsys: Output) -> None:
+        write("settings.py", "RELE = {'MIDDLEWARE': []}")
+        write("subs.py", SUBS)
+        create_and_run.side_effect = lambda subs, config, on_start: on_start()
+
+        main(["run"])
+
+        assert capsys.readouterr().out.endswith("Pulling messages. Press Ctrl-C to stop.\n")
+
+    @pytest.mark.parametrize("option", ["-s", "--settings"])
+    def test_takes_the_settings_that_are_named(
+        self, write: Write, create_and_run: Mock, option: str
+    ) -> None:
+        write("settings.py", "RELE = {'APP_NAME': 'default', 'MIDDLEWARE': []}")
+        write("conf/production.py", "RELE = {'APP_NAME': 'production', 'MIDDLEWARE': []}")
+        write("subs.py", SUBS)
+
+        assert main(["run", option, "conf.production"]) == 0
+
+        assert create_and_run.call_args.args[1].app_name == "production"
+
+    def test_takes_third_party_subscriptions_too(self, write: Write, create_and_run: Mock) -> None:
+        write("settings.py", "RELE = {'MIDDLEWARE': []}")
+        write("subs.py", SUBS)
+        write("vendor/one.py", SUBS.replace("photos", "one"))
+        write("vendor/two.py", SUBS.replace("photos", "two"))
+
+        main(["run", "--third-party-subscriptions", "vendor.one", "vendor.two"])
+
+        names = [sub.name for sub in create_and_run.call_args.args[0]]
+        assert names == ["photos", "one", "two"]
+
+    def test_third_party_subscriptions_that_cannot_be_imported_are_an_error(
+        self, write: Write, create_and_run: Mock, capsys: Output
+    ) -> None:
+        write("settings.py", "RELE = {'MIDDLEWARE': []}")
+        write("subs.py", SUBS)
+
+        assert main(["run", "--third-party-subscriptions", "no_such_vendor"]) == 1
+
+        assert "--third-party-subscriptions names 'no_such_vendor'" in capsys.readouterr().err
+        create_and_run.assert_not_called()
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (None, "Error: There is no settings.py in "),
+            ("DEBUG = True", "Error: The settings module 'settings' has no dict named RELE"),
+        ],
+    )
+    def test_without_settings_says_what_is_missing(
+        self,
+        write: Write,
+        create_and_run: Mock,
+        settings: str | None,
+        message: str,
+        capsys: Output,
+    ) -> None:
+        write("subs.py", SUBS)
+        if settings is not None:
+            write("settings.py", settings)
+
+        assert main(["run"]) == 1
+
+        assert message in capsys.readouterr().err
+        create_and_run.assert_not_called()
+
+    def test_without_subscriptions_says_what_is_missing(
+        self, write: Write, create_and_run: Mock, capsys: Output
+    ) -> None:
+        write("settings.py", "RELE = {'MIDDLEWARE': []}")
+
+        assert main(["run"]) == 1
+
+        assert "Error: There is no subscription to consume" in capsys.readouterr().err
+        create_and_run.assert_not_called()
+
+    @pytest.mark.parametrize("error", [NoProjectError(), NotConnectionError("not at here:1")])
+    def test_what_stops_the_worker_is_an_error_in_one_line(
+        self, write: Write, create_and_run: Mock, error: Exception, capsys: Output
+    ) -> None:
+        write("settings.py", "RELE = {'MIDDLEWARE': []}")
+        write("subs.py", SUBS)
+        create_and_run.side_effect = error
+
+        assert main(["run"]) == 1
+
+        assert capsys.readouterr().err == f"Error: {error}\n"
+
+
+class TestEmulator:
+    @pytest.fixture
+    def serve(self, monkeypatch: pytest.MonkeyPatch) -> Mock:
+        """What stands in for the server."""
+        serve = Mock(return_value=0)
+        monkeypatch.setattr(emulator, "serve", serve)
+        return serve
+
+    @pytest.mark.parametrize(
+        ("options", "address"),
+        [
+            ([], ("127.0.0.1", 8085)),
+            (["--host-port", "0.0.0.0:0"], ("0.0.0.0", 0)),
+        ],
+    )
+    def test_listens_where_it_is_told(
+        self, serve: Mock, options: list[str], address: tuple[str, int]
+    ) -> None:
+        assert main(["emulator", *options]) == 0
+
+        assert serve.call_args.args == address
+
+    @pytest.mark.parametrize("address", ["8085", ":8085", "localhost", "localhost:", "a:b"])
+    def test_an_address_that_is_none_is_an_error(
+        self, serve: Mock, address: str, capsys: Output
+    ) -> None:
+        assert main(["emulator", "--host-port", address]) == 1
+
+        assert "Error: --host-port needs HOST:PORT" in capsys.readouterr().err
+        serve.assert_not_called()
+
+    def test_a_port_in_use_is_an_error(self, serve: Mock, capsys: Output) -> None:
+        serve.side_effect = PortInUseError("127.0.0.1:8085")
+
+        assert main(["emulator"]) == 1
+
+        assert "127.0.0.1:8085: another program" in capsys.readouterr().err
+
+    def test_the_exit_status_is_the_servers(self, serve: Mock) -> None:
+        serve.return_value = 3
+
+        assert main(["emulator"]) == 3
+
+
+@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["run", "--no-such-option"]])
+def test_what_is_no_command_shows_the_usage(arguments: list[str], capsys: Output) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+
+    assert raised.value.code == 2
+    assert "usage: rele-cli" in capsys.readouterr().err
+
+
+def test_the_help_names_every_command(capsys: Output) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--help"])
+
+    assert raised.value.code == 0
+    output = capsys.readouterr().out
+    assert "run " in output
+    assert "emulator " in output

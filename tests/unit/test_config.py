@@ -1,0 +1,493 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+import rele
+from rele import config as configuration
+from rele import middleware
+from rele.backends import BaseBackend
+from rele.backends.pubsub import PubSubBackend
+from rele.config import Config, load, load_subscriptions_from_paths, setup
+from rele.exceptions import ConfigurationError
+from rele.middleware import BaseMiddleware
+from rele.retry_policy import RetryPolicy
+
+ENVIRONMENT = (
+    "DEFAULT_ACK_DEADLINE",
+    "GCLOUD_PROJECT",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "PUBSUB_EMULATOR_HOST",
+)
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def private_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+@pytest.fixture
+def key_file(private_key: str, tmp_path: Path) -> Path:
+    """The key file of a service account of the project ``project-of-file``."""
+    path = tmp_path / "key.json"
+    path.write_text(
+        json.dumps(
+            {
+                "type": "service_account",
+                "project_id": "project-of-file",
+                "private_key_id": "1",
+                "private_key": private_key,
+                "client_email": "worker@project-of-file.iam.gserviceaccount.com",
+                "token_uri": "https://oauth2.googleapis.com/token",
+            }
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def user_credentials(tmp_path: Path) -> Path:
+    """The Application Default Credentials of a person, which name a quota project alone."""
+    path = tmp_path / "adc.json"
+    path.write_text(
+        json.dumps(
+            {
+                "type": "authorized_user",
+                "client_id": "client",
+                "client_secret": "secret",
+                "refresh_token": "token",
+                "quota_project_id": "project-of-quota",
+            }
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:8085")
+
+
+@pytest.fixture
+def google_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        pytest.fail("Google's default was asked for")
+
+    monkeypatch.setattr(configuration, "get_google_defaults", fail)
+
+
+@pytest.fixture
+def google_finds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def find(credentials: Any, project: str | None) -> None:
+        monkeypatch.setattr(configuration, "get_google_defaults", lambda: (credentials, project))
+
+    return find
+
+
+class TestDefaults:
+    def test_are_those_of_the_reference(self) -> None:
+        config = Config({})
+
+        assert config.app_name is None
+        assert config.sub_prefix is None
+        assert config.middleware == ["rele.contrib.LoggingMiddleware"]
+        assert config.ack_deadline == 60
+        assert config.publisher_blocking is False
+        assert config.publisher_timeout == 3.0
+        assert config.threads_per_subscription == 2
+        assert config.filter_by is None
+        assert config.retry_policy is None
+        assert config.client_options is None
+        assert config.gc_storage_region is None
+        assert config.gc_credentials_path is None
+        assert config.encoder is json.JSONEncoder
+        assert config.shutdown_timeout == 30.0
+
+    def test_give_way_to_the_settings(self) -> None:
+        policy = RetryPolicy(1, 2)
+
+        def only_new(attrs: dict[str, Any]) -> bool:
+            return "new" in attrs
+
+        config = Config(
+            {
+                "APP_NAME": "shop",
+                "SUB_PREFIX": "shop",
+                "MIDDLEWARE": ["a.B"],
+                "ACK_DEADLINE": 10,
+                "PUBLISHER_BLOCKING": True,
+                "PUBLISHER_TIMEOUT": 9.0,
+                "THREADS_PER_SUBSCRIPTION": 7,
+                "FILTER_SUBS_BY": only_new,
+                "DEFAULT_RETRY_POLICY": policy,
+                "CLIENT_OPTIONS": {"api_endpoint": "localhost:1"},
+                "GC_STORAGE_REGION": ["europe-west1"],
+                "GC_CREDENTIALS_PATH": "key.json",
+                "ENCODER_PATH": "django.core.serializers.json.DjangoJSONEncoder",
+                "SHUTDOWN_TIMEOUT": 5.0,
+            }
+        )
+
+        assert config.app_name == "shop"
+        assert config.sub_prefix == "shop"
+        assert config.middleware == ["a.B"]
+        assert config.ack_deadline == 10
+        assert config.publisher_blocking is True
+        assert config.publisher_timeout == 9.0
+        assert config.threads_per_subscription == 7
+        assert config.filter_by is only_new
+        assert config.retry_policy is policy
+        assert config.client_options == {"api_endpoint": "localhost:1"}
+        assert config.gc_storage_region == ["europe-west1"]
+        assert config.gc_credentials_path == "key.json"
+        assert config.encoder.__name__ == "DjangoJSONEncoder"
+        assert config.shutdown_timeout == 5.0
+
+    def test_the_ack_deadline_comes_from_the_environment_where_unset(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DEFAULT_ACK_DEADLINE", "99")
+
+        assert Config({}).ack_deadline == 99
+        assert Config({"ACK_DEADLINE": 10}).ack_deadline == 10
+
+    @pytest.mark.parametrize("seconds", [9, 601, 0, -1, "soon", [10]])
+    def test_an_ack_deadline_that_pubsub_would_refuse_is_told(self, seconds: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"RELE\['ACK_DEADLINE'\].* from 10 to 600"):
+            Config({"ACK_DEADLINE": seconds})
+
+    @pytest.mark.parametrize("seconds", ["9", "soon"])
+    def test_an_ack_deadline_of_the_environment_must_be_right_too(
+        self, seconds: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DEFAULT_ACK_DEADLINE", seconds)
+
+        with pytest.raises(ConfigurationError, match="from 10 to 600") as raised:
+            Config({})
+
+        assert "DEFAULT_ACK_DEADLINE" in str(raised.value)
+
+    def test_a_region_that_is_a_string_is_deprecated(self) -> None:
+        with pytest.warns(DeprecationWarning, match=r"make it a list, \['europe-west1'\]"):
+            config = Config({"GC_STORAGE_REGION": "europe-west1"})
+
+        assert config.gc_storage_region == "europe-west1"
+
+    @pytest.mark.parametrize("path", ["json.NoSuchEncoder", "no_such_module.Encoder", "no path"])
+    def test_an_encoder_that_cannot_be_imported_is_told(self, path: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"RELE\['ENCODER_PATH'\] = .* cannot be"):
+            _ = Config({"ENCODER_PATH": path}).encoder
+
+
+class Backend(BaseBackend):
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def send(self, messages: Any) -> Any: ...
+
+
+class TestPublisherBackend:
+    def test_is_made_from_the_configuration(self) -> None:
+        config = Config({"PUBLISHER_BACKEND": f"{__name__}.Backend"})
+
+        backend = config.make_publisher_backend()
+
+        assert isinstance(backend, Backend)
+        assert backend.config is config
+
+    @pytest.mark.usefixtures("emulator")
+    def test_is_googles_client_by_default(self) -> None:
+        assert isinstance(Config({}).make_publisher_backend(), PubSubBackend)
+
+    def test_that_cannot_be_imported_is_told(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"RELE\['PUBLISHER_BACKEND'\] = 'shop\.No'"):
+            Config({"PUBLISHER_BACKEND": "shop.No"}).make_publisher_backend()
+
+
+class TestCredentials:
+    @pytest.mark.usefixtures("emulator", "google_is_not_asked")
+    def test_are_none_under_the_emulator(self, key_file: Path) -> None:
+        assert Config({}).credentials is None
+        assert Config({"GC_CREDENTIALS_PATH": str(key_file)}).credentials is None
+
+    @pytest.mark.usefixtures("google_is_not_asked")
+    def test_come_from_the_key_file(self, key_file: Path) -> None:
+        credentials = Config({"GC_CREDENTIALS_PATH": str(key_file)}).credentials
+
+        assert credentials.service_account_email.startswith("worker@project-of-file")
+
+    def test_come_from_google_where_no_file_is_given(
+        self, google_finds: Callable[..., None]
+    ) -> None:
+        google_finds("google's", "project")
+
+        assert Config({"GC_PROJECT_ID": "mine"}).credentials == "google's"
+
+    @pytest.mark.parametrize(
+        "content", [None, "", "not json", "{}", '{"type": "authorized_user"}', b"\xff"]
+    )
+    def test_a_file_that_is_missing_or_no_key_is_told(
+        self, tmp_path: Path, content: str | bytes | None
+    ) -> None:
+        path = tmp_path / "wrong.json"
+        if content is not None:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        config = Config({"GC_CREDENTIALS_PATH": str(path)})
+
+        with pytest.raises(ConfigurationError, match=r"wrong\.json' is not the key file"):
+            _ = config.credentials
+        with pytest.raises(ConfigurationError, match=r"wrong\.json' is not the key file"):
+            _ = config.gc_project_id
+
+    def test_nothing_is_read_before_it_is_needed(self, tmp_path: Path) -> None:
+        config = Config({"GC_CREDENTIALS_PATH": str(tmp_path / "missing"), "GC_PROJECT_ID": "mine"})
+
+        assert config.gc_project_id == "mine"
+
+    def test_are_the_application_default_credentials(
+        self, key_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file))
+
+        config = Config({})
+
+        assert config.credentials.service_account_email.startswith("worker@")
+        assert config.gc_project_id == "project-of-file"
+
+
+class TestProject:
+    @pytest.mark.usefixtures("google_is_not_asked")
+    def test_is_the_setting_first(self, key_file: Path) -> None:
+        config = Config({"GC_PROJECT_ID": "mine", "GC_CREDENTIALS_PATH": str(key_file)})
+
+        assert config.gc_project_id == "mine"
+
+    @pytest.mark.usefixtures("google_is_not_asked")
+    def test_is_the_files_own_next(self, key_file: Path) -> None:
+        assert Config({"GC_CREDENTIALS_PATH": str(key_file)}).gc_project_id == "project-of-file"
+
+    def test_is_what_google_finds_last(self, google_finds: Callable[..., None]) -> None:
+        google_finds(None, "project-of-google")
+
+        assert Config({}).gc_project_id == "project-of-google"
+
+    def test_is_the_quota_project_of_a_persons_credentials(
+        self, user_credentials: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(user_credentials))
+
+        assert Config({}).gc_project_id == "project-of-quota"
+
+    def test_is_none_where_google_finds_none(self, google_finds: Callable[..., None]) -> None:
+        google_finds(object(), None)
+
+        assert Config({}).gc_project_id is None
+
+    def test_is_none_without_any_credentials(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
+
+        config = Config({})
+
+        assert (config.credentials, config.gc_project_id) == (None, None)
+
+    @pytest.mark.usefixtures("emulator", "google_is_not_asked")
+    def test_is_any_under_the_emulator(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert Config({}).gc_project_id == "rele-local"
+
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "project-of-environment")
+        assert Config({}).gc_project_id == "project-of-environment"
+        assert Config({"GC_PROJECT_ID": "mine"}).gc_project_id == "mine"
+
+    @pytest.mark.usefixtures("emulator", "google_is_not_asked")
+    def test_under_the_emulator_the_key_file_need_not_be_there(self) -> None:
+        assert Config({"GC_CREDENTIALS_PATH": "missing.json"}).gc_project_id == "rele-local"
+
+    def test_google_is_asked_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        answers = iter([("credentials", "project")])
+        monkeypatch.setattr(configuration, "get_google_defaults", lambda: next(answers))
+        config = Config({})
+
+        assert (config.credentials, config.gc_project_id) == ("credentials", "project")
+
+
+class Noted(BaseMiddleware):
+    setups: list[tuple[Any, dict[str, Any]]] = []  # noqa: RUF012 - shared, to be looked at
+
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        self.setups.append((config, kwargs))
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder of the test's own, without Django's settings."""
+    monkeypatch.setattr(configuration, "_read_settings", None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.delitem(sys.modules, "settings", raising=False)
+    return tmp_path
+
+
+class TestSetup:
+    def test_registers_the_middleware_and_remembers_the_configuration(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Noted.setups.clear()
+        remembered: list[Config] = []
+        monkeypatch.setattr(configuration, "init_global_publisher", remembered.append)
+
+        config = setup({"MIDDLEWARE": [f"{__name__}.Noted"]}, flask_app="app")
+
+        assert Noted.setups == [(config, {"flask_app": "app"})]
+        assert remembered == [config]
+        assert [type(m) for m in middleware._middlewares] == [Noted]
+
+    def test_takes_the_settings_of_django(self, settings: Any) -> None:
+        settings.RELE = {"APP_NAME": "from django", "MIDDLEWARE": []}
+
+        assert setup().app_name == "from django"
+
+    def test_django_settings_may_lack_the_dict(self, settings: Any) -> None:
+        del settings.RELE
+
+        assert load().middleware == middleware.default_middleware
+
+    def test_takes_a_settings_module_in_the_folder(self, in_empty_folder: Path) -> None:
+        (in_empty_folder / "settings.py").write_text('RELE = {"APP_NAME": "plain"}')
+
+        assert rele.setup().app_name == "plain"
+
+    def test_says_how_to_set_up_where_there_are_no_settings(self, in_empty_folder: Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"Relé is not set up: call rele\.setup"):
+            setup()
+
+    def test_a_settings_module_without_the_dict_is_no_settings(self, in_empty_folder: Path) -> None:
+        (in_empty_folder / "settings.py").write_text("DEBUG = True")
+
+        with pytest.raises(ConfigurationError, match="Relé is not set up"):
+            load()
+
+
+class TestLoadSubscriptions:
+    @pytest.fixture
+    def write_subs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Callable[[str, str], str]]:
+        """Write a module that can be imported until the test ends."""
+        monkeypatch.syspath_prepend(tmp_path)
+        package = tmp_path / "subs"
+        package.mkdir()
+        before = set(sys.modules)
+
+        def write(name: str, code: str) -> str:
+            (package / f"{name}.py").write_text(f"from rele import Subscription, sub\n{code}")
+            return f"subs.{name}"
+
+        yield write
+        for name in set(sys.modules) - before:
+            if name.split(".")[0] == "subs":
+                del sys.modules[name]
+
+    HANDLER = "def handle(data, **attributes): return 'handled'\n"
+
+    def test_gathers_the_instances_and_makes_the_classes(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        path = write_subs(
+            "photos",
+            "@sub('photos')\ndef handle(data, **attributes): ...\n"
+            "class Orders(Subscription):\n"
+            "    def __init__(self): super().__init__(print, 'orders')\n",
+        )
+
+        names = {subscription.name for subscription in load_subscriptions_from_paths([path])}
+
+        assert names == {"photos", "orders"}
+
+    def test_gives_prefix_and_filter_to_those_without(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        path = write_subs(
+            "photos",
+            self.HANDLER + "plain = sub('a')(handle)\n"
+            "own = sub('b', prefix='own', filter_by=lambda attrs: True)(handle)\n",
+        )
+
+        plain, own = load_subscriptions_from_paths([path], "shop", lambda attrs: False)
+
+        assert (plain.name, own.name) == ("shop-a", "own-b")
+        assert (plain(1), own(1)) == (None, "handled")
+
+    def test_takes_one_that_is_imported_elsewhere_once(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        photos = write_subs("photos", self.HANDLER + "photos = sub('photos')(handle)\n")
+        more = write_subs("more", f"from {photos} import photos\n")
+
+        assert len(load_subscriptions_from_paths([photos, more])) == 1
+
+    def test_takes_a_class_whose_instance_is_there_too_once(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        path = write_subs(
+            "photos",
+            "class Photos(Subscription):\n"
+            "    def __init__(self): super().__init__(self.handle, 'photos')\n"
+            "    def handle(self, data, **attributes): ...\n"
+            "photos = Photos()\n",
+        )
+
+        assert [s.name for s in load_subscriptions_from_paths([path])] == ["photos"]
+
+    def test_a_class_that_cannot_be_made_is_told(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        path = write_subs(
+            "photos",
+            "class Photos(Subscription):\n    def __init__(self): raise ValueError('no topic')\n",
+        )
+
+        with pytest.raises(RuntimeError, match=r"subs\.photos\.Photos cannot be made.*no topic"):
+            load_subscriptions_from_paths([path])
+
+    def test_two_with_the_same_name_are_an_error_that_names_both(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        photos = write_subs("photos", "@sub('photos')\ndef first(data, **attributes): ...\n")
+        more = write_subs("more", "@sub('photos')\ndef second(data, **attributes): ...\n")
+
+        with pytest.raises(RuntimeError, match=r"'photos': subs\.photos\.first and subs\.more\.se"):
+            load_subscriptions_from_paths([photos, more])
+
+    def test_the_same_name_with_a_suffix_of_its_own_is_fine(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        path = write_subs(
+            "photos", self.HANDLER + "a = sub('a')(handle)\nb = sub('a', suffix='b')(handle)\n"
+        )
+
+        assert [s.name for s in load_subscriptions_from_paths([path])] == ["a", "a-b"]
+
+    def test_a_module_that_cannot_be_imported_is_told(self) -> None:
+        with pytest.raises(ImportError, match="no_such_module"):
+            load_subscriptions_from_paths(["no_such_module.subs"])

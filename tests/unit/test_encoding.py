@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rele.encoding import decode, encode
+from rele.exceptions import DecodeError
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
+)
+
+
+@given(JSON)
+def test_what_was_encoded_decodes_to_the_same(data: Any) -> None:
+    assert decode(encode(data)) == data
+
+
+def test_the_payload_is_json_in_utf_8() -> None:
+    assert json.loads(encode({"a": "ö"}).decode("utf-8")) == {"a": "ö"}
+
+
+def test_the_encoder_class_is_used() -> None:
+    class Encoder(json.JSONEncoder):
+        def default(self, o: Any) -> Any:
+            return str(o)
+
+    uuid = UUID(int=1)
+
+    assert decode(encode({"id": uuid}, Encoder)) == {"id": str(uuid)}
+    with pytest.raises(TypeError):
+        encode({"id": uuid})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff",
+        b"{",
+        b"{'a': 1}",
+        b"\xef\xbb\xbf{}",
+        pytest.param(b"[" * 100_000, id="nested too deep"),
+        pytest.param(b"1" * 10_000, id="too many digits"),
+    ],
+)
+def test_bytes_that_are_no_json_are_a_decode_error(payload: bytes) -> None:
+    with pytest.raises(DecodeError, match="not JSON in UTF-8"):
+        decode(payload)
+
+
+@given(st.binary())
+def test_nothing_but_a_decode_error_is_raised(payload: bytes) -> None:
+    with suppress(DecodeError):
+        decode(payload)

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rele
+from rele import config as configuration
+from rele import middleware, publishing
+from rele.exceptions import ConfigurationError, NoProjectError
+from tests.unit.backends_for_tests import HeldBackend
+
+REPOSITORY = Path(__file__).parents[2]
+
+made: list[HeldBackend] = []
+
+
+class NotedBackend(HeldBackend):
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.settles_at_flush = True
+        made.append(self)
+
+
+class BrokenBackend(HeldBackend):
+    def __init__(self, config: Any = None) -> None:
+        raise ConfigurationError("no broker")
+
+
+SETTINGS = {
+    "MIDDLEWARE": [],
+    "PUBLISHER_BACKEND": f"{__name__}.NotedBackend",
+    "PUBLISHER_TIMEOUT": 0.01,
+}
+
+
+@pytest.fixture(autouse=True)
+def _forget_backends() -> Iterator[None]:
+    made.clear()
+    yield
+    for backend in made:
+        backend.settle_the_rest()
+
+
+def test_setup_makes_no_publisher() -> None:
+    rele.setup(SETTINGS)
+
+    assert made == []
+
+
+def test_the_publisher_is_made_at_the_first_publish_and_kept() -> None:
+    config = rele.setup({**SETTINGS, "APP_NAME": "shop"})
+
+    futures = [rele.publish(topic="photos", data=n, lang="en") for n in range(3)]
+
+    [backend] = made
+    assert backend.config is config
+    assert [message.data for message in backend.messages] == [b"0", b"1", b"2"]
+    assert backend.messages[0].topic == "photos"
+    assert backend.messages[0].attributes["lang"] == "en"
+    assert futures == backend.futures
+
+
+def test_many_threads_make_one_publisher() -> None:
+    rele.setup(SETTINGS)
+    together = threading.Barrier(8)
+
+    def publish(number: int) -> None:
+        together.wait(10)
+        rele.publish("photos", number)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(publish, range(8)))
+
+    [backend] = made
+    assert len(backend.messages) == 8
+
+
+def test_the_settings_of_the_publisher_are_those_of_rele() -> None:
+    rele.setup(
+        {
+            **SETTINGS,
+            "PUBLISHER_BLOCKING": True,
+            "ENCODER_PATH": "django.core.serializers.json.DjangoJSONEncoder",
+        }
+    )
+
+    with pytest.raises(FutureTimeoutError):
+        rele.publish("photos", Decimal("1.5"))
+
+    assert made[0].flushes == [0]
+    assert made[0].messages[0].data == b'"1.5"'
+
+
+def test_a_new_setup_makes_a_new_publisher() -> None:
+    rele.setup(SETTINGS)
+    rele.publish("photos", 1)
+    rele.setup(SETTINGS)
+    rele.publish("photos", 2)
+
+    assert [backend.messages[0].data for backend in made] == [b"1", b"2"]
+
+
+def test_without_setup_the_settings_of_the_project_count(settings: Any) -> None:
+    settings.RELE = {**SETTINGS, "MIDDLEWARE": ["rele.middleware.BaseMiddleware"]}
+
+    rele.publish("photos", 1)
+
+    assert len(made) == 1
+    assert [type(m) for m in middleware._middlewares] == [middleware.BaseMiddleware]
+
+
+def test_without_any_settings_it_says_how_to_set_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(configuration, "_read_settings", None)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigurationError, match="Relé is not set up"):
+        rele.publish("photos", 1)
+
+
+def test_without_a_project_it_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+    monkeypatch.setattr(configuration, "get_google_defaults", lambda: (None, None))
+    rele.setup({"MIDDLEWARE": []})
+
+    with pytest.raises(NoProjectError, match=r"GC_PROJECT_ID.*GOOGLE_CLOUD_PROJECT.*emulator"):
+        rele.publish("photos", 1)
+
+
+def test_a_publisher_that_could_not_be_made_is_tried_again() -> None:
+    config = rele.setup({**SETTINGS, "PUBLISHER_BACKEND": f"{__name__}.BrokenBackend"})
+    with pytest.raises(ConfigurationError, match="no broker"):
+        rele.publish("photos", 1)
+
+    config.publisher_backend = f"{__name__}.NotedBackend"
+    rele.publish("photos", 1)
+
+    assert len(made) == 1
+
+
+def test_another_process_has_a_publisher_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    rele.setup(SETTINGS)
+    rele.publish("photos", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        rele.publish("photos", 2)
+        rele.publish("photos", 3)
+
+    assert [len(backend.messages) for backend in made] == [1, 2]
+
+
+def test_a_forked_child_publishes_by_a_publisher_of_its_own() -> None:
+    script = """
+import os, sys
+import rele, rele.backends, rele.client
+
+class Backend(rele.backends.BaseBackend):
+    def __init__(self, config):
+        self.process_id = os.getpid()
+    def send(self, messages):
+        assert self.process_id == os.getpid()
+        future = rele.client.Future()
+        future.set_result("message")
+        return [future]
+
+rele.setup({"MIDDLEWARE": [], "PUBLISHER_BACKEND": "__main__.Backend"})
+rele.publish("photos", 1)
+child = os.fork()
+rele.publish("photos", 2)
+if child:
+    _, status = os.waitpid(child, 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+    completed = subprocess.run(
+        [sys.executable, "-W", "ignore::FutureWarning", "-c", script],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (completed.returncode, completed.stderr) == (0, "")
+
+
+class TestFlush:
+    def test_sends_what_is_under_way(self) -> None:
+        rele.setup(SETTINGS)
+        future = rele.publish("photos", 1)
+        made[0].outcome = "message-1"
+
+        assert publishing.flush(10)
+
+        assert future.result(timeout=0) == "message-1"
+
+    def test_waits_no_longer_than_the_publishers_timeout(self) -> None:
+        rele.setup(SETTINGS)
+        rele.publish("photos", 1)
+
+        assert not publishing.flush()
+
+        assert made[0].flushes == [0.01]
+
+    def test_has_nothing_to_do_before_the_first_publish(self) -> None:
+        rele.setup(SETTINGS)
+
+        assert publishing.flush()
+
+        assert made == []
+
+    def test_leaves_the_publishes_of_the_parent_process_to_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rele.setup(SETTINGS)
+        rele.publish("photos", 1)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: -1)
+            assert publishing.flush()
+
+        assert made[0].flushes == []
+
+
+class TestForget:
+    def test_flushes_and_forgets_publisher_and_middleware(self, settings: Any) -> None:
+        settings.RELE = SETTINGS
+        rele.setup({**SETTINGS, "MIDDLEWARE": ["rele.middleware.BaseMiddleware"]})
+        future = rele.publish("photos", 1)
+        made[0].outcome = "message-1"
+
+        publishing.forget()
+
+        assert future.done()
+        assert middleware._middlewares == []
+        rele.publish("photos", 2)
+        assert len(made) == 2
+
+    def test_changed_django_settings_count_at_the_next_publish(self, settings: Any) -> None:
+        settings.RELE = {**SETTINGS, "APP_NAME": "old"}
+        future = rele.publish("photos", 1)
+        made[0].outcome = "message-1"
+
+        settings.RELE = {**SETTINGS, "APP_NAME": "new"}
+        assert future.done()
+        rele.publish("photos", 2)
+
+        assert [backend.config.app_name for backend in made] == ["old", "new"]
+
+    def test_another_setting_of_django_changes_nothing(self, settings: Any) -> None:
+        settings.RELE = SETTINGS
+        rele.publish("photos", 1)
+
+        settings.TIME_ZONE = "Europe/Paris"
+        rele.publish("photos", 2)
+
+        assert len(made) == 1

@@ -1,0 +1,560 @@
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from rele import Callback, Subscription, sub
+from rele.exceptions import DecodeError
+from rele.retry_policy import RetryPolicy
+from tests.unit.conftest import Delivery, Hooks, raising
+
+Deliver = Callable[..., Delivery]
+
+
+class Recorder:
+    """A handler that keeps what it is called with."""
+
+    def __init__(self, result: Any = None) -> None:
+        self.calls: list[tuple[Any, dict[str, Any]]] = []
+        self._result = result
+
+    def __call__(self, data: Any, **attributes: Any) -> Any:
+        self.calls.append((data, attributes))
+        return self._result
+
+
+@pytest.fixture
+def handler() -> Recorder:
+    return Recorder(result="done")
+
+
+class TestName:
+    @pytest.mark.parametrize(
+        ("prefix", "suffix", "name"),
+        [
+            (None, None, "photos"),
+            ("", "", "photos"),
+            ("shop", None, "shop-photos"),
+            (None, "thumbs", "photos-thumbs"),
+            ("shop", "thumbs", "shop-photos-thumbs"),
+        ],
+    )
+    def test_joins_prefix_topic_and_suffix(
+        self, prefix: str | None, suffix: str | None, name: str
+    ) -> None:
+        assert Subscription(print, "photos", prefix=prefix, suffix=suffix).name == name
+
+    def test_a_prefix_is_set_where_the_declaration_gave_none(self) -> None:
+        subscription = Subscription(print, "photos")
+
+        subscription.set_prefix("shop")
+
+        assert subscription.prefix == "shop"
+        assert subscription.name == "shop-photos"
+
+    def test_a_declared_prefix_stays(self) -> None:
+        subscription = Subscription(print, "photos", prefix="own")
+
+        subscription.set_prefix("shop")
+
+        assert subscription.name == "own-photos"
+
+    def test_the_text_is_the_name_and_the_function(self) -> None:
+        def make_thumbnail(data: Any, **attributes: Any) -> None: ...
+
+        subscription = Subscription(make_thumbnail, "photos", suffix="thumbs")
+
+        assert str(subscription) == "photos-thumbs - make_thumbnail"
+        assert repr(subscription) == "<Subscription photos-thumbs - make_thumbnail>"
+
+    def test_the_path_says_where_the_function_is(self) -> None:
+        assert Subscription(Recorder.__call__, "photos").path == f"{__name__}.Recorder.__call__"
+
+    def test_an_object_that_is_called_has_the_name_of_its_class(self, handler: Recorder) -> None:
+        assert str(Subscription(handler, "photos")) == "photos - Recorder"
+        assert Subscription(handler, "photos").path == f"{__name__}.Recorder"
+
+
+class TestCall:
+    def test_hands_over_data_and_attributes_and_returns_the_result(self, handler: Recorder) -> None:
+        assert Subscription(handler, "photos")({"id": 1}, lang="en") == "done"
+
+        assert handler.calls == [({"id": 1}, {"lang": "en"})]
+
+    def test_published_at_is_a_number(self, handler: Recorder) -> None:
+        Subscription(handler, "photos")({}, published_at="1560244246.863829")
+
+        assert handler.calls == [({}, {"published_at": 1560244246.863829})]
+
+    def test_published_at_that_is_no_number_is_handed_over_as_it_is(
+        self, handler: Recorder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        Subscription(handler, "photos")({}, published_at="yesterday")
+
+        assert handler.calls == [({}, {"published_at": "yesterday"})]
+        assert "published_at of a message for photos - Recorder is no number" in caplog.text
+
+    @pytest.mark.parametrize("name", ["data", "body"])
+    def test_an_attribute_named_like_the_parameter_is_left_out(
+        self, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        calls: list[Any] = []
+        handlers = {
+            "data": lambda data, **attributes: calls.append((data, attributes)),
+            "body": lambda body, **attributes: calls.append((body, attributes)),
+        }
+
+        Subscription(handlers[name], "photos")(1, **{name: "x", "lang": "en"})
+
+        assert calls == [(1, {"lang": "en"})]
+        assert f"attribute named {name!r}" in caplog.text
+
+    def test_an_attribute_named_self_reaches_a_function(self) -> None:
+        calls: list[dict[str, Any]] = []
+
+        Subscription(lambda data, **attributes: calls.append(attributes), "photos")(1, self="me")
+
+        assert calls == [{"self": "me"}]
+
+    def test_any_attribute_reaches_a_function_with_a_positional_only_parameter(self) -> None:
+        calls: list[Any] = []
+
+        def handle(data: Any, /, **attributes: Any) -> None:
+            calls.append((data, attributes))
+
+        Subscription(handle, "photos")(1, data="x")
+
+        assert calls == [(1, {"data": "x"})]
+
+    def test_a_subclass_handles_messages_by_its_method(self) -> None:
+        class CountSub(Subscription):
+            topic = "photos"
+            seen: list[Any] = []  # noqa: RUF012 - as the documentation's example might
+
+            def __init__(self) -> None:
+                self._func = self.callback_func
+                super().__init__(self._func, self.topic)
+
+            def callback_func(self, data: Any, **kwargs: Any) -> None:
+                self.seen.append((data, kwargs))
+
+        CountSub()(1, lang="en")
+
+        assert CountSub.seen == [(1, {"lang": "en"})]
+        assert CountSub().name == "photos"
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        "is_landscape",
+        [
+            lambda attrs: attrs.get("shape") == "landscape",
+            lambda **attrs: attrs.get("shape") == "landscape",
+            lambda attrs, **rest: attrs.get("shape") == "landscape",
+            lambda *args: args[0].get("shape") == "landscape",
+            lambda *, shape=None, **rest: shape == "landscape",
+        ],
+    )
+    def test_may_take_a_dict_or_keywords(
+        self, handler: Recorder, is_landscape: Callable[..., bool]
+    ) -> None:
+        subscription = Subscription(handler, "photos", filter_by=is_landscape)
+
+        assert subscription(1, shape="portrait") is None
+        assert subscription(2, shape="landscape") == "done"
+        assert subscription(3) is None
+
+        assert [data for data, _ in handler.calls] == [2]
+
+    @pytest.mark.parametrize("container", [list, tuple, iter])
+    def test_all_of_several_must_let_a_message_pass(
+        self, handler: Recorder, container: Callable[[Any], Any]
+    ) -> None:
+        filters = container([lambda attrs: "a" in attrs, lambda **attrs: "b" in attrs])
+        subscription = Subscription(handler, "photos", filter_by=filters)
+
+        for number, names in enumerate(["", "a", "b", "ab", "ab"]):
+            subscription(number, **dict.fromkeys(names, "x"))
+
+        assert [data for data, _ in handler.calls] == [3, 4]
+        assert len(subscription.filter_by) == 2
+
+    def test_see_published_at_as_a_number(self, handler: Recorder) -> None:
+        subscription = Subscription(
+            handler, "photos", filter_by=lambda attrs: attrs["published_at"] > 10
+        )
+
+        subscription(1, published_at="9")
+        subscription(2, published_at="11")
+
+        assert [data for data, _ in handler.calls] == [2]
+
+    def test_a_filter_that_changes_its_dict_changes_nothing_for_a_keyword_filter(
+        self, handler: Recorder
+    ) -> None:
+        def drop_keyword(**attrs: Any) -> bool:
+            attrs.clear()
+            return True
+
+        Subscription(handler, "photos", filter_by=drop_keyword)(1, lang="en")
+
+        assert handler.calls == [(1, {"lang": "en"})]
+
+    def test_are_set_where_the_declaration_gave_none(self, handler: Recorder) -> None:
+        subscription = Subscription(handler, "photos")
+
+        subscription.set_filters([lambda attrs: False])
+
+        assert subscription(1) is None
+        assert handler.calls == []
+
+    def test_that_were_declared_stay(self, handler: Recorder) -> None:
+        subscription = Subscription(handler, "photos", filter_by=lambda attrs: True)
+
+        subscription.set_filters(lambda attrs: False)
+
+        assert subscription(1) == "done"
+
+    @pytest.mark.parametrize("wrong", [1, "abc", [print, None]])
+    def test_that_cannot_be_called_are_refused_where_they_are_declared(self, wrong: Any) -> None:
+        with pytest.raises(ValueError, match="filter_by must be a callable or an iterable"):
+            Subscription(print, "photos", filter_by=wrong)
+
+
+class TestSub:
+    def test_makes_a_subscription_of_the_function(self) -> None:
+        policy = RetryPolicy(1, 2)
+
+        @sub(
+            topic="photos",
+            prefix="shop",
+            suffix="thumbs",
+            filter_by=lambda attrs: "id" in attrs,
+            backend_filter_by='attributes.type = "landscape"',
+            retry_policy=policy,
+        )
+        def handle(data: Any, **attributes: Any) -> Any:
+            return data, attributes
+
+        assert handle.name == "shop-photos-thumbs"
+        assert handle.topic == "photos"
+        assert handle.backend_filter_by == 'attributes.type = "landscape"'
+        assert handle.retry_policy == policy
+        assert handle(1) is None
+        assert handle(1, id="x") == (1, {"id": "x"})
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            lambda: None,
+            lambda data: None,
+            lambda **attributes: None,
+            lambda data, more, **attributes: None,
+            lambda *args, **attributes: None,
+        ],
+    )
+    def test_refuses_a_function_that_cannot_take_a_message(self, wrong: Any) -> None:
+        with pytest.raises(RuntimeError, match=r"must take one positional argument.*\*\*kwargs"):
+            sub("photos")(wrong)
+
+    def test_refuses_a_coroutine_function(self) -> None:
+        async def handle(data: Any, **attributes: Any) -> None: ...
+
+        with pytest.raises(RuntimeError, match="handle is an `async def`"):
+            sub("photos")(handle)
+
+    @pytest.mark.parametrize(
+        "handler",
+        [
+            lambda data, **attributes: data,
+            lambda data, /, **attributes: data,
+            lambda data=None, **attributes: data,
+            lambda data, *, lang=None, **attributes: data,
+        ],
+    )
+    def test_takes_every_function_that_can(self, handler: Any) -> None:
+        assert sub("photos")(handler)(1, other="x") == 1
+
+    def test_takes_a_decorated_function(self) -> None:
+        def logged(func: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(func)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                return func(*args, **kwargs)
+
+            return wrapper
+
+        @sub("photos")
+        @logged
+        def handle(data: Any, **attributes: Any) -> Any:
+            return data
+
+        assert handle(1, data="x") == 1
+
+    def test_warns_outside_of_a_subs_module(self, caplog: pytest.LogCaptureFixture) -> None:
+        def handle(data: Any, **attributes: Any) -> None: ...
+
+        sub("photos")(handle)
+
+        assert "handle is declared outside of a `subs` module" in caplog.text
+
+    @pytest.mark.parametrize("module", ["subs", "shop.subs", "shop.subs.photos"])
+    def test_does_not_warn_within(self, module: str, caplog: pytest.LogCaptureFixture) -> None:
+        def handle(data: Any, **attributes: Any) -> None: ...
+
+        handle.__module__ = module
+
+        sub("photos")(handle)
+
+        assert caplog.text == ""
+
+
+class TestCallback:
+    def test_success_is_acked_before_the_success_hook(
+        self, hooks: Hooks, deliver: Deliver, handler: Recorder
+    ) -> None:
+        delivery = deliver(b'{"id": 1}', lang="en")
+        seen: list[list[str]] = []
+        hooks.actions["post_process_message_success"] = lambda *_: seen.append(
+            delivery.settlements()
+        )
+        subscription = Subscription(handler, "photos")
+        before = time.time()
+
+        result = Callback(subscription)(delivery.message)
+
+        assert result == "done"
+        assert handler.calls == [({"id": 1}, {"lang": "en"})]
+        assert seen == [["ack"]]
+        assert delivery.settlements() == []
+        assert hooks.names == [
+            "pre_process_message",
+            "post_process_message_success",
+            "post_process_message",
+        ]
+        assert hooks.calls[0] == ("pre_process_message", subscription, delivery.message)
+        _, start_time, message = hooks.arguments_of("post_process_message_success")
+        assert message is delivery.message
+        assert before <= start_time <= time.time()
+
+    def test_failure_runs_the_failure_hook_and_then_nacks(
+        self, hooks: Hooks, deliver: Deliver
+    ) -> None:
+        delivery = deliver()
+        seen: list[list[str]] = []
+        hooks.actions["post_process_message_failure"] = lambda *_: seen.append(
+            delivery.settlements()
+        )
+        error = ValueError("broken")
+        subscription = Subscription(raising(error), "photos")
+
+        result = Callback(subscription)(delivery.message)
+
+        assert result is None
+        assert seen == [[]]
+        assert delivery.settlements() == ["nack"]
+        assert hooks.names == [
+            "pre_process_message",
+            "post_process_message_failure",
+            "post_process_message",
+        ]
+        failed, exception, start_time, message = hooks.arguments_of("post_process_message_failure")
+        assert (failed, exception, message) == (subscription, error, delivery.message)
+        assert start_time <= time.time()
+
+    def test_with_a_pause_a_failed_message_is_held_back_instead_of_nacked(
+        self, deliver: Deliver
+    ) -> None:
+        delivery = deliver()
+
+        Callback(Subscription(raising(ValueError()), "photos"), failure_pause=10)(delivery.message)
+
+        extension, drop = delivery.requests()
+        assert extension.seconds == 10
+        assert type(drop).__name__ == "DropRequest"
+
+    def test_with_a_pause_a_message_that_a_hook_settles_is_left_alone(
+        self, hooks: Hooks, deliver: Deliver
+    ) -> None:
+        delivery = deliver()
+        hooks.actions["post_process_message_failure"] = lambda *_: delivery.message.ack()
+
+        Callback(Subscription(raising(ValueError()), "photos"), failure_pause=10)(delivery.message)
+
+        assert delivery.settlements() == ["ack"]
+
+    @pytest.mark.parametrize(
+        "error", [KeyboardInterrupt(), SystemExit(1), GeneratorExit(), BaseException("odd")]
+    )
+    def test_a_handler_may_raise_anything(
+        self, hooks: Hooks, deliver: Deliver, error: BaseException
+    ) -> None:
+        delivery = deliver()
+
+        Callback(Subscription(raising(error), "photos"))(delivery.message)
+
+        assert delivery.settlements() == ["nack"]
+        assert hooks.arguments_of("post_process_message_failure")[1] is error
+
+    def test_a_filter_that_raises_fails_the_message(
+        self, hooks: Hooks, deliver: Deliver, handler: Recorder
+    ) -> None:
+        delivery = deliver()
+        error = SystemExit(1)
+        subscription = Subscription(handler, "photos", filter_by=raising(error))
+
+        Callback(subscription)(delivery.message)
+
+        assert handler.calls == []
+        assert delivery.settlements() == ["nack"]
+        assert hooks.arguments_of("post_process_message_failure")[1] is error
+
+    def test_a_message_that_is_filtered_out_is_acked(
+        self, hooks: Hooks, deliver: Deliver, handler: Recorder
+    ) -> None:
+        delivery = deliver()
+
+        Callback(Subscription(handler, "photos", filter_by=lambda attrs: False))(delivery.message)
+
+        assert handler.calls == []
+        assert delivery.settlements() == ["ack"]
+
+    @pytest.mark.parametrize("payload", [b"\xff\xfe", b"{not json", b""])
+    def test_bytes_that_cannot_be_decoded_are_logged_and_acked_after_the_failure_hook(
+        self,
+        hooks: Hooks,
+        deliver: Deliver,
+        handler: Recorder,
+        payload: bytes,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        delivery = deliver(payload)
+        seen: list[list[str]] = []
+        hooks.actions["post_process_message_failure"] = lambda *_: seen.append(
+            delivery.settlements()
+        )
+
+        Callback(Subscription(handler, "photos"))(delivery.message)
+
+        assert handler.calls == []
+        assert seen == [[]]
+        assert delivery.settlements() == ["ack"]
+        assert isinstance(hooks.arguments_of("post_process_message_failure")[1], DecodeError)
+        [record] = caplog.records
+        assert record.levelname == "ERROR"
+        assert "message-1 of photos - Recorder is acknowledged unhandled" in record.getMessage()
+        assert repr(payload) in record.getMessage()
+
+    def test_a_json_error_of_the_handler_is_no_undecodable_payload(
+        self, hooks: Hooks, deliver: Deliver
+    ) -> None:
+        delivery = deliver()
+
+        Callback(Subscription(raising(UnicodeDecodeError("utf-8", b"", 0, 1, "")), "photos"))(
+            delivery.message
+        )
+
+        assert delivery.settlements() == ["nack"]
+
+    @pytest.mark.parametrize(
+        "method", ["ack", "nack", "drop", "ack_with_response", "nack_with_response"]
+    )
+    @pytest.mark.parametrize("hook", ["pre_process_message", "post_process_message_failure"])
+    def test_a_hook_that_settles_the_message_is_respected(
+        self, hooks: Hooks, deliver: Deliver, hook: str, method: str
+    ) -> None:
+        delivery = deliver()
+        hooks.actions[hook] = lambda *_: getattr(delivery.message, method)()
+
+        Callback(Subscription(raising(ValueError()), "photos"))(delivery.message)
+
+        assert delivery.settlements() == [method.removesuffix("_with_response")]
+
+    def test_a_handler_that_settles_the_message_is_respected(
+        self, hooks: Hooks, deliver: Deliver
+    ) -> None:
+        delivery = deliver()
+
+        Callback(Subscription(lambda data, **attrs: delivery.message.nack(), "photos"))(
+            delivery.message
+        )
+
+        assert delivery.settlements() == ["nack"]
+        assert "post_process_message_success" in hooks.names
+
+    @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(1)])
+    @pytest.mark.parametrize(
+        "hook",
+        ["pre_process_message", "post_process_message_success", "post_process_message"],
+    )
+    def test_a_hook_that_raises_changes_nothing_for_the_message(
+        self,
+        hooks: Hooks,
+        deliver: Deliver,
+        handler: Recorder,
+        hook: str,
+        error: BaseException,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        hooks.actions[hook] = raising(error)
+        delivery = deliver()
+
+        assert Callback(Subscription(handler, "photos"))(delivery.message) == "done"
+
+        assert delivery.settlements() == ["ack"]
+        assert hooks.names[-1] == "post_process_message"
+        assert hook in caplog.text
+
+    @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(1)])
+    def test_a_failure_hook_that_raises_leaves_the_nack(
+        self, hooks: Hooks, deliver: Deliver, error: BaseException
+    ) -> None:
+        hooks.actions["post_process_message_failure"] = raising(error)
+        delivery = deliver()
+
+        Callback(Subscription(raising(ValueError()), "photos"))(delivery.message)
+
+        assert delivery.settlements() == ["nack"]
+
+    @pytest.mark.parametrize("error", [ValueError(), SystemExit(1)])
+    def test_an_ack_that_raises_is_logged_and_stays_inside(
+        self,
+        hooks: Hooks,
+        deliver: Deliver,
+        handler: Recorder,
+        error: BaseException,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        delivery = deliver()
+        monkeypatch.setattr(delivery.message, "ack", raising(error))
+
+        assert Callback(Subscription(handler, "photos"))(delivery.message) == "done"
+
+        assert "A message of photos - Recorder could not be settled" in caplog.text
+        assert hooks.names[-1] == "post_process_message"
+
+    def test_the_attributes_are_the_handlers_own(self, hooks: Hooks, deliver: Deliver) -> None:
+        delivery = deliver(lang="en")
+
+        def clear(data: Any, **attributes: Any) -> None:
+            attributes.clear()
+
+        Callback(Subscription(clear, "photos"))(delivery.message)
+
+        assert dict(delivery.message.attributes) == {"lang": "en"}
+
+    def test_handles_a_message_without_middleware(
+        self, deliver: Deliver, handler: Recorder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        delivery = deliver()
+
+        assert Callback(Subscription(handler, "photos"), suffix="any")(delivery.message) == "done"
+
+        assert delivery.settlements() == ["ack"]
+        assert [record for record in caplog.records if record.name.startswith("rele")] == []
