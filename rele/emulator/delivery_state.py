@@ -86,6 +86,7 @@ class DeliveryState(Leases):
             else:
                 self._timers.disarm(delivery)
         self._ready.extend(each for each in messages if each.id not in self._deliveries)
+        self.ledger.replaced([message.id for message in messages])
         self._wake_next()
 
     def drop_older(self, publish_time: int) -> None:
@@ -97,13 +98,22 @@ class DeliveryState(Leases):
         )
         for delivery in sorted(old, key=lambda delivery: delivery.message.id):
             self._remove(delivery)
-        self._ready.drop_older(publish_time)
+        self.ledger.removed(self._ready.drop_older(publish_time))
         self._wake_next()
 
-    def publish(self, messages: Iterable[StoredMessage]) -> None:
+    def publish(self, messages: Sequence[StoredMessage]) -> None:
         """Add new messages behind those that wait."""
         self._ready.extend(messages)
+        self.ledger.published(messages)
         self._wake_next()
+
+    def restore(self, messages: Iterable[StoredMessage], attempts: dict[int, int]) -> None:
+        """Begin with what a former server's ledger has, in the order of publishing.
+
+        ``attempts`` are the next ones of some message ids; of all others it is the first.
+        """
+        self._ready.extend(messages)
+        self._former_attempts = attempts
 
     def attach(self, consumer: Consumer) -> None:
         """Let ``consumer`` take messages. Raises the reason if the state is closed."""
@@ -243,6 +253,6 @@ class DeliveryState(Leases):
     def _wake_next(self) -> None:
         head = self._ready.head(None)
         if head is not None:
-            self._consumers.wake_next(len(head.encoded))
+            self._consumers.wake_next(head.size)
         for consumer, size in self._ready.reserved():
             self._consumers.wake(consumer, size)

@@ -134,9 +134,9 @@ def store(message: RawMessage, message_id: int, publish_time: int) -> StoredMess
     return StoredMessage(message_id, publish_time, encoded, message.ordering_key)
 
 
-def restored(stored: StoredMessage) -> RawMessage:
-    """The ``PubsubMessage`` that was stored."""
-    return _PubsubMessage.FromString(stored.encoded)
+def restored(encoded: bytes) -> RawMessage:
+    """The ``PubsubMessage`` that was stored in this form."""
+    return _PubsubMessage.FromString(encoded)
 
 
 def encode_received_message(ack_id: str, message: bytes, delivery_attempt: int = 0) -> bytes:
