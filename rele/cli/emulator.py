@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, ReleError
@@ -15,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="127.0.0.1:8085",
         help="the address to listen on (default: %(default)s; port 0: a free one)",
     )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=Path,
+        help="keep topics, subscriptions and messages in this directory (default: in memory)",
+    )
 
 
 def run(options: Options) -> int:
@@ -26,14 +33,26 @@ def run(options: Options) -> int:
             f"--host-port needs HOST:PORT, such as 127.0.0.1:8085, not {options['host_port']!r}."
         )
     try:
-        status: int = emulator.serve(host, int(port), on_started=_say_where_it_listens)
-    except emulator.BindError as error:
+        status: int = emulator.serve(
+            host,
+            int(port),
+            on_started=lambda address: _say_where_it_listens(address, options["data_dir"]),
+            data_dir=options["data_dir"],
+            on_progress=_say,
+        )
+    except emulator.EmulatorError as error:
         raise ReleError(str(error)) from error
     return status
 
 
-def _say_where_it_listens(address: str) -> None:
-    print(f"Pub/Sub is listening on {address}: export PUBSUB_EMULATOR_HOST={address}", flush=True)
+def _say_where_it_listens(address: str, data_dir: Path | None) -> None:
+    if data_dir is not None:
+        _say(f"Topics, subscriptions and messages are kept in {data_dir}.")
+    _say(f"Pub/Sub is listening on {address}: export PUBSUB_EMULATOR_HOST={address}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 EMULATOR = Subcommand(

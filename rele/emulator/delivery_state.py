@@ -115,10 +115,14 @@ class DeliveryState(Leases):
         self._ready.extend(messages)
         self._former_attempts = attempts
 
-    def attach(self, consumer: Consumer) -> None:
-        """Let ``consumer`` take messages. Raises the reason if the state is closed."""
+    def check_open(self) -> None:
+        """Raise the reason if the state is closed."""
         if self._closed is not None:
             raise self._closed
+
+    def attach(self, consumer: Consumer) -> None:
+        """Let ``consumer`` take messages. Raises the reason if the state is closed."""
+        self.check_open()
         self._consumers.attach(consumer)
 
     def detach(self, consumer: Consumer) -> None:
@@ -143,8 +147,7 @@ class DeliveryState(Leases):
         it is the consumer's share that it gets. With an empty list the consumer is parked, and
         its ``on_ready`` called when to try again. Raises the reason if the state is closed.
         """
-        if self._closed is not None:
-            raise self._closed
+        self.check_open()
         sharers = 1 + self._consumers.idle
         limit = min(max_messages, -(-len(self._ready) // sharers))
         batch = self._lease_batch(consumer, limit, max_bytes)

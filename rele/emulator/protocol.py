@@ -171,7 +171,10 @@ def encode_streaming_properties(*, exactly_once: bool, ordering: bool) -> bytes:
 
 
 def encode_acknowledge_confirmation(
-    done: Iterable[str], invalid: Iterable[str], unordered: Iterable[str]
+    done: Iterable[str],
+    invalid: Iterable[str],
+    unordered: Iterable[str],
+    temporary: Iterable[str] = (),
 ) -> bytes:
     """A serialised ``StreamingPullResponse`` that has only an ``acknowledge_confirmation``."""
     response = _StreamingPullResponse()
@@ -179,6 +182,7 @@ def encode_acknowledge_confirmation(
     confirmation.ack_ids.extend(done)
     confirmation.invalid_ack_ids.extend(invalid)
     confirmation.unordered_ack_ids.extend(unordered)
+    confirmation.temporary_failed_ack_ids.extend(temporary)
     return serialize(response)
 
 

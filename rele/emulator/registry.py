@@ -15,6 +15,7 @@ from rele.emulator.errors import (
 from rele.emulator.messages import StoredMessage
 from rele.emulator.protocol import RawMessage, store
 from rele.emulator.resources import Subscription, Topic
+from rele.emulator.retention import RetentionLog
 from rele.emulator.storage.journal import NO_JOURNAL, Journal, Kind
 
 _DETACHED = "The subscription is detached from its topic."
@@ -120,6 +121,35 @@ class Registry:
         self._subscriptions[requested.name] = subscription
         topic.subscriptions[requested.name] = subscription
         return subscription
+
+    def restore_topic(self, config: RawMessage, logged: Sequence[StoredMessage]) -> None:
+        """Take over a topic of a former server, with what it retained."""
+        ledger = self.journal.log(Kind.TOPIC, config.name)
+        topic = Topic(config, log=RetentionLog(ledger, logged), log_ledger=ledger)
+        topic.configure(config)
+        self._topics[config.name] = topic
+
+    def restore_subscription(
+        self,
+        config: RawMessage,
+        messages: Sequence[StoredMessage],
+        logged: Sequence[StoredMessage],
+        attempts: dict[int, int],
+    ) -> None:
+        """Take over a subscription of a former server; its topic, if it exists, is there.
+
+        ``messages`` are not acknowledged, ``logged`` retained, both in the order of publishing;
+        ``attempts`` are the next ones of some message ids.
+        """
+        subscription = self._new_subscription(config)
+        subscription.log = RetentionLog(subscription.log_ledger, logged)
+        subscription.delivery.restore(messages, attempts)
+        subscription.configure(config, self._forward)
+        self._subscriptions[config.name] = subscription
+        if config.detached:
+            subscription.delivery.close(FailedPreconditionError(_DETACHED))
+        elif config.topic in self._topics:
+            self._topics[config.topic].subscriptions[config.name] = subscription
 
     def update_topic(self, request: RawMessage) -> Topic:
         """Do what an ``UpdateTopicRequest`` asks for."""
