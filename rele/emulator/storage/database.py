@@ -191,7 +191,8 @@ def _check_contents(reader: sqlite3.Connection, path: Path, on_progress: Progres
     finally:
         reader.set_progress_handler(None, 0)
     if found != "ok":
-        raise DataDirError(path.parent, f"{path.name} is damaged ({found}). It was left as it is.")
+        reason = " ".join(str(found).split())
+        raise DataDirError(path.parent, f"{path.name} is damaged ({reason}). It was left as it is.")
 
 
 def _open_writer(path: Path) -> sqlite3.Connection:

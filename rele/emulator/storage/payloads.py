@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from rele.emulator.errors import UnavailableError
 from rele.emulator.messages import StoredMessage
 
-_MOST_BYTES = 32 * 1024 * 1024
-
 # About what a message costs in memory beside its bytes.
 _OVERHEAD_BYTES = 200
 
@@ -17,9 +15,10 @@ _OVERHEAD_BYTES = 200
 class Payloads:
     """Keeps the bytes of the messages that were published last, up to ``most_bytes`` of them."""
 
-    def __init__(self, reader: sqlite3.Connection, most_bytes: int = _MOST_BYTES) -> None:
+    most_bytes = 32 * 1024 * 1024
+
+    def __init__(self, reader: sqlite3.Connection) -> None:
         self._reader = reader
-        self._most_bytes = most_bytes
         self._bytes = 0
         self._kept: deque[StoredMessage] = deque()
 
@@ -28,7 +27,7 @@ class Payloads:
         for message in messages:
             self._kept.append(message)
             self._bytes += message.size + _OVERHEAD_BYTES
-        while self._bytes > self._most_bytes:
+        while self._bytes > self.most_bytes:
             oldest = self._kept.popleft()
             self._bytes -= oldest.size + _OVERHEAD_BYTES
             oldest.encoded = b""
