@@ -56,6 +56,8 @@ class Attachment:
     async def ready(self) -> None:
         """Wait until a ``take`` may give something, or something else has to be looked at."""
         await self._ready.wait()
+        # A stream that is half closed waits again without a `take` between.
+        self._ready.clear()
 
     def wake(self) -> None:
         """Make ``ready`` return."""
