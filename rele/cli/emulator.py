@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 
 from rele.cli.emulator_status import table_of
 from rele.cli.subcommand import Options, Subcommand
@@ -37,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of --status (default: table)"
     )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=Path,
+        help="keep topics, subscriptions and messages in this directory (default: in memory)",
+    )
 
 
 def run(options: Options) -> int:
@@ -49,8 +56,14 @@ def _serve(options: Options) -> int:
     host, port = _parsed(options["host_port"] or _DEFAULT, "--host-port")
     _log(options["log_level"])
     try:
-        status: int = emulator.serve(host, port, on_started=_say_where_it_listens)
-    except emulator.BindError as error:
+        status: int = emulator.serve(
+            host,
+            port,
+            on_started=lambda address: _say_where_it_listens(address, options["data_dir"]),
+            data_dir=options["data_dir"],
+            on_progress=_say,
+        )
+    except emulator.EmulatorError as error:
         raise ReleError(str(error)) from error
     return status
 
@@ -87,7 +100,13 @@ def _log(level: str) -> None:
     logging.getLogger("rele.emulator").setLevel(level.upper())
 
 
-def _say_where_it_listens(address: str) -> None:
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _say_where_it_listens(address: str, data_dir: Path | None) -> None:
+    if data_dir is not None:
+        _say(f"Topics, subscriptions and messages are kept in {data_dir}.")
     host, _, port = address.rpartition(":")
     reached = f"{_WILDCARDS.get(host, host)}:{port}"
     print(f"Pub/Sub is listening on {address}. Point clients at it with:")

@@ -1,7 +1,7 @@
 """A Google Cloud Pub/Sub server for development and tests.
 
-It speaks the Publisher and Subscriber services of ``google.pubsub.v1`` over gRPC, in memory, to
-any client library that honours ``PUBSUB_EMULATOR_HOST``.
+It speaks the Publisher and Subscriber services of ``google.pubsub.v1`` over gRPC, in memory or
+kept in a directory, to any client library that honours ``PUBSUB_EMULATOR_HOST``.
 
 * ``serve(host, port, on_started)`` runs it in the calling process until SIGTERM or SIGINT.
 * ``ask_status(address)`` asks a running one what it has.
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rele.emulator.embedded import EmbeddedServer
-    from rele.emulator.exceptions import BindError, EmulatorError, PortInUseError
+    from rele.emulator.exceptions import BindError, DataDirError, EmulatorError, PortInUseError
     from rele.emulator.foreground import serve
     from rele.emulator.status_client import StatusError, ask_status
 
 __all__ = [
     "BindError",
+    "DataDirError",
     "EmbeddedServer",
     "EmulatorError",
     "PortInUseError",
@@ -30,6 +31,7 @@ __all__ = [
 
 _HOMES = {
     "BindError": "exceptions",
+    "DataDirError": "exceptions",
     "EmbeddedServer": "embedded",
     "EmulatorError": "exceptions",
     "PortInUseError": "exceptions",

@@ -56,6 +56,8 @@ class Attachment:
     async def ready(self) -> None:
         """Wait until a ``take`` may give something, or something else has to be looked at."""
         await self._ready.wait()
+        # A stream that is half closed waits again without a `take` between.
+        self._ready.clear()
 
     def wake(self) -> None:
         """Make ``ready`` return."""
@@ -66,18 +68,20 @@ class Attachment:
         self._delivery.release(self.consumer, batch)
 
     def encode(self, batch: list[Delivery]) -> bytes:
-        """A serialised response with the messages of ``batch``."""
+        """A serialised response with the messages of ``batch``.
+
+        Raises ``ServiceError`` where they cannot be read back from disk.
+        """
         make_ack_id = self._delivery.ack_ids.make
         # An attempt is told only where there is a dead-letter policy (ReceivedMessage in the API
         # reference).
         counted = self._delivery.dead_letters is not None
+        encoded = self._delivery.ledger.encoded([delivery.message for delivery in batch])
         return encode_pull_response(
             encode_received_message(
-                make_ack_id(delivery),
-                delivery.message.encoded,
-                delivery.attempt if counted else 0,
+                make_ack_id(delivery), message, delivery.attempt if counted else 0
             )
-            for delivery in batch
+            for delivery, message in zip(batch, encoded, strict=True)
         )
 
     def _close(self, reason: Exception) -> None:

@@ -86,6 +86,7 @@ class DeliveryState(Leases):
             else:
                 self._timers.disarm(delivery)
         self._ready.extend(each for each in messages if each.id not in self._deliveries)
+        self.ledger.replaced([message.id for message in messages])
         self._wake_next()
 
     def drop_older(self, publish_time: int) -> None:
@@ -97,7 +98,7 @@ class DeliveryState(Leases):
         )
         for delivery in sorted(old, key=lambda delivery: delivery.message.id):
             self._remove(delivery)
-        self._ready.drop_older(publish_time)
+        self.ledger.removed(self._ready.drop_older(publish_time))
         self._wake_next()
 
     def census(self) -> Census:
@@ -115,15 +116,28 @@ class DeliveryState(Leases):
             len(self._consumers), len(self._ready) + held, leased, min(times, default=None)
         )
 
-    def publish(self, messages: Iterable[StoredMessage]) -> None:
+    def publish(self, messages: Sequence[StoredMessage]) -> None:
         """Add new messages behind those that wait."""
         self._ready.extend(messages)
+        self.ledger.published(messages)
         self._wake_next()
+
+    def restore(self, messages: Iterable[StoredMessage], attempts: dict[int, int]) -> None:
+        """Begin with what a former server's ledger has, in the order of publishing.
+
+        ``attempts`` are the next ones of some message ids; of all others it is the first.
+        """
+        self._ready.extend(messages)
+        self._former_attempts = attempts
+
+    def check_open(self) -> None:
+        """Raise the reason if the state is closed."""
+        if self._closed is not None:
+            raise self._closed
 
     def attach(self, consumer: Consumer) -> None:
         """Let ``consumer`` take messages. Raises the reason if the state is closed."""
-        if self._closed is not None:
-            raise self._closed
+        self.check_open()
         self._consumers.attach(consumer)
 
     def detach(self, consumer: Consumer) -> None:
@@ -148,8 +162,7 @@ class DeliveryState(Leases):
         it is the consumer's share that it gets. With an empty list the consumer is parked, and
         its ``on_ready`` called when to try again. Raises the reason if the state is closed.
         """
-        if self._closed is not None:
-            raise self._closed
+        self.check_open()
         sharers = 1 + self._consumers.idle
         limit = min(max_messages, -(-len(self._ready) // sharers))
         batch = self._lease_batch(consumer, limit, max_bytes)
@@ -258,6 +271,6 @@ class DeliveryState(Leases):
     def _wake_next(self) -> None:
         head = self._ready.head(None)
         if head is not None:
-            self._consumers.wake_next(len(head.encoded))
+            self._consumers.wake_next(head.size)
         for consumer, size in self._ready.reserved():
             self._consumers.wake(consumer, size)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 
 from rele.emulator.exceptions import EmulatorError
@@ -15,10 +16,14 @@ class EmbeddedServer:
 
     ``with EmbeddedServer() as server:`` starts it, ready to be called at ``server.address``
     (``HOST:PORT``), and stops it at the end; ``start`` and ``stop`` do the same by hand. It can
-    be started once. ``address`` raises ``EmulatorError`` before the start.
+    be started once. ``address`` raises ``EmulatorError`` before the start. Everything is in
+    memory, or kept in ``data_dir``.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 0, data_dir: Path | None = None
+    ) -> None:
+        self._data_dir = data_dir
         self._host = host
         self._port = port
         self._started: Future[str] = Future()
@@ -36,8 +41,8 @@ class EmbeddedServer:
     def start(self) -> str:
         """Start the server and return its address.
 
-        Raises ``PortInUseError`` if another program listens there, ``BindError`` for any other
-        reason not to.
+        Raises ``DataDirError`` if the data directory cannot be used, ``PortInUseError`` if another
+        program listens there, ``BindError`` for any other reason not to.
         """
         self._thread.start()
         return self._started.result()
@@ -73,4 +78,10 @@ class EmbeddedServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        await serve_until(self._stopping, self._host, self._port, self._started.set_result)
+        await serve_until(
+            self._stopping,
+            self._host,
+            self._port,
+            self._started.set_result,
+            self._data_dir,
+        )

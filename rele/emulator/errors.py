@@ -73,5 +73,11 @@ class UnavailableError(ServiceError):
     status = "UNAVAILABLE"
 
 
+class ResourceExhaustedError(ServiceError):
+    """There is no room for what is asked for; clients try again."""
+
+    status = "RESOURCE_EXHAUSTED"
+
+
 def _resource_id(name: str) -> str:
     return name.rpartition("/")[2]

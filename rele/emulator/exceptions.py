@@ -5,6 +5,15 @@ class EmulatorError(Exception):
     """The base of every error that starting or stopping the server raises."""
 
 
+class DataDirError(EmulatorError):
+    """The server cannot keep its messages in the directory that it was given."""
+
+    def __init__(self, directory: object, reason: str) -> None:
+        super().__init__(
+            f"The Pub/Sub emulator cannot use the data directory {directory}: {reason}"
+        )
+
+
 class BindError(EmulatorError):
     """The server cannot listen on the address that it was given."""
 

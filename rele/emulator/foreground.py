@@ -3,13 +3,20 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 from rele.emulator.server import serve_until
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve(host: str, port: int, on_started: Callable[[str], None]) -> int:
+def serve(
+    host: str,
+    port: int,
+    on_started: Callable[[str], None],
+    data_dir: Path | None = None,
+    on_progress: Callable[[str], None] = lambda line: None,
+) -> int:
     """Run the server until SIGTERM or SIGINT, and return the exit status 0.
 
     Called from the main thread. ``on_started`` is called with the address (``HOST:PORT``, the
@@ -17,14 +24,23 @@ def serve(host: str, port: int, on_started: Callable[[str], None]) -> int:
     finished and streams end as UNAVAILABLE, so that clients connect again; a second signal ends
     the process at once.
 
-    Raises ``PortInUseError`` if another program listens there, ``BindError`` for any other reason
-    not to.
+    Everything is in memory, or kept in ``data_dir``; ``on_progress`` is told in a line what takes
+    long while that is opened.
+
+    Raises ``DataDirError`` if the directory cannot be used, ``PortInUseError`` if another program
+    listens there, ``BindError`` for any other reason not to.
     """
-    asyncio.run(_serve(host, port, on_started))
+    asyncio.run(_serve(host, port, on_started, data_dir, on_progress))
     return 0
 
 
-async def _serve(host: str, port: int, on_started: Callable[[str], None]) -> None:
+async def _serve(
+    host: str,
+    port: int,
+    on_started: Callable[[str], None],
+    data_dir: Path | None,
+    on_progress: Callable[[str], None],
+) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 
@@ -35,4 +51,4 @@ async def _serve(host: str, port: int, on_started: Callable[[str], None]) -> Non
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop)
-    await serve_until(stopping, host, port, on_started)
+    await serve_until(stopping, host, port, on_started, data_dir, on_progress)

@@ -7,6 +7,7 @@ from rele.emulator.consumers import Consumer, ConsumerRing
 from rele.emulator.dead_letters import DeadLetters
 from rele.emulator.deliveries import Delivery
 from rele.emulator.ready_queue import ReadyQueue
+from rele.emulator.storage.journal import NO_LEDGER, Ledger
 from rele.emulator.timers import TimerHeap
 
 
@@ -24,11 +25,13 @@ class Leases:
     def __init__(self, clock: Callable[[], float], ready: ReadyQueue) -> None:
         self.backoff: Backoff = NO_BACKOFF
         self.dead_letters: DeadLetters | None = None
+        self.ledger: Ledger = NO_LEDGER
         self._clock = clock
         self._ready = ready
         self._deliveries: dict[int, Delivery] = {}
         self._timers: TimerHeap[Delivery] = TimerHeap()
         self._consumers = ConsumerRing()
+        self._former_attempts: dict[int, int] = {}
 
     def _current(self, named: tuple[int, int] | None) -> Delivery | None:
         """The leased delivery that an ack id names, unless it is of an earlier lease."""
@@ -51,10 +54,11 @@ class Leases:
         del self._deliveries[delivery.message.id]
         if delivery.leased:
             self._end_lease(delivery)
-            self._ready.settled(delivery)
+            self.ledger.removed(self._ready.settled(delivery))
         else:
             self._timers.disarm(delivery)
             self._ready.discard(delivery)
+            self.ledger.removed((delivery.message.id,))
 
     def _modify(self, delivery: Delivery, deadline: float, now: float) -> None:
         if deadline > 0:
@@ -68,11 +72,13 @@ class Leases:
         batch: list[Delivery] = []
         total = 0
         while len(batch) < limit and (head := self._ready.head(consumer)) is not None:
-            size = len(head.encoded)
+            size = head.size
             total += size
             if not consumer.flow.admits(size) or (batch and total > max_bytes):
                 break
             delivery = self._ready.pop(consumer)
+            if self._former_attempts:
+                delivery.attempt = self._former_attempts.pop(head.id, delivery.attempt)
             delivery.leased = True
             delivery.lease += 1
             delivery.consumer = consumer
@@ -88,7 +94,7 @@ class Leases:
         delivery.leased = False
         consumer, delivery.consumer = delivery.consumer, None
         if consumer is not None:
-            consumer.flow.remove(len(delivery.message.encoded))
+            consumer.flow.remove(delivery.message.size)
             consumer.receipts.over(delivery.message.id)
             self._consumers.made_room(consumer)
 
@@ -131,7 +137,9 @@ class Leases:
         if self.dead_letters is not None and self.dead_letters.take(delivery.message, attempts):
             del self._deliveries[delivery.message.id]
             self._ready.discard(delivery)
+            self.ledger.removed((delivery.message.id,))
             return
+        self.ledger.attempted(delivery.message.id, delivery.attempt)
         delay = self.backoff.delay(attempts)
         if delay > 0:
             self._timers.arm(delivery, now + delay)

@@ -1,20 +1,32 @@
 """A published message as the server keeps it."""
 
-from dataclasses import dataclass
 
-
-@dataclass(slots=True, eq=False)
 class StoredMessage:
     """One message, shared by every subscription that has yet to deliver it, and never changed.
 
     (Not ``frozen``, which would make it several times as slow to create.)
 
     ``encoded`` is the serialised ``PubsubMessage`` with its id and publish time: the form in
-    which it goes out again, and its size for flow control. ``publish_time`` is in microseconds
-    since the epoch.
+    which it goes out again. It is empty while the message is only on disk: whoever needs it asks
+    the ledger that the message is in. ``size`` is its length, which counts for flow control.
+    ``publish_time`` is in microseconds since the epoch. All but ``encoded`` stay as they are.
     """
 
-    id: int
-    publish_time: int
-    encoded: bytes
-    ordering_key: str = ""
+    __slots__ = ("encoded", "id", "ordering_key", "publish_time", "size")
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the attribute's name
+        publish_time: int,
+        encoded: bytes,
+        ordering_key: str = "",
+        size: int | None = None,
+    ) -> None:
+        self.id = id
+        self.publish_time = publish_time
+        self.encoded = encoded
+        self.ordering_key = ordering_key
+        self.size = len(encoded) if size is None else size
+
+    def __repr__(self) -> str:
+        return f"StoredMessage({self.id}, {self.size} bytes)"

@@ -119,15 +119,17 @@ class OrderedQueue(ReadyQueue):
             self._keyed -= 1
             self._place(key)
 
-    def settled(self, delivery: Delivery) -> None:
+    def settled(self, delivery: Delivery) -> Iterable[int]:
         key = self._key_of(delivery)
         if key is None:
-            return
+            return super().settled(delivery)
         delivery.settled = True
         key.leased -= 1
+        gone = []
         while key.sent and key.sent[0].settled:
-            key.sent.popleft()
+            gone.append(key.sent.popleft().message.id)
         self._place(key)
+        return gone
 
     def is_first(self, delivery: Delivery) -> bool:
         key = self._key_of(delivery)
@@ -178,8 +180,7 @@ class OrderedQueue(ReadyQueue):
 
     def reserved(self) -> list[tuple[Consumer, int]]:
         return [
-            (owner, len(next(iter(lane.values())).head().encoded))
-            for owner, lane in self._owned.items()
+            (owner, next(iter(lane.values())).head().size) for owner, lane in self._owned.items()
         ]
 
     def forget(self, consumer: Consumer) -> None:
@@ -192,15 +193,17 @@ class OrderedQueue(ReadyQueue):
             for each in key.waiting:
                 yield each.message if isinstance(each, Delivery) else each
 
-    def drop_older(self, publish_time: int) -> None:
-        super().drop_older(publish_time)
+    def drop_older(self, publish_time: int) -> list[int]:
+        dropped = super().drop_older(publish_time)
         for key in tuple(self._keys.values()):
             while key.waiting and not isinstance(key.waiting[0], Delivery):
                 if key.waiting[0].publish_time >= publish_time:
                     break
+                dropped.append(key.waiting[0].id)
                 key.waiting.popleft()
                 self._keyed -= 1
             self._place(key)
+        return dropped
 
     def clear(self) -> None:
         super().clear()

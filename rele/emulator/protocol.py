@@ -134,9 +134,9 @@ def store(message: RawMessage, message_id: int, publish_time: int) -> StoredMess
     return StoredMessage(message_id, publish_time, encoded, message.ordering_key)
 
 
-def restored(stored: StoredMessage) -> RawMessage:
-    """The ``PubsubMessage`` that was stored."""
-    return _PubsubMessage.FromString(stored.encoded)
+def restored(encoded: bytes) -> RawMessage:
+    """The ``PubsubMessage`` that was stored in this form."""
+    return _PubsubMessage.FromString(encoded)
 
 
 def encode_received_message(ack_id: str, message: bytes, delivery_attempt: int = 0) -> bytes:
@@ -171,7 +171,10 @@ def encode_streaming_properties(*, exactly_once: bool, ordering: bool) -> bytes:
 
 
 def encode_acknowledge_confirmation(
-    done: Iterable[str], invalid: Iterable[str], unordered: Iterable[str]
+    done: Iterable[str],
+    invalid: Iterable[str],
+    unordered: Iterable[str],
+    temporary: Iterable[str] = (),
 ) -> bytes:
     """A serialised ``StreamingPullResponse`` that has only an ``acknowledge_confirmation``."""
     response = _StreamingPullResponse()
@@ -179,6 +182,7 @@ def encode_acknowledge_confirmation(
     confirmation.ack_ids.extend(done)
     confirmation.invalid_ack_ids.extend(invalid)
     confirmation.unordered_ack_ids.extend(unordered)
+    confirmation.temporary_failed_ack_ids.extend(temporary)
     return serialize(response)
 
 

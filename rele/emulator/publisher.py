@@ -25,7 +25,7 @@ class PublisherService:
 
     def service(self) -> Service:
         """The RPCs, ready to be added to a server."""
-        service = Service(PUBLISHER)
+        service = Service(PUBLISHER, self._registry.journal)
         service.add_unary("CreateTopic", self.create_topic)
         service.add_unary("UpdateTopic", self.update_topic)
         service.add_unary("GetTopic", self.get_topic)

@@ -6,6 +6,7 @@ from rele.emulator import limits, names
 from rele.emulator.attachment import Attachment
 from rele.emulator.consumers import FlowControl
 from rele.emulator.deliveries import Delivery
+from rele.emulator.errors import ServiceError
 from rele.emulator.protocol import RawMessage
 from rele.emulator.registry import Registry
 from rele.emulator.rpc import Context
@@ -29,7 +30,11 @@ async def pull(registry: Registry, request: RawMessage, context: Context) -> byt
     deadline = subscription.config.ack_deadline_seconds
     with Attachment(subscription.delivery, FlowControl(), deadline) as attachment:
         batch = await _first_batch(attachment, request.max_messages, wait)
-        return attachment.encode(batch)
+        try:
+            return attachment.encode(batch)
+        except ServiceError:
+            attachment.give_back(batch)
+            raise
 
 
 def _wait_seconds(client_patience: float | None) -> float:

@@ -61,8 +61,12 @@ class ReadyQueue:
         self._returned.pop(delivery.message.id, None)
         self._unsent.pop(delivery.message.id, None)
 
-    def settled(self, delivery: Delivery) -> None:
-        """Note that a message that is out was acknowledged."""
+    def settled(self, delivery: Delivery) -> Iterable[int]:
+        """Note that a message that is out was acknowledged.
+
+        Returns the ids of those that never come again because of it.
+        """
+        return (delivery.message.id,)
 
     def is_first(self, delivery: Delivery) -> bool:
         """Whether no message that comes before this one is unacknowledged."""
@@ -106,10 +110,12 @@ class ReadyQueue:
             for delivery in put_back.values():
                 yield delivery.message
 
-    def drop_older(self, publish_time: int) -> None:
-        """Drop messages that were published before a time and never handed out."""
+    def drop_older(self, publish_time: int) -> list[int]:
+        """Drop messages that were published before a time and never handed out: their ids."""
+        dropped = []
         while self._new and self._new[0].publish_time < publish_time:
-            self._new.popleft()
+            dropped.append(self._new.popleft().id)
+        return dropped
 
     def clear(self) -> None:
         """Forget everything."""

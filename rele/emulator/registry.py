@@ -15,6 +15,8 @@ from rele.emulator.errors import (
 from rele.emulator.messages import StoredMessage
 from rele.emulator.protocol import RawMessage, store
 from rele.emulator.resources import Subscription, Topic
+from rele.emulator.retention import RetentionLog
+from rele.emulator.storage.journal import NO_JOURNAL, Journal, Kind
 
 _DETACHED = "The subscription is detached from its topic."
 
@@ -28,6 +30,8 @@ class Registry:
     Args:
         new_delivery: makes the delivery state of a new subscription, which is ordered or not.
         wall_clock: the time in nanoseconds since the epoch.
+        journal: to whom everything is reported that has to outlive the server.
+        last_id: the largest message id of the former server.
 
     Message ids count on from the microseconds since the epoch at the start: they look like the
     service's, and those of a server that was started again do not repeat the former one's.
@@ -37,10 +41,13 @@ class Registry:
         self,
         new_delivery: Callable[[bool], DeliveryState],
         wall_clock: Callable[[], int] = time.time_ns,
+        journal: Journal = NO_JOURNAL,
+        last_id: int = 0,
     ) -> None:
+        self.journal = journal
         self._new_delivery = new_delivery
         self._wall_clock = wall_clock
-        self._message_ids = count(wall_clock() // 1000)
+        self._message_ids = count(max(wall_clock() // 1000, last_id + 1))
         self._topics: dict[str, Topic] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._unavailable: UnavailableError | None = None
@@ -84,7 +91,8 @@ class Registry:
         if requested.name in self._topics:
             raise AlreadyExistsError(requested.name)
         config = configs.new_topic(requested)
-        topic = Topic(config)
+        self.journal.put(Kind.TOPIC, requested.name, config)
+        topic = Topic(config, log_ledger=self.journal.log(Kind.TOPIC, requested.name))
         topic.configure(config)
         self._topics[requested.name] = topic
         return topic
@@ -93,6 +101,7 @@ class Registry:
         """Delete a topic. Its subscriptions stay, with what they have, and get nothing more."""
         topic = self.topic(name)
         del self._topics[name]
+        self.journal.delete(Kind.TOPIC, name)
         for subscription in topic.subscriptions.values():
             self._configure(
                 subscription, configs.with_topic(subscription.config, names.DELETED_TOPIC)
@@ -104,8 +113,8 @@ class Registry:
         topic = self.topic(requested.topic)
         config = configs.new_subscription(requested)
         self._check_dead_letter_topic(config)
-        delivery = self._new_delivery(config.enable_message_ordering)
-        subscription = Subscription(config, delivery, last_used=self.now())
+        self.journal.put(Kind.SUBSCRIPTION, requested.name, config)
+        subscription = self._new_subscription(config)
         self._configure(subscription, config)
         if self._unavailable is not None:
             subscription.delivery.close(self._unavailable)
@@ -113,10 +122,40 @@ class Registry:
         topic.subscriptions[requested.name] = subscription
         return subscription
 
+    def restore_topic(self, config: RawMessage, logged: Sequence[StoredMessage]) -> None:
+        """Take over a topic of a former server, with what it retained."""
+        ledger = self.journal.log(Kind.TOPIC, config.name)
+        topic = Topic(config, log=RetentionLog(ledger, logged), log_ledger=ledger)
+        topic.configure(config)
+        self._topics[config.name] = topic
+
+    def restore_subscription(
+        self,
+        config: RawMessage,
+        messages: Sequence[StoredMessage],
+        logged: Sequence[StoredMessage],
+        attempts: dict[int, int],
+    ) -> None:
+        """Take over a subscription of a former server; its topic, if it exists, is there.
+
+        ``messages`` are not acknowledged, ``logged`` retained, both in the order of publishing;
+        ``attempts`` are the next ones of some message ids.
+        """
+        subscription = self._new_subscription(config)
+        subscription.log = RetentionLog(subscription.log_ledger, logged)
+        subscription.delivery.restore(messages, attempts)
+        subscription.configure(config, self._forward)
+        self._subscriptions[config.name] = subscription
+        if config.detached:
+            subscription.delivery.close(FailedPreconditionError(_DETACHED))
+        elif config.topic in self._topics:
+            self._topics[config.topic].subscriptions[config.name] = subscription
+
     def update_topic(self, request: RawMessage) -> Topic:
         """Do what an ``UpdateTopicRequest`` asks for."""
         topic = self.topic(request.topic.name)
         topic.configure(configs.updated_topic(topic.config, request))
+        self.journal.put(Kind.TOPIC, topic.config.name, topic.config)
         for subscription in topic.subscriptions.values():
             self._configure(subscription, subscription.config)
         return topic
@@ -140,13 +179,15 @@ class Registry:
         subscription = self.subscription(name)
         self._leave_topic(subscription)
         self._configure(subscription, configs.detached(subscription.config))
-        subscription.log = None
+        subscription.drop_log()
+        subscription.delivery.replace(())
         subscription.delivery.close(FailedPreconditionError(_DETACHED))
 
     def delete_subscription(self, name: str) -> None:
         """Delete a subscription with its messages; its streams and Pulls end as not found."""
         subscription = self.subscription(name)
         del self._subscriptions[name]
+        self.journal.delete(Kind.SUBSCRIPTION, name)
         self._leave_topic(subscription)
         subscription.delivery.close(NotFoundError(name))
 
@@ -181,6 +222,14 @@ class Registry:
         if topic is not None:
             config = configs.with_topic_retention(config, topic.config)
         subscription.configure(config, self._forward)
+        self.journal.put(Kind.SUBSCRIPTION, config.name, config)
+
+    def _new_subscription(self, config: RawMessage) -> Subscription:
+        """A subscription that has yet to be configured; the journal knows it."""
+        delivery = self._new_delivery(config.enable_message_ordering)
+        delivery.ledger = self.journal.ledger(Kind.SUBSCRIPTION, config.name)
+        log_ledger = self.journal.log(Kind.SUBSCRIPTION, config.name)
+        return Subscription(config, delivery, last_used=self.now(), log_ledger=log_ledger)
 
     def _leave_topic(self, subscription: Subscription) -> None:
         topic = self._topics.get(subscription.config.topic)

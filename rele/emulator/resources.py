@@ -3,8 +3,9 @@
 Times are in microseconds since the epoch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
 from rele.emulator import configs
@@ -16,19 +17,23 @@ from rele.emulator.messages import StoredMessage
 from rele.emulator.protocol import RawMessage, restored
 from rele.emulator.retention import RetentionLog
 from rele.emulator.snapshots import Snapshot, matching
+from rele.emulator.storage.journal import NO_LEDGER, Ledger
 
 Forward: TypeAlias = Callable[[str, RawMessage], bool]
 """Publishes a message to the topic of that name, and returns whether that exists."""
 
 
-def dead_letters_of(config: RawMessage, forward: Forward) -> DeadLetters | None:
-    """The dead-letter policy of a subscription, if it has one."""
+_FILTERED_AT_ONCE = 1000
+
+
+def dead_letters_of(config: RawMessage, forward: Forward, ledger: Ledger) -> DeadLetters | None:
+    """The dead-letter policy of a subscription with that backlog, if it has one."""
     policy = config.dead_letter_policy
     if not policy.dead_letter_topic:
         return None
 
     def forward_with_source(message: StoredMessage, attempts: int) -> bool:
-        copy = restored(message)
+        copy = restored(ledger.encoded([message])[0])
         copy.attributes.update(source_attributes(config.name, message, attempts))
         return forward(policy.dead_letter_topic, copy)
 
@@ -48,18 +53,26 @@ class Subscription:
     filter: Filter | None = None
     log: RetentionLog | None = None
     last_used: int = 0
+    log_ledger: Ledger = NO_LEDGER
 
     def configure(self, config: RawMessage, forward: Forward) -> None:
         """Live by ``config`` from now on; ``forward`` publishes dead letters."""
         self.config = config
         self.filter = configs.filter_of(config)
         self.delivery.backoff = configs.backoff_of(config)
-        self.delivery.dead_letters = dead_letters_of(config, forward)
+        self.delivery.dead_letters = dead_letters_of(config, forward, self.delivery.ledger)
         self.delivery.exactly_once = config.enable_exactly_once_delivery
         if not config.retain_acked_messages:
-            self.log = None
+            self.drop_log()
         elif self.log is None:
-            self.log = RetentionLog(self.delivery.unacknowledged())
+            self.log = RetentionLog(self.log_ledger)
+            self.log.fill(self.delivery.unacknowledged())
+
+    def drop_log(self) -> None:
+        """Retain acknowledged messages no longer."""
+        if self.log is not None:
+            self.log.fill(())
+        self.log = None
 
     def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
         """Take those of the new ``messages`` that match; ``originals`` are as they were sent."""
@@ -105,8 +118,16 @@ class Subscription:
     def _matching(self, messages: Iterable[StoredMessage]) -> Iterable[StoredMessage]:
         if self.filter is None:
             return messages
-        matches = self.filter
-        return (each for each in messages if matches(restored(each).attributes))
+        return self._filtered(self.filter, messages)
+
+    def _filtered(
+        self, matches: Filter, messages: Iterable[StoredMessage]
+    ) -> Iterator[StoredMessage]:
+        remaining = iter(messages)
+        while some := list(islice(remaining, _FILTERED_AT_ONCE)):
+            for message, encoded in zip(some, self.delivery.ledger.encoded(some), strict=True):
+                if matches(restored(encoded).attributes):
+                    yield message
 
 
 @dataclass(slots=True, eq=False)
@@ -120,14 +141,17 @@ class Topic:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     log: RetentionLog | None = None
+    log_ledger: Ledger = NO_LEDGER
 
     def configure(self, config: RawMessage) -> None:
         """Live by ``config`` from now on."""
         self.config = config
         if not config.HasField("message_retention_duration"):
+            if self.log is not None:
+                self.log.fill(())
             self.log = None
         elif self.log is None:
-            self.log = RetentionLog()
+            self.log = RetentionLog(self.log_ledger)
 
     def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
         """Hand new ``messages`` to every subscription; ``originals`` are as they were sent."""

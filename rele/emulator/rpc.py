@@ -14,6 +14,7 @@ from rele.emulator.protocol import (
     parse_request,
     serialize,
 )
+from rele.emulator.storage.journal import NO_JOURNAL, Journal
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Unary: TypeAlias = Callable[[RawMessage], RawMessage]
@@ -22,22 +23,38 @@ Stream: TypeAlias = Callable[[Context], Awaitable[None]]
 
 
 logger = logging.getLogger("rele.emulator")
+# Leases are not kept, and so neither are their deadlines.
+_CHANGE_NOTHING = ("Get", "List", "ModifyAckDeadline")
 
 
 class Service:
     """The methods of one gRPC service. What is not added is answered UNIMPLEMENTED by gRPC."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, journal: Journal = NO_JOURNAL) -> None:
         self._name = name
+        self._journal = journal
         self._handlers: dict[str, Any] = {}
 
     def add_unary(self, method: str, function: Unary) -> None:
-        """Serve ``method`` by a function that answers at once."""
+        """Serve ``method`` by a function that answers at once.
+
+        If it changes something, it is called only while changes can be kept, and its answer held
+        back until they are.
+        """
+        journal = self._journal
+        changes = not method.startswith(_CHANGE_NOTHING)
 
         async def handle(payload: bytes, context: Context) -> RawMessage:
             logger.debug("%s", method)
             try:
-                return function(parse_request(method, payload))
+                request = parse_request(method, payload)
+                if not changes:
+                    return function(request)
+                journal.check()
+                response = function(request)
+                if not journal.settled:
+                    await journal.committed()
+                return response
             except ServiceError as error:
                 await abort(method, context, error)
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc.aio
 
@@ -46,13 +47,22 @@ _SHUTTING_DOWN = "The server is shutting down."
 class Server:
     """The Publisher and Subscriber services on one port.
 
-    Made and used on one event loop.
+    Made and used on one event loop. Without a ``data_dir`` everything is in memory; with one it
+    goes on where a former server has ended, and ``on_progress`` is told in a line what takes long
+    at that. Raises ``DataDirError`` where the directory cannot be used.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, data_dir: Path | None = None, on_progress: Callable[[str], None] = lambda line: None
+    ) -> None:
         loop = asyncio.get_running_loop()
-        self._registry = Registry(lambda ordered: delivery_on_loop(loop, ordered=ordered))
-        snapshots = SnapshotRegistry(self._registry)
+        if data_dir is None:
+            self._registry = Registry(lambda ordered: delivery_on_loop(loop, ordered=ordered))
+            snapshots = SnapshotRegistry(self._registry)
+        else:
+            from rele.emulator.restoring import open_registries
+
+            self._registry, snapshots = open_registries(loop, data_dir, on_progress)
         self._housekeeping = Housekeeping(loop, self._registry, snapshots)
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
@@ -82,25 +92,33 @@ class Server:
     async def stop(self, grace: float = 1.0) -> None:
         """Refuse what is new, end streams as UNAVAILABLE, and answer what is being worked on.
 
-        What is not done after ``grace`` seconds is cancelled.
+        What is not done after ``grace`` seconds is cancelled. What was to be kept is then on disk.
         """
         self._housekeeping.stop()
         self._registry.shut_down(UnavailableError(_SHUTTING_DOWN))
         await self._server.stop(grace)
+        await self._registry.journal.close()
 
 
 async def serve_until(
-    stopping: asyncio.Event, host: str, port: int, on_started: Callable[[str], None]
+    stopping: asyncio.Event,
+    host: str,
+    port: int,
+    on_started: Callable[[str], None],
+    data_dir: Path | None = None,
+    on_progress: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Serve on the running loop, which is for this alone, until ``stopping`` is set.
 
-    ``on_started`` is called with the address once it can be used. Raises what ``Server.start``
-    raises.
+    ``on_started`` is called with the address once it can be used. Raises what ``Server`` and
+    ``Server.start`` raise.
     """
-    server = Server()
-    on_started(await server.start(host, port))
-    await stopping.wait()
-    await server.stop()
+    server = Server(data_dir, on_progress)
+    try:
+        on_started(await server.start(host, port))
+        await stopping.wait()
+    finally:
+        await server.stop()
     # gRPC's own tasks end a moment after the server. Each logs an error if the loop ends first.
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:

@@ -15,8 +15,10 @@ from rele.emulator.errors import AckIdsError, InvalidArgumentError
 def acknowledge(delivery: DeliveryState, ack_ids: Sequence[str]) -> Outcome | None:
     """Acknowledge messages; tell what became of each only if that counts.
 
-    Raises ``InvalidArgumentError`` for what is no ack id.
+    Raises ``InvalidArgumentError`` for what is no ack id, and the reason if the subscription has
+    ended: nothing is acknowledged then.
     """
+    delivery.check_open()
     if delivery.exactly_once:
         return delivery.acknowledge_exactly(ack_ids)
     try:

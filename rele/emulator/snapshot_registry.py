@@ -10,7 +10,8 @@ from rele.emulator.errors import (
 from rele.emulator.protocol import RawMessage
 from rele.emulator.protocol import Snapshot as SnapshotConfig
 from rele.emulator.registry import Registry
-from rele.emulator.snapshots import Snapshot, micros_of, updated_snapshot
+from rele.emulator.snapshots import Snapshot, expire_time, micros_of, updated_snapshot
+from rele.emulator.storage.journal import Kind
 
 
 class SnapshotRegistry:
@@ -21,6 +22,7 @@ class SnapshotRegistry:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._journal = registry.journal
         self._snapshots: dict[str, Snapshot] = {}
 
     @property
@@ -44,12 +46,14 @@ class SnapshotRegistry:
         topic = self._registry.topics.get(subscription.config.topic)
         if topic is None:
             raise FailedPreconditionError("The topic of the subscription was deleted.")
-        snapshot = Snapshot(
-            SnapshotConfig(name=request.name, topic=topic.config.name, labels=request.labels),
-            subscription.filter,
-            subscription.delivery.unacknowledged(),
-            self._registry.now(),
-        )
+        messages = subscription.delivery.unacknowledged()
+        config = SnapshotConfig(name=request.name, topic=topic.config.name, labels=request.labels)
+        config.expire_time.FromMicroseconds(expire_time(messages, self._registry.now()))
+        filter_text = subscription.config.filter
+        self._journal.put(Kind.SNAPSHOT, request.name, config, filter_text)
+        ledger = self._journal.ledger(Kind.SNAPSHOT, request.name)
+        ledger.replaced([message.id for message in messages])
+        snapshot = Snapshot(config, filter_text, messages, ledger)
         self._snapshots[request.name] = snapshot
         topic.snapshots[request.name] = snapshot
         return snapshot
@@ -57,8 +61,16 @@ class SnapshotRegistry:
     def update(self, request: RawMessage) -> Snapshot:
         """Do what an ``UpdateSnapshotRequest`` asks for."""
         snapshot = self.get(request.snapshot.name)
-        snapshot.config = updated_snapshot(snapshot.config, request, self._registry.now())
+        self._configure(snapshot, updated_snapshot(snapshot.config, request, self._registry.now()))
         return snapshot
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a former server."""
+        name = snapshot.config.name
+        self._snapshots[name] = snapshot
+        topic = self._registry.topics.get(snapshot.config.topic)
+        if topic is not None:
+            topic.snapshots[name] = snapshot
 
     def delete(self, name: str) -> None:
         snapshot = self.get(name)
@@ -87,7 +99,7 @@ class SnapshotRegistry:
         """Note that a topic is gone; its snapshots stay, and get nothing more."""
         for snapshot in self._snapshots.values():
             if snapshot.config.topic == name:
-                snapshot.config = configs.with_topic(snapshot.config, names.DELETED_TOPIC)
+                self._configure(snapshot, configs.with_topic(snapshot.config, names.DELETED_TOPIC))
 
     def sweep(self) -> None:
         """Forget the snapshots that have expired."""
@@ -96,8 +108,13 @@ class SnapshotRegistry:
             if snapshot.has_expired(now):
                 self._forget(name, snapshot)
 
+    def _configure(self, snapshot: Snapshot, config: RawMessage) -> None:
+        snapshot.config = config
+        self._journal.put(Kind.SNAPSHOT, config.name, config, snapshot.filter_text)
+
     def _forget(self, name: str, snapshot: Snapshot) -> None:
         del self._snapshots[name]
+        self._journal.delete(Kind.SNAPSHOT, name)
         topic = self._registry.topics.get(snapshot.config.topic)
         if topic is not None:
             topic.snapshots.pop(name, None)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from rele.emulator import limits
 from rele.emulator.errors import FailedPreconditionError, InvalidArgumentError
-from rele.emulator.filters import Filter
+from rele.emulator.filters import Filter, compile_filter
 from rele.emulator.messages import StoredMessage
 from rele.emulator.protocol import RawMessage
 from rele.emulator.protocol import Snapshot as SnapshotConfig
+from rele.emulator.storage.journal import NO_LEDGER, Ledger
 
 _HOUR = 60 * 60 * 1_000_000
 _LIFETIME = 7 * 24 * _HOUR
@@ -22,32 +23,24 @@ class Snapshot:
     """A snapshot: its ``google.pubsub.v1.Snapshot``, and the messages that a seek to it gives.
 
     Args:
-        config: its name, topic and labels; the expire time is set here.
-        matches: the filter of the subscription that it is made of, if that has one.
-        unacknowledged: what that subscription has not acknowledged, in the order of publishing.
-        now: the time of its making.
-
-    Raises ``FailedPreconditionError`` where it would be gone within an hour, because the oldest
-    message is so old.
+        config: its name, topic, labels and expire time.
+        filter_text: the filter of the subscription that it is made of, if that has one.
+        messages: in the order of publishing.
+        ledger: where they are kept.
     """
 
     def __init__(
         self,
         config: RawMessage,
-        matches: Filter | None,
-        unacknowledged: Sequence[StoredMessage],
-        now: int,
+        filter_text: str,
+        messages: Sequence[StoredMessage],
+        ledger: Ledger = NO_LEDGER,
     ) -> None:
-        oldest = unacknowledged[0].publish_time if unacknowledged else now
-        if oldest + _LIFETIME - now < _SHORTEST_LIFETIME:
-            raise FailedPreconditionError(
-                "The snapshot would expire in less than 1 hour: the oldest unacknowledged message "
-                "of the subscription is too old."
-            )
-        config.expire_time.FromMicroseconds(oldest + _LIFETIME)
         self.config = config
-        self._matches = matches
-        self._messages = list(unacknowledged)
+        self.filter_text = filter_text
+        self._matches = compile_filter(filter_text) if filter_text else None
+        self._messages = list(messages)
+        self._ledger = ledger
 
     @property
     def messages(self) -> Sequence[StoredMessage]:
@@ -56,10 +49,27 @@ class Snapshot:
 
     def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
         """Note what is published to the topic, of ``PubsubMessage``s."""
-        self._messages.extend(matching(self._matches, messages, originals))
+        matched = matching(self._matches, messages, originals)
+        self._messages.extend(matched)
+        self._ledger.published(matched)
 
     def has_expired(self, now: int) -> bool:
         return micros_of(self.config.expire_time) <= now
+
+
+def expire_time(unacknowledged: Sequence[StoredMessage], now: int) -> int:
+    """When a snapshot expires that is made ``now`` of these, in the order of publishing.
+
+    Raises ``FailedPreconditionError`` where it would be gone within an hour, because the oldest
+    message is so old.
+    """
+    oldest = unacknowledged[0].publish_time if unacknowledged else now
+    if oldest + _LIFETIME - now < _SHORTEST_LIFETIME:
+        raise FailedPreconditionError(
+            "The snapshot would expire in less than 1 hour: the oldest unacknowledged message "
+            "of the subscription is too old."
+        )
+    return oldest + _LIFETIME
 
 
 def updated_snapshot(current: RawMessage, request: RawMessage, now: int) -> RawMessage:

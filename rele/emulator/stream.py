@@ -1,13 +1,14 @@
 """One ``StreamingPull`` call."""
 
 import asyncio
+from collections.abc import Sequence
 
 import grpc.aio
 
 from rele.emulator import limits, names, settlement
 from rele.emulator.attachment import Attachment
 from rele.emulator.consumers import FlowControl
-from rele.emulator.errors import InvalidArgumentError
+from rele.emulator.errors import InvalidArgumentError, ServiceError
 from rele.emulator.protocol import (
     RawMessage,
     encode_acknowledge_confirmation,
@@ -18,6 +19,7 @@ from rele.emulator.protocol import (
 from rele.emulator.registry import Registry
 from rele.emulator.resources import Subscription
 from rele.emulator.rpc import Context
+from rele.emulator.storage.journal import Journal
 
 
 async def streaming_pull(registry: Registry, context: Context) -> None:
@@ -34,7 +36,7 @@ async def streaming_pull(registry: Registry, context: Context) -> None:
     with Attachment(subscription.delivery, flow, first.stream_ack_deadline_seconds) as attachment:
         # A client may wait for these before it considers the stream open.
         await context.send_initial_metadata(())
-        await _Stream(subscription, attachment, context).run(first)
+        await _Stream(subscription, registry.journal, attachment, context).run(first)
 
 
 _FIRST_ONLY = (
@@ -48,11 +50,19 @@ _FIRST_ONLY = (
 class _Stream:
     """Reads requests and writes messages, side by side, until either ends."""
 
-    def __init__(self, subscription: Subscription, attachment: Attachment, context: Context):
+    def __init__(
+        self,
+        subscription: Subscription,
+        journal: Journal,
+        attachment: Attachment,
+        context: Context,
+    ) -> None:
         self._subscription = subscription
+        self._journal = journal
         self._attachment = attachment
         self._context = context
         self._half_closed = False
+        self._uncommitted = 0
         self._wants_confirmations = False
         self._confirmations = b""
 
@@ -89,7 +99,7 @@ class _Stream:
             confirmations, self._confirmations = self._confirmations, b""
             batch = [] if self._half_closed else attachment.take()
             if not batch and not confirmations:
-                if self._half_closed:
+                if self._half_closed and not self._uncommitted:
                     return
                 await attachment.ready()
                 continue
@@ -113,19 +123,41 @@ class _Stream:
             if outcome is not None:
                 self._confirm(encode_modify_confirmation(outcome.done, outcome.invalid))
         if request.ack_ids:
-            outcome = settlement.acknowledge(delivery, request.ack_ids)
-            if outcome is not None:
-                self._confirm(
-                    encode_acknowledge_confirmation(
-                        outcome.done, outcome.invalid, outcome.unordered
-                    )
-                )
+            self._acknowledge(request.ack_ids)
+
+    def _acknowledge(self, ack_ids: Sequence[str]) -> None:
+        """Acknowledge, and confirm that once it is on disk.
+
+        Without confirmations a stream ends with the reason if acks cannot be kept.
+        """
+        delivery = self._subscription.delivery
+        try:
+            self._journal.check()
+        except ServiceError:
+            if not delivery.exactly_once:
+                raise
+            self._confirm(encode_acknowledge_confirmation((), (), (), ack_ids))
+            return
+        outcome = settlement.acknowledge(delivery, ack_ids)
+        if outcome is None:
+            return
+        taken = outcome
+
+        def confirm(error: ServiceError | None) -> None:
+            self._uncommitted -= 1
+            done, temporary = (taken.done, ()) if error is None else ((), taken.done)
+            self._confirm(
+                encode_acknowledge_confirmation(done, taken.invalid, taken.unordered, temporary)
+            )
+
+        self._uncommitted += 1
+        self._journal.after_commit(confirm)
 
     def _confirm(self, confirmation: bytes) -> None:
         if self._wants_confirmations:
             # Serialised messages one after the other are merged when they are read: lists grow.
             self._confirmations += confirmation
-            self._attachment.wake()
+        self._attachment.wake()
 
     def _check_later(self, request: RawMessage) -> None:
         for field in _FIRST_ONLY:

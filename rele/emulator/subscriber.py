@@ -21,7 +21,7 @@ class SubscriberService:
 
     def service(self) -> Service:
         """The RPCs, ready to be added to a server."""
-        service = Service(SUBSCRIBER)
+        service = Service(SUBSCRIBER, self._registry.journal)
         service.add_unary("CreateSubscription", self.create_subscription)
         service.add_unary("GetSubscription", self.get_subscription)
         service.add_unary("UpdateSubscription", self.update_subscription)

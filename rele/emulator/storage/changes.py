@@ -1,0 +1,131 @@
+"""What is committed together."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from rele.emulator.errors import ServiceError
+from rele.emulator.messages import StoredMessage
+from rele.emulator.storage.journal import Kind
+
+# SQLite before 3.32 takes at most 999 values in a statement; a message has four.
+_MOST_ROWS = 128
+
+_ADD = "INSERT OR IGNORE INTO entry (message, holder) SELECT value, ?1 FROM json_each(?2)"
+_REMOVE = "DELETE FROM entry WHERE holder = ?1 AND message IN (SELECT value FROM json_each(?2))"
+_CLEAR = "DELETE FROM entry WHERE holder = ?1"
+
+_COLLECT = "DELETE FROM message WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.message = id)"
+
+
+class Changes:
+    """Changes in the order in which they were reported, and who waits for them.
+
+    Reported on the event loop and, once nothing more is added, written by another thread. There
+    is one statement for very many rows wherever possible: each takes Python's lock anew, which
+    the event loop wants, too.
+    """
+
+    def __init__(self) -> None:
+        self.messages: dict[int, StoredMessage] = {}
+        self.waiters: list[Callable[[ServiceError | None], None]] = []
+        self._resources: dict[int, tuple[int, str, bytes, str] | None] = {}
+        self._entries: dict[int, list[tuple[str, list[int]]]] = {}
+        self._attempts: dict[tuple[int, int], int] = {}
+
+    def put(self, number: int, kind: Kind, name: str, config: bytes, filter_text: str) -> None:
+        self._resources[number] = (int(kind), name, config, filter_text)
+
+    def delete(self, number: int, holders: Iterable[int]) -> None:
+        self._resources[number] = None
+        for holder in holders:
+            self._entries[holder] = [(_CLEAR, [])]
+
+    def add(self, holder: int, messages: Sequence[StoredMessage]) -> None:
+        """Add messages to a holder that are not on disk yet."""
+        ids = [message.id for message in messages]
+        self.messages.update(zip(ids, messages, strict=True))
+        self._extend(holder, _ADD, ids)
+
+    def remove(self, holder: int, message_ids: Iterable[int]) -> None:
+        self._extend(holder, _REMOVE, message_ids)
+
+    def replace(self, holder: int, message_ids: Sequence[int]) -> None:
+        self._entries[holder] = [(_CLEAR, []), (_ADD, list(message_ids))]
+
+    def attempt(self, holder: int, message_id: int, attempt: int) -> None:
+        self._attempts[message_id, holder] = attempt
+
+    def tell(self, error: ServiceError | None) -> None:
+        """Let those who wait know that all this is on disk, or why it is not."""
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            waiter(error)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write everything into the transaction that is open. Raises ``sqlite3.Error``."""
+        self._write_resources(connection)
+        for rows in _chunks(tuple(self.messages.values())):
+            connection.execute(
+                f"INSERT OR IGNORE INTO message VALUES {','.join(['(?,?,?,?)'] * len(rows))}",
+                [
+                    value
+                    for row in rows
+                    for value in (row.id, row.publish_time, row.ordering_key, row.encoded)
+                ],
+            )
+        self._write_entries(connection)
+        if self._attempts:
+            connection.executemany(
+                "UPDATE entry SET attempt = ?3 WHERE message = ?1 AND holder = ?2",
+                [(*place, attempt) for place, attempt in self._attempts.items()],
+            )
+        if self.messages:
+            connection.execute("UPDATE last_id SET value = ?", (max(self.messages),))
+
+    def _extend(self, holder: int, statement: str, ids: Iterable[int]) -> None:
+        steps = self._entries.get(holder)
+        if steps is None:
+            steps = self._entries[holder] = []
+        if steps and steps[-1][0] is statement:
+            steps[-1][1].extend(ids)
+        else:
+            steps.append((statement, list(ids)))
+
+    def _write_resources(self, connection: sqlite3.Connection) -> None:
+        # Deleted ones first: another one may have the name of one of them.
+        for number in self._resources:
+            connection.execute("DELETE FROM resource WHERE id = ?", (number,))
+        for number, resource in self._resources.items():
+            if resource is not None:
+                connection.execute(
+                    "INSERT INTO resource VALUES (?, ?, ?, ?, ?)", (number, *resource)
+                )
+
+    def _write_entries(self, connection: sqlite3.Connection) -> None:
+        removed: list[int] = []
+        cleared = False
+        for holder, steps in self._entries.items():
+            for statement, ids in steps:
+                if statement is _CLEAR:
+                    connection.execute(statement, (holder,))
+                    cleared = True
+                elif ids:
+                    connection.execute(statement, (holder, json.dumps(ids)))
+                if statement is _REMOVE:
+                    removed += ids
+        if cleared:
+            connection.execute(_COLLECT)
+        elif removed:
+            connection.execute(
+                f"{_COLLECT} AND id IN (SELECT value FROM json_each(?))", (json.dumps(removed),)
+            )
+
+
+def _chunks(messages: Sequence[StoredMessage]) -> Iterator[Sequence[StoredMessage]]:
+    """Pieces whose lengths are powers of two: few different statements, which are prepared once."""
+    start = 0
+    while start < len(messages):
+        length = min(_MOST_ROWS, 1 << (len(messages) - start).bit_length() - 1)
+        yield messages[start : start + length]
+        start += length

@@ -1,0 +1,210 @@
+"""A journal that keeps everything in SQLite.
+
+Changes are gathered on the event loop while a thread commits the former ones, so that all who
+report something meanwhile share one commit.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rele.emulator.errors import ResourceExhaustedError, ServiceError, UnavailableError
+from rele.emulator.messages import StoredMessage
+from rele.emulator.storage.changes import Changes
+from rele.emulator.storage.database import Database
+from rele.emulator.storage.journal import Journal, Kind, Ledger
+from rele.emulator.storage.payloads import Payloads
+
+RETRY_SECONDS = 1.0
+"""How long after a failure to write it is tried again."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class DurableLedger(Ledger):
+    """A set of messages in the database. ``holder`` is its number there."""
+
+    def __init__(self, journal: "DurableJournal", holder: int) -> None:
+        self._journal = journal
+        self._holder = holder
+
+    def published(self, messages: Sequence[StoredMessage]) -> None:
+        self._journal.changes().add(self._holder, messages)
+
+    def removed(self, message_ids: Iterable[int]) -> None:
+        self._journal.changes().remove(self._holder, message_ids)
+
+    def replaced(self, message_ids: Sequence[int]) -> None:
+        self._journal.changes().replace(self._holder, message_ids)
+
+    def attempted(self, message_id: int, attempt: int) -> None:
+        self._journal.changes().attempt(self._holder, message_id, attempt)
+
+    def encoded(self, messages: Sequence[StoredMessage]) -> list[bytes]:
+        return self._journal.payloads.encoded(messages)
+
+
+class DurableJournal(Journal):
+    """Keeps everything in ``database``, which it closes in the end.
+
+    Where a commit fails, all who wait for it are told why, and every further change is refused
+    by ``check`` until writing works again: what was changed in memory stays, and is tried again
+    every ``RETRY_SECONDS``. So memory and disk never differ in more than what was not answered.
+
+    Args:
+        loop: the event loop that it is used on.
+        numbers: of the resources in the database by kind and name.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        database: Database,
+        numbers: dict[tuple[Kind, str], int],
+    ) -> None:
+        self.payloads = Payloads(database.reader)
+        self._loop = loop
+        self._database = database
+        self._numbers = numbers
+        self._last_number = max(numbers.values(), default=0)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pubsub-writer")
+        self._next = Changes()
+        self._scheduled = False
+        self._commit: asyncio.Future[None] | None = None
+        self._writing: list[Changes] = []
+        self._unwritten: list[Changes] = []
+        self._failure: ServiceError | None = None
+        self._retry: asyncio.TimerHandle | None = None
+
+    def put(self, kind: Kind, name: str, config: Any, filter_text: str = "") -> None:
+        number = self._numbers.get((kind, name))
+        if number is None:
+            self._last_number += 1
+            number = self._numbers[kind, name] = self._last_number
+        self.changes().put(number, kind, name, config.SerializeToString(), filter_text)
+
+    def delete(self, kind: Kind, name: str) -> None:
+        number = self._numbers.pop((kind, name))
+        self.changes().delete(number, (2 * number, 2 * number + 1))
+
+    def ledger(self, kind: Kind, name: str) -> Ledger:
+        return DurableLedger(self, 2 * self._numbers[kind, name])
+
+    def log(self, kind: Kind, name: str) -> Ledger:
+        return DurableLedger(self, 2 * self._numbers[kind, name] + 1)
+
+    def changes(self) -> Changes:
+        """What a change is to be added to, at once."""
+        if not self._scheduled:
+            self._scheduled = True
+            # After what runs now: a request's changes are never in two commits.
+            self._loop.call_soon(self._start)
+        return self._next
+
+    def check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def after_commit(self, done: Callable[[ServiceError | None], None]) -> None:
+        if self._failure is not None:
+            done(self._failure)
+        elif self._scheduled:
+            self._next.waiters.append(done)
+        elif self._commit is not None:
+            self._writing[-1].waiters.append(done)
+        else:
+            done(None)
+
+    @property
+    def settled(self) -> bool:
+        return not self._scheduled and self._commit is None and self._failure is None
+
+    async def committed(self) -> None:
+        if self.settled:
+            return
+        waiter: asyncio.Future[ServiceError | None] = self._loop.create_future()
+        # Whoever waits may have been cancelled.
+        self.after_commit(lambda error: None if waiter.done() else waiter.set_result(error))
+        error = await waiter
+        if error is not None:
+            raise error
+
+    async def close(self) -> None:
+        """Write what was reported, and stop; what could not be written is tried once more."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._try_again()
+        while self._commit is not None or (self._scheduled and self._retry is None):
+            if self._commit is None:
+                await asyncio.sleep(0)
+            else:
+                await asyncio.wait((self._commit,))
+        if self._retry is not None:
+            self._retry.cancel()
+        self._thread.shutdown()
+        self._database.close()
+
+    def _start(self) -> None:
+        """Commit what was reported, unless a commit is under way or writing fails."""
+        if self._commit is not None or self._retry is not None:
+            return
+        self._scheduled = False
+        self._writing = [*self._unwritten, self._next]
+        self._next = Changes()
+        self._commit = self._loop.run_in_executor(
+            self._thread, commit, self._database.writer, self._writing
+        )
+        self._commit.add_done_callback(self._finish)
+
+    def _finish(self, done: "asyncio.Future[None]") -> None:
+        self._commit = None
+        written, self._writing = self._writing, []
+        error = done.exception()
+        if error is None:
+            self._succeed(written)
+        else:
+            self._fail(written, error)
+
+    def _succeed(self, written: list[Changes]) -> None:
+        if self._failure is not None:
+            _LOG.warning("The data directory can be written again.")
+        self._failure = None
+        self._unwritten = []
+        for changes in written:
+            self.payloads.written(changes.messages.values())
+            changes.tell(None)
+        if self._scheduled:
+            self._start()
+
+    def _fail(self, unwritten: list[Changes], error: BaseException) -> None:
+        text = f"The data directory {self._database.directory} cannot be written: {error}"
+        if self._failure is None:
+            _LOG.error("%s. Changes are refused until it can.", text)
+        full = "full" in str(error)
+        self._failure = ResourceExhaustedError(text) if full else UnavailableError(text)
+        self._unwritten = unwritten
+        for changes in (*unwritten, self._next):
+            changes.tell(self._failure)
+        self._retry = self._loop.call_later(RETRY_SECONDS, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._start()
+
+
+def commit(connection: sqlite3.Connection, group: Sequence[Changes]) -> None:
+    """Write a group of changes, all or none. Raises ``sqlite3.Error``."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for changes in group:
+            changes.write(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some errors have rolled it back already.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise

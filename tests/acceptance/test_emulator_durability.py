@@ -1,0 +1,272 @@
+"""``rele-cli emulator --data-dir``, killed at random points in the middle of work.
+
+The test keeps a ledger of what was answered: publishes, and acks that were confirmed.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.pubsub_v1 import types
+
+from tests.servers import free_port
+from tests.streams import SOON
+
+TOPIC = "projects/p/topics/orders"
+EXACTLY_ONCE = "projects/p/subscriptions/exactly-once"
+UNTOUCHED = "projects/p/subscriptions/untouched"
+
+_READ_AT_ONCE = 1000
+
+
+class Server:
+    """A server process that can be killed and started again, on one port and one directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._command = [
+            *(sys.executable, "-W", "ignore::FutureWarning", "-m", "rele", "emulator"),
+            *("--host-port", f"127.0.0.1:{free_port()}", "--data-dir", str(data_dir)),
+        ]
+        self.address = self._command[self._command.index("--host-port") + 1]
+        self._process: subprocess.Popen[str] | None = None
+        self._up = threading.Event()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if "listening" in line:
+                self._up.set()
+                return
+        raise AssertionError("The server did not start.")
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        assert self._process is not None
+        self._up.clear()
+        self._process.kill()
+        self._end()
+
+    def terminate(self) -> int:
+        """End it with SIGTERM, and return its exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._end()
+
+    def channel(self) -> grpc.Channel:
+        """A new channel, once the server is up: none that waits long before it connects again."""
+        assert self._up.wait(SOON)
+        return grpc.insecure_channel(
+            self.address,
+            options=[
+                ("grpc.use_local_subchannel_pool", 1),
+                ("grpc.max_receive_message_length", -1),
+            ],
+        )
+
+    def call(self, method: str, request: Any) -> bytes:
+        with self.channel() as channel:
+            return unary(channel, method)(request)
+
+    def _end(self) -> int:
+        assert self._process is not None
+        with self._process as process:
+            return process.wait(SOON)
+
+
+def unary(channel: grpc.Channel, method: str) -> Callable[[Any], bytes]:
+    """Calls a method, and gives the serialised answer."""
+    call = channel.unary_unary(f"/google.pubsub.v1.{method}")
+    return lambda request: call(type(request).serialize(request), timeout=SOON)
+
+
+class Publisher(threading.Thread):
+    """Publishes numbers, one after the other in batches, and notes which were answered."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+        self.ids: list[int] = []
+        self.answered: set[bytes] = set()
+        self.stopping = False
+        self._more = threading.Condition()
+
+    def wait_for_more(self, number: int) -> None:
+        with self._more:
+            goal = len(self.answered) + number
+            assert self._more.wait_for(lambda: len(self.answered) >= goal, 3 * SOON)
+
+    def run(self) -> None:
+        number = 0
+        while not self.stopping:
+            with self._server.channel() as channel:
+                publish = unary(channel, "Publisher/Publish")
+                try:
+                    while not self.stopping:
+                        data = [b"%d" % each for each in range(number, number + 20)]
+                        number += len(data)
+                        self._publish(publish, data)
+                except grpc.RpcError:
+                    continue  # Nobody knows whether it was published.
+
+    def _publish(self, publish: Callable[[Any], bytes], data: list[bytes]) -> None:
+        messages = [{"data": each, "attributes": {"pad": "x" * 100}} for each in data]
+        answer = publish(types.PublishRequest(topic=TOPIC, messages=messages))
+        self.ids += map(int, types.PublishResponse.deserialize(answer).message_ids)
+        with self._more:
+            self.answered.update(data)
+            self._more.notify_all()
+
+
+class Consumer(threading.Thread):
+    """Acknowledges most of what comes on a stream, and notes what was confirmed."""
+
+    def __init__(self, server: Server, seed: int) -> None:
+        super().__init__()
+        self._server = server
+        self._random = random.Random(seed)
+        self.confirmed: set[bytes] = set()
+        self.came_again: set[bytes] = set()
+        self.acknowledged: set[bytes] = set()
+        self.stopping = threading.Event()
+        self._call: Any = None
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            with self._server.channel() as channel:
+                try:
+                    self._consume(channel)
+                except grpc.RpcError:
+                    continue
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._call.cancel()
+        self.join(SOON)
+
+    def _consume(self, channel: grpc.Channel) -> None:
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        requests.put(
+            types.StreamingPullRequest(
+                subscription=EXACTLY_ONCE,
+                stream_ack_deadline_seconds=60,
+                max_outstanding_messages=500,
+                protocol_version=1,
+            )
+        )
+        method = channel.stream_stream(
+            "/google.pubsub.v1.Subscriber/StreamingPull",
+            request_serializer=types.StreamingPullRequest.serialize,
+            response_deserializer=types.StreamingPullResponse.deserialize,
+        )
+        names: dict[str, bytes] = {}
+        self._call = method(iter(requests.get, None))
+        try:
+            for response in self._call:
+                confirmation = response.acknowledge_confirmation
+                self.confirmed.update(names[each] for each in confirmation.ack_ids)
+                acks, refused = self._receive(response, names)
+                if acks or refused:
+                    requests.put(
+                        types.StreamingPullRequest(
+                            ack_ids=acks,
+                            modify_deadline_ack_ids=refused,
+                            modify_deadline_seconds=[0] * len(refused),
+                        )
+                    )
+        finally:
+            requests.put(None)
+
+    def _receive(self, response: Any, names: dict[str, bytes]) -> tuple[list[str], list[str]]:
+        acks, refused = [], []
+        for received in response.received_messages:
+            data = received.message.data
+            names[received.ack_id] = data
+            if data in self.confirmed:
+                self.came_again.add(data)
+            if self._random.random() < 0.1:
+                refused.append(received.ack_id)
+            else:
+                self.acknowledged.add(data)
+                acks.append(received.ack_id)
+        return acks, refused
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "data")
+    server.start()
+    server.call("Publisher/CreateTopic", types.Topic(name=TOPIC))
+    for name in (EXACTLY_ONCE, UNTOUCHED):
+        server.call(
+            "Subscriber/CreateSubscription",
+            types.Subscription(
+                name=name, topic=TOPIC, enable_exactly_once_delivery=name == EXACTLY_ONCE
+            ),
+        )
+    yield server
+    server.kill()
+
+
+def drain(server: Server, subscription: str) -> list[bytes]:
+    """Acknowledge all that is there, and return it."""
+    found: list[bytes] = []
+    with server.channel() as channel:
+        pull, acknowledge = (
+            unary(channel, "Subscriber/Pull"),
+            unary(channel, "Subscriber/Acknowledge"),
+        )
+        while True:
+            request = types.PullRequest(
+                subscription=subscription, max_messages=_READ_AT_ONCE, return_immediately=True
+            )
+            received = types.PullResponse.deserialize(pull(request)).received_messages
+            if not received:
+                return found
+            found += [each.message.data for each in received]
+            ack_ids = [each.ack_id for each in received]
+            acknowledge(types.AcknowledgeRequest(subscription=subscription, ack_ids=ack_ids))
+
+
+@pytest.mark.parametrize(
+    "rounds", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+)
+def test_kill_9_loses_nothing_that_was_answered(server: Server, rounds: int) -> None:
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")  # shown if the test fails
+    chance = random.Random(seed)
+    publisher, consumer = Publisher(server), Consumer(server, seed)
+    publisher.start()
+    consumer.start()
+    for _ in range(rounds):
+        publisher.wait_for_more(chance.randrange(20, 2000))
+        server.kill()
+        server.start()
+    publisher.wait_for_more(20)
+    publisher.stopping = True
+    publisher.join(SOON)
+    consumer.stop()
+    server.kill()
+    server.start()
+
+    left = drain(server, EXACTLY_ONCE)
+    assert consumer.confirmed
+    assert not consumer.came_again
+    assert not consumer.confirmed.intersection(left)
+    # An ack may have been taken although its confirmation never came.
+    assert publisher.answered - consumer.acknowledged - set(left) == set()
+    assert publisher.answered - set(drain(server, UNTOUCHED)) == set()
+    assert publisher.ids == sorted(set(publisher.ids))
+    assert server.terminate() == 0
+    server.start()
+    assert drain(server, UNTOUCHED) == []

@@ -1,0 +1,110 @@
+"""Registries on a data directory, without gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.pubsub_v1 import types
+
+from rele.emulator import restoring
+from rele.emulator.registry import Registry
+from rele.emulator.snapshot_registry import SnapshotRegistry
+from rele.emulator.storage.database import Database
+
+from ..conftest import Reader
+
+TOPIC = "projects/p/topics/orders"
+SUB = "projects/p/subscriptions/orders"
+SNAPSHOT = "projects/p/snapshots/orders"
+
+
+class Disk:
+    """A server without its RPCs, on a loop that runs only while something is waited for."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.loop = asyncio.new_event_loop()
+        self.lines: list[str] = []
+        self.database: Database
+        self.registry: Registry
+        self.snapshots: SnapshotRegistry
+        self.open()
+
+    def open(self) -> None:
+        self.registry, self.snapshots = restoring.open_registries(
+            self.loop, self.directory, self.lines.append
+        )
+        self.database = self.registry.journal._database  # type: ignore[attr-defined]
+
+    def restart(self) -> None:
+        """End as by SIGTERM, and start again."""
+        self.stop()
+        self.open()
+
+    def stop(self) -> None:
+        self.loop.run_until_complete(self.registry.journal.close())
+
+    def commit(self) -> None:
+        """Wait until everything is on disk."""
+        self.loop.run_until_complete(self.registry.journal.committed())
+
+    def create_topic(self, name: str = TOPIC, **fields: Any) -> None:
+        self.registry.create_topic(types.Topic.pb()(name=name, **fields))
+
+    def subscribe(self, name: str = SUB, topic: str = TOPIC, **fields: Any) -> None:
+        self.registry.create_subscription(types.Subscription.pb()(name=name, topic=topic, **fields))
+
+    def publish(self, *data: bytes, topic: str = TOPIC, **fields: Any) -> list[int]:
+        message = types.PubsubMessage.pb()
+        stored = self.registry.publish(
+            self.registry.topic(topic), [message(data=each, **fields) for each in data]
+        )
+        return [each.id for each in stored]
+
+    def reader(self, name: str = SUB) -> Reader:
+        return Reader(self.registry.subscription(name).delivery)
+
+    def seek(self, time: int, name: str = SUB) -> None:
+        """Seek to a time in microseconds since the epoch."""
+        request = types.SeekRequest.pb()(subscription=name)
+        request.time.FromMicroseconds(time)
+        self.snapshots.seek(request)
+
+    def snapshot(self, name: str = SNAPSHOT, subscription: str = SUB) -> None:
+        self.snapshots.create(
+            types.CreateSnapshotRequest.pb()(name=name, subscription=subscription)
+        )
+
+    def seek_to_snapshot(self, name: str = SUB, snapshot: str = SNAPSHOT) -> None:
+        self.snapshots.seek(types.SeekRequest.pb()(subscription=name, snapshot=snapshot))
+
+    def count(self, table: str) -> int:
+        number: int
+        (number,) = self.database.reader.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return number
+
+
+def data(reader: Reader) -> list[bytes]:
+    """The data of what there is to take."""
+    deliveries = reader.take()
+    encoded = reader.state.ledger.encoded([each.message for each in deliveries])
+    return [types.PubsubMessage.pb().FromString(each).data for each in encoded]
+
+
+def acknowledge(reader: Reader, number: int = 1) -> None:
+    """Acknowledge the next messages."""
+    for _ in range(number):
+        reader.state.acknowledge([reader.take_one()])
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    disk = Disk(tmp_path)
+    disk.create_topic()
+    yield disk
+    disk.stop()
+    disk.loop.close()
