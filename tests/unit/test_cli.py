@@ -10,7 +10,7 @@ import pytest
 
 from rele import emulator
 from rele.cli import main
-from rele.emulator import PortInUseError
+from rele.emulator import DataDirError, PortInUseError
 from rele.exceptions import NoProjectError
 from rele.worker import NotConnectionError
 
@@ -196,6 +196,32 @@ class TestEmulator:
         assert main(["emulator"]) == 1
 
         assert "127.0.0.1:8085: another program" in capsys.readouterr().err
+
+    def test_everything_is_in_memory_unless_it_is_told_where_to_keep_it(
+        self, serve: Mock, capsys: Output
+    ) -> None:
+        assert main(["emulator"]) == 0
+        assert serve.call_args.kwargs["data_dir"] is None
+
+        assert main(["emulator", "--data-dir", "some/where"]) == 0
+        assert serve.call_args.kwargs["data_dir"] == Path("some/where")
+        serve.call_args.kwargs["on_progress"]("Opening …")
+        serve.call_args.kwargs["on_started"]("127.0.0.1:8085")
+        assert capsys.readouterr().out.splitlines() == [
+            "Opening …",
+            "Topics, subscriptions and messages are kept in some/where.",
+            "Pub/Sub is listening on 127.0.0.1:8085: export PUBSUB_EMULATOR_HOST=127.0.0.1:8085",
+        ]
+
+    def test_a_directory_that_cannot_be_used_is_an_error(self, serve: Mock, capsys: Output) -> None:
+        serve.side_effect = DataDirError("some/where", "another server is using it.")
+
+        assert main(["emulator", "--data-dir", "some/where"]) == 1
+
+        assert capsys.readouterr().err == (
+            "Error: The Pub/Sub emulator cannot use the data directory some/where: "
+            "another server is using it.\n"
+        )
 
     def test_the_exit_status_is_the_servers(self, serve: Mock) -> None:
         serve.return_value = 3
