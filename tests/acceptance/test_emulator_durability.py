@@ -19,6 +19,7 @@ import grpc
 import pytest
 from google.pubsub_v1 import types
 
+from tests.acceptance.conftest import read_until
 from tests.servers import free_port
 from tests.streams import SOON
 
@@ -33,22 +34,30 @@ class Server:
     """A server process that can be killed and started again, on one port and one directory."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._command = [
+        self.command = [
             *(sys.executable, "-W", "ignore::FutureWarning", "-m", "rele", "emulator"),
             *("--host-port", f"127.0.0.1:{free_port()}", "--data-dir", str(data_dir)),
         ]
-        self.address = self._command[self._command.index("--host-port") + 1]
+        self.address = self.command[self.command.index("--host-port") + 1]
         self._process: subprocess.Popen[str] | None = None
         self._up = threading.Event()
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if "listening" in line:
-                self._up.set()
-                return
-        raise AssertionError("The server did not start.")
+        self._process = subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.read_until("listening")
+        self._up.set()
+
+    def read_until(self, text: str) -> str:
+        """What the server says up to the line that contains ``text``."""
+        assert self._process is not None
+        return read_until(self._process.stdout, text)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """``kill -9``."""
@@ -218,6 +227,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+def publish_one(server: Server) -> None:
+    server.call("Publisher/Publish", types.PublishRequest(topic=TOPIC, messages=[{"data": b"1"}]))
+
+
 def drain(server: Server, subscription: str) -> list[bytes]:
     """Acknowledge all that is there, and return it."""
     found: list[bytes] = []
@@ -270,3 +283,56 @@ def test_kill_9_loses_nothing_that_was_answered(server: Server, rounds: int) -> 
     assert server.terminate() == 0
     server.start()
     assert drain(server, UNTOUCHED) == []
+
+
+def test_sigterm_keeps_what_was_answered(server: Server) -> None:
+    publisher = Publisher(server)
+    publisher.start()
+    publisher.wait_for_more(500)
+    assert server.terminate() == 0
+    server.start()
+    publisher.wait_for_more(20)
+    publisher.stopping = True
+    publisher.join(SOON)
+
+    assert publisher.answered - set(drain(server, UNTOUCHED)) == set()
+
+
+def test_a_second_server_on_the_directory_refuses(server: Server) -> None:
+    done = subprocess.run(
+        [*server.command[:-4], "--host-port", "127.0.0.1:0", *server.command[-2:]],
+        capture_output=True,
+        text=True,
+        timeout=3 * SOON,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "another server is using it" in done.stderr
+    publish_one(server)
+
+
+def test_what_the_disk_does_not_take_is_not_answered(server: Server) -> None:
+    """The system lets the process write no file beyond its present size; then it does again."""
+    resource = pytest.importorskip("resource")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("Only Linux limits another process.")
+    publish_one(server)
+    limits = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (4096, limits[1]))
+    with pytest.raises(grpc.RpcError) as refused:
+        publish_one(server)
+    assert refused.value.code() in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+    assert "cannot be written" in refused.value.details()
+
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, limits)
+    said = server.read_until("can be written again")
+    assert said.count("cannot be written") == 1
+    publish_one(server)
+    server.kill()
+    server.start()
+    # The refused one is there, too: it had been taken up before the disk refused it.
+    assert len(drain(server, UNTOUCHED)) == 3

@@ -12,7 +12,7 @@ import pytest
 
 from rele import emulator
 from rele.cli import main
-from rele.emulator import PortInUseError, StatusError
+from rele.emulator import DataDirError, PortInUseError, StatusError
 from rele.exceptions import ConfigurationError, NoProjectError
 from rele.worker import NotConnectionError
 
@@ -245,7 +245,7 @@ class TestEmulator:
     def test_says_how_to_reach_it_and_who_may(
         self, serve: Mock, address: str, reached: str, warned: bool, capsys: Output
     ) -> None:
-        serve.side_effect = lambda host, port, on_started: on_started(address) or 0
+        serve.side_effect = lambda host, port, on_started, **rest: on_started(address) or 0
 
         main(["emulator"])
 
@@ -277,6 +277,33 @@ class TestEmulator:
 
         [line] = capsys.readouterr().err.splitlines()
         assert "cannot listen on 127.0.0.1:99999: a port is a number from 0 to 65535" in line
+
+    def test_everything_is_in_memory_unless_it_is_told_where_to_keep_it(
+        self, serve: Mock, capsys: Output
+    ) -> None:
+        assert main(["emulator"]) == 0
+        assert serve.call_args.kwargs["data_dir"] is None
+
+        assert main(["emulator", "--data-dir", "some/where"]) == 0
+        assert serve.call_args.kwargs["data_dir"] == Path("some/where")
+        serve.call_args.kwargs["on_progress"]("Opening …")
+        serve.call_args.kwargs["on_started"]("127.0.0.1:8085")
+        assert capsys.readouterr().out.splitlines() == [
+            "Opening …",
+            "Topics, subscriptions and messages are kept in some/where.",
+            "Pub/Sub is listening on 127.0.0.1:8085. Point clients at it with:",
+            "export PUBSUB_EMULATOR_HOST=127.0.0.1:8085",
+        ]
+
+    def test_a_directory_that_cannot_be_used_is_an_error(self, serve: Mock, capsys: Output) -> None:
+        serve.side_effect = DataDirError("some/where", "another server is using it.")
+
+        assert main(["emulator", "--data-dir", "some/where"]) == 1
+
+        assert capsys.readouterr().err == (
+            "Error: The Pub/Sub emulator cannot use the data directory some/where: "
+            "another server is using it.\n"
+        )
 
     def test_the_exit_status_is_the_servers(self, serve: Mock) -> None:
         serve.return_value = 3

@@ -11,9 +11,9 @@ from rele.emulator.storage.journal import Kind
 # SQLite before 3.32 takes at most 999 values in a statement; a message has four.
 _MOST_ROWS = 128
 
-_ADD = "INSERT OR IGNORE INTO entry (message, holder) SELECT value, ?1 FROM json_each(?2)"
-_REMOVE = "DELETE FROM entry WHERE holder = ?1 AND message IN (SELECT value FROM json_each(?2))"
-_CLEAR = "DELETE FROM entry WHERE holder = ?1"
+_ADD = "INSERT OR IGNORE INTO entry (message, holder) SELECT value, ? FROM json_each(?)"
+_REMOVE = "DELETE FROM entry WHERE holder = ? AND message IN (SELECT value FROM json_each(?))"
+_CLEAR = "DELETE FROM entry WHERE holder = ?"
 
 _COLLECT = "DELETE FROM message WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.message = id)"
 
@@ -77,8 +77,8 @@ class Changes:
         self._write_entries(connection)
         if self._attempts:
             connection.executemany(
-                "UPDATE entry SET attempt = ?3 WHERE message = ?1 AND holder = ?2",
-                [(*place, attempt) for place, attempt in self._attempts.items()],
+                "UPDATE entry SET attempt = ? WHERE message = ? AND holder = ?",
+                [(attempt, *place) for place, attempt in self._attempts.items()],
             )
         if self.messages:
             connection.execute("UPDATE last_id SET value = ?", (max(self.messages),))

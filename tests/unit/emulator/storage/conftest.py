@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.pubsub_v1 import types
 
 from rele.emulator import restoring
+from rele.emulator.descriptors import message_class
 from rele.emulator.registry import Registry
 from rele.emulator.snapshot_registry import SnapshotRegistry
 from rele.emulator.storage.database import Database
@@ -53,13 +53,15 @@ class Disk:
         self.loop.run_until_complete(self.registry.journal.committed())
 
     def create_topic(self, name: str = TOPIC, **fields: Any) -> None:
-        self.registry.create_topic(types.Topic.pb()(name=name, **fields))
+        self.registry.create_topic(message_class("Topic")(name=name, **fields))
 
     def subscribe(self, name: str = SUB, topic: str = TOPIC, **fields: Any) -> None:
-        self.registry.create_subscription(types.Subscription.pb()(name=name, topic=topic, **fields))
+        self.registry.create_subscription(
+            message_class("Subscription")(name=name, topic=topic, **fields)
+        )
 
     def publish(self, *data: bytes, topic: str = TOPIC, **fields: Any) -> list[int]:
-        message = types.PubsubMessage.pb()
+        message = message_class("PubsubMessage")
         stored = self.registry.publish(
             self.registry.topic(topic), [message(data=each, **fields) for each in data]
         )
@@ -70,17 +72,17 @@ class Disk:
 
     def seek(self, time: int, name: str = SUB) -> None:
         """Seek to a time in microseconds since the epoch."""
-        request = types.SeekRequest.pb()(subscription=name)
+        request = message_class("SeekRequest")(subscription=name)
         request.time.FromMicroseconds(time)
         self.snapshots.seek(request)
 
     def snapshot(self, name: str = SNAPSHOT, subscription: str = SUB) -> None:
         self.snapshots.create(
-            types.CreateSnapshotRequest.pb()(name=name, subscription=subscription)
+            message_class("CreateSnapshotRequest")(name=name, subscription=subscription)
         )
 
     def seek_to_snapshot(self, name: str = SUB, snapshot: str = SNAPSHOT) -> None:
-        self.snapshots.seek(types.SeekRequest.pb()(subscription=name, snapshot=snapshot))
+        self.snapshots.seek(message_class("SeekRequest")(subscription=name, snapshot=snapshot))
 
     def count(self, table: str) -> int:
         number: int
@@ -92,7 +94,7 @@ def data(reader: Reader) -> list[bytes]:
     """The data of what there is to take."""
     deliveries = reader.take()
     encoded = reader.state.ledger.encoded([each.message for each in deliveries])
-    return [types.PubsubMessage.pb().FromString(each).data for each in encoded]
+    return [message_class("PubsubMessage").FromString(each).data for each in encoded]
 
 
 def acknowledge(reader: Reader, number: int = 1) -> None:

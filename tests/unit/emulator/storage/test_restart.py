@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from google.pubsub_v1 import types
 
 from rele.emulator import names
+from rele.emulator.descriptors import message_class
 from rele.emulator.errors import FailedPreconditionError, NotFoundError
 from rele.emulator.storage.payloads import Payloads
 
@@ -30,7 +30,7 @@ def test_configurations_stay_as_they_are(disk: Disk) -> None:
         dead_letter_policy={"dead_letter_topic": TOPIC, "max_delivery_attempts": 7},
     )
     before = disk.registry.subscription(SUB).config
-    request = types.UpdateTopicRequest.pb()(
+    request = message_class("UpdateTopicRequest")(
         topic={"name": TOPIC, "labels": {"c": "d"}}, update_mask={"paths": ["labels"]}
     )
     disk.registry.update_topic(request)
