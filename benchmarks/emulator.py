@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks import emulator_measures as measures
-from benchmarks.emulator_servers import RELE, Kind, Running, google, running
+from benchmarks.emulator_servers import RELE, RELE_ON_DISK, Kind, Running, google, running
 
 ROUNDS = 3
 
@@ -78,10 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        kinds = [RELE, google()]
+        kinds = [RELE, RELE_ON_DISK, google()]
     except LookupError as error:
         print(f"{error} Only ours is measured.", file=sys.stderr)
-        kinds = [RELE]
+        kinds = [RELE, RELE_ON_DISK]
     figures: Figures = {}
     for _ in range(options.rounds):
         for kind in kinds:

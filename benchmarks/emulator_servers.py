@@ -42,6 +42,8 @@ RELE = Kind(
     (sys.executable, "-m", "rele", "emulator", "--host-port", "127.0.0.1:{port}"),
 )
 
+RELE_ON_DISK = Kind("Relé, on disk", (*RELE.arguments, "--data-dir", "{folder}"))
+
 
 def google() -> Kind:
     """Google's emulator. Raises ``LookupError`` where it is not installed."""
