@@ -216,7 +216,7 @@ class TestRele:
         assert serve.call_args.args == address
 
     def test_the_emulator_says_where_it_listens(self, serve: Mock, capsys: Output) -> None:
-        def start(host: str, port: int, on_started: Callable[[str], None]) -> int:
+        def start(host: str, port: int, on_started: Callable[[str], None], **options: Any) -> int:
             on_started("127.0.0.1:1234")
             return 0
 
