@@ -123,6 +123,11 @@ def _create_resources(channel: grpc.Channel) -> None:
         )
         payload = types.Subscription.serialize(subscription)
         call(channel, f"{SUBSCRIBER}/CreateSubscription", payload)
+        snapshot = types.CreateSnapshotRequest(
+            name=f"projects/p/snapshots/{name}", subscription=subscription.name
+        )
+        payload = types.CreateSnapshotRequest.serialize(snapshot)
+        call(channel, f"{SUBSCRIBER}/CreateSnapshot", payload)
 
 
 def _delete_third(channel: grpc.Channel, create: str) -> None:
