@@ -51,6 +51,12 @@ ROWS = (
     ),
     Load("The same on bare stubs", "/s", "≥ 60,000/s", measures.stream_on_stubs),
     Load("Publish 200 B, Google's client", "/s", "≥ 0.9", measures.publish_with_googles_client),
+    Load(
+        "The same with a subscription that keeps them",
+        "/s",
+        "≥ 0.5 on disk",
+        lambda address: measures.publish_with_googles_client(address, subscribed=True),
+    ),
     Load("Publish 1,000 a request, bare stubs", "/s", "≥ 150,000/s", measures.publish_on_stubs),
     Load("Publish to streaming pull, one at a time, p50", " ms", "≤ 0.1", measures.latency),
     Load(

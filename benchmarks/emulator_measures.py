@@ -51,9 +51,14 @@ def stream_on_stubs(address: str) -> float:
         return STREAMED / (time.perf_counter() - began)
 
 
-def publish_with_googles_client(address: str, number: int = 20_000) -> float:
-    """Messages per second by Google's client with its own batching."""
-    with stubs(address) as bare, resources(bare, subscribed=False) as (topic, _):
+def publish_with_googles_client(
+    address: str, number: int = 20_000, *, subscribed: bool = False
+) -> float:
+    """Messages per second by Google's client with its own batching.
+
+    Only where the topic is ``subscribed`` to is there anything that a server has to keep.
+    """
+    with stubs(address) as bare, resources(bare, subscribed=subscribed) as (topic, _):
         with _led_to(address):
             client = pubsub_v1.PublisherClient()
         began = time.perf_counter()
