@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -44,7 +45,7 @@ SUBS = """
 """
 
 
-class Database:
+class Database(ABC):
     """A database with a table ``orders``, looked at beside Django."""
 
     def __init__(self, settings: dict[str, Any], connect: Callable[[], Any]) -> None:
@@ -62,8 +63,9 @@ class Database:
     def orders(self) -> list[int]:
         return [row[0] for row in self.execute("SELECT id FROM orders ORDER BY id")]
 
+    @abstractmethod
     def open_connections(self, worker: subprocess.Popen[str]) -> list[Any]:
-        raise NotImplementedError
+        """Those that the worker holds now."""
 
 
 class Sqlite(Database):
