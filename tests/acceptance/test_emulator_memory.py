@@ -43,7 +43,7 @@ def start() -> Iterator[Callable[..., tuple[subprocess.Popen[str], grpc.Channel]
             text=True,
         )
         processes.append(process)
-        address = read_until(process.stdout, "listening").rpartition("=")[2].strip()
+        address = read_until(process.stdout, "PUBSUB_EMULATOR_HOST=").rpartition("=")[2].strip()
         return process, grpc.insecure_channel(address)
 
     yield start
