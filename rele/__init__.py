@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from rele.client import Publisher as Publisher
     from rele.client import Subscriber as Subscriber
     from rele.config import setup as setup
+    from rele.dead_letter_policy import DeadLetterPolicy as DeadLetterPolicy
     from rele.publishing import publish as publish
+    from rele.received import ReceivedMessage as ReceivedMessage
+    from rele.received import current_message as current_message
+    from rele.retry_policy import RetryPolicy as RetryPolicy
     from rele.subscription import Callback as Callback
     from rele.subscription import Subscription as Subscription
     from rele.subscription import sub as sub
@@ -23,10 +27,14 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "Callback": "rele.subscription",
+    "DeadLetterPolicy": "rele.dead_letter_policy",
     "Publisher": "rele.client",
+    "ReceivedMessage": "rele.received",
+    "RetryPolicy": "rele.retry_policy",
     "Subscriber": "rele.client",
     "Subscription": "rele.subscription",
     "Worker": "rele.worker",
+    "current_message": "rele.received",
     "publish": "rele.publishing",
     "setup": "rele.config",
     "sub": "rele.subscription",

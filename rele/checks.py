@@ -46,11 +46,14 @@ def check_deployment(
     ]
 
 
+_NO_CONFIGURATION = ("rele.E001", "rele.E002", "rele.E003", "rele.E009")
+
+
 def find_problems() -> list[Problem]:
     """Everything that is wrong with the project, errors and warnings."""
     setting = getattr(settings, "RELE", {})
     problems = problems_of_settings(setting)
-    if any(problem.id in ("rele.E001", "rele.E002", "rele.E003") for problem in problems):
+    if any(problem.id in _NO_CONFIGURATION for problem in problems):
         return problems  # no configuration can be made to look further with
     try:
         config = Config(setting)

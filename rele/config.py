@@ -19,6 +19,7 @@ from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
 from rele.middleware import register_middleware
 from rele.schema import DEFAULTS, SETTINGS
 from rele.subscription import Filters, Subscription
+from rele.subscription_options import ALIASES, OPTIONS, SubscriptionOptions
 
 EMULATOR_PROJECT = "rele-local"
 """The project under an emulator, where none is named: there, any will do."""
@@ -47,17 +48,23 @@ class Config:
 
     def __init__(self, setting: Mapping[str, Any]) -> None:
         values = {**DEFAULTS, **setting}
+        stated = stated_defaults(setting)
         self.app_name: str | None = values["APP_NAME"]
-        self.sub_prefix: str | None = values["SUB_PREFIX"]
+        self.sub_prefix: str | None = stated.pop("prefix", None)
+        self.filter_by: Filters = stated.pop("filter_by", None)
+        self.subscription_defaults = _options(setting, stated)
         self.middleware: list[str] = values["MIDDLEWARE"]
-        self.ack_deadline: int = _ack_deadline(values["ACK_DEADLINE"])
+        self.ack_deadline: int = _ack_deadline(self.subscription_defaults.ack_deadline)
         self.publisher_backend: str = values["PUBLISHER_BACKEND"]
         self.publisher_blocking: bool = values["PUBLISHER_BLOCKING"]
         self.publisher_timeout: float = values["PUBLISHER_TIMEOUT"]
         self.shutdown_timeout: float = values["SHUTDOWN_TIMEOUT"]
-        self.threads_per_subscription: int = values["THREADS_PER_SUBSCRIPTION"]
-        self.filter_by: Filters = values["FILTER_SUBS_BY"]
-        self.retry_policy = values["DEFAULT_RETRY_POLICY"]
+        self.threads_per_subscription: int = (
+            self.subscription_defaults.threads or DEFAULTS["THREADS_PER_SUBSCRIPTION"]
+        )
+        self.retry_policy = self.subscription_defaults.retry_policy
+        self.resources: str = values["RESOURCES"]
+        self.log_payloads: bool = values["LOG_PAYLOADS"]
         self.client_options: dict[str, Any] | None = values["CLIENT_OPTIONS"]
         self.gc_storage_region: list[str] | str | None = values["GC_STORAGE_REGION"]
         if isinstance(self.gc_storage_region, str):
@@ -149,6 +156,56 @@ def _import(setting: str, path: str) -> Any:
         raise ConfigurationError(
             f"RELE[{setting!r}] = {path!r} cannot be imported: {error}"
         ) from error
+
+
+def stated_defaults(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults for subscriptions that ``setting`` states, by the argument's name in ``@sub``.
+
+    Raises:
+        ConfigurationError: one is stated by its key and by its older name.
+    """
+    stated = {
+        key: value
+        for key, value in setting.get("SUBSCRIPTION_DEFAULTS", {}).items()
+        if value is not None
+    }
+    for alias, key in ALIASES.items():
+        if setting.get(alias) is None:
+            continue
+        if key in stated:
+            raise ConfigurationError(stated_twice(alias, key))
+        stated[key] = setting[alias]
+    return stated
+
+
+def stated_twice(alias: str, key: str) -> str:
+    """The sentence that says so, and what to do."""
+    return (
+        f"RELE[{alias!r}] and RELE['SUBSCRIPTION_DEFAULTS'][{key!r}] are one setting by two names: "
+        f"remove RELE[{alias!r}]."
+    )
+
+
+def _options(setting: Mapping[str, Any], stated: Mapping[str, Any]) -> SubscriptionOptions:
+    """Those of ``stated`` that are options.
+
+    Raises:
+        ConfigurationError: a value is not what the option may be.
+    """
+    # What has no such name is a warning of the checks, as it is among the settings.
+    known = {name: value for name, value in stated.items() if name in OPTIONS}
+    for name, value in known.items():
+        if complaint := OPTIONS[name].complaint(value):
+            raise ConfigurationError(f"{_place_of(name, setting)} {complaint}")
+    return SubscriptionOptions(**known)
+
+
+def _place_of(option: str, setting: Mapping[str, Any]) -> str:
+    """Where ``setting`` states a default: by its key, or by its older name."""
+    for alias, key in ALIASES.items():
+        if key == option and setting.get(alias) is not None:
+            return f"RELE[{alias!r}]"
+    return f"RELE['SUBSCRIPTION_DEFAULTS'][{option!r}]"
 
 
 def _ack_deadline(value: Any) -> int:

@@ -6,6 +6,9 @@ import importlib
 import traceback
 from pathlib import Path
 
+MAX_DELAY = 600
+"""Seconds: the longest ack deadline (ModifyAckDeadlineRequest in the Pub/Sub API reference)."""
+
 
 class ReleError(Exception):
     """The base of everything that Relé itself raises."""
@@ -52,6 +55,39 @@ class ResourceError(ReleError):
 
 class DecodeError(ReleError):
     """The payload of a message is not what Relé publishes: JSON in UTF-8."""
+
+
+class Drop(ReleError):  # noqa: N818 - it is no error, but an instruction
+    """Raise it in a handler to have the message acknowledged, although it was not handled."""
+
+
+class Retry(ReleError):  # noqa: N818
+    """Raise it in a handler to have the message delivered again.
+
+    Args:
+        delay: seconds, up to 600, before which it does not come back; ``None`` leaves the pause
+            to the subscription's retry policy, as for any other exception.
+
+    Raises:
+        ValueError: Pub/Sub cannot hold a message back for that long.
+    """
+
+    def __init__(self, delay: float | None = None) -> None:
+        if delay is not None and not 0 <= delay <= MAX_DELAY:
+            raise ValueError(
+                f"The delay of a Retry must be a number of seconds from 0 to {MAX_DELAY}, not "
+                f"{delay!r}."
+            )
+        self.delay = delay
+        super().__init__("again later" if delay is None else f"again, not before {delay} s")
+
+
+class DeadLetter(ReleError):  # noqa: N818
+    """Raise it in a handler to have the message put into the dead-letter topic, for good.
+
+    On a subscription without a dead-letter policy it is an error in the log, and the message is
+    given back.
+    """
 
 
 def import_failure(what: str, error: Exception) -> str:

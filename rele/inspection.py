@@ -8,16 +8,18 @@ import json
 import os
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rele.backends import BaseBackend
-from rele.config import Config, declared_in, prepare, same_name
+from rele.config import Config, declared_in, prepare, same_name, stated_twice
+from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.exceptions import import_failure
 from rele.problems import Problem
 from rele.retry_policy import out_of_range
 from rele.schema import DEFAULTS, SETTINGS
 from rele.subscription import Subscription
+from rele.subscription_options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
 
 BUILT_IN_BACKENDS = frozenset(
     {
@@ -50,6 +52,7 @@ def problems_of_settings(settings: Any) -> list[Problem]:
             problems.append(_unknown(name))
         elif problem := SETTINGS[name].problem(name, value):
             problems.append(problem)
+    problems += _stated_twice(settings)
     wrong = {name for name in SETTINGS if any(f"[{name!r}]" in p.message for p in problems)}
     values = {**DEFAULTS, **settings}
     for name in SETTINGS:
@@ -58,11 +61,22 @@ def problems_of_settings(settings: Any) -> list[Problem]:
     return problems
 
 
-def _unknown(name: Any) -> Problem:
-    nearest = difflib.get_close_matches(str(name), SETTINGS, n=1, cutoff=0.0)
+def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    defaults = settings.get("SUBSCRIPTION_DEFAULTS")
+    for alias, key in ALIASES.items():
+        if isinstance(defaults, Mapping) and None not in (settings.get(alias), defaults.get(key)):
+            yield Problem(
+                "rele.E009",
+                stated_twice(alias, key),
+                f"Keep RELE['SUBSCRIPTION_DEFAULTS'][{key!r}].",
+            )
+
+
+def _unknown(name: Any, known: Iterable[str] = SETTINGS, of: str = "RELE") -> Problem:
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
     return Problem(
         "rele.W001",
-        f"RELE has the unknown setting {name!r}.",
+        f"{of} has the unknown setting {name!r}.",
         f"Did you mean {nearest[0]!r}? Else remove it.",
     )
 
@@ -126,11 +140,6 @@ def _look_at_backend(name: str, path: str) -> Iterator[Problem]:
     )
 
 
-def _look_at_retry_policy(name: str, policy: Any) -> Iterator[Problem]:
-    if policy is not None and (complaint := out_of_range(policy)):
-        yield _retry_policy_problem(f"RELE[{name!r}]", complaint)
-
-
 def _look_at_credentials(name: str, path: str | None) -> Iterator[Problem]:
     if path is None or os.environ.get("PUBSUB_EMULATOR_HOST"):
         return
@@ -153,12 +162,51 @@ def _look_at_credentials(name: str, path: str | None) -> Iterator[Problem]:
     )
 
 
-_LOOKS = {
-    "DEFAULT_RETRY_POLICY": _look_at_retry_policy,
+def _look_at_subscription_defaults(name: str, defaults: Mapping[str, Any]) -> Iterator[Problem]:
+    known = {**OPTIONS, **DEFAULTS_WITHOUT_OPTION}
+    where = f"RELE[{name!r}]"
+    for key, value in defaults.items():
+        if key not in known:
+            yield _unknown(key, known, where)
+        elif value is not None and (problem := known[key].problem(key, value, of=where)):
+            yield problem
+        elif key in _OPTION_LOOKS and value is not None:
+            yield from _OPTION_LOOKS[key](f"{where}[{key!r}]", value)
+
+
+def _look_at_backoffs(where: str, policy: Any) -> Iterator[Problem]:
+    if complaint := out_of_range(policy):
+        yield _retry_policy_problem(where, complaint)
+
+
+def _look_at_default_retry_policy(name: str, policy: Any) -> Iterator[Problem]:
+    return iter(()) if policy is None else _look_at_backoffs(f"RELE[{name!r}]", policy)
+
+
+def _look_at_dead_letter_policy(where: str, policy: DeadLetterPolicy) -> Iterator[Problem]:
+    if policy.max_delivery_attempts < ADVISED_ATTEMPTS:
+        yield Problem(
+            "rele.W007",
+            f"{where}: after {policy.max_delivery_attempts} deliveries a message goes to the "
+            "dead-letter topic, and each time that a stopping worker hands it back counts as one: "
+            "a few deploys may be enough.",
+            f"Write DeadLetterPolicy(max_delivery_attempts={ADVISED_ATTEMPTS}), or more.",
+        )
+
+
+_OPTION_LOOKS: dict[str, Callable[[str, Any], Iterator[Problem]]] = {
+    "dead_letter_policy": _look_at_dead_letter_policy,
+    "retry_policy": _look_at_backoffs,
+}
+"""What an option's value may be in for, beside its kind and range."""
+
+_LOOKS: dict[str, Callable[[str, Any], Iterable[Problem]]] = {
+    "DEFAULT_RETRY_POLICY": _look_at_default_retry_policy,
     "ENCODER_PATH": _look_at_encoder,
     "GC_CREDENTIALS_PATH": _look_at_credentials,
     "MIDDLEWARE": _look_at_middleware,
     "PUBLISHER_BACKEND": _look_at_backend,
+    "SUBSCRIPTION_DEFAULTS": _look_at_subscription_defaults,
 }
 
 
@@ -199,9 +247,9 @@ def problems_of_subscriptions(subscriptions: Iterable[Subscription]) -> list[Pro
                 Problem("rele.E006", same_name(other, subscription), "Write @sub(…, suffix='…').")
             )
         problems += _refused_names(subscription)
-        policy = subscription.retry_policy
-        if policy is not None and (complaint := out_of_range(policy)):
-            problems.append(_retry_policy_problem(subscription.path, complaint))
+        stated = subscription.options.stated()
+        for option in _OPTION_LOOKS.keys() & stated.keys():
+            problems += _OPTION_LOOKS[option](subscription.path, stated[option])
     return problems
 
 

@@ -13,6 +13,8 @@ from rele.problems import Problem
 MIN_ACK_DEADLINE, MAX_ACK_DEADLINE = 10, 600
 """Seconds (Subscription in the Pub/Sub API reference)."""
 
+RESOURCES_MODES = ("apply", "create", "verify", "ignore")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -25,59 +27,63 @@ class Setting:
     in_range: Callable[[Any], bool] = lambda value: True
     example: str = ""
 
-    def problem(self, name: str, value: Any) -> Problem | None:
-        """What is wrong with ``value``, if anything."""
+    def problem(self, name: str, value: Any, *, of: str = "RELE") -> Problem | None:
+        """What is wrong with ``value``, if anything, as the key ``name`` of the dict ``of``."""
+        what_is_wrong = self.complaint(value)
+        if what_is_wrong is None:
+            return None
+        return Problem(
+            "rele.E003" if self.is_of_kind(value) else "rele.E002",
+            f"{of}[{name!r}] {what_is_wrong}",
+            f"Write {name!r}: {self.example or repr(self.default)}.",
+        )
+
+    def complaint(self, value: Any) -> str | None:
+        """What is wrong with ``value``, as the rest of a sentence, or ``None``."""
         if not self.is_of_kind(value):
-            return Problem(
-                "rele.E002",
-                f"RELE[{name!r}] must be {self.kind}, not {value!r}.",
-                self._hint(name),
-            )
+            return f"must be {self.kind}, not {value!r}."
         if not self.in_range(value):
-            return Problem(
-                "rele.E003",
-                f"RELE[{name!r}] is out of range: it must be {self.kind}, not {value!r}.",
-                self._hint(name),
-            )
+            return f"is out of range: it must be {self.kind}, not {value!r}."
         return None
 
-    def _hint(self, name: str) -> str:
-        return f"Write {name!r}: {self.example or repr(self.default)}."
 
-
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_string(value: Any) -> bool:
+def is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def is_string(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_strings(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(map(_is_string, value))
+def is_strings(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(is_string, value))
 
 
-def _optional(is_of_kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def optional(is_of_kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or is_of_kind(value)
 
 
-def _is_filter(value: Any) -> bool:
+def is_filter(value: Any) -> bool:
     if callable(value):
         return True
     return isinstance(value, (list, tuple, set, frozenset)) and all(map(callable, value))
 
 
-def _has_backoffs(value: Any) -> bool:
+def has_backoffs(value: Any) -> bool:
     return all(
-        _is_number(getattr(value, name, None)) for name in ("minimum_backoff", "maximum_backoff")
+        is_number(getattr(value, name, None)) for name in ("minimum_backoff", "maximum_backoff")
     )
 
 
-def _is_positive(value: float) -> bool:
+def is_positive(value: float) -> bool:
     return value > 0
 
 
@@ -93,14 +99,14 @@ def _is_client_options(value: Any) -> bool:
     return isinstance(value, Mapping) or hasattr(value, "api_endpoint")
 
 
-_OPTIONAL_STRING = (None, "a string or None", _optional(_is_string))
+_OPTIONAL_STRING = (None, "a string or None", optional(is_string))
 _DOTTED_PATH = "the dotted path of a class"
 
 SETTINGS: dict[str, Setting] = {
     "ACK_DEADLINE": Setting(
         None,
         f"a whole number of seconds from {MIN_ACK_DEADLINE} to {MAX_ACK_DEADLINE}",
-        _optional(_is_integer),
+        optional(is_integer),
         lambda value: value is None or MIN_ACK_DEADLINE <= value <= MAX_ACK_DEADLINE,
         "60",
     ),
@@ -108,45 +114,54 @@ SETTINGS: dict[str, Setting] = {
     "CLIENT_OPTIONS": Setting(
         None,
         "a dict of options for Google's clients, or None",
-        _optional(_is_client_options),
+        optional(_is_client_options),
         example="{'api_endpoint': 'europe-west1-pubsub.googleapis.com'}",
     ),
     "DEFAULT_RETRY_POLICY": Setting(
         None,
         "a rele.retry_policy.RetryPolicy or None",
-        _optional(_has_backoffs),
+        optional(has_backoffs),
         example="RetryPolicy(10, 600)",
     ),
-    "ENCODER_PATH": Setting("json.JSONEncoder", _DOTTED_PATH, _is_string),
+    "ENCODER_PATH": Setting("json.JSONEncoder", _DOTTED_PATH, is_string),
     "FILTER_SUBS_BY": Setting(
         None,
         "a callable, several of them, or None",
-        _optional(_is_filter),
+        optional(is_filter),
         example="lambda **attributes: True",
     ),
     "GC_CREDENTIALS_PATH": Setting(
-        None, "a path or None", _optional(_is_path), example="'/run/secrets/pubsub.json'"
+        None, "a path or None", optional(_is_path), example="'/run/secrets/pubsub.json'"
     ),
     "GC_PROJECT_ID": Setting(*_OPTIONAL_STRING, example="'my-project'"),
     "GC_STORAGE_REGION": Setting(
         None,
         "a list of regions or None",
-        _optional(lambda value: _is_string(value) or _is_strings(value)),
+        optional(lambda value: is_string(value) or is_strings(value)),
         example="['europe-west1']",
     ),
+    "LOG_PAYLOADS": Setting(True, "True or False", is_bool),
     "MIDDLEWARE": Setting(
-        ["rele.contrib.LoggingMiddleware"], "a list of dotted paths of classes", _is_strings
+        ["rele.contrib.LoggingMiddleware"], "a list of dotted paths of classes", is_strings
     ),
-    "PUBLISHER_BACKEND": Setting("rele.backends.pubsub.PubSubBackend", _DOTTED_PATH, _is_string),
-    "PUBLISHER_BLOCKING": Setting(False, "True or False", lambda value: isinstance(value, bool)),
-    "PUBLISHER_TIMEOUT": Setting(
-        3.0, "a number of seconds above 0", _is_number, _can_be_waited_for
+    "PUBLISHER_BACKEND": Setting("rele.backends.pubsub.PubSubBackend", _DOTTED_PATH, is_string),
+    "PUBLISHER_BLOCKING": Setting(False, "True or False", is_bool),
+    "PUBLISHER_TIMEOUT": Setting(3.0, "a number of seconds above 0", is_number, _can_be_waited_for),
+    "RESOURCES": Setting(
+        "apply",
+        "'apply', 'create', 'verify' or 'ignore'",
+        is_string,
+        lambda value: value in RESOURCES_MODES,
     ),
-    "SHUTDOWN_TIMEOUT": Setting(
-        30.0, "a number of seconds above 0", _is_number, _can_be_waited_for
+    "SHUTDOWN_TIMEOUT": Setting(30.0, "a number of seconds above 0", is_number, _can_be_waited_for),
+    "SUBSCRIPTION_DEFAULTS": Setting(
+        {},
+        "a dict of keyword arguments of @sub",
+        lambda value: isinstance(value, Mapping),
+        example="{'ack_deadline': 60}",
     ),
     "SUB_PREFIX": Setting(*_OPTIONAL_STRING, example="'shop'"),
-    "THREADS_PER_SUBSCRIPTION": Setting(2, "a whole number from 1", _is_integer, _is_positive),
+    "THREADS_PER_SUBSCRIPTION": Setting(2, "a whole number from 1", is_integer, is_positive),
 }
 
 DEFAULTS: dict[str, Any] = {name: setting.default for name, setting in SETTINGS.items()}

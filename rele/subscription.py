@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from rele.encoding import decode
-from rele.engine.settlement import Settlement, settled_once
-from rele.exceptions import DecodeError
-from rele.middleware import run_middleware_hook
+from rele.callback import Callback
+from rele.dead_letter_policy import DeadLetterPolicy
 from rele.retry_policy import RetryPolicy
+from rele.subscription_options import Duration, SubscriptionOptions
+
+__all__ = ["Callback", "Filter", "Filters", "Subscription", "sub"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,32 @@ class Subscription:
             gets the attributes as a dict, any other gets them as keyword arguments.
         backend_filter_by: a filter that Pub/Sub applies (its filter syntax); fixed at creation.
         retry_policy: when Pub/Sub delivers a failed message again.
+
+    The rest is stated in Pub/Sub's own terms, by keyword (durations are seconds or timedeltas).
+    What is ``None`` is not stated: ``RELE["SUBSCRIPTION_DEFAULTS"]`` counts, else what the
+    subscription has on the server.
+
+    Args:
+        ack_deadline: seconds (10 to 600) after which Pub/Sub delivers a message again that nobody
+            extends.
+        dead_letter_policy: where messages go that were delivered too often.
+        enable_message_ordering: deliver the messages of one ordering key in order; fixed at
+            creation.
+        enable_exactly_once_delivery: deliver no message again whose acknowledgement succeeded.
+        message_retention_duration: for how long unacknowledged messages are kept, 10 minutes to
+            31 days.
+        retain_acked_messages: keep the acknowledged ones, too, so that one can seek back to them.
+        expiration_policy: after how long without use the subscription is deleted, from one day,
+            or ``"never"``.
+        labels: of the subscription, for the bill and for filters; others that it has stay.
+        threads: how many messages are handled at a time.
+        max_messages: how many a process holds at most, begun or not.
+        max_bytes: how many bytes of messages it holds at most.
+        max_lease_duration: for how long it keeps one, handled or not, until Pub/Sub may deliver
+            it again.
+
+    Raises:
+        ValueError: a value is not of that kind, or out of range.
     """
 
     def __init__(
@@ -56,6 +82,19 @@ class Subscription:
         filter_by: Filters = None,
         backend_filter_by: str | None = None,
         retry_policy: RetryPolicy | None = None,
+        *,
+        ack_deadline: int | None = None,
+        dead_letter_policy: DeadLetterPolicy | None = None,
+        enable_message_ordering: bool | None = None,
+        enable_exactly_once_delivery: bool | None = None,
+        message_retention_duration: Duration | None = None,
+        retain_acked_messages: bool | None = None,
+        expiration_policy: Duration | str | None = None,
+        labels: Mapping[str, str] | None = None,
+        threads: int | None = None,
+        max_messages: int | None = None,
+        max_bytes: int | None = None,
+        max_lease_duration: Duration | None = None,
     ) -> None:
         self._func = func
         self.topic = topic
@@ -67,6 +106,20 @@ class Subscription:
         self.backend_filter_by = backend_filter_by
         self.retry_policy = retry_policy
         self._own_names = _names_of_own_parameters(func)
+        self._options = SubscriptionOptions(
+            ack_deadline=ack_deadline,
+            dead_letter_policy=dead_letter_policy,
+            enable_message_ordering=enable_message_ordering,
+            enable_exactly_once_delivery=enable_exactly_once_delivery,
+            message_retention_duration=message_retention_duration,
+            retain_acked_messages=retain_acked_messages,
+            expiration_policy=expiration_policy,
+            labels=labels,
+            threads=threads,
+            max_messages=max_messages,
+            max_bytes=max_bytes,
+            max_lease_duration=max_lease_duration,
+        )
 
     @property
     def name(self) -> str:
@@ -77,6 +130,15 @@ class Subscription:
     def path(self) -> str:
         """Where the function is defined, as a dotted path."""
         return _dotted_path(self._func)
+
+    @property
+    def options(self) -> SubscriptionOptions:
+        """What the declaration states beside topic, name and filters."""
+        return replace(
+            self._options,
+            backend_filter_by=self.backend_filter_by or None,
+            retry_policy=self.retry_policy,
+        )
 
     def has_function_of(self, other: Subscription) -> bool:
         """Whether both call the same function: two instances of a class do."""
@@ -137,103 +199,6 @@ class Subscription:
         return f"<{type(self).__name__} {self}>"
 
 
-class Callback:
-    """What the client calls with each message of a subscription.
-
-    Nothing that a filter, a handler, a decoder or a hook raises leaves it, since that would end
-    the stream; and each message is settled exactly once.
-
-    Args:
-        subscription: whose messages they are.
-        suffix: kept for callers of old; nothing depends on it.
-        failure_pause: seconds (10 to 600) for which a failed message is held back, where the
-            subscription has no retry policy; ``None`` gives it back to the policy.
-    """
-
-    def __init__(
-        self,
-        subscription: Subscription,
-        suffix: str | None = None,
-        *,
-        failure_pause: int | None = None,
-    ) -> None:
-        self._subscription = subscription
-        self._suffix = suffix
-        self._failure_pause = failure_pause
-
-    def __call__(self, message: Any) -> Any:
-        """Handle ``message`` and settle it; return the handler's result (``None`` if it failed).
-
-        ``message`` is Google's ``google.cloud.pubsub_v1.subscriber.message.Message``.
-        """
-        with settled_once(message) as settlement:
-            try:
-                return self._process(message, settlement)
-            except BaseException:
-                logger.exception("A message of %s was given up.", self._subscription)
-                self._settle(settlement, message.nack)
-                return None
-
-    def _process(self, message: Any, settlement: Settlement) -> Any:
-        start_time = time.time()
-        self._run_hook("pre_process_message", self._subscription, message)
-        try:
-            result = self._handle(message)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the message has failed
-            self._fail(message, error, start_time, settlement)
-            result = None
-        else:
-            self._settle(settlement, message.ack)
-            self._run_hook("post_process_message_success", self._subscription, start_time, message)
-        self._run_hook("post_process_message")
-        return result
-
-    def _handle(self, message: Any) -> Any:
-        data = decode(message.data)
-        return self._subscription(data, **dict(message.attributes))
-
-    def _fail(
-        self, message: Any, error: BaseException, start_time: float, settlement: Settlement
-    ) -> None:
-        self._run_hook(
-            "post_process_message_failure", self._subscription, error, start_time, message
-        )
-        if not isinstance(error, DecodeError):
-            self._settle(settlement, partial(self._give_back, message))
-            return
-        # Delivered again, it would fail in the same way, for ever.
-        logger.error(
-            "The message %s of %s is acknowledged unhandled: %s It was %r.",
-            message.message_id,
-            self._subscription,
-            error,
-            message.data,
-        )
-        self._settle(settlement, message.ack)
-
-    def _give_back(self, message: Any) -> None:
-        if self._failure_pause is None:
-            message.nack()
-        else:
-            # It comes back when that deadline is over and nobody extends it any more.
-            message.modify_ack_deadline(self._failure_pause)
-            message.drop()
-
-    def _settle(self, settlement: Settlement, settle: Callable[[], Any]) -> None:
-        if settlement.is_settled:
-            return
-        try:
-            settle()
-        except BaseException:
-            logger.exception("A message of %s could not be settled.", self._subscription)
-
-    def _run_hook(self, hook_name: str, *args: Any) -> None:
-        try:
-            run_middleware_hook(hook_name, *args)
-        except BaseException:
-            logger.exception("The hook %s was interrupted.", hook_name)
-
-
 def sub(
     topic: str,
     prefix: str | None = None,
@@ -241,6 +206,19 @@ def sub(
     filter_by: Filters = None,
     backend_filter_by: str | None = None,
     retry_policy: RetryPolicy | None = None,
+    *,
+    ack_deadline: int | None = None,
+    dead_letter_policy: DeadLetterPolicy | None = None,
+    enable_message_ordering: bool | None = None,
+    enable_exactly_once_delivery: bool | None = None,
+    message_retention_duration: Duration | None = None,
+    retain_acked_messages: bool | None = None,
+    expiration_policy: Duration | str | None = None,
+    labels: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    max_messages: int | None = None,
+    max_bytes: int | None = None,
+    max_lease_duration: Duration | None = None,
 ) -> Callable[[Callable[..., Any]], Subscription]:
     """Declare that the decorated function handles the messages of ``topic``::
 
@@ -253,6 +231,7 @@ def sub(
 
     Raises:
         RuntimeError: the function cannot be called so.
+        ValueError: an argument is not of its kind, or out of range.
     """
 
     def declare(func: Callable[..., Any]) -> Subscription:
@@ -266,6 +245,18 @@ def sub(
             filter_by=filter_by,
             backend_filter_by=backend_filter_by,
             retry_policy=retry_policy,
+            ack_deadline=ack_deadline,
+            dead_letter_policy=dead_letter_policy,
+            enable_message_ordering=enable_message_ordering,
+            enable_exactly_once_delivery=enable_exactly_once_delivery,
+            message_retention_duration=message_retention_duration,
+            retain_acked_messages=retain_acked_messages,
+            expiration_policy=expiration_policy,
+            labels=labels,
+            threads=threads,
+            max_messages=max_messages,
+            max_bytes=max_bytes,
+            max_lease_duration=max_lease_duration,
         )
 
     return declare

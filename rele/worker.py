@@ -17,7 +17,8 @@ from typing import Any
 from rele import publishing
 from rele.client import Subscriber
 from rele.config import Config
-from rele.engine.google import DrainingScheduler, KeptStream
+from rele.engine.google import KeptStream
+from rele.engine.scheduler import DrainingScheduler
 from rele.exceptions import NoProjectError, ReleError
 from rele.middleware import run_middleware_hook
 from rele.reachability import can_connect, pubsub_address
@@ -58,9 +59,8 @@ class Worker:
         default_ack_deadline: seconds, of subscriptions that are made.
         threads_per_subscription: how many messages of one are handled at a time.
         default_retry_policy: of subscriptions that state none.
-        manages_resources: set up topics and subscriptions by :mod:`rele.resources`, as the
-            workers of ``create_and_run`` do, rather than by the Subscriber.
-        shutdown_timeout: seconds that running handlers get to finish at the end.
+        config: the configuration whose newer settings count, as for the workers of
+            ``create_and_run``; without one the worker does what the arguments before it say.
     """
 
     def __init__(
@@ -74,8 +74,7 @@ class Worker:
         threads_per_subscription: int | None = None,
         default_retry_policy: RetryPolicy | None = None,
         *,
-        manages_resources: bool = False,
-        shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+        config: Config | None = None,
     ) -> None:
         self._subscriber = Subscriber(
             gc_project_id,
@@ -88,11 +87,12 @@ class Worker:
         self._subscriptions = subscriptions
         self._address = pubsub_address(client_options)
         self._threads = threads_per_subscription or DEFAULT_THREADS_PER_SUBSCRIPTION
-        self._shutdown_timeout = shutdown_timeout
+        self._config = config
+        self._shutdown_timeout = (
+            DEFAULT_SHUTDOWN_TIMEOUT if config is None else config.shutdown_timeout
+        )
         self._resources = (
-            self._subscriber.resources(gc_project_id)
-            if manages_resources and gc_project_id
-            else None
+            self._subscriber.resources(gc_project_id) if config and gc_project_id else None
         )
         self._futures: dict[Subscription, Any] = {}
         self._streams: list[KeptStream] = []
@@ -322,8 +322,7 @@ def make_worker(subs: Sequence[Subscription], config: Config) -> Worker:
         config.ack_deadline,
         config.threads_per_subscription,
         config.retry_policy,
-        manages_resources=True,
-        shutdown_timeout=config.shutdown_timeout,
+        config=config,
     )
 
 

@@ -16,6 +16,7 @@ from django.core.checks import CheckMessage, Error, run_checks
 
 from rele.backends import BaseBackend
 from rele.contrib import DjangoDBMiddleware
+from rele.dead_letter_policy import DeadLetterPolicy
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
 from rele.schema import DEFAULTS, SETTINGS
@@ -36,17 +37,21 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "GC_CREDENTIALS_PATH": [1, {}],
     "GC_PROJECT_ID": [1, b"my-project"],
     "GC_STORAGE_REGION": [1, ["europe-west1", None]],
+    "LOG_PAYLOADS": [None, 1, "no"],
     "MIDDLEWARE": [None, "rele.contrib.LoggingMiddleware", [BaseMiddleware]],
     "PUBLISHER_BACKEND": [None, BaseBackend],
     "PUBLISHER_BLOCKING": [None, 1, "yes"],
     "PUBLISHER_TIMEOUT": [None, "3", True],
+    "RESOURCES": [None, ["apply"], True],
     "SHUTDOWN_TIMEOUT": [None, "30", True],
+    "SUBSCRIPTION_DEFAULTS": [None, ["threads"], "threads"],
     "SUB_PREFIX": [1, ["shop"]],
     "THREADS_PER_SUBSCRIPTION": [None, 2.0, "2", True],
 }
 OUT_OF_RANGE: dict[str, list[Any]] = {
     "ACK_DEADLINE": [-1, 0, 9, 601],
     "PUBLISHER_TIMEOUT": [-1, 0, float("nan")],
+    "RESOURCES": ["", "Apply", "update"],
     "SHUTDOWN_TIMEOUT": [-0.5, 0],
     "THREADS_PER_SUBSCRIPTION": [-1, 0],
 }
@@ -60,13 +65,16 @@ RIGHT: dict[str, list[Any]] = {
     "GC_CREDENTIALS_PATH": [None],
     "GC_PROJECT_ID": [None, "my-project"],
     "GC_STORAGE_REGION": [None, ["europe-west1"]],
+    "LOG_PAYLOADS": [True, False],
     "MIDDLEWARE": [[DATABASE_MIDDLEWARE], (DATABASE_MIDDLEWARE, f"{__name__}.PlainMiddleware")],
     "PUBLISHER_BACKEND": [f"{__name__}.Backend", *(f"rele.backends.{name}" for name in (
         "pubsub.PubSubBackend", "console.ConsoleBackend", "locmem.LocMemBackend"
     ))],
     "PUBLISHER_BLOCKING": [True, False],
     "PUBLISHER_TIMEOUT": [0.1, 3],
+    "RESOURCES": ["apply", "create", "verify", "ignore"],
     "SHUTDOWN_TIMEOUT": [0.1, 30],
+    "SUBSCRIPTION_DEFAULTS": [{}, {"threads": 4, "prefix": "shop", "labels": None}],
     "SUB_PREFIX": [None, "shop"],
     "THREADS_PER_SUBSCRIPTION": [1, 50],
 }  # fmt: skip
@@ -472,11 +480,69 @@ def test_everything_that_is_wrong_is_told_at_once(check: Check, write_subs: Writ
     ]
 
 
+class TestSubscriptionDefaults:
+    @pytest.mark.parametrize(
+        ("defaults", "id_", "text"),
+        [
+            ({"threads": "2"}, "rele.E002", "['threads'] must be a whole number from 1, not '2'"),
+            ({"ack_deadline": 5}, "rele.E003", "['ack_deadline'] is out of range"),
+            ({"prefix": 1}, "rele.E002", "['prefix'] must be a string"),
+            ({"retry_policy": SimpleNamespace(minimum_backoff=0, maximum_backoff=1)}, "rele.E008",
+             "['retry_policy']: A retry policy needs"),
+            ({"thread": 2}, "rele.W001", "has the unknown setting 'thread'"),
+            ({"dead_letter_policy": DeadLetterPolicy(max_delivery_attempts=9)}, "rele.W007",
+             "after 9 deliveries"),
+        ],
+    )  # fmt: skip
+    def test_are_checked(self, check: Check, defaults: dict[str, Any], id_: str, text: str) -> None:
+        [message] = check({"SUBSCRIPTION_DEFAULTS": defaults})
+
+        assert message.id == id_
+        assert text in message.msg
+        assert "RELE['SUBSCRIPTION_DEFAULTS']" in message.msg
+
+    def test_an_older_name_that_is_none_is_not_stated(self, check: Check) -> None:
+        assert check({"SUB_PREFIX": None, "SUBSCRIPTION_DEFAULTS": {"prefix": "shop"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("alias", "key", "value"),
+    [
+        ("ACK_DEADLINE", "ack_deadline", 60),
+        ("DEFAULT_RETRY_POLICY", "retry_policy", RetryPolicy(10, 600)),
+        ("THREADS_PER_SUBSCRIPTION", "threads", 2),
+        ("SUB_PREFIX", "prefix", "shop"),
+        ("FILTER_SUBS_BY", "filter_by", callable),
+    ],
+)
+def test_e009_an_older_name_beside_its_key(check: Check, alias: str, key: str, value: Any) -> None:
+    [message] = check({alias: value, "SUBSCRIPTION_DEFAULTS": {key: value}})
+
+    assert message.id == "rele.E009"
+    assert f"RELE[{alias!r}]" in message.msg
+    assert f"RELE['SUBSCRIPTION_DEFAULTS'][{key!r}]" in message.msg
+
+
+def test_w007_too_few_attempts_before_the_dead_letter_topic(
+    check: Check, write_subs: WriteSubs
+) -> None:
+    write_subs(
+        "from rele import DeadLetterPolicy, sub\n"
+        "@sub('photos', dead_letter_policy=DeadLetterPolicy(max_delivery_attempts=5))\n"
+        "def handle(data, **attributes): ...\n"
+    )
+
+    [message] = check()
+
+    assert message.id == "rele.W007"
+    assert "subs.handle: after 5 deliveries" in message.msg
+
+
 def test_every_setting_is_tried() -> None:
     with_range = {
         name
         for name in SETTINGS
-        if "above" in SETTINGS[name].kind or " from " in SETTINGS[name].kind
+        if any(word in SETTINGS[name].kind for word in ("above", " from ", "'apply'"))
     }
 
     assert set(WRONG_TYPES) == set(RIGHT) == set(SETTINGS)

@@ -269,7 +269,9 @@ class TestStop:
     ) -> None:
         both_end = threading.Barrier(2)
         worker = make_worker_of(
-            subscription("photos"), subscription("orders"), shutdown_timeout=5.0
+            subscription("photos"),
+            subscription("orders"),
+            config=Config({"SHUTDOWN_TIMEOUT": 5.0, "RESOURCES": "ignore"}),
         )
         worker.start()
         for stream in streams.by_name.values():

@@ -1,0 +1,60 @@
+"""The message that is being handled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rele.subscription import Subscription
+
+
+@dataclass(frozen=True)
+class ReceivedMessage:
+    """What Pub/Sub says of a message beside its payload."""
+
+    id: str
+    """Given by Pub/Sub; the same at each delivery."""
+    publish_time: datetime
+    """When Pub/Sub accepted it, in UTC."""
+    delivery_attempt: int | None
+    """The how manieth delivery it is, from 1; ``None`` without a dead-letter policy."""
+    ordering_key: str
+    """Empty where it was published without one."""
+    attributes: Mapping[str, str]
+    """All of them, as they were sent."""
+    subscription: Subscription
+    """The subscription that handles it."""
+
+
+_current: ContextVar[ReceivedMessage | None] = ContextVar("rele_current_message", default=None)
+
+
+def current_message() -> ReceivedMessage | None:
+    """The message whose handler, filter or hook calls this; ``None`` outside of those."""
+    return _current.get()
+
+
+@contextmanager
+def handling(message: Any, subscription: Subscription) -> Iterator[None]:
+    """Within the block, let Google's ``message`` be the current one."""
+    token = _current.set(_describe(message, subscription))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def _describe(message: Any, subscription: Subscription) -> ReceivedMessage:
+    return ReceivedMessage(
+        id=message.message_id,
+        publish_time=message.publish_time,
+        delivery_attempt=message.delivery_attempt,
+        ordering_key=message.ordering_key,
+        attributes=dict(message.attributes),
+        subscription=subscription,
+    )
