@@ -316,19 +316,28 @@ class Subscriber:
             if retry_policy is not None:
                 self._update_retry_policy(name, topic, retry_policy)
 
-    def consume(self, subscription_name: str, callback: Callback, scheduler: Any) -> Any:
+    def consume(
+        self,
+        subscription_name: str,
+        callback: Callback,
+        scheduler: Any,
+        *,
+        flow_control: Any = None,
+    ) -> Any:
         """Begin to pull the messages of a subscription.
 
         Args:
             subscription_name: its id, without the project.
             callback: called with each message.
             scheduler: runs the callbacks in its threads.
+            flow_control: Google's FlowControl; by default what its client chooses.
 
         Returns:
             Google's StreamingPullFuture, which ends when the stream does.
         """
         path = self._client.subscription_path(self._gc_project_id, subscription_name)
-        return self._client.subscribe(path, callback=callback, scheduler=scheduler)
+        more = {} if flow_control is None else {"flow_control": flow_control}
+        return self._client.subscribe(path, callback=callback, scheduler=scheduler, **more)
 
     def resources(self, gc_project_id: str) -> Resources:
         """What compares and changes topics and subscriptions, by this Subscriber's clients."""

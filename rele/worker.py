@@ -17,6 +17,7 @@ from typing import Any
 from rele import publishing
 from rele.client import Subscriber
 from rele.config import Config
+from rele.engine.flow_control import flow_control, states_limits
 from rele.engine.google import KeptStream
 from rele.engine.scheduler import DrainingScheduler
 from rele.exceptions import NoProjectError, ReleError
@@ -24,6 +25,7 @@ from rele.middleware import run_middleware_hook
 from rele.reachability import can_connect, pubsub_address
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Callback, Subscription
+from rele.subscription_options import SubscriptionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +134,7 @@ class Worker:
                 subscription.name,
                 partial(self._consume, subscription),
                 partial(self._make_again, subscription),
-                self._threads,
+                self._threads_of(subscription),
             )
             self._streams.append(stream)
             self._futures[subscription] = stream.open()
@@ -240,7 +242,24 @@ class Worker:
             subscription_name=subscription.name,
             callback=Callback(subscription, failure_pause=failure_pause),
             scheduler=scheduler,
+            **self._limits_of(subscription),
         )
+
+    def _limits_of(self, subscription: Subscription) -> dict[str, Any]:
+        """The flow control; built by hand and without any statement, it is left to Google."""
+        options = self._options_of(subscription)
+        if self._config is None and not states_limits(options):
+            return {}
+        return {"flow_control": flow_control(options, self._threads_of(subscription))}
+
+    def _threads_of(self, subscription: Subscription) -> int:
+        return self._options_of(subscription).threads or self._threads
+
+    def _options_of(self, subscription: Subscription) -> SubscriptionOptions:
+        """What the declaration states, else the configuration."""
+        if self._config is None:
+            return subscription.options
+        return subscription.options.over(self._config.subscription_defaults)
 
     def _make_again(self, subscription: Subscription) -> None:
         if self._resources is None:

@@ -134,6 +134,36 @@ class TestStart:
         assert [s._executor._max_workers for s in schedulers] == [7, 7]
         exit_status_of(worker.stop)
 
+    def test_a_declaration_states_its_own_threads_and_limits(
+        self, streams: Streams, make_worker_of: MakeWorker
+    ) -> None:
+        declared = Subscription(print, "photos", threads=3, max_messages=500)
+        worker = make_worker_of(declared, threads_per_subscription=7)
+
+        worker.start()
+
+        [consumed] = streams.consumed.items
+        assert consumed["scheduler"]._executor._max_workers == 3
+        assert consumed["flow_control"].max_messages == 500
+        exit_status_of(worker.stop)
+
+    def test_the_defaults_of_the_configuration_count_where_nothing_is_declared(
+        self, streams: Streams, make_worker_of: MakeWorker
+    ) -> None:
+        config = Config({"SUBSCRIPTION_DEFAULTS": {"threads": 4, "max_bytes": 1024}})
+        worker = make_worker_of(
+            subscription(), Subscription(print, "orders", threads=1), config=config
+        )
+
+        worker.start()
+
+        photos, orders = streams.consumed.items
+        assert photos["scheduler"]._executor._max_workers == 4
+        assert orders["scheduler"]._executor._max_workers == 1
+        assert photos["flow_control"].max_bytes == orders["flow_control"].max_bytes == 1024
+        assert photos["flow_control"].max_messages == 100
+        exit_status_of(worker.stop)
+
     def test_has_two_threads_unless_told(
         self, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
