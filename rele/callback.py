@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rele.encoding import decode
 from rele.engine.settlement import Settlement, settled_once
-from rele.exceptions import DecodeError
 from rele.middleware import run_middleware_hook
+from rele.received import handling
+from rele.settling import Settling
 
 if TYPE_CHECKING:
     from rele.subscription import Subscription
@@ -28,8 +29,8 @@ class Callback:
     Args:
         subscription: whose messages they are.
         suffix: kept for callers of old; nothing depends on it.
-        failure_pause: seconds (10 to 600) for which a failed message is held back, where the
-            subscription has no retry policy; ``None`` gives it back to the policy.
+        settling: how they are settled; by default as the declaration says, without a dead-letter
+            topic.
     """
 
     def __init__(
@@ -37,18 +38,24 @@ class Callback:
         subscription: Subscription,
         suffix: str | None = None,
         *,
-        failure_pause: int | None = None,
+        settling: Settling | None = None,
     ) -> None:
         self._subscription = subscription
         self._suffix = suffix
-        self._failure_pause = failure_pause
+        self._settling = settling or Settling(
+            subscription, confirms_acks=bool(subscription.options.enable_exactly_once_delivery)
+        )
 
     def __call__(self, message: Any) -> Any:
         """Handle ``message`` and settle it; return the handler's result (``None`` if it failed).
 
         ``message`` is Google's ``google.cloud.pubsub_v1.subscriber.message.Message``.
         """
-        with settled_once(message) as settlement:
+        confirms = self._settling.confirms_acks
+        with (
+            handling(message, self._subscription),
+            settled_once(message, with_response=confirms) as settlement,
+        ):
             try:
                 return self._process(message, settlement)
             except BaseException:
@@ -65,8 +72,7 @@ class Callback:
             self._fail(message, error, start_time, settlement)
             result = None
         else:
-            self._settle(settlement, message.ack)
-            self._run_hook("post_process_message_success", self._subscription, start_time, message)
+            self._succeed(message, start_time, settlement)
         self._run_hook("post_process_message")
         return result
 
@@ -74,32 +80,19 @@ class Callback:
         data = decode(message.data)
         return self._subscription(data, **dict(message.attributes))
 
+    def _succeed(self, message: Any, start_time: float, settlement: Settlement) -> None:
+        self._settle(settlement, message.ack)
+        self._confirm(message, settlement)
+        self._run_hook("post_process_message_success", self._subscription, start_time, message)
+
     def _fail(
         self, message: Any, error: BaseException, start_time: float, settlement: Settlement
     ) -> None:
         self._run_hook(
             "post_process_message_failure", self._subscription, error, start_time, message
         )
-        if not isinstance(error, DecodeError):
-            self._settle(settlement, partial(self._give_back, message))
-            return
-        # Delivered again, it would fail in the same way, for ever.
-        logger.error(
-            "The message %s of %s is acknowledged unhandled: %s It was %r.",
-            message.message_id,
-            self._subscription,
-            error,
-            message.data,
-        )
-        self._settle(settlement, message.ack)
-
-    def _give_back(self, message: Any) -> None:
-        if self._failure_pause is None:
-            message.nack()
-        else:
-            # It comes back when that deadline is over and nobody extends it any more.
-            message.modify_ack_deadline(self._failure_pause)
-            message.drop()
+        self._settle(settlement, partial(self._settling.settle_failed, message, error))
+        self._confirm(message, settlement)
 
     def _settle(self, settlement: Settlement, settle: Callable[[], Any]) -> None:
         if settlement.is_settled:
@@ -108,6 +101,10 @@ class Callback:
             settle()
         except BaseException:
             logger.exception("A message of %s could not be settled.", self._subscription)
+
+    def _confirm(self, message: Any, settlement: Settlement) -> None:
+        if self._settling.confirms_acks:
+            self._settling.confirm(message, settlement)
 
     def _run_hook(self, hook_name: str, *args: Any) -> None:
         try:

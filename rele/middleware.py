@@ -88,6 +88,15 @@ class BaseMiddleware:
         A hook that settles the message itself (``message.ack()``) is respected.
         """
 
+    def post_ack_failure(
+        self, subscription: Subscription, exception: BaseException, message: Any
+    ) -> None:
+        """Called when an acknowledgement failed, on a subscription with exactly-once delivery.
+
+        The message was handled, and may be delivered and handled again. ``exception`` is Google's
+        ``AcknowledgeError``, or a ``TimeoutError``.
+        """
+
     def pre_worker_start(self) -> None:
         """Called before the worker begins to consume."""
 

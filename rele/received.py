@@ -31,18 +31,21 @@ class ReceivedMessage:
     """The subscription that handles it."""
 
 
-_current: ContextVar[ReceivedMessage | None] = ContextVar("rele_current_message", default=None)
+_current: ContextVar[tuple[Any, Subscription] | None] = ContextVar(
+    "rele_current_message", default=None
+)
 
 
 def current_message() -> ReceivedMessage | None:
     """The message whose handler, filter or hook calls this; ``None`` outside of those."""
-    return _current.get()
+    current = _current.get()
+    return None if current is None else _describe(*current)
 
 
 @contextmanager
 def handling(message: Any, subscription: Subscription) -> Iterator[None]:
     """Within the block, let Google's ``message`` be the current one."""
-    token = _current.set(_describe(message, subscription))
+    token = _current.set((message, subscription))
     try:
         yield
     finally:

@@ -17,6 +17,7 @@ from typing import Any
 from rele import publishing
 from rele.client import Subscriber
 from rele.config import Config
+from rele.engine.dead_letters import DeadLetterPublisher
 from rele.engine.flow_control import flow_control, states_limits
 from rele.engine.google import KeptStream
 from rele.engine.scheduler import DrainingScheduler
@@ -24,6 +25,7 @@ from rele.exceptions import NoProjectError, ReleError
 from rele.middleware import run_middleware_hook
 from rele.reachability import can_connect, pubsub_address
 from rele.retry_policy import RetryPolicy
+from rele.settling import Settling
 from rele.subscription import Callback, Subscription
 from rele.subscription_options import SubscriptionOptions
 
@@ -86,7 +88,9 @@ class Worker:
             default_ack_deadline,
             default_retry_policy,
         )
+        self._dead_letters = DeadLetterPublisher(self._subscriber.make_topic_client)
         self._subscriptions = subscriptions
+        self._project_id = gc_project_id
         self._address = pubsub_address(client_options)
         self._threads = threads_per_subscription or DEFAULT_THREADS_PER_SUBSCRIPTION
         self._config = config
@@ -235,14 +239,33 @@ class Worker:
         return "check the network, and the api_endpoint of RELE['CLIENT_OPTIONS'] if one is set."
 
     def _consume(self, subscription: Subscription, scheduler: DrainingScheduler) -> Any:
-        failure_pause = (
-            None if self._resources is None else self._resources.failure_pause(subscription)
-        )
         return self._subscriber.consume(
             subscription_name=subscription.name,
-            callback=Callback(subscription, failure_pause=failure_pause),
+            callback=Callback(subscription, settling=self._settling_of(subscription)),
             scheduler=scheduler,
             **self._limits_of(subscription),
+        )
+
+    def _settling_of(self, subscription: Subscription) -> Settling:
+        options = self._options_of(subscription)
+        resources, config = self._resources, self._config
+        return Settling(
+            subscription,
+            failure_pause=None if resources is None else resources.failure_pause(subscription),
+            confirms_acks=bool(options.enable_exactly_once_delivery),
+            send_to_dead_letters=self._sender_to_dead_letters(subscription, options),
+            logs_payloads=True if config is None else config.log_payloads,
+        )
+
+    def _sender_to_dead_letters(
+        self, subscription: Subscription, options: SubscriptionOptions
+    ) -> Callable[[Any], None] | None:
+        policy, project_id = options.dead_letter_policy, self._project_id
+        if policy is None or project_id is None:
+            return None
+        return self._dead_letters.sender(
+            policy.topic_path(project_id, subscription.name),
+            f"projects/{project_id}/subscriptions/{subscription.name}",
         )
 
     def _limits_of(self, subscription: Subscription) -> dict[str, Any]:

@@ -36,6 +36,7 @@ ROWS = {
         "middleware",
         "reachability",
         "received",
+        "settling",
         "resources",
         "subscription",
     ),
