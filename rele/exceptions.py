@@ -57,11 +57,15 @@ class DecodeError(ReleError):
     """The payload of a message is not what Relé publishes: JSON in UTF-8."""
 
 
-class Drop(ReleError):  # noqa: N818 - it is no error, but an instruction
+class Steering(ReleError):  # noqa: N818 - it is no error, but an instruction
+    """What a handler raises to say what is to become of its message."""
+
+
+class Drop(Steering):
     """Raise it in a handler to have the message acknowledged, although it was not handled."""
 
 
-class Retry(ReleError):  # noqa: N818
+class Retry(Steering):
     """Raise it in a handler to have the message delivered again.
 
     Args:
@@ -82,7 +86,7 @@ class Retry(ReleError):  # noqa: N818
         super().__init__("again later" if delay is None else f"again, not before {delay} s")
 
 
-class DeadLetter(ReleError):  # noqa: N818
+class DeadLetter(Steering):
     """Raise it in a handler to have the message put into the dead-letter topic, for good.
 
     On a subscription without a dead-letter policy it is an error in the log, and the message is

@@ -7,7 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from rele.exceptions import Steering
 from rele.middleware import BaseMiddleware
+from rele.settling import describe_without_payload, fingerprint
 from rele.subscription import Subscription
 
 
@@ -20,12 +22,14 @@ class LoggingMiddleware(BaseMiddleware):
     """
 
     _agent: str | None = None
+    _logs_payloads = True
 
     def __init__(self) -> None:
         self._logger = logging.getLogger(type(self).__module__)
 
     def setup(self, config: Any, **kwargs: Any) -> None:
         self._agent = config.app_name
+        self._logs_payloads = getattr(config, "log_payloads", True)
 
     def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
         self._logger.debug("Publishing to %s", topic, extra=self._publication(topic, attrs))
@@ -41,7 +45,7 @@ class LoggingMiddleware(BaseMiddleware):
             exc_info=exception,
             extra={
                 **self._publication(topic, getattr(message, "attributes", {})),
-                "subscription_message": message,
+                "subscription_message": self._payload_of(message),
             },
         )
 
@@ -68,22 +72,35 @@ class LoggingMiddleware(BaseMiddleware):
         start_time: float,
         message: Any,
     ) -> None:
-        self._logger.error(
-            "Processing a message for %s failed: %s",
-            subscription,
-            type(exception).__name__,
-            exc_info=exception,
-            extra={
-                "metrics": self._processing("failed", subscription, message, start_time),
-                "subscription_message": self._text_of(message),
-            },
-        )
+        extra = {
+            "metrics": self._processing("failed", subscription, message, start_time),
+            "subscription_message": self._subscription_message(message),
+        }
+        if isinstance(exception, Steering):  # the handler's decision, and no error of it
+            self._logger.warning("A message for %s: %r", subscription, exception, extra=extra)
+        else:
+            self._logger.error(
+                "Processing a message for %s failed: %s",
+                subscription,
+                type(exception).__name__,
+                exc_info=exception,
+                extra=extra,
+            )
 
     def pre_worker_stop(self, subscriptions: list[Subscription]) -> None:
         self._logger.info("Cleaning up %d subscription(s)", len(subscriptions))
 
+    def _subscription_message(self, message: Any) -> str:
+        return self._text_of(message) if self._logs_payloads else describe_without_payload(message)
+
     def _text_of(self, message: Any) -> str:
         return str(message)
+
+    def _payload_of(self, message: Any) -> Any:
+        """What was to be published: the payload, or the data where it cannot be encoded."""
+        if self._logs_payloads:
+            return message
+        return fingerprint(message) if isinstance(message, bytes) else type(message).__name__
 
     def _publication(self, topic: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         return {

@@ -11,7 +11,8 @@ from rele.subscription import Subscription
 class VerboseLoggingMiddleware(LoggingMiddleware):
     """As LoggingMiddleware, with ``subscription_message`` in the record of success, too.
 
-    The payload is never cut, as Google's own text of a message is.
+    The payload is never cut, as Google's own text of a message is. With ``LOG_PAYLOADS`` off it is
+    told by its size and SHA-256 alone.
     """
 
     def post_process_message_success(
@@ -22,7 +23,7 @@ class VerboseLoggingMiddleware(LoggingMiddleware):
             subscription,
             extra={
                 "metrics": self._processing("succeeded", subscription, message, start_time),
-                "subscription_message": self._text_of(message),
+                "subscription_message": self._subscription_message(message),
             },
         )
 

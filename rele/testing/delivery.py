@@ -6,7 +6,7 @@ import itertools
 import json
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1.types import PubsubMessage
 
 from rele import publishing
+from rele.config import Config
 from rele.encoding import encode
 from rele.engine.settlement import Settlement, settled_once
 from rele.exceptions import ConfigurationError
+from rele.settling import Settling
 from rele.subscription import Callback, Subscription
 
 _numbers = itertools.count(1)
@@ -34,6 +36,8 @@ class Delivery:
     """Why it failed."""
     result: Any
     """What the handler returned."""
+    dead_lettered: bool = False
+    """Whether it was put into the dead-letter topic, and then acknowledged."""
 
 
 def deliver(sub: Subscription, data: Any, /, **attributes: str) -> Delivery:
@@ -49,7 +53,8 @@ def deliver(sub: Subscription, data: Any, /, **attributes: str) -> Delivery:
     """
     payload = data if isinstance(data, bytes) else encode(data, _configured_encoder())
     message = _message(payload, {"published_at": str(time.time()), **attributes})
-    callback = _RecordingCallback(sub)
+    dead_letters: list[Message] = []
+    callback = _RecordingCallback(sub, settling=_settling(sub, dead_letters.append))
     with settled_once(message) as settlement:
         result = callback(message)
     return Delivery(
@@ -57,6 +62,22 @@ def deliver(sub: Subscription, data: Any, /, **attributes: str) -> Delivery:
         nacked=settlement.method in ("nack", "nack_with_response", "drop"),
         exception=callback.exception,
         result=result,
+        dead_lettered=bool(dead_letters),
+    )
+
+
+def _settling(sub: Subscription, put_away: Callable[[Any], None]) -> Settling:
+    """As the worker has it from the declaration and the project's settings."""
+    try:
+        config = publishing.configure()
+    except ConfigurationError:
+        config = Config({})
+    options = sub.options.over(config.subscription_defaults)
+    return Settling(
+        sub,
+        confirms_acks=bool(options.enable_exactly_once_delivery),
+        send_to_dead_letters=None if options.dead_letter_policy is None else put_away,
+        logs_payloads=config.log_payloads,
     )
 
 

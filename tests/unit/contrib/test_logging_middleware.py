@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import rele
 from rele import Callback, Subscription
 from rele.contrib import LoggingMiddleware
 from rele.contrib import logging_middleware as module
+from rele.exceptions import Drop, Retry
 from rele.middleware import run_middleware_hook
 from tests.unit.backends_for_tests import HeldBackend
 from tests.unit.conftest import Delivery, raising
@@ -18,6 +20,9 @@ from tests.unit.conftest import Delivery, raising
 NOW = 1560244246.863829
 
 Deliver = Callable[..., Delivery]
+
+
+PAYLOAD = b'{"id": 1}'
 
 
 class SentBackend(HeldBackend):
@@ -36,11 +41,12 @@ class RefusedBackend(HeldBackend):
 def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set Relé up with the middleware, in an hour of the test's own."""
     monkeypatch.setattr(time, "time", lambda: NOW)
-    return lambda backend=SentBackend: rele.setup(
+    return lambda backend=SentBackend, **settings: rele.setup(
         {
             "APP_NAME": "shop",
             "MIDDLEWARE": ["rele.contrib.LoggingMiddleware"],
             "PUBLISHER_BACKEND": f"{__name__}.{backend.__name__}",
+            **settings,
         }
     )
 
@@ -56,6 +62,10 @@ def records(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord
         logger.addHandler(handler)
         yield records
         logger.removeHandler(handler)
+
+
+def sha256_of(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
 
 
 def publication() -> dict[str, Any]:
@@ -125,6 +135,25 @@ class TestPublishing:
         assert records[-1].levelname == "ERROR"
         assert records[-1].subscription_message is data
 
+    def test_without_payloads_a_failure_tells_size_and_hash(
+        self, configure: Callable[..., None], records: list[logging.LogRecord]
+    ) -> None:
+        configure(RefusedBackend, LOG_PAYLOADS=False)
+
+        rele.publish("photos", {"id": 1}, raise_exception=False)
+
+        assert records[-1].subscription_message == f"9 bytes, SHA-256 {sha256_of(PAYLOAD)}"
+
+    def test_without_payloads_data_that_cannot_be_encoded_is_told_by_its_type(
+        self, configure: Callable[..., None], records: list[logging.LogRecord]
+    ) -> None:
+        configure(LOG_PAYLOADS=False)
+
+        with pytest.raises(TypeError):
+            rele.publish("photos", {1, 2})
+
+        assert records[-1].subscription_message == "set"
+
 
 class TestProcessing:
     def test_success(
@@ -173,6 +202,44 @@ class TestProcessing:
         assert failed.metrics == processing("failed", duration_seconds=0.0)
         assert failed.subscription_message == str(message)
         assert '{"id": 1}' in failed.subscription_message
+
+    @pytest.mark.parametrize(
+        ("error", "text"), [(Drop("not ours"), "Drop('not ours')"), (Retry(30), "not before 30 s")]
+    )
+    def test_what_a_handler_decides_is_no_error(
+        self,
+        configure: Callable[..., None],
+        records: list[logging.LogRecord],
+        deliver: Deliver,
+        error: Exception,
+        text: str,
+    ) -> None:
+        configure()
+
+        Callback(subscription(raising(error)))(deliver(b'{"id": 1}', lang="en").message)
+
+        _, decided = records
+        assert decided.levelname == "WARNING"
+        assert text in decided.getMessage()
+        assert decided.exc_info is None
+        assert decided.metrics == processing("failed", duration_seconds=0.0)
+
+    @pytest.mark.parametrize("name", ["LoggingMiddleware", "VerboseLoggingMiddleware"])
+    def test_without_payloads_a_failure_tells_id_size_and_hash(
+        self,
+        configure: Callable[..., None],
+        caplog: pytest.LogCaptureFixture,
+        deliver: Deliver,
+        name: str,
+    ) -> None:
+        configure(LOG_PAYLOADS=False, MIDDLEWARE=[f"rele.contrib.{name}"])
+
+        Callback(subscription(raising(ValueError())))(deliver(b'{"id": 1}').message)
+
+        [failed] = [r for r in caplog.records if r.levelname == "ERROR"]
+        assert failed.subscription_message == (  # type: ignore[attr-defined]
+            f"The message message-1 (9 bytes, SHA-256 {sha256_of(PAYLOAD)})"
+        )
 
     def test_the_attributes_of_a_record_are_a_dict_of_its_own(
         self, configure: Callable[..., None], records: list[logging.LogRecord], deliver: Deliver

@@ -8,8 +8,8 @@ import pytest
 
 import rele
 import rele.testing
-from rele import Subscription, config, middleware, publishing
-from rele.exceptions import DecodeError
+from rele import DeadLetterPolicy, Subscription, config, middleware, publishing
+from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
 from rele.middleware import BaseMiddleware
 from rele.testing import Delivery, deliver
 from tests.unit.conftest import Hooks, raising
@@ -59,6 +59,38 @@ def test_a_message_that_fails_is_nacked_and_has_the_exception(error: BaseExcepti
     delivery = deliver(Subscription(raising(error), "photos"), 1)
 
     assert delivery == Delivery(acked=False, nacked=True, exception=error, result=None)
+
+
+def test_a_handler_steers_its_message_as_in_the_worker() -> None:
+    dropped = deliver(Subscription(raising(Drop()), "photos"), 1)
+    again = deliver(Subscription(raising(Retry(30)), "photos"), 1)
+
+    assert (dropped.acked, dropped.nacked) == (True, False)
+    assert (again.acked, again.nacked) == (False, True)
+
+
+@pytest.mark.parametrize("payload", [1, b"\xff"])
+def test_a_dead_letter_is_told(payload: Any) -> None:
+    sub = Subscription(raising(DeadLetter()), "photos", dead_letter_policy=DeadLetterPolicy())
+
+    delivery = deliver(sub, payload)
+
+    assert delivery.acked
+    assert delivery.dead_lettered
+
+
+def test_a_dead_letter_without_a_policy_is_given_back() -> None:
+    delivery = deliver(Subscription(raising(DeadLetter()), "photos"), 1)
+
+    assert delivery.nacked
+    assert not delivery.dead_lettered
+
+
+def test_the_defaults_of_the_project_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = {"dead_letter_policy": DeadLetterPolicy()}
+    monkeypatch.setattr(publishing, "_config", config.Config({"SUBSCRIPTION_DEFAULTS": defaults}))
+
+    assert deliver(Subscription(raising(DeadLetter()), "photos"), 1).dead_lettered
 
 
 def test_a_message_that_a_filter_turns_away_is_acked_unhandled(handler: Recorder) -> None:
