@@ -33,8 +33,8 @@ NEVER = "never"
 
 MAX_LABELS = 64
 # Letters of any script that have no case are fine, as for all labels of Google Cloud.
-_LABEL_KEY = re.compile(r"(?!goog)[^\W\d_A-Z][^\WA-Z-]*(?:-[^\WA-Z-]*)*")
-_LABEL_VALUE = re.compile(r"[^\WA-Z]*(?:-[^\WA-Z]*)*")
+_LABEL_KEY = re.compile(r"[^\W\d_A-Z](?:[^\WA-Z]|-)*")
+_LABEL_VALUE = re.compile(r"(?:[^\WA-Z]|-)*")
 _MAX_LABEL_CHARACTERS = 63
 
 Duration = float | timedelta
@@ -114,7 +114,7 @@ OPTIONS: dict[str, Setting] = {
     "labels": Setting(
         None,
         f"a dict of at most {MAX_LABELS} strings, of up to {_MAX_LABEL_CHARACTERS} lower-case "
-        "letters, digits, - and _; keys begin with a letter, and not with `goog`",
+        "letters, digits, - and _; keys begin with a letter",
         _is_labels,
         _labels_are_allowed,
         "{'team': 'shop'}",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -510,3 +511,51 @@ class TestLoadSubscriptions:
     def test_a_module_that_cannot_be_imported_is_told(self) -> None:
         with pytest.raises(ImportError, match="no_such_module"):
             load_subscriptions_from_paths(["no_such_module.subs"])
+
+
+class TestSubscriptionDefaults:
+    def test_are_keyword_arguments_of_sub(self) -> None:
+        config = Config(
+            {
+                "SUBSCRIPTION_DEFAULTS": {
+                    "prefix": "shop",
+                    "ack_deadline": 20,
+                    "threads": 4,
+                    "retry_policy": RetryPolicy(1, 2),
+                    "max_messages": 50,
+                }
+            }
+        )
+
+        assert config.sub_prefix == "shop"
+        assert (config.ack_deadline, config.threads_per_subscription) == (20, 4)
+        assert config.retry_policy == RetryPolicy(1, 2)
+        assert config.subscription_defaults.max_messages == 50
+
+    def test_the_older_names_are_other_names_of_the_same(self) -> None:
+        config = Config({"ACK_DEADLINE": 20, "THREADS_PER_SUBSCRIPTION": 4})
+
+        assert config.subscription_defaults.stated() == {"ack_deadline": 20, "threads": 4}
+
+    def test_what_nobody_states_is_no_default_of_theirs(self) -> None:
+        config = Config({})
+
+        assert config.subscription_defaults.stated() == {}
+        assert (config.ack_deadline, config.threads_per_subscription) == (60, 2)
+
+    def test_one_setting_by_two_names_is_an_error(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"RELE\['SUB_PREFIX'\] and .* two names"):
+            Config({"SUB_PREFIX": "shop", "SUBSCRIPTION_DEFAULTS": {"prefix": "bank"}})
+
+    @pytest.mark.parametrize(
+        ("setting", "place"),
+        [
+            ({"SUBSCRIPTION_DEFAULTS": {"threads": 0}}, "RELE['SUBSCRIPTION_DEFAULTS']['threads']"),
+            ({"THREADS_PER_SUBSCRIPTION": 0}, "RELE['THREADS_PER_SUBSCRIPTION']"),
+        ],
+    )
+    def test_a_value_out_of_range_is_told_where_it_stands(
+        self, setting: dict[str, Any], place: str
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=re.escape(place)):
+            Config(setting)
