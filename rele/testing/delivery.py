@@ -52,9 +52,15 @@ def deliver(sub: Subscription, data: Any, /, **attributes: str) -> Delivery:
             ``ordering_key`` is the message's ordering key.
     """
     payload = data if isinstance(data, bytes) else encode(data, _configured_encoder())
-    message = _message(payload, {"published_at": str(time.time()), **attributes})
     dead_letters: list[Message] = []
-    callback = _RecordingCallback(sub, settling=_settling(sub, dead_letters.append))
+    settling = _settling(sub, dead_letters.append)
+    message = _message(
+        payload,
+        {"published_at": str(time.time()), **attributes},
+        # Pub/Sub counts attempts only where there is a dead-letter policy; 0 stands for none.
+        delivery_attempt=0 if settling.send_to_dead_letters is None else 1,
+    )
+    callback = _RecordingCallback(sub, settling=settling)
     with settled_once(message) as settlement:
         result = callback(message)
     return Delivery(
@@ -91,7 +97,7 @@ class _RecordingCallback(Callback):
         super()._fail(message, error, start_time, settlement)
 
 
-def _message(payload: bytes, attributes: Mapping[str, str]) -> Message:
+def _message(payload: bytes, attributes: Mapping[str, str], delivery_attempt: int) -> Message:
     number = next(_numbers)
     attributes = dict(attributes)
     message = PubsubMessage(
@@ -102,7 +108,12 @@ def _message(payload: bytes, attributes: Mapping[str, str]) -> Message:
     )
     pb = PubsubMessage.pb(message)
     pb.publish_time.GetCurrentTime()
-    return Message(pb, ack_id=f"test-{number}", delivery_attempt=0, request_queue=queue.Queue())
+    return Message(
+        pb,
+        ack_id=f"test-{number}",
+        delivery_attempt=delivery_attempt,
+        request_queue=queue.Queue(),
+    )
 
 
 def _configured_encoder() -> type[json.JSONEncoder]:

@@ -18,7 +18,8 @@ from rele.backends import Message
 from rele.cli import RUN, SHARED_COMMANDS, main
 from rele.middleware import BaseMiddleware
 from rele.schema import SETTINGS
-from rele.testing import deliver
+from rele.subscription_options import OPTIONS
+from rele.testing import Delivery, deliver
 from tests.acceptance.conftest import Project, read_until
 from tests.readme import FIRST_STEPS, README, REPOSITORY, blocks, commands, files, section
 
@@ -86,6 +87,32 @@ def code_in(title: str, language: str) -> str:
     return "\n".join(textwrap.dedent(code) for code in found)
 
 
+def test_the_code_on_what_a_subscription_states_declares_it() -> None:
+    namespace: dict[str, Any] = {"__name__": "shop.subs"}
+
+    exec(code_in("What a subscription states", "python"), namespace)
+
+    stated = namespace["invoice"].options.stated()
+    assert stated["dead_letter_policy"].max_delivery_attempts == 20
+    assert stated["enable_exactly_once_delivery"] is True
+
+
+def test_the_code_on_deciding_decides_as_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    namespace: dict[str, Any] = {"__name__": "shop.subs"}
+    exec(code_in("Deciding about a message", "python"), namespace)
+    invoice = {"id": 7, "total": 10, "address": "here"}
+
+    def send(**changes: Any) -> Delivery:
+        return deliver(namespace["send_invoice"], {**invoice, **changes})
+
+    assert send().acked
+    assert capsys.readouterr().out == "7 1\n"
+    assert send(total=0).acked
+    assert send(bank="closed").nacked
+    without_address = deliver(namespace["send_invoice"], {"id": 7, "total": 10})
+    assert without_address.dead_lettered
+
+
 @pytest.mark.parametrize("title", ["Subscribing", "Middleware"])
 def test_the_code_of_the_section_runs(title: str) -> None:
     namespace: dict[str, Any] = {"__name__": "shop.subs"}
@@ -116,6 +143,8 @@ def test_each_python_block_belongs_to_a_section_that_is_run() -> None:
     titles = (
         "Publish, subscribe, run",
         "Subscribing",
+        "What a subscription states",
+        "Deciding about a message",
         "Publishing",
         "Middleware",
         "Testing your own project",
@@ -164,6 +193,10 @@ def first_cells(title: str) -> set[str]:
 
 def test_the_table_of_settings_has_each_setting() -> None:
     assert first_cells("Settings") == set(SETTINGS)
+
+
+def test_the_table_of_options_has_each_option() -> None:
+    assert first_cells("What a subscription states") == set(OPTIONS)
 
 
 def test_the_table_of_checks_has_each_id() -> None:

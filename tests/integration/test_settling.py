@@ -1,0 +1,214 @@
+"""What a handler says of its message, on a real server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from google.cloud import pubsub_v1
+
+import rele
+from rele import DeadLetterPolicy, RetryPolicy, Subscription
+from rele.exceptions import DeadLetter, Drop, Retry
+from tests.inbox import Inbox
+
+Run = Callable[..., Any]
+Declare = Callable[..., Subscription]
+
+QUICKLY = RetryPolicy(0.1, 0.2)
+
+
+@pytest.fixture
+def subscriber(pubsub: str) -> Iterator[pubsub_v1.SubscriberClient]:
+    with pubsub_v1.SubscriberClient() as subscriber:
+        yield subscriber
+
+
+@pytest.fixture
+def pull(subscriber: pubsub_v1.SubscriberClient, project_id: str) -> Callable[[str], Any]:
+    """Wait for one message of the subscription of that id, and acknowledge it."""
+
+    def pull(name: str) -> Any:
+        path = f"projects/{project_id}/subscriptions/{name}"
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            response = subscriber.pull(request={"subscription": path, "max_messages": 1})
+            for received in response.received_messages:
+                subscriber.acknowledge(request={"subscription": path, "ack_ids": [received.ack_id]})
+                return received.message
+        raise AssertionError(f"Nothing has arrived on {name}.")
+
+    return pull
+
+
+def raising_once(error: Exception, inbox: Inbox) -> Callable[..., None]:
+    """A handler that puts the time of each call into ``inbox``, and raises at the first."""
+
+    def handle(data: Any, **attributes: Any) -> None:
+        inbox.put(time.monotonic())
+        if len(inbox.items) == 1:
+            raise error
+
+    return handle
+
+
+def test_a_dropped_message_does_not_come_again(run_worker: Run) -> None:
+    inbox = Inbox()
+
+    def handle(data: Any, **attributes: Any) -> None:
+        inbox.put(data)
+        raise Drop
+
+    run_worker([Subscription(handle, "orders", retry_policy=QUICKLY)])
+
+    rele.publish("orders", 1)
+    inbox.wait_for(1)
+    rele.publish("orders", 2)
+    inbox.wait_for(2)
+    rele.publish("orders", 3)
+
+    assert inbox.wait_for(3) == [1, 2, 3]
+
+
+def test_a_message_comes_again_after_the_delay_that_its_handler_asks_for(run_worker: Run) -> None:
+    inbox = Inbox()
+    run_worker([Subscription(raising_once(Retry(2), inbox), "orders", retry_policy=QUICKLY)])
+
+    rele.publish("orders", 1)
+
+    first, second = inbox.wait_for(2)
+    assert 2 <= second - first < 8
+
+
+def test_without_a_delay_it_comes_again_by_the_retry_policy(run_worker: Run) -> None:
+    inbox = Inbox()
+    run_worker([Subscription(raising_once(Retry(), inbox), "orders", retry_policy=QUICKLY)])
+
+    rele.publish("orders", 1)
+
+    first, second = inbox.wait_for(2)
+    assert second - first < 2
+
+
+@pytest.mark.parametrize("payload", [b'{"id": 1}', b"\xff\x00 no JSON"])
+def test_a_dead_letter_is_found_in_the_dead_letter_topic(
+    run_worker: Run, project_id: str, pull: Callable[[str], Any], payload: bytes
+) -> None:
+    def handle(data: Any, **attributes: Any) -> None:
+        raise DeadLetter("nobody can handle it")
+
+    run_worker(
+        [
+            Subscription(
+                handle, "orders", retry_policy=QUICKLY, dead_letter_policy=DeadLetterPolicy()
+            )
+        ]
+    )
+
+    with pubsub_v1.PublisherClient() as publisher:
+        # "topic" is a name that no attribute of rele.publish can have.
+        message = {"data": payload, "attributes": {"lang": "en", "topic": "x"}}
+        super(pubsub_v1.PublisherClient, publisher).publish(
+            request={"topic": f"projects/{project_id}/topics/orders", "messages": [message]}
+        )
+
+    found = pull("orders-dead-letter")
+    assert found.data == payload
+    assert (found.attributes["lang"], found.attributes["topic"]) == ("en", "x")
+    assert found.attributes["CloudPubSubDeadLetterSourceSubscription"] == "orders"
+    assert found.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "1"
+
+
+def test_what_fails_too_often_is_put_there_by_pubsub(
+    run_worker: Run, pull: Callable[[str], Any]
+) -> None:
+    attempts = Inbox()
+
+    def handle(data: Any, **attributes: Any) -> None:
+        current = rele.current_message()
+        assert current is not None
+        attempts.put(current.delivery_attempt)
+        raise ValueError("never")
+
+    policy = DeadLetterPolicy("failures", max_delivery_attempts=5)
+    run_worker([Subscription(handle, "orders", retry_policy=QUICKLY, dead_letter_policy=policy)])
+
+    rele.publish("orders", 1)
+
+    assert pull("failures").data == b"1"
+    assert attempts.items == [1, 2, 3, 4, 5]
+
+
+def test_exactly_once_acknowledges_with_the_response(
+    run_worker: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, responses = Inbox(), Inbox()
+    hooked = "rele.settling.Settling.confirm"
+
+    def confirm(self: Any, message: Any, settlement: Any) -> None:
+        responses.put(settlement.response.result(timeout=10).name)
+
+    monkeypatch.setattr(hooked, confirm)
+    run_worker(
+        [
+            Subscription(
+                lambda data, **attributes: inbox.put(data),
+                "orders",
+                enable_exactly_once_delivery=True,
+            )
+        ]
+    )
+
+    rele.publish("orders", 1)
+
+    assert responses.wait_for(1) == ["SUCCESS"]
+    assert inbox.items == [1]
+
+
+def test_ordered_messages_are_handled_in_order(run_worker: Run) -> None:
+    handled = Inbox()
+
+    def handle(data: Any, **attributes: Any) -> None:
+        current = rele.current_message()
+        assert current is not None
+        handled.put((current.ordering_key, data))
+
+    run_worker([Subscription(handle, "orders", enable_message_ordering=True, threads=4)])
+
+    for number in range(30):
+        for key in ("anna", "berta", "carla"):
+            rele.publish("orders", number, ordering_key=key)
+
+    items = handled.wait_for(90)
+    for key in ("anna", "berta", "carla"):
+        assert [number for k, number in items if k == key] == list(range(30))
+
+
+@pytest.mark.parametrize(  # Google's emulator sends a stream more than it asks for
+    "pubsub_server", ["embedded"], indirect=True
+)
+def test_a_process_takes_no_more_than_max_messages_in_hand(run_worker: Run) -> None:
+    one, other = Inbox(), Inbox()
+    gates = [Inbox(), Inbox()]
+
+    def handler(inbox: Inbox, gate: Inbox) -> Callable[..., None]:
+        def handle(data: Any, **attributes: Any) -> None:
+            inbox.put(data)
+            gate.wait_for(1)
+
+        return handle
+
+    # A worker that is busy leaves what it cannot begin to the other one.
+    run_worker([Subscription(handler(one, gates[0]), "orders", threads=2, max_messages=2)])
+    rele.publish("orders", 1)
+    rele.publish("orders", 2)
+    one.wait_for(2)
+    run_worker([Subscription(handler(other, gates[1]), "orders", threads=2, max_messages=2)])
+    rele.publish("orders", 3)
+    rele.publish("orders", 4)
+
+    assert sorted(other.wait_for(2)) == [3, 4]
+    for gate in gates:
+        gate.put(None)
