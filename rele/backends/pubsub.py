@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingKeyException
 
 from rele.backends import BaseBackend, Message
 from rele.engine.batches import (
@@ -19,6 +20,7 @@ from rele.engine.batches import (
     stop_using_threads,
 )
 from rele.engine.clients import make_client
+from rele.engine.ordered import OutsideOfLocks
 from rele.exceptions import NoProjectError
 
 #: Google's client takes attributes as keyword arguments, beside its own.
@@ -55,6 +57,7 @@ class PubSubBackend(BaseBackend):
         let_process_fork(self.client)
         self._ordered_client: Any = None
         self._ordered_client_lock = threading.Lock()
+        self._told_outside = OutsideOfLocks()
         self._is_closed = False
         self._close_timeout: float | None = None
 
@@ -103,12 +106,24 @@ class PubSubBackend(BaseBackend):
         return self._publish_ordered(topic_path, message)
 
     def _publish_ordered(self, topic_path: str, message: Message) -> Future[str]:
-        """Send through a client of its own, since ordering makes that client's retries endless."""
-        future: Future[str] = self._get_ordered_client().publish(
-            topic_path, message.data, ordering_key=message.ordering_key, **message.attributes
+        """Send through a client of its own, since ordering makes that client's retries endless.
+
+        A failure pauses the key. It is told by its future, so the key's next message goes on.
+        """
+        client = self._get_ordered_client()
+        publish = partial(
+            client.publish,
+            topic_path,
+            message.data,
+            ordering_key=message.ordering_key,
+            **message.attributes,
         )
-        future.add_done_callback(partial(self._resume, topic_path, message.ordering_key))
-        return future
+        future = publish()
+        while _is_refused_by_pause(future):
+            with suppress(RuntimeError):  # another thread has resumed it
+                client.resume_publish(topic_path, message.ordering_key)
+            future = publish()
+        return self._told_outside.follow(future)
 
     def _get_ordered_client(self) -> Any:
         with self._ordered_client_lock:
@@ -123,8 +138,6 @@ class PubSubBackend(BaseBackend):
                 let_process_fork(self._ordered_client)
             return self._ordered_client
 
-    def _resume(self, topic_path: str, ordering_key: str, future: Future[str]) -> None:
-        """Let the key's next messages through: its failure has been told to who published it."""
-        if future.exception() is not None:
-            with suppress(RuntimeError):  # another message of the same batch has resumed it
-                self._ordered_client.resume_publish(topic_path, ordering_key)
+
+def _is_refused_by_pause(future: Future[str]) -> bool:
+    return future.done() and isinstance(future.exception(), PublishToPausedOrderingKeyException)

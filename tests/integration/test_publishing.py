@@ -159,3 +159,39 @@ def test_messages_with_an_ordering_key_arrive_in_order(
     assert [int(message.data) for message in received] == list(range(50))
     assert {message.ordering_key for message in received} == {"customer-1"}
     assert "ordering_key" not in received[0].attributes
+
+
+def test_after_a_failure_a_key_goes_on_and_the_failure_is_seen(
+    configure: Configure, recorder: Recorder, project_id: str
+) -> None:
+    from google.cloud import pubsub_v1
+
+    refused = rele.publish("not-there-yet", 1, ordering_key="customer-1")
+    assert isinstance(refused.exception(timeout=20), NotFound)
+    with pubsub_v1.PublisherClient() as publisher:
+        publisher.create_topic(request={"name": f"projects/{project_id}/topics/not-there-yet"})
+
+    accepted = rele.publish("not-there-yet", 2, ordering_key="customer-1")
+
+    assert accepted.result(timeout=20)
+    outcomes = recorder.outcomes.wait_for(2)
+    assert [outcome[0] for outcome in outcomes] == ["failure", "success"]
+
+
+def test_when_a_key_fails_all_its_messages_fail_and_a_hook_may_publish_to_it(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = Inbox()
+
+    class PublishAgain(BaseMiddleware):
+        def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
+            if len(again.items) < 300:
+                again.put(rele.publish(topic, "again", ordering_key="customer-1"))
+
+    monkeypatch.setattr(middleware, "_middlewares", [recorder, PublishAgain()])
+    # More than one of the client's batches: the later ones fail within its locks.
+    futures = [rele.publish("missing", n, ordering_key="customer-1") for n in range(250)]
+
+    assert all(future.exception(timeout=20) for future in futures)
+    for future in again.wait_for(250):
+        assert future.exception(timeout=20)
