@@ -22,6 +22,7 @@ from rele.backends import Message
 from rele.config import Config
 from rele.middleware import BaseMiddleware
 from rele.testing import deliver
+from rele.worker import make_worker
 
 README = Path(__file__).parents[2].joinpath("README.rst").read_text(encoding="utf-8")
 
@@ -197,3 +198,15 @@ def test_an_async_handler_is_refused() -> None:
 
     with pytest.raises(RuntimeError, match="async def"):
         rele.sub(topic="orders")(handle)
+
+
+def test_a_process_holds_a_hundred_messages() -> None:
+    with patch("rele.client.pubsub_v1.SubscriberClient") as client:
+        worker = make_worker(
+            [Subscription(print, "orders")],
+            Config({"GC_PROJECT_ID": "shop", "RESOURCES": "ignore"}),
+        )
+        worker._open_streams()
+
+    [call] = client.return_value.subscribe.call_args_list
+    assert call.kwargs["flow_control"].max_messages == 100

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import grpc
 import pytest
 from google.pubsub_v1 import types
@@ -45,8 +47,10 @@ def test_a_compressed_request_is_understood(service: Service, topic: str) -> Non
 
 
 @pytest.mark.slow
-def test_a_stream_stays_open_for_45_idle_seconds(service: Service, topic: str, sub: str) -> None:
-    stream = service.stream(sub)
+def test_a_stream_stays_open_for_45_idle_seconds(
+    service: Service, topic: str, make_subscription: Callable[..., str]
+) -> None:
+    stream = service.stream(make_subscription())
     assert stream.received(timeout=45) == []
 
     service.publish(topic, b"a")
