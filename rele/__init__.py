@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rele.config import setup as setup
     from rele.dead_letter_policy import DeadLetterPolicy as DeadLetterPolicy
     from rele.publishing import publish as publish
+    from rele.publishing import publish_many as publish_many
     from rele.received import ReceivedMessage as ReceivedMessage
     from rele.received import current_message as current_message
     from rele.retry_policy import RetryPolicy as RetryPolicy
@@ -36,6 +37,7 @@ _MODULE_OF = {
     "Worker": "rele.worker",
     "current_message": "rele.received",
     "publish": "rele.publishing",
+    "publish_many": "rele.publishing",
     "setup": "rele.config",
     "sub": "rele.subscription",
 }

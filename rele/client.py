@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, NamedTuple
@@ -18,13 +19,11 @@ from google.cloud import pubsub_v1
 from google.oauth2 import service_account
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from rele.attributes import check_attributes
 from rele.backends import BaseBackend, Message
 from rele.backends.pubsub import PubSubBackend
-from rele.encoding import EncodedPayload, encode
 from rele.engine.clients import make_client
 from rele.engine.outstanding import OutstandingPublishes
-from rele.middleware import run_middleware_hook
+from rele.publication import Publication, data_and_attributes, error_on_the_spot, failed
 from rele.resources import Resources, create_topic, subscription_request, to_google_retry_policy
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Callback, Subscription
@@ -154,23 +153,33 @@ class Publisher:
                 message may still arrive: the client goes on trying.
             google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
         """
-        blocking = self._blocking if blocking is None else blocking
-        timeout = self._timeout if timeout is None else timeout
-        ordering_key = attrs.pop("ordering_key", "")
-        attrs["published_at"] = str(time.time())
-        run_middleware_hook("pre_publish", topic, data, attrs)
-        publication = _Publication(topic, data, attrs, ordering_key)
-        future = self._send(publication)
-        if blocking:
-            self._send_at_once()
-            self._wait(future, publication, timeout, raise_exception)
-        elif error := _error_on_the_spot(future):
-            publication.report_failure(error)
-            if raise_exception:
-                raise error
-        else:
-            self._outstanding.watch(future, publication.report)
-        return future
+        publication = Publication(topic, data, attrs)
+        return self._publish([publication], blocking, timeout, raise_exception)[0]
+
+    def publish_many(
+        self,
+        topic: str,
+        messages: Iterable[Any],
+        blocking: bool | None = None,
+        timeout: float | None = None,
+        raise_exception: bool = True,
+    ) -> list[Future[str]]:
+        """Publish several messages together; what can be done for all at once is.
+
+        Args:
+            topic: the topic's id, without the project.
+            messages: for each its data, or a tuple of data and attributes (a mapping).
+            blocking, timeout, raise_exception: as for :meth:`publish`; the timeout is that of all
+                together.
+
+        Returns:
+            a future of the message id for each, in their order.
+
+        Raises:
+            what :meth:`publish` raises, for the first message that failed; all others are sent.
+        """
+        publications = [Publication(topic, *data_and_attributes(item)) for item in messages]
+        return self._publish(publications, blocking, timeout, raise_exception)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send at once what was accepted and wait until the hooks have run.
@@ -183,15 +192,40 @@ class Publisher:
         """
         return self._outstanding.flush(timeout)
 
-    def _send(self, publication: _Publication) -> Future[str]:
+    def _publish(
+        self,
+        publications: Sequence[Publication],
+        blocking: bool | None,
+        timeout: float | None,
+        raise_exception: bool,
+    ) -> list[Future[str]]:
+        for publication in publications:
+            publication.run_pre_publish()
+        futures = self._send(publications)
+        pending = deque(zip(publications, futures, strict=True))
+        if self._blocking if blocking is None else blocking:
+            self._send_at_once()
+            errors = self._wait(pending, self._timeout if timeout is None else timeout)
+        else:
+            errors = [self._leave(publication, future) for publication, future in pending]
+        error = next(filter(None, errors), None)
+        if error is not None and raise_exception:
+            raise error
+        return futures
+
+    def _send(self, publications: Sequence[Publication]) -> list[Future[str]]:
+        """Hand all to the backend at once; nothing is raised, the futures tell."""
+        encoded = [publication.encode(self._encoder) for publication in publications]
+        messages = [message for message in encoded if isinstance(message, Message)]
         try:
-            future = self._backend.send([publication.encode(self._encoder)])[0]
+            sent = iter(self._backend.send(messages) if messages else ())
         except Exception as error:  # noqa: BLE001 - whatever it is, the publish has failed
-            refused: Future[str] = Future()
-            refused.set_exception(error)
-            return refused
-        publication.is_deferred = self._backend.defers_outcome
-        return future
+            sent = iter([failed(error) for _ in messages])
+        futures = [next(sent) if isinstance(m, Message) else failed(m) for m in encoded]
+        if self._backend.defers_outcome:
+            for publication, future in zip(publications, futures, strict=True):
+                publication.is_deferred = error_on_the_spot(future) is None
+        return futures
 
     def _send_at_once(self) -> None:
         try:
@@ -199,69 +233,45 @@ class Publisher:
         except Exception:
             logger.exception("%r could not send at once.", self._backend)
 
+    def _leave(self, publication: Publication, future: Future[str]) -> BaseException | None:
+        """Let the hooks run whenever the outcome is known; return what is wrong already."""
+        error = error_on_the_spot(future)
+        if error is not None:
+            publication.report_failure(error)
+        else:
+            self._outstanding.watch(future, publication.report)
+        return error
+
     def _wait(
-        self,
-        future: Future[str],
-        publication: _Publication,
-        timeout: float,
-        raise_exception: bool,
-    ) -> None:
+        self, pending: deque[tuple[Publication, Future[str]]], timeout: float
+    ) -> list[BaseException | None]:
+        """Wait for all; return for each what went wrong."""
+        deadline, left = time.monotonic() + timeout, timeout
+        errors: list[BaseException | None] = []
+        try:
+            while pending:
+                errors.append(self._wait_for(*pending[0], left))
+                pending.popleft()
+                left = max(deadline - time.monotonic(), 0)
+        except BaseException:  # Ctrl-C: the messages are still on their way
+            for publication, future in pending:
+                self._outstanding.watch(future, publication.report)
+            raise
+        return errors
+
+    def _wait_for(
+        self, publication: Publication, future: Future[str], timeout: float
+    ) -> BaseException | None:
         try:
             future.result(timeout=timeout)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the caller decides
             publication.report_failure(error)
             if isinstance(error, FutureTimeoutError):
                 # It may still arrive: the end of the process waits for it, the hooks do not.
                 self._outstanding.watch(future, lambda future: None)
-            if raise_exception:
-                raise
-        except BaseException:  # Ctrl-C: the message is still on its way
-            self._outstanding.watch(future, publication.report)
-            raise
-        else:
-            publication.report_success()
-
-
-class _Publication:
-    """One call of publish, and the hooks that say how it ended."""
-
-    def __init__(self, topic: str, data: Any, attrs: dict[str, Any], ordering_key: str) -> None:
-        self._topic = topic
-        self._data = data
-        self._attrs = attrs
-        self._ordering_key = ordering_key
-        self.is_deferred = False
-        """Whether a backend has accepted it whose sender runs the outcome hooks, later."""
-        self._payload: Any = data
-
-    def encode(self, encoder: type[json.JSONEncoder]) -> Message:
-        check_attributes(self._attrs)
-        payload = encode(self._data, encoder)
-        self._payload = EncodedPayload(payload)
-        self._payload.attributes = self._attrs
-        return Message(self._topic, payload, dict(self._attrs), self._ordering_key)
-
-    def report(self, future: Future[str]) -> None:
-        error = future.exception()
-        if error is None:
-            self.report_success()
-        else:
-            self.report_failure(error)
-
-    def report_success(self) -> None:
-        if self.is_deferred:
-            return
-        run_middleware_hook("post_publish_success", self._topic, self._data, self._attrs)
-        run_middleware_hook("post_publish", self._topic)
-
-    def report_failure(self, error: BaseException) -> None:
-        if not self.is_deferred:
-            run_middleware_hook("post_publish_failure", self._topic, error, self._payload)
-
-
-def _error_on_the_spot(future: Future[str]) -> BaseException | None:
-    error = future.exception() if future.done() else None
-    return error if isinstance(error, BaseException) else None
+            return error
+        publication.report_success()
+        return None
 
 
 class Subscriber:

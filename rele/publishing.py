@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,20 @@ def publish(topic: str, data: Any, **kwargs: Any) -> Future[str]:
         ConfigurationError: Relé is not set up and finds no settings.
     """
     return _get_publisher().publish(topic, data, **kwargs)
+
+
+def publish_many(topic: str, messages: Iterable[Any], **kwargs: Any) -> list[Future[str]]:
+    """Publish several messages to ``topic`` together::
+
+        rele.publish_many("order-paid", [{"id": 42}, ({"id": 43}, {"country": "ES"})])
+
+    Each is data, or a tuple of data and attributes. See
+    :meth:`rele.client.Publisher.publish_many`.
+
+    Raises:
+        ConfigurationError: Relé is not set up and finds no settings.
+    """
+    return _get_publisher().publish_many(topic, messages, **kwargs)
 
 
 def configure() -> Config:

@@ -34,6 +34,7 @@ ROWS = {
         "client",
         "engine",
         "middleware",
+        "publication",
         "reachability",
         "received",
         "settling",

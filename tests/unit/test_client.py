@@ -360,21 +360,26 @@ class TestPublish:
         assert publisher.publish("photos", 1, blocking=True).result() == "message-1"
 
     @pytest.mark.parametrize("blocking", [True, False])
-    @pytest.mark.parametrize("outcome", ["message-1", ValueError("refused")])
     def test_a_backend_that_defers_the_outcome_leaves_the_hooks_to_who_sends(
-        self,
-        hooks: Hooks,
-        publisher: Publisher,
-        backend: HeldBackend,
-        blocking: bool,
-        outcome: str | Exception,
+        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend, blocking: bool
     ) -> None:
         backend.defers_outcome = True
-        backend.outcome = outcome
+        backend.outcome = "message-1"
+
+        publisher.publish("photos", 1, blocking=blocking)
+
+        assert hooks.names == ["pre_publish"]
+
+    @pytest.mark.parametrize("blocking", [True, False])
+    def test_what_such_a_backend_does_not_accept_has_failed(
+        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend, blocking: bool
+    ) -> None:
+        backend.defers_outcome = True
+        backend.outcome = ValueError("refused")
 
         publisher.publish("photos", 1, blocking=blocking, raise_exception=False)
 
-        assert hooks.names == ["pre_publish"]
+        assert hooks.names == ["pre_publish", "post_publish_failure"]
 
     def test_a_middleware_that_has_post_publish_is_still_told(
         self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
@@ -435,6 +440,83 @@ def google(monkeypatch: pytest.MonkeyPatch) -> Mock:
     google.return_value.publish.side_effect = lambda *args, **kwargs: Future()
     monkeypatch.setattr("rele.client.pubsub_v1.PublisherClient", google)
     return google
+
+
+class TestPublishMany:
+    def test_hands_all_to_the_backend_at_once(
+        self, publisher: Publisher, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        send = Mock(side_effect=backend.send)
+        monkeypatch.setattr(backend, "send", send)
+
+        futures = publisher.publish_many(
+            "photos", iter([1, ({"id": 2}, {"lang": "en", "ordering_key": "k"}), [3, {}]])
+        )
+
+        send.assert_called_once()
+        assert futures == backend.futures
+        assert [json.loads(message.data) for message in backend.messages] == [1, {"id": 2}, [3, {}]]
+        assert [message.ordering_key for message in backend.messages] == ["", "k", ""]
+        assert backend.messages[1].attributes.keys() == {"lang", "published_at"}
+
+    def test_nothing_to_publish_is_fine(self, publisher: Publisher, backend: HeldBackend) -> None:
+        assert publisher.publish_many("photos", [], blocking=True) == []
+
+    def test_each_message_has_its_hooks(
+        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+    ) -> None:
+        backend.outcome = "message-1"
+
+        publisher.publish_many("photos", [1, 2], blocking=True)
+
+        success = ["post_publish_success", "post_publish"]
+        assert hooks.names == ["pre_publish", "pre_publish", *success, *success]
+
+    @pytest.mark.parametrize("blocking", [True, False])
+    def test_one_that_cannot_be_encoded_is_raised_and_the_others_are_sent(
+        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend, blocking: bool
+    ) -> None:
+        backend.outcome = "message-1"
+
+        with pytest.raises(TypeError, match="not JSON serializable"):
+            publisher.publish_many("photos", [1, object(), 3], blocking=blocking)
+
+        assert [message.data for message in backend.messages] == [b"1", b"3"]
+        assert hooks.names.count("post_publish_failure") == 1
+        assert hooks.names.count("post_publish_success") == 2
+
+    def test_without_raising_the_future_tells(
+        self, publisher: Publisher, backend: HeldBackend
+    ) -> None:
+        backend.outcome = "message-1"
+
+        good, bad = publisher.publish_many("photos", [1, object()], raise_exception=False)
+
+        assert good.result(timeout=0) == "message-1"
+        assert isinstance(bad.exception(timeout=0), TypeError)
+
+    def test_a_hook_that_refuses_one_refuses_all_before_anything_is_sent(
+        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+    ) -> None:
+        hooks.actions["pre_publish"] = raising(PermissionError("not today"))
+
+        with pytest.raises(PermissionError):
+            publisher.publish_many("photos", [1, 2])
+
+        assert backend.messages == []
+
+    def test_the_timeout_is_that_of_all_together(
+        self, publisher: Publisher, backend: HeldBackend
+    ) -> None:
+        before = time.monotonic()
+
+        futures = publisher.publish_many(
+            "photos", range(20), blocking=True, timeout=0.2, raise_exception=False
+        )
+
+        assert time.monotonic() - before < 2
+        assert not any(future.done() for future in futures)
+        backend.settle_the_rest()
 
 
 class TestPublisherOnGooglesClient:

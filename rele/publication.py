@@ -1,0 +1,88 @@
+"""One message on its way to a backend, and the hooks around it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from rele.attributes import check_attributes
+from rele.backends import Message
+from rele.encoding import EncodedPayload, encode
+from rele.middleware import run_middleware_hook
+
+
+class Publication:
+    """One message that is published, and the hooks that say how that ended.
+
+    Args:
+        topic: the topic's id.
+        data: whatever the encoder takes.
+        attrs: the attributes, and the ordering key under its name.
+    """
+
+    def __init__(self, topic: str, data: Any, attrs: Mapping[str, Any]) -> None:
+        self._topic = topic
+        self._data = data
+        self._attrs = {**attrs, "published_at": str(time.time())}
+        self._ordering_key = self._attrs.pop("ordering_key", "")
+        self.is_deferred = False
+        """Whether a backend has accepted it whose sender runs the outcome hooks, later."""
+        self._payload: Any = data
+
+    def run_pre_publish(self) -> None:
+        """Let the middleware see the data and change the attributes; what it raises is raised."""
+        run_middleware_hook("pre_publish", self._topic, self._data, self._attrs)
+
+    def encode(self, encoder: type[json.JSONEncoder]) -> Message | Exception:
+        """The message for the backend, or why there is none."""
+        try:
+            return self._encode(encoder)
+        except Exception as error:  # noqa: BLE001 - of the data's own code, too
+            return error
+
+    def _encode(self, encoder: type[json.JSONEncoder]) -> Message:
+        check_attributes(self._attrs)
+        payload = encode(self._data, encoder)
+        self._payload = EncodedPayload(payload)
+        self._payload.attributes = self._attrs
+        return Message(self._topic, payload, dict(self._attrs), self._ordering_key)
+
+    def report(self, future: Future[str]) -> None:
+        error = future.exception()
+        if error is None:
+            self.report_success()
+        else:
+            self.report_failure(error)
+
+    def report_success(self) -> None:
+        if self.is_deferred:
+            return
+        run_middleware_hook("post_publish_success", self._topic, self._data, self._attrs)
+        run_middleware_hook("post_publish", self._topic)
+
+    def report_failure(self, error: BaseException) -> None:
+        if not self.is_deferred:
+            run_middleware_hook("post_publish_failure", self._topic, error, self._payload)
+
+
+def data_and_attributes(item: Any) -> tuple[Any, Mapping[str, Any]]:
+    """What is given for one of several messages: its data, or a tuple of data and attributes."""
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], Mapping):
+        return item
+    return item, {}
+
+
+def failed(error: Exception) -> Future[str]:
+    """A future that has failed."""
+    future: Future[str] = Future()
+    future.set_exception(error)
+    return future
+
+
+def error_on_the_spot(future: Future[str]) -> BaseException | None:
+    """Why the message was refused before anything was sent, or ``None``."""
+    error = future.exception() if future.done() else None
+    return error if isinstance(error, BaseException) else None
