@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
 
@@ -25,7 +25,7 @@ def check_project(
     **kwargs: Any,
 ) -> list[checks.CheckMessage]:
     """Check the ``RELE`` settings and the subs of the installed apps."""
-    return [_message(problem) for problem in find_problems()]
+    return [as_message(problem) for problem in find_problems()]
 
 
 def check_deployment(
@@ -36,7 +36,7 @@ def check_deployment(
     if not os.environ.get("PUBSUB_EMULATOR_HOST"):
         return []
     return [
-        _message(
+        as_message(
             Problem(
                 "rele.W006",
                 "PUBSUB_EMULATOR_HOST is set: nothing reaches Google Cloud Pub/Sub.",
@@ -45,6 +45,8 @@ def check_deployment(
         )
     ]
 
+
+_OUTBOX = "rele.contrib.outbox.OutboxBackend"
 
 _NO_CONFIGURATION = ("rele.E001", "rele.E002", "rele.E003", "rele.E009")
 
@@ -60,11 +62,21 @@ def find_problems() -> list[Problem]:
     except ConfigurationError as error:  # from the environment
         hint = "Correct DEFAULT_ACK_DEADLINE in the environment, or unset it."
         return [*problems, Problem("rele.E003", str(error), hint)]
+    problems += _problems_of_outbox(config)
     subscriptions, more = find_subscriptions(discover_subs_modules(), config)
     problems += more
     if subscriptions:
         problems += _problems_of_databases(config)
     return problems
+
+
+def _problems_of_outbox(config: Config) -> Iterator[Problem]:
+    if config.publisher_backend == _OUTBOX and not apps.is_installed("rele.contrib.outbox"):
+        yield Problem(
+            "rele.E012",
+            f"RELE['PUBLISHER_BACKEND'] is {_OUTBOX!r}, but its app is not installed.",
+            "Add 'rele.contrib.outbox' to INSTALLED_APPS, and migrate.",
+        )
 
 
 def _problems_of_databases(config: Config) -> Iterator[Problem]:
@@ -100,6 +112,7 @@ def _closes_connections(path: str) -> bool:
     return isinstance(middleware, type) and issubclass(middleware, DjangoDBMiddleware)
 
 
-def _message(problem: Problem) -> checks.CheckMessage:
+def as_message(problem: Problem) -> checks.CheckMessage:
+    """The problem as Django's own kind of message."""
     kind = checks.Error if problem.is_error else checks.Warning
     return kind(problem.message, hint=problem.hint, id=problem.id)

@@ -56,6 +56,7 @@ class Config:
         self.middleware: list[str] = values["MIDDLEWARE"]
         self.ack_deadline: int = _ack_deadline(self.subscription_defaults.ack_deadline)
         self.publisher_backend: str = values["PUBLISHER_BACKEND"]
+        self.outbox: Mapping[str, Any] = values["OUTBOX"]
         self.publisher_blocking: bool = values["PUBLISHER_BLOCKING"]
         self.publisher_timeout: float = values["PUBLISHER_TIMEOUT"]
         self.shutdown_timeout: float = values["SHUTDOWN_TIMEOUT"]

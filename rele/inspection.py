@@ -17,7 +17,7 @@ from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.exceptions import import_failure
 from rele.problems import Problem
 from rele.retry_policy import out_of_range
-from rele.schema import DEFAULTS, SETTINGS
+from rele.schema import DEFAULTS, SETTINGS, Setting
 from rele.subscription import Subscription
 from rele.subscription_options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
 
@@ -26,9 +26,10 @@ BUILT_IN_BACKENDS = frozenset(
         "rele.backends.pubsub.PubSubBackend",
         "rele.backends.console.ConsoleBackend",
         "rele.backends.locmem.LocMemBackend",
+        "rele.contrib.outbox.OutboxBackend",
     }
 )
-"""Known without a look, which would load Google's modules."""
+"""Known without a look, which would load Google's modules, or models before Django is ready."""
 
 _EXTRAS = {name: f"Install it with `pip install 'rele[{name}]'`." for name in ("django", "flask")}
 """What to do where the package of that name is missing."""
@@ -46,19 +47,24 @@ def problems_of_settings(settings: Any) -> list[Problem]:
                 "Write RELE = {'GC_PROJECT_ID': 'my-project'}.",
             )
         ]
-    problems = []
-    for name, value in settings.items():
-        if name not in SETTINGS:
-            problems.append(_unknown(name))
-        elif problem := SETTINGS[name].problem(name, value):
-            problems.append(problem)
-    problems += _stated_twice(settings)
+    problems = [*problems_of_keys(settings, SETTINGS, "RELE"), *_stated_twice(settings)]
     wrong = {name for name in SETTINGS if any(f"[{name!r}]" in p.message for p in problems)}
     values = {**DEFAULTS, **settings}
     for name in SETTINGS:
         if name in _LOOKS and name not in wrong:
             problems += _LOOKS[name](name, values[name])
     return problems
+
+
+def problems_of_keys(
+    values: Mapping[str, Any], known: Mapping[str, Setting], of: str
+) -> Iterator[Problem]:
+    """Which keys of the dict ``of`` nobody knows, and which values are not what they may be."""
+    for name, value in values.items():
+        if name not in known:
+            yield _unknown(name, known, of)
+        elif problem := known[name].problem(name, value, of=of):
+            yield problem
 
 
 def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
@@ -72,7 +78,7 @@ def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
             )
 
 
-def _unknown(name: Any, known: Iterable[str] = SETTINGS, of: str = "RELE") -> Problem:
+def _unknown(name: Any, known: Iterable[str], of: str) -> Problem:
     nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
     return Problem(
         "rele.W001",
@@ -165,13 +171,12 @@ def _look_at_credentials(name: str, path: str | None) -> Iterator[Problem]:
 def _look_at_subscription_defaults(name: str, defaults: Mapping[str, Any]) -> Iterator[Problem]:
     known = {**OPTIONS, **DEFAULTS_WITHOUT_OPTION}
     where = f"RELE[{name!r}]"
-    for key, value in defaults.items():
-        if key not in known:
-            yield _unknown(key, known, where)
-        elif value is not None and (problem := known[key].problem(key, value, of=where)):
-            yield problem
-        elif key in _OPTION_LOOKS and value is not None:
-            yield from _OPTION_LOOKS[key](f"{where}[{key!r}]", value)
+    stated = {key: value for key, value in defaults.items() if value is not None}
+    wrong = list(problems_of_keys(stated, known, where))
+    yield from wrong
+    if not wrong:
+        for key in _OPTION_LOOKS.keys() & stated.keys():
+            yield from _OPTION_LOOKS[key](f"{where}[{key!r}]", stated[key])
 
 
 def _look_at_backoffs(where: str, policy: Any) -> Iterator[Problem]:

@@ -144,6 +144,12 @@ SETTINGS: dict[str, Setting] = {
     "MIDDLEWARE": Setting(
         ["rele.contrib.LoggingMiddleware"], "a list of dotted paths of classes", is_strings
     ),
+    "OUTBOX": Setting(
+        {},
+        "a dict of settings of rele.contrib.outbox",
+        lambda value: isinstance(value, Mapping),
+        example="{'KEEP_SENT': True}",
+    ),
     "PUBLISHER_BACKEND": Setting("rele.backends.pubsub.PubSubBackend", _DOTTED_PATH, is_string),
     "PUBLISHER_BLOCKING": Setting(False, "True or False", is_bool),
     "PUBLISHER_TIMEOUT": Setting(3.0, "a number of seconds above 0", is_number, _can_be_waited_for),

@@ -22,6 +22,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rele",
+    "rele.contrib.outbox",
     "testproject.gallery",
     "testproject.activity",
 ]

@@ -1,0 +1,64 @@
+"""Writes what is published into the outbox, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from rele.attributes import MAX_ATTRIBUTES
+from rele.backends import BaseBackend, Message
+from rele.contrib.outbox.conf import OutboxSettings
+from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
+from rele.contrib.outbox.models import OutboxMessage
+from rele.contrib.outbox.waking import wake_after_commit
+from rele.publication import failed
+
+
+class OutboxBackend(BaseBackend):
+    """A row for each message; the relay sends it after the commit, and runs the outcome hooks.
+
+    The result of a future is the ``event_id``, which the message gets as an attribute where it has
+    none of that name.
+    """
+
+    defers_outcome = True
+
+    def __init__(self, config: Any) -> None:
+        self._alias = OutboxSettings.of(config.outbox).alias
+
+    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
+        """Write ``messages``; all of them wait for the commit, or none."""
+        rows = [_row(message) for message in messages]
+        good = [row for row in rows if isinstance(row, OutboxMessage)]
+        if len(good) == 1:
+            good[0].save(force_insert=True, using=self._alias)
+        elif good:
+            OutboxMessage.objects.using(self._alias).bulk_create(good)
+        if good:
+            wake_after_commit(self._alias)
+        return [failed(row) if isinstance(row, Exception) else _written(row) for row in rows]
+
+
+def _row(message: Message) -> OutboxMessage | Exception:
+    attributes = message.attributes
+    if ATTRIBUTE not in attributes:
+        if len(attributes) >= MAX_ATTRIBUTES:
+            return ValueError(
+                f"A message takes {MAX_ATTRIBUTES} attributes, published_at and {ATTRIBUTE} among "
+                f"them, not {len(attributes) + 1}."
+            )
+        attributes = {**attributes, ATTRIBUTE: new_event_id()}
+    return OutboxMessage(
+        event_id=attributes[ATTRIBUTE],
+        topic=message.topic,
+        data=message.data,
+        attributes=attributes,
+        ordering_key=message.ordering_key,
+    )
+
+
+def _written(row: OutboxMessage) -> Future[str]:
+    future: Future[str] = Future()
+    future.set_result(row.event_id)
+    return future

@@ -1,0 +1,50 @@
+"""What is wrong with ``RELE["OUTBOX"]``, and with how the outbox is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+from rele.checks import as_message
+from rele.contrib.outbox.conf import BACKEND_PATH, OUTBOX_SETTINGS, OutboxSettings
+from rele.inspection import problems_of_keys
+from rele.problems import Problem
+
+
+def check_outbox(**kwargs: Any) -> list[checks.CheckMessage]:
+    """The problems of the outbox as Django's messages."""
+    return [as_message(problem) for problem in _problems()]
+
+
+def _problems() -> Iterator[Problem]:
+    setting = getattr(settings, "RELE", {})
+    outbox = setting.get("OUTBOX", {}) if isinstance(setting, Mapping) else {}
+    if not isinstance(outbox, Mapping):
+        return  # the check of all settings says so
+    wrong = list(problems_of_keys(outbox, OUTBOX_SETTINGS, "RELE['OUTBOX']"))
+    yield from wrong
+    if any(problem.is_error for problem in wrong):
+        return
+    options = OutboxSettings.of(outbox)
+    if options.using is not None and options.using not in settings.DATABASES:
+        yield Problem(
+            "rele.E010",
+            f"RELE['OUTBOX']['USING'] names the database {options.using!r}, which is not in "
+            "DATABASES.",
+            f"Write one of {', '.join(map(repr, sorted(settings.DATABASES)))}.",
+        )
+    if options.backend == BACKEND_PATH:
+        yield Problem(
+            "rele.E011",
+            "RELE['OUTBOX']['BACKEND'] is the outbox itself: its relay would never send anything.",
+            "Leave it out: the relay then sends to Pub/Sub.",
+        )
+    if setting.get("PUBLISHER_BACKEND") != BACKEND_PATH:
+        yield Problem(
+            "rele.W008",
+            "rele.contrib.outbox is in INSTALLED_APPS, but nothing is written to it.",
+            f"Set RELE['PUBLISHER_BACKEND'] to {BACKEND_PATH!r}, or remove the app.",
+        )

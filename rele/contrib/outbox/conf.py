@@ -1,0 +1,53 @@
+"""``RELE["OUTBOX"]``: what each key may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rele.schema import Setting, is_bool, is_integer, is_positive, is_string, optional
+
+BACKEND_PATH = "rele.contrib.outbox.OutboxBackend"
+
+OUTBOX_SETTINGS: dict[str, Setting] = {
+    "USING": Setting(
+        None, "the alias of a database, or None", optional(is_string), example="'default'"
+    ),
+    "BACKEND": Setting(
+        "rele.backends.pubsub.PubSubBackend", "the dotted path of a class", is_string
+    ),
+    "KEEP_SENT": Setting(False, "True or False", is_bool),
+    "MAX_ATTEMPTS": Setting(20, "a whole number from 1", is_integer, is_positive),
+}
+"""Its keys."""
+
+
+@dataclass(frozen=True)
+class OutboxSettings:
+    """Where the outbox is, and how its relay works."""
+
+    using: str | None = None
+    """The alias of the database; ``None`` leaves it to the router."""
+    backend: str = OUTBOX_SETTINGS["BACKEND"].default
+    """The dotted path of what the relay sends through."""
+    keep_sent: bool = False
+    """Whether sent messages stay in the table."""
+    max_attempts: int = OUTBOX_SETTINGS["MAX_ATTEMPTS"].default
+    """How often Pub/Sub may refuse a message before it is parked."""
+
+    @classmethod
+    def of(cls, outbox: Mapping[str, Any]) -> OutboxSettings:
+        """Those of the dict, and the defaults for the rest."""
+        return cls(
+            **{key.lower(): outbox[key] for key in OUTBOX_SETTINGS if outbox.get(key) is not None}
+        )
+
+    @property
+    def alias(self) -> str:
+        """The alias of the database that the outbox is in."""
+        from django.db import router
+
+        from rele.contrib.outbox.models import OutboxMessage
+
+        return self.using or router.db_for_write(OutboxMessage)

@@ -1,0 +1,55 @@
+"""What it means that a message was sent, or was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rele.contrib.outbox.models import OutboxMessage
+from rele.encoding import EncodedPayload, decode
+from rele.exceptions import DecodeError
+from rele.middleware import run_middleware_hook
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether ``error`` says that Pub/Sub is away or busy, rather than that it will not have it."""
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+
+    return isinstance(
+        error,
+        (
+            exceptions.Aborted,
+            exceptions.Cancelled,
+            exceptions.RetryError,
+            exceptions.ServerError,
+            exceptions.TooManyRequests,
+            GoogleAuthError,
+            TimeoutError,
+            ConnectionError,
+        ),
+    )
+
+
+def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
+    """As a publisher does once Pub/Sub has accepted a message."""
+    for message in messages:
+        run_middleware_hook(
+            "post_publish_success", message.topic, _data_of(message), message.attributes
+        )
+        run_middleware_hook("post_publish", message.topic)
+
+
+def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
+    """As a publisher does where a message is given up."""
+    for message, error in parked:
+        payload = EncodedPayload(message.data)
+        payload.attributes = message.attributes
+        run_middleware_hook("post_publish_failure", message.topic, error, payload)
+
+
+def _data_of(message: OutboxMessage) -> object:
+    """What was published; as it was encoded where the project's encoder makes no plain JSON."""
+    try:
+        return decode(bytes(message.data))
+    except DecodeError:
+        return bytes(message.data)

@@ -1,0 +1,117 @@
+"""Telling a relay that something was committed, without slowing the commits down.
+
+A NOTIFY within the transaction would make commits wait for each other, so it is sent after it, and
+rarely: a relay that was woken looks again for a while by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from django.db import connections, transaction
+
+CHANNEL = "rele_outbox"
+
+NOTIFY_INTERVAL = 0.02
+"""Seconds between two notifications of a process, at least."""
+
+LINGER = 0.1
+"""Seconds for which a relay goes on looking after the last message: longer than that interval."""
+
+SHORT_POLL, LONG_POLL = 0.02, 1.0
+"""Seconds between two looks: while it lingers, and where it is told by a notification."""
+
+POLL_WITHOUT_NOTIFY = 0.1
+"""Seconds between two looks on databases that cannot notify."""
+
+
+class _Notifier:
+    """Sends at most one notification in an interval."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0.0
+
+    def is_due(self) -> bool:
+        """Whether to send one now; if so, it counts as sent."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._last < NOTIFY_INTERVAL:
+                return False
+            self._last = now
+            return True
+
+
+_notifier = _Notifier()
+
+
+def wake_after_commit(alias: str) -> None:
+    """Tell the relays, once the transaction on ``alias`` has committed."""
+    connection = connections[alias]
+    if connection.vendor == "postgresql":
+        # Robust: what fails here must not fail what is committed already.
+        transaction.on_commit(lambda: _notify(connection), using=alias, robust=True)
+
+
+def _notify(connection: Any) -> None:
+    if _notifier.is_due():
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {CHANNEL}")
+
+
+class Alarm:
+    """Waits for the next commit that a relay should look at.
+
+    Args:
+        alias: of the database.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self._connection = connections.create_connection(alias)
+        self._listens = self._connection.vendor == "postgresql" and _can_wait_for_notifications()
+        self._is_listening = False
+        self._busy_until = 0.0
+
+    def saw_messages(self) -> None:
+        """Look again soon: notifications are rare."""
+        self._busy_until = time.monotonic() + LINGER
+
+    def wait(self, stop: threading.Event) -> None:
+        """Return when a relay should look again, or is to stop."""
+        if time.monotonic() < self._busy_until:
+            stop.wait(SHORT_POLL)
+        elif self._listens:
+            self._wait_for_notification(stop)
+        else:
+            stop.wait(POLL_WITHOUT_NOTIFY)
+
+    def close(self) -> None:
+        """Close the connection of its own."""
+        self._connection.close()
+        self._is_listening = False
+
+    def _wait_for_notification(self, stop: threading.Event) -> None:
+        try:
+            if not self._is_listening:
+                with self._connection.cursor() as cursor:
+                    cursor.execute(f"LISTEN {CHANNEL}")
+                self._is_listening = True
+                return  # what was committed before is not announced any more
+            if any(
+                True for _ in self._connection.connection.notifies(timeout=LONG_POLL, stop_after=1)
+            ):
+                self.saw_messages()
+        except Exception:  # noqa: BLE001 - the server is away: the relay's own query tells
+            self.close()
+            stop.wait(POLL_WITHOUT_NOTIFY)
+
+
+def _can_wait_for_notifications() -> bool:
+    """psycopg 3 can, from 3.2 on; with psycopg2 the relay polls."""
+    try:
+        from psycopg import Connection
+    except ImportError:
+        return False
+    return "timeout" in Connection.notifies.__annotations__
