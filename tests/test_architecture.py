@@ -47,6 +47,8 @@ ROWS = {
         "config",
         "discover",
         "inspection",
+        "overview",
+        "planning",
         "publishing",
         "starting",
         "schema",
