@@ -12,8 +12,8 @@ from google.api_core import exceptions
 from rele.exceptions import ResourceError
 from rele.resources.changes import CREATE_SUBSCRIPTION, CREATE_TOPIC, UPDATE_SUBSCRIPTION
 
-MAX_CALLS = 20
-"""At a time: 100 subscriptions take five times the latency, and no quota is run into."""
+MAX_CALLS = 32
+"""At a time: to read 100 subscriptions takes four times the latency, and no server is flooded."""
 
 READ_SUBSCRIPTION = "read subscription"
 READ_TOPIC = "read topic"
