@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
 from typing import Any
 
+from rele.engine.held_back import hand_back_held
+from rele.engine.leases import FOREVER, Leases
 from rele.engine.scheduler import DrainingScheduler
 
 logger = logging.getLogger(__name__)
@@ -32,6 +35,7 @@ class KeptStream:
         prepare: called before a stream is started again; sees to it that there is a
             subscription to pull from.
         threads: how many messages are handled at a time.
+        max_lease_duration: seconds for which a message may be in hand.
     """
 
     def __init__(
@@ -40,8 +44,11 @@ class KeptStream:
         open_stream: Callable[[DrainingScheduler], Any],
         prepare: Callable[[], None],
         threads: int,
+        *,
+        max_lease_duration: float = FOREVER,
     ) -> None:
         self._name = name
+        self._max_lease_duration = max_lease_duration
         self._open_stream = open_stream
         self._prepare = prepare
         # One executor for all streams of a subscription: while the handlers of a dead stream
@@ -56,12 +63,14 @@ class KeptStream:
 
     def open(self) -> Any:
         """Begin to pull; return Google's future."""
-        scheduler = DrainingScheduler(self._executor, on_shutdown=self._start_again_later)
+        leases = Leases(self._name, self._max_lease_duration)
+        scheduler = DrainingScheduler(self._executor, self._start_again_later, leases)
         with self._lock:
             if self._deadline is not None:
                 return None
             self._opened_at = time.monotonic()
             future = self._open_stream(scheduler)
+            scheduler.hand_back_held = partial(hand_back_held, future)
             self._streams = [s for s in self._streams if s[1].running] + [(future, scheduler)]
         future.add_done_callback(self._log_death)
         return future
