@@ -104,9 +104,9 @@ HANDS_FULL = (
 
     GATE = Path("gate")
 
-    @sub(
-        topic="jobs", max_messages=500, threads=20, ack_deadline=10, retry_policy=RetryPolicy(0.1, 1)
-    )
+    POLICY = RetryPolicy(0.1, 1)
+
+    @sub(topic="jobs", max_messages=500, threads=20, ack_deadline=10, retry_policy=POLICY)
     def work(data, **kwargs):
         write(f"begin {data}")
         while data >= int(GATE.read_text()):
