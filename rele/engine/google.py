@@ -25,6 +25,9 @@ LONGEST_PAUSE = 60.0
 HEALTHY_AFTER = 60.0
 """Seconds after which a stream counts as healthy, so that the next pause is the first again."""
 
+LAST_ACKS = 1.0
+"""Seconds for which a stream may go on at the end, to send what was acknowledged at the last."""
+
 
 class KeptStream:
     """One subscription's streaming pull, started again whenever it dies, until it is drained.
@@ -91,6 +94,7 @@ class KeptStream:
 
     def join(self, deadline: float) -> int:
         """Wait until the streams have ended; return how many handlers still run at ``deadline``."""
+        deadline += LAST_ACKS
         for future, _ in self._streams:
             try:
                 future.result(timeout=max(deadline - time.monotonic(), 0.001))

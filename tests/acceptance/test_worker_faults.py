@@ -187,7 +187,7 @@ def test_a_handler_that_never_returns_loses_its_message_and_says_where_it_is(
     assert time.monotonic() - began < 4
     assert "The handler of jobs has had the message" in said
     assert "in wait_for_what_never_comes" in said
-    assert ledger.wait_for("end", 21)[0] == 1
+    assert ledger.wait_for("end", 21, seconds=6)[0] == 1  # before its last extension is over
     assert ledger.count("begin")[0] == 2
 
     publish(project, [100])  # lets the stuck one return after all
@@ -200,6 +200,50 @@ def test_a_handler_that_never_returns_loses_its_message_and_says_where_it_is(
     assert "wait_for_what_never_comes" not in rest
     ends = ledger.count("end")
     assert ends == Counter([0, *range(21), *range(100, 121)])
+
+
+LAST_MOMENT = (
+    WRITE
+    + """
+    import threading
+    import time
+    from pathlib import Path
+    from rele import sub
+
+    MOMENT = Path("moment")
+
+    @sub(topic="jobs", threads=2)
+    def work(data, **kwargs):
+        write(f"begin {data}")
+        if data == 0:
+            threading.Event().wait()
+        while not MOMENT.exists():
+            time.sleep(0.01)
+        time.sleep(float(MOMENT.read_text()) - time.monotonic())
+        write(f"end {data}")
+"""
+)
+
+
+def test_what_ends_at_the_last_moment_is_acknowledged_though_another_is_given_up(
+    new_project: NewProject,
+) -> None:
+    project = new_project()
+    project.write("subs.py", LAST_MOMENT)
+    project.write_settings(SHUTDOWN_TIMEOUT=1.0)
+    ledger = Ledger(project.folder)
+    worker = start_worker(project)
+    publish(project, [0, 1])
+    ledger.wait_for("begin", 2)
+
+    project.write("next", str(time.monotonic() + 0.98)).rename(project.folder / "moment")
+    worker.send_signal(signal.SIGTERM)
+    output, _ = worker.communicate(timeout=20)
+
+    assert worker.returncode == 1
+    assert "1 handler(s) still ran" in output
+    assert ledger.count("end") == {1: 1}
+    assert status(project)["outstanding"] == 1
 
 
 LOADED = (
