@@ -18,7 +18,7 @@ from rele import publishing
 from rele.client import Subscriber
 from rele.config import Config
 from rele.engine.dead_letters import DeadLetterPublisher
-from rele.engine.flow_control import flow_control, states_limits
+from rele.engine.flow_control import flow_control, max_lease_duration, states_limits
 from rele.engine.google import KeptStream
 from rele.engine.scheduler import DrainingScheduler
 from rele.exceptions import NoProjectError, ReleError
@@ -165,6 +165,7 @@ class Worker:
                 partial(self._consume, subscription),
                 partial(self._make_again, subscription),
                 self._threads_of(subscription),
+                max_lease_duration=max_lease_duration(self._options_of(subscription)),
             )
             self._streams.append(stream)
             self._futures[subscription] = stream.open()

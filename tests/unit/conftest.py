@@ -68,6 +68,10 @@ class Delivery:
             content._pb, ack_id="ack-1", delivery_attempt=0, request_queue=self._requests
         )
 
+    def wait_for_request(self) -> Any:
+        """The next request to the server; fails where none comes."""
+        return self._requests.get(timeout=10)
+
     def requests(self) -> list[Any]:
         """Google's requests to the server since the last look."""
         requests = []
