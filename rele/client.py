@@ -13,20 +13,25 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, NamedTuple
 
 import google.auth
-from google.api_core import exceptions
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import pubsub_v1
 from google.oauth2 import service_account
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from rele.backends import BaseBackend, Message
 from rele.backends.pubsub import PubSubBackend
 from rele.engine.clients import make_client
 from rele.engine.outstanding import OutstandingPublishes
 from rele.publication import Publication, data_and_attributes, error_on_the_spot, failed
-from rele.resources import Resources, create_topic, subscription_request, to_google_retry_policy
+from rele.resources import (
+    DEFAULT_RETRY_POLICY,
+    NEWER_OPTIONS,
+    Resources,
+    google_fields,
+    update_or_create,
+)
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Callback, Subscription
+from rele.subscription_options import SubscriptionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -309,22 +314,31 @@ class Subscriber:
     def update_or_create_subscription(self, subscription: Subscription) -> None:
         """Create ``subscription`` and, where it is missing, its topic.
 
-        Of one that exists the retry policy is updated, where one is stated here or as default.
+        Of one that exists the retry policy is updated, where one is stated here or as default,
+        and whatever else the declaration states.
 
         Raises:
             google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
+            ResourceError: likewise, of a declaration that states more than the topic, a filter
+                and a retry policy.
         """
-        name = self._client.subscription_path(self._gc_project_id, subscription.name)
-        topic = self._client.topic_path(self._gc_project_id, subscription.topic)
-        retry_policy = subscription.retry_policy or self._retry_policy
-        request = subscription_request(
-            name, topic, self._ack_deadline, retry_policy, subscription.backend_filter_by
+        if NEWER_OPTIONS & subscription.options.stated().keys():
+            resources = self._own_resources()
+            resources.apply(resources.plan([subscription]))
+            return
+        options = {
+            "backend_filter_by": subscription.backend_filter_by,
+            "retry_policy": subscription.retry_policy or self._retry_policy,
+            "ack_deadline": self._ack_deadline,
+        }
+        request = {
+            "name": self._client.subscription_path(self._gc_project_id, subscription.name),
+            "topic": self._client.topic_path(self._gc_project_id, subscription.topic),
+            **google_fields({option: value for option, value in options.items() if value}),
+        }
+        update_or_create(
+            self._client, self.make_topic_client, request, self._message_storage_policy
         )
-        try:
-            self._create_with_topic(request)
-        except exceptions.AlreadyExists:
-            if retry_policy is not None:
-                self._update_retry_policy(name, topic, retry_policy)
 
     def consume(
         self,
@@ -349,16 +363,13 @@ class Subscriber:
         more = {} if flow_control is None else {"flow_control": flow_control}
         return self._client.subscribe(path, callback=callback, scheduler=scheduler, **more)
 
-    def resources(self, gc_project_id: str) -> Resources:
-        """What compares and changes topics and subscriptions, by this Subscriber's clients."""
-        return Resources(
-            gc_project_id,
-            self._client,
-            self.make_topic_client,
-            self._message_storage_policy,
-            self._ack_deadline,
-            self._retry_policy,
-        )
+    def resources(self, gc_project_id: str, defaults: SubscriptionOptions) -> Resources:
+        """What compares and changes topics and subscriptions, by this Subscriber's clients.
+
+        ``defaults`` are stated for all subscriptions. One that is made gets the Subscriber's ack
+        deadline and the default retry policy where nothing else is stated.
+        """
+        return self._make_resources(gc_project_id, defaults, DEFAULT_RETRY_POLICY)
 
     def close(self) -> None:
         """Close the connection; the Subscriber cannot be used any more."""
@@ -372,20 +383,24 @@ class Subscriber:
             client_options=self._client_options,
         )
 
-    def _create_with_topic(self, request: dict[str, Any]) -> None:
-        try:
-            self._client.create_subscription(request=request)
-        except exceptions.NotFound:
-            create_topic(self.make_topic_client(), request["topic"], self._message_storage_policy)
-            self._client.create_subscription(request=request)
+    def _own_resources(self) -> Resources:
+        """As the Subscriber was told alone: without a retry policy where none is stated."""
+        stated = SubscriptionOptions(retry_policy=self._retry_policy)
+        return self._make_resources(str(self._gc_project_id), stated, None)
 
-    def _update_retry_policy(self, name: str, topic: str, retry_policy: RetryPolicy) -> None:
-        subscription = pubsub_v1.types.Subscription(
-            name=name, topic=topic, retry_policy=to_google_retry_policy(retry_policy)
-        )
-        self._client.update_subscription(
-            request={
-                "subscription": subscription,
-                "update_mask": FieldMask(paths=["retry_policy"]),
-            }
+    def _make_resources(
+        self,
+        gc_project_id: str,
+        defaults: SubscriptionOptions,
+        retry_policy_of_new: RetryPolicy | None,
+    ) -> Resources:
+        return Resources(
+            gc_project_id,
+            self._client,
+            self.make_topic_client,
+            regions=self._message_storage_policy,
+            defaults=defaults,
+            for_new=SubscriptionOptions(
+                ack_deadline=self._ack_deadline, retry_policy=retry_policy_of_new
+            ),
         )

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rele.callback import Callback
@@ -274,8 +275,10 @@ def _dotted_path(func: Callable[..., Any]) -> str:
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def _positional_parameters(func: Callable[..., Any]) -> list[inspect.Parameter]:
-    parameters = inspect.signature(func).parameters.values()
+def _positional_parameters(
+    func: Callable[..., Any], *, follow_wrapped: bool = True
+) -> list[inspect.Parameter]:
+    parameters = inspect.signature(func, follow_wrapped=follow_wrapped).parameters.values()
     return [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
 
 
@@ -305,14 +308,31 @@ def _warn_outside_subs(func: Callable[..., Any]) -> None:
         )
 
 
-def _names_of_own_parameters(func: Callable[..., Any]) -> frozenset[str]:
-    """The names that an attribute must not have: the data's, and that of a method's object."""
+def _names_of_own_parameters(func: Callable[..., Any], filled: int = 1) -> frozenset[str]:
+    """The names that an attribute must not have, since the call fills those parameters by position.
+
+    They are the data's, that of a method's object, and what a ``partial`` holds: of a wrapped
+    function at each of its levels, as the attributes go through all of them.
+    """
+    if isinstance(func, partial):
+        return _names_of_own_parameters(func.func, filled + len(func.args))
+    if inspect.ismethod(func):
+        return _names_of_own_parameters(func.__func__, filled + 1)
+    wrapped = getattr(func, "__wrapped__", None)
+    inner: frozenset[str] = frozenset()
+    if callable(wrapped):
+        inner = _names_of_own_parameters(wrapped, filled)
+    if not inspect.isroutine(func) and not inspect.isclass(func):
+        return inner | _names_of_own_parameters(type(func).__call__, filled + 1)
+    return inner | _names_of_first_parameters(func, filled)
+
+
+def _names_of_first_parameters(func: Callable[..., Any], number: int) -> frozenset[str]:
     try:
-        parameters = _positional_parameters(_plain_function(func))
+        parameters = _positional_parameters(func, follow_wrapped=False)[:number]
     except (ValueError, TypeError):  # a built-in without signature
         return frozenset()
-    own = parameters[:2] if inspect.ismethod(func) else parameters[:1]
-    return frozenset(p.name for p in own if p.kind is not inspect.Parameter.POSITIONAL_ONLY)
+    return frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.POSITIONAL_ONLY)
 
 
 def _read_filters(filter_by: Filters) -> tuple[Filter, ...]:

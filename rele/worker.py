@@ -18,12 +18,13 @@ from rele import publishing
 from rele.client import Subscriber
 from rele.config import Config
 from rele.engine.dead_letters import DeadLetterPublisher
-from rele.engine.flow_control import flow_control, states_limits
+from rele.engine.flow_control import flow_control, max_lease_duration, states_limits
 from rele.engine.google import KeptStream
 from rele.engine.scheduler import DrainingScheduler
 from rele.exceptions import NoProjectError, ReleError
 from rele.middleware import run_middleware_hook
 from rele.reachability import can_connect, pubsub_address
+from rele.resources import Provisioner, Resources
 from rele.retry_policy import RetryPolicy
 from rele.settling import Settling
 from rele.subscription import Callback, Subscription
@@ -49,6 +50,24 @@ class NotConnectionError(ReleError):
 def check_internet_connection(remote_server: str) -> bool:
     """Whether ``remote_server``, the address of Pub/Sub, can be reached within 10 s."""
     return can_connect(remote_server)
+
+
+def require_connection(address: str) -> None:
+    """Return if Pub/Sub can be reached at ``address``.
+
+    Raises:
+        NotConnectionError: it cannot, within 10 s; it says what to look at.
+    """
+    if check_internet_connection(address):
+        return
+    if os.environ.get("PUBSUB_EMULATOR_HOST"):
+        advice = (
+            "PUBSUB_EMULATOR_HOST names that address. Start `rele-cli emulator` there, or correct "
+            "it."
+        )
+    else:
+        advice = "check the network, and the api_endpoint of RELE['CLIENT_OPTIONS'] if one is set."
+    raise NotConnectionError(f"Pub/Sub cannot be reached at {address} within 10 s: {advice}")
 
 
 class Worker:
@@ -97,9 +116,13 @@ class Worker:
         self._shutdown_timeout = (
             DEFAULT_SHUTDOWN_TIMEOUT if config is None else config.shutdown_timeout
         )
-        self._resources = (
-            self._subscriber.resources(gc_project_id) if config and gc_project_id else None
-        )
+        self._resources: Resources | None = None
+        self._provisioner: Provisioner | None = None
+        if config and gc_project_id:
+            self._resources = self._subscriber.resources(
+                gc_project_id, config.subscription_defaults
+            )
+            self._provisioner = Provisioner(self._resources, config.resources, subscriptions)
         self._futures: dict[Subscription, Any] = {}
         self._streams: list[KeptStream] = []
         self._stop = _StopRequest()
@@ -108,11 +131,14 @@ class Worker:
     def setup(self) -> None:
         """Create the subscriptions, and their topics, where they are missing.
 
+        What else it does, ``RELE["RESOURCES"]`` says: by default what is stated is changed, too.
+
         Raises:
-            ResourceError: Pub/Sub refused one (built by hand: Google's GoogleAPIError).
+            ResourceError: Pub/Sub refused one (built by hand: Google's GoogleAPIError), or the
+                subscriptions are not as declared and the worker is to change nothing.
         """
-        if self._resources is not None:
-            self._resources.apply(self._resources.plan(self._subscriptions))
+        if self._provisioner is not None:
+            self._provisioner.set_up()
             return
         for subscription in self._subscriptions:
             self._subscriber.update_or_create_subscription(subscription)
@@ -139,6 +165,7 @@ class Worker:
                 partial(self._consume, subscription),
                 partial(self._make_again, subscription),
                 self._threads_of(subscription),
+                max_lease_duration=max_lease_duration(self._options_of(subscription)),
             )
             self._streams.append(stream)
             self._futures[subscription] = stream.open()
@@ -225,18 +252,7 @@ class Worker:
         return sum(stream.join(deadline) for stream in self._streams)
 
     def _check_connection(self) -> None:
-        if not check_internet_connection(self._address):
-            raise NotConnectionError(
-                f"Pub/Sub cannot be reached at {self._address} within 10 s: {self._advice()}"
-            )
-
-    def _advice(self) -> str:
-        if os.environ.get("PUBSUB_EMULATOR_HOST"):
-            return (
-                "PUBSUB_EMULATOR_HOST names that address. Start `rele-cli emulator` there, or "
-                "correct it."
-            )
-        return "check the network, and the api_endpoint of RELE['CLIENT_OPTIONS'] if one is set."
+        require_connection(self._address)
 
     def _consume(self, subscription: Subscription, scheduler: DrainingScheduler) -> Any:
         return self._subscriber.consume(
@@ -285,17 +301,10 @@ class Worker:
         return subscription.options.over(self._config.subscription_defaults)
 
     def _make_again(self, subscription: Subscription) -> None:
-        if self._resources is None:
+        if self._provisioner is not None:
+            self._provisioner.restore(subscription)
+        else:
             self._subscriber.update_or_create_subscription(subscription)
-            return
-        changes = self._resources.plan([subscription])
-        if any(change.action == "create subscription" for change in changes):
-            logger.error(
-                "The subscription %s had been deleted and is made again: what was published in "
-                "between is gone.",
-                subscription.name,
-            )
-        self._resources.apply(changes)
 
 
 class _StopRequest:

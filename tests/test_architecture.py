@@ -48,6 +48,8 @@ ROWS = {
         "config",
         "discover",
         "inspection",
+        "overview",
+        "planning",
         "publishing",
         "starting",
         "schema",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from rele.contrib.logging_middleware import LoggingMiddleware
@@ -28,11 +29,17 @@ class VerboseLoggingMiddleware(LoggingMiddleware):
         )
 
     def _text_of(self, message: Any) -> str:
-        payload = message.data
-        text = (
-            payload.decode("utf-8", "backslashreplace") if isinstance(payload, bytes) else payload
-        )
         return (
-            f"Message {{ data: {text!r}, ordering_key: {getattr(message, 'ordering_key', '')!r}, "
+            f"Message {{ data: {_shown(message.data)}, "
+            f"ordering_key: {getattr(message, 'ordering_key', '')!r}, "
             f"attributes: {dict(message.attributes)!r} }}"
         )
+
+
+def _shown(payload: Any) -> str:
+    """The payload in one line: of bytes that are UTF-8 the text, of others the bytes."""
+    if isinstance(payload, bytes):
+        # Replacing byte by byte what is wrong would hold up every thread: for seconds at 10 MB.
+        with suppress(UnicodeDecodeError):
+            payload = payload.decode("utf-8")
+    return repr(payload)

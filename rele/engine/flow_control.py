@@ -25,6 +25,13 @@ def flow_control(options: SubscriptionOptions, threads: int) -> Any:
     return FlowControl(**limits)
 
 
+def max_lease_duration(options: SubscriptionOptions) -> float:
+    """Seconds for which a message may be in hand: what ``options`` state, else Google's hour."""
+    if options.max_lease_duration is None:
+        return float(FlowControl().max_lease_duration)
+    return seconds_of(options.max_lease_duration)
+
+
 def states_limits(options: SubscriptionOptions) -> bool:
     """Whether ``options`` say anything about it."""
     limits = (options.max_messages, options.max_bytes, options.max_lease_duration)

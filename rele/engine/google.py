@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
 from typing import Any
 
+from rele.engine.held_back import hand_back_held
+from rele.engine.leases import FOREVER, Leases
 from rele.engine.scheduler import DrainingScheduler
 
 logger = logging.getLogger(__name__)
@@ -22,6 +25,9 @@ LONGEST_PAUSE = 60.0
 HEALTHY_AFTER = 60.0
 """Seconds after which a stream counts as healthy, so that the next pause is the first again."""
 
+LAST_ACKS = 1.0
+"""Seconds for which a stream may go on at the end, to send what was acknowledged at the last."""
+
 
 class KeptStream:
     """One subscription's streaming pull, started again whenever it dies, until it is drained.
@@ -32,6 +38,7 @@ class KeptStream:
         prepare: called before a stream is started again; sees to it that there is a
             subscription to pull from.
         threads: how many messages are handled at a time.
+        max_lease_duration: seconds for which a message may be in hand.
     """
 
     def __init__(
@@ -40,8 +47,11 @@ class KeptStream:
         open_stream: Callable[[DrainingScheduler], Any],
         prepare: Callable[[], None],
         threads: int,
+        *,
+        max_lease_duration: float = FOREVER,
     ) -> None:
         self._name = name
+        self._max_lease_duration = max_lease_duration
         self._open_stream = open_stream
         self._prepare = prepare
         # One executor for all streams of a subscription: while the handlers of a dead stream
@@ -56,12 +66,14 @@ class KeptStream:
 
     def open(self) -> Any:
         """Begin to pull; return Google's future."""
-        scheduler = DrainingScheduler(self._executor, on_shutdown=self._start_again_later)
+        leases = Leases(self._name, self._max_lease_duration)
+        scheduler = DrainingScheduler(self._executor, self._start_again_later, leases)
         with self._lock:
             if self._deadline is not None:
                 return None
             self._opened_at = time.monotonic()
             future = self._open_stream(scheduler)
+            scheduler.hand_back_held = partial(hand_back_held, future)
             self._streams = [s for s in self._streams if s[1].running] + [(future, scheduler)]
         future.add_done_callback(self._log_death)
         return future
@@ -82,6 +94,7 @@ class KeptStream:
 
     def join(self, deadline: float) -> int:
         """Wait until the streams have ended; return how many handlers still run at ``deadline``."""
+        deadline += LAST_ACKS
         for future, _ in self._streams:
             try:
                 future.result(timeout=max(deadline - time.monotonic(), 0.001))

@@ -48,13 +48,18 @@ class Project:
             f"from rele.retry_policy import RetryPolicy\nRELE = {{\n{lines}\n}}\n",
         )
 
-    def start(self, *arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
+    def start(
+        self,
+        *arguments: str,
+        python: str = sys.executable,
+        output: int | IO[str] = subprocess.PIPE,
+    ) -> subprocess.Popen[str]:
         """Start a Python process in the folder; its output can be read as text."""
         process = subprocess.Popen(
             [python, *arguments],
             cwd=self.folder,
             env=self.environment,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

@@ -111,7 +111,7 @@ def test_only_pubsub_is_dialled(google_topics: list[Any]) -> None:
 
 
 def test_topics_carry_no_storage_region_unless_one_is_set(google_topics: list[Any]) -> None:
-    Subscriber("p", None, None, None)._create_with_topic(request_for("orders"))
+    make_subscription_of_orders(Subscriber("p", None, None, None))
 
     assert google_topics == [{"name": "projects/p/topics/orders"}]
 
@@ -119,7 +119,7 @@ def test_topics_carry_no_storage_region_unless_one_is_set(google_topics: list[An
 def test_client_options_count_when_a_topic_is_made(google_topics: list[Any]) -> None:
     from google.cloud import pubsub_v1
 
-    Subscriber("p", None, None, {"a": 1})._create_with_topic(request_for("orders"))
+    make_subscription_of_orders(Subscriber("p", None, None, {"a": 1}))
 
     pubsub_v1.PublisherClient.assert_called_once_with(credentials=None, client_options={"a": 1})
 
@@ -134,13 +134,14 @@ def google_topics() -> Iterator[list[Any]]:
         patch("rele.client.pubsub_v1.PublisherClient") as publisher,
         patch("rele.client.pubsub_v1.SubscriberClient") as subscriber,
     ):
+        subscriber.return_value.topic_path = "projects/{}/topics/{}".format
         subscriber.return_value.create_subscription.side_effect = [NotFound("topic"), None]
         publisher.return_value.create_topic.side_effect = lambda request: requests.append(request)
         yield requests
 
 
-def request_for(topic: str) -> dict[str, Any]:
-    return {"name": f"projects/p/subscriptions/{topic}", "topic": f"projects/p/topics/{topic}"}
+def make_subscription_of_orders(subscriber: Subscriber) -> None:
+    subscriber.update_or_create_subscription(rele.Subscription(print, "orders"))
 
 
 def test_showsubscriptions_shows_the_name_that_will_be_used(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from google.cloud import pubsub_v1
+from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
 import rele
 from rele import DeadLetterPolicy, RetryPolicy, Subscription
@@ -110,8 +111,9 @@ def test_a_dead_letter_is_found_in_the_dead_letter_topic(
     with pubsub_v1.PublisherClient() as publisher:
         # "topic" is a name that no attribute of rele.publish can have.
         message = {"data": payload, "attributes": {"lang": "en", "topic": "x"}}
-        super(pubsub_v1.PublisherClient, publisher).publish(
-            request={"topic": f"projects/{project_id}/topics/orders", "messages": [message]}
+        PlainPublisherClient.publish(
+            publisher,
+            request={"topic": f"projects/{project_id}/topics/orders", "messages": [message]},
         )
 
     found = pull("orders-dead-letter")

@@ -59,14 +59,21 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Hooks:
 class Delivery:
     """One of Google's messages, as the client hands it over, and what was asked for it."""
 
-    def __init__(self, data: bytes, attributes: dict[str, str]) -> None:
+    def __init__(self, data: bytes, attributes: dict[str, str], ordering_key: str = "") -> None:
         self._requests: SimpleQueue[Any] = SimpleQueue()
         content = pubsub_v1.types.PubsubMessage(
-            data=data, attributes=attributes, message_id="message-1"
+            data=data,
+            attributes=attributes,
+            ordering_key=ordering_key,
+            message_id="message-1",
         )
         self.message = Message(
             content._pb, ack_id="ack-1", delivery_attempt=0, request_queue=self._requests
         )
+
+    def wait_for_request(self) -> Any:
+        """The next request to the server; fails where none comes."""
+        return self._requests.get(timeout=10)
 
     def requests(self) -> list[Any]:
         """Google's requests to the server since the last look."""

@@ -743,6 +743,63 @@ class TestSubscriber:
         assert request["subscription"].retry_policy.maximum_backoff.total_seconds() == 2
         assert request["update_mask"].paths == ["retry_policy"]
 
+    @pytest.mark.parametrize(
+        ("options", "field"),
+        [
+            ({"ack_deadline": 99}, "ack_deadline_seconds"),
+            ({"labels": {"team": "shop"}}, "labels"),
+            ({"enable_exactly_once_delivery": True}, "enable_exactly_once_delivery"),
+        ],
+    )
+    def test_a_declaration_that_states_more_gets_it(
+        self,
+        make: Callable[..., Subscriber],
+        google_subscriber: Mock,
+        options: dict[str, Any],
+        field: str,
+    ) -> None:
+        client = google_subscriber.return_value
+        client.get_subscription.return_value = pubsub_v1.types.Subscription(
+            name=SUBSCRIPTION_PATH, topic=TOPIC_PATH, ack_deadline_seconds=60
+        )
+
+        make().update_or_create_subscription(subscription(**options))
+
+        client.create_subscription.assert_not_called()
+        client.update_subscription.assert_called_once()
+        [request] = client.update_subscription.call_args.kwargs.values()
+        assert request["update_mask"].paths == [field]
+
+    @pytest.mark.parametrize("default", [None, RetryPolicy(5, 50)])
+    def test_so_it_does_when_it_is_made_with_a_retry_policy_only_where_one_is_stated(
+        self,
+        make: Callable[..., Subscriber],
+        google_subscriber: Mock,
+        google: Mock,
+        default: RetryPolicy | None,
+    ) -> None:
+        client = google_subscriber.return_value
+        client.get_subscription.side_effect = exceptions.NotFound("no subscription")
+
+        make(default_ack_deadline=100, default_retry_policy=default).update_or_create_subscription(
+            subscription(enable_message_ordering=True)
+        )
+
+        client.create_subscription.assert_called_once()
+        request = client.create_subscription.call_args.kwargs["request"]
+        assert request["enable_message_ordering"]
+        assert request["ack_deadline_seconds"] == 100
+        assert ("retry_policy" in request) == (default is not None)
+
+    def test_what_is_the_clients_own_matter_changes_nothing_about_it(
+        self, make: Callable[..., Subscriber], google_subscriber: Mock
+    ) -> None:
+        make().update_or_create_subscription(subscription(threads=7, max_messages=7))
+
+        google_subscriber.return_value.create_subscription.assert_called_once_with(
+            request={"name": SUBSCRIPTION_PATH, "topic": TOPIC_PATH, "ack_deadline_seconds": 60}
+        )
+
     def test_any_other_refusal_is_raised(
         self, make: Callable[..., Subscriber], google_subscriber: Mock
     ) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -23,6 +23,31 @@ class Recorder:
     def __call__(self, data: Any, **attributes: Any) -> Any:
         self.calls.append((data, attributes))
         return self._result
+
+
+class CallableObject:
+    """A handler that returns the attributes that reach it, and so does its method."""
+
+    def __call__(self, data: Any, **attributes: Any) -> dict[str, Any]:
+        return attributes
+
+    def method(self, data: Any, **attributes: Any) -> dict[str, Any]:
+        return attributes
+
+
+def with_connection(connection: int, data: Any, **attributes: Any) -> dict[str, Any]:
+    """A handler once ``connection`` is bound."""
+    return attributes
+
+
+def renaming(func: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator whose wrapper has a name of its own for the data."""
+
+    @wraps(func)
+    def wrapper(body: Any, **attributes: Any) -> Any:
+        return func(body, **attributes)
+
+    return wrapper
 
 
 @pytest.fixture
@@ -135,6 +160,26 @@ class TestCall:
         assert delivery.settlements() == ["ack"]
         assert "attribute named 'self'" in caplog.text
 
+    @pytest.mark.parametrize(
+        ("handler", "left_out"),
+        [
+            pytest.param(CallableObject(), {"self", "data"}, id="object"),
+            pytest.param(CallableObject().method, {"self", "data"}, id="method"),
+            pytest.param(partial(with_connection, 1), {"connection", "data"}, id="partial"),
+            pytest.param(partial(CallableObject().method), {"self", "data"}, id="partial method"),
+            pytest.param(renaming(lambda data, **attrs: attrs), {"body", "data"}, id="wrapped"),
+            pytest.param(renaming(CallableObject()), {"body", "data", "self"}, id="wrapped object"),
+        ],
+    )
+    def test_what_any_kind_of_callable_is_given_by_position_is_left_out(
+        self, handler: Callable[..., Any], left_out: set[str]
+    ) -> None:
+        names = {"self", "cls", "data", "body", "connection", "message"}
+
+        seen = Subscription(handler, "photos")(1, **dict.fromkeys(names, "x"))
+
+        assert seen.keys() == names - left_out
+
     def test_any_attribute_reaches_a_function_with_a_positional_only_parameter(self) -> None:
         calls: list[Any] = []
 
@@ -164,6 +209,17 @@ class TestCall:
 
 
 class TestFilters:
+    def test_an_attribute_named_self_does_not_reach_an_object_that_filters(self) -> None:
+        class IsEnglish:
+            def __call__(self, **attributes: Any) -> bool:
+                return attributes == {"lang": "en"}
+
+        subscription = Subscription(
+            lambda data, **attrs: "handled", "photos", filter_by=IsEnglish()
+        )
+
+        assert subscription(1, lang="en", self="me") == "handled"
+
     @pytest.mark.parametrize(
         "is_landscape",
         [

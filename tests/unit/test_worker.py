@@ -17,6 +17,7 @@ from rele import worker as worker_module
 from rele.client import Subscriber
 from rele.config import Config
 from rele.exceptions import NoProjectError
+from rele.resources import Change, Plan
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Callback, Subscription
 from rele.worker import (
@@ -493,14 +494,20 @@ class TestCreateAndRun:
         assert worker._threads == 7
         assert worker._shutdown_timeout == 5.0
 
-    def test_sets_up_by_plan(self) -> None:
+    @pytest.mark.parametrize("mode", ["apply", "create"])
+    def test_sets_up_by_plan(self, mode: str) -> None:
         photos = subscription()
+        config = Config({**self.SETTINGS, "RESOURCES": mode})
         with patch("rele.worker.Subscriber") as subscriber:
-            make_worker([photos], Config(self.SETTINGS)).setup()
+            make_worker([photos], config).setup()
 
+        subscriber.return_value.resources.assert_called_once_with(
+            "rele", config.subscription_defaults
+        )
         resources = subscriber.return_value.resources.return_value
         resources.plan.assert_called_once_with([photos])
-        resources.apply.assert_called_once_with(resources.plan.return_value)
+        plan = resources.plan.return_value
+        resources.apply.assert_called_once_with(plan if mode == "apply" else plan.only.return_value)
         subscriber.return_value.update_or_create_subscription.assert_not_called()
 
     @pytest.mark.usefixtures("handlers")
@@ -549,13 +556,16 @@ class TestDeletedSubscription:
     def test_is_made_again_and_told(
         self, streams: Streams, make_planned: Callable[..., Worker], caplog: Any
     ) -> None:
-        worker, resources = make_planned(Mock(action="create subscription"))
+        worker, resources = make_planned(
+            Change("create subscription", "projects/rele/subscriptions/photos")
+        )
         worker.start()
 
         streams.by_name["photos"].die(exceptions.NotFound("gone"))
         streams.consumed.wait_for(2)
 
-        resources.plan.assert_called_once_with(worker._subscriptions)
+        photos = worker._subscriptions
+        resources.plan.assert_called_once_with(photos, beside=photos)
         resources.apply.assert_called_once_with(resources.plan.return_value)
         assert exit_status_of(worker.stop) == 0
         [error] = [record for record in caplog.records if record.levelname == "ERROR"]
@@ -590,11 +600,12 @@ class TestDeletedSubscription:
     def make_planned(self, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         """Make a worker that sets up by a plan of the test's, and the stand-in for that."""
         resources = Mock()
+        resources.path.return_value = "projects/rele/subscriptions/photos"
         monkeypatch.setattr(Subscriber, "resources", Mock(return_value=resources))
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:1")
 
-        def make(*changes: Any) -> tuple[Worker, Mock]:
-            resources.plan.return_value = list(changes)
+        def make(*changes: Change) -> tuple[Worker, Mock]:
+            resources.plan.return_value = Plan(changes)
             return make_worker([subscription()], Config({"GC_PROJECT_ID": "rele"})), resources
 
         return make

@@ -42,9 +42,3 @@ def _problems() -> Iterator[Problem]:
             "RELE['OUTBOX']['BACKEND'] is the outbox itself: its relay would never send anything.",
             "Leave it out: the relay then sends to Pub/Sub.",
         )
-    if setting.get("PUBLISHER_BACKEND") != BACKEND_PATH:
-        yield Problem(
-            "rele.W008",
-            "rele.contrib.outbox is in INSTALLED_APPS, but nothing is written to it.",
-            f"Set RELE['PUBLISHER_BACKEND'] to {BACKEND_PATH!r}, or remove the app.",
-        )

@@ -10,26 +10,6 @@ from rele.exceptions import DecodeError
 from rele.middleware import run_middleware_hook
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether ``error`` says that Pub/Sub is away or busy, rather than that it will not have it."""
-    from google.api_core import exceptions
-    from google.auth.exceptions import GoogleAuthError
-
-    return isinstance(
-        error,
-        (
-            exceptions.Aborted,
-            exceptions.Cancelled,
-            exceptions.RetryError,
-            exceptions.ServerError,
-            exceptions.TooManyRequests,
-            GoogleAuthError,
-            TimeoutError,
-            ConnectionError,
-        ),
-    )
-
-
 def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
     """As a publisher does once Pub/Sub has accepted a message."""
     for message in messages:

@@ -19,9 +19,10 @@ from rele.config import Config
 from rele.contrib.outbox.claiming import can_share, claim
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.outcomes import is_passing, run_failure_hooks, run_success_hooks
+from rele.contrib.outbox.outcomes import run_failure_hooks, run_success_hooks
 from rele.contrib.outbox.presence import Presence
 from rele.contrib.outbox.waking import Alarm
+from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
 
 logger = logging.getLogger(__name__)

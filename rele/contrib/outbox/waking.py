@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from inspect import signature
 from typing import Any
 
 from django.db import connections, transaction
@@ -70,7 +71,7 @@ class Alarm:
 
     def __init__(self, alias: str) -> None:
         self._connection = connections.create_connection(alias)
-        self._listens = self._connection.vendor == "postgresql" and _can_wait_for_notifications()
+        self._can_listen = self._connection.vendor == "postgresql"
         self._is_listening = False
         self._busy_until = 0.0
 
@@ -82,7 +83,7 @@ class Alarm:
         """Return when a relay should look again, or is to stop."""
         if time.monotonic() < self._busy_until:
             stop.wait(SHORT_POLL)
-        elif self._listens:
+        elif self._can_listen:
             self._wait_for_notification(stop)
         else:
             stop.wait(POLL_WITHOUT_NOTIFY)
@@ -94,24 +95,20 @@ class Alarm:
 
     def _wait_for_notification(self, stop: threading.Event) -> None:
         try:
-            if not self._is_listening:
-                with self._connection.cursor() as cursor:
-                    cursor.execute(f"LISTEN {CHANNEL}")
-                self._is_listening = True
-                return  # what was committed before is not announced any more
-            if any(
-                True for _ in self._connection.connection.notifies(timeout=LONG_POLL, stop_after=1)
-            ):
-                self.saw_messages()
+            if self._is_listening:
+                notified = self._connection.connection.notifies(timeout=LONG_POLL, stop_after=1)
+                if any(True for _ in notified):
+                    self.saw_messages()
+            else:
+                self._listen()  # what was committed before is not announced any more: look again
         except Exception:  # noqa: BLE001 - the server is away: the relay's own query tells
             self.close()
             stop.wait(POLL_WITHOUT_NOTIFY)
 
-
-def _can_wait_for_notifications() -> bool:
-    """psycopg 3 can, from 3.2 on; with psycopg2 the relay polls."""
-    try:
-        from psycopg import Connection
-    except ImportError:
-        return False
-    return "timeout" in Connection.notifies.__annotations__
+    def _listen(self) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        self._is_listening = True
+        # psycopg 3 can wait for a notification, from 3.2 on; psycopg2 cannot.
+        notifies = getattr(self._connection.connection, "notifies", None)
+        self._can_listen = callable(notifies) and "timeout" in signature(notifies).parameters

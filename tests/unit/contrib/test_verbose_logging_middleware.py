@@ -66,7 +66,7 @@ def test_failure_has_payload_and_attributes_uncut(
 @pytest.mark.parametrize(
     ("payload", "text"),
     [
-        (b"\xff", r"data: '\\xff'"),
+        (b"\xff", r"data: b'\xff'"),
         (b'"a\nb"', r"""data: '"a\nb"'"""),
         ('"é"'.encode(), """data: '"é"'"""),
     ],

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from rele.engine.flow_control import flow_control, states_limits
+from rele.engine.flow_control import flow_control, max_lease_duration, states_limits
 from rele.subscription_options import SubscriptionOptions
 
 
@@ -23,6 +23,12 @@ def test_what_is_stated_counts() -> None:
 
     assert (limits.max_messages, limits.max_bytes) == (500, 1024)
     assert limits.max_lease_duration == 120
+
+
+def test_a_message_is_kept_for_googles_hour_where_nothing_is_stated() -> None:
+    assert max_lease_duration(SubscriptionOptions()) == 3600
+    assert max_lease_duration(SubscriptionOptions(max_lease_duration=20)) == 20
+    assert max_lease_duration(SubscriptionOptions(max_lease_duration=timedelta(minutes=2))) == 120
 
 
 def test_only_limits_are_statements_about_it() -> None:

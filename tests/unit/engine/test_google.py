@@ -233,6 +233,22 @@ class TestKeptStream:
 
         assert kept.join(time.monotonic()) == 1
 
+    def test_a_stream_may_still_send_acks_when_handlers_are_given_up(
+        self, kept: KeptStream, server: Server, handler: Handler
+    ) -> None:
+        future = kept.open()
+        server.schedule(handler)
+        handler.begun.wait_for(1)
+        stream = server.streams[0]
+        waits, acks_are_sent = stream.scheduler.shutdown, threading.Event()
+        stream.scheduler.shutdown = lambda: [waits(), acks_are_sent.wait(10)]
+
+        kept.drain(time.monotonic())
+        threading.Timer(0.2, acks_are_sent.set).start()
+
+        assert kept.join(time.monotonic()) == 1
+        assert future.done()
+
     def test_handlers_of_a_dead_stream_are_waited_for_too(
         self,
         kept: KeptStream,

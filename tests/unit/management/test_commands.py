@@ -11,9 +11,11 @@ from django.core.management import CommandError, call_command
 
 from rele import emulator
 from rele.emulator import PortInUseError
-from rele.exceptions import NoProjectError
+from rele.exceptions import NoProjectError, ResourceError
 from rele.management.commands.runrele import Command as Runrele
 from rele.middleware import BaseMiddleware
+from rele.planning import Comparison
+from rele.resources import Change, Difference, Plan
 from rele.retry_policy import RetryPolicy
 from rele.worker import NotConnectionError
 from tests.unit.management.conftest import InstallApp
@@ -263,13 +265,13 @@ def ship(data, **attributes): ...
         )
         assert heading == [
             *("Topic", "Subscriber(s)", "Sub", "Filters"),
-            *("Backend filter", "Retry policy", "Ack deadline"),
+            *("Backend filter", "Retry policy", "Ack deadline", "Options"),
         ]
         assert {character for text in rule for character in text} == {"-"}
-        assert orders == ["orders", "own-orders", "gallery_app.subs.ship", "-", "-", "-", "20"]
+        assert orders == ["orders", "own-orders", "gallery_app.subs.ship", "-", "-", "-", "20", "-"]
         assert photos == [
             *("photos", "photos-thumbs", "gallery_app.subs.make_thumbnail", "in_spain, is_new"),
-            *("attributes:id", "5-50 s", "20"),
+            *("attributes:id", "5-50 s", "20", "-"),
         ]
 
     def test_json_has_every_column(
@@ -289,9 +291,62 @@ def ship(data, **attributes): ...
             "backend_filter": None,
             "retry_policy": "1-2 s",
             "ack_deadline": 60,
+            "dead_letter_policy": None,
+            "enable_message_ordering": None,
+            "enable_exactly_once_delivery": None,
+            "message_retention_duration": None,
+            "retain_acked_messages": None,
+            "expiration_policy": None,
+            "labels": None,
+            "threads": None,
+            "max_messages": None,
+            "max_bytes": None,
+            "max_lease_duration": None,
         }
         assert photos["filters"] == ["in_spain", "is_new"]
         assert (photos["retry_policy"], photos["backend_filter"]) == ("5-50 s", "attributes:id")
+
+    STATING = """
+from datetime import timedelta
+from rele import DeadLetterPolicy, sub
+
+@sub("orders", ack_deadline=99, dead_letter_policy=DeadLetterPolicy(), threads=7,
+     message_retention_duration=timedelta(days=1), labels={"team": "shop", "cost": "42"})
+def ship(data, **attributes): ...
+"""
+
+    def test_verbose_shows_all_other_options_that_code_or_settings_state(
+        self, install_app: InstallApp, settings: Any, capsys: Output
+    ) -> None:
+        install_app("gallery_app", {"subs.py": self.STATING})
+        settings.RELE = {
+            **settings.RELE,
+            "SUBSCRIPTION_DEFAULTS": {"expiration_policy": "never", "threads": 3},
+        }
+
+        call_command("showsubscriptions", "--verbose")
+
+        *_, deadline, options = re.split("  +", capsys.readouterr().out.splitlines()[-1])
+        assert deadline == "99"
+        assert options == (
+            "dead_letter_policy=dead_letter_topic:orders-dead-letter max_delivery_attempts:10, "
+            "message_retention_duration=86400, expiration_policy=never, "
+            "labels=team:shop cost:42, threads=7"
+        )
+
+    def test_json_has_their_values(self, install_app: InstallApp, capsys: Output) -> None:
+        install_app("gallery_app", {"subs.py": self.STATING})
+
+        call_command("showsubscriptions", "--format", "json")
+
+        [orders] = json.loads(capsys.readouterr().out)
+        assert orders["ack_deadline"] == 99
+        assert orders["dead_letter_policy"] == {
+            "dead_letter_topic": "orders-dead-letter",
+            "max_delivery_attempts": 10,
+        }
+        assert orders["message_retention_duration"] == 86400
+        assert orders["labels"] == {"team": "shop", "cost": "42"}
 
     def test_json_without_subscriptions_is_an_empty_list(
         self, install_app: InstallApp, capsys: Output
@@ -343,6 +398,185 @@ def ship(data, **attributes): ...
         call_command("showsubscriptions")
 
         assert "own-orders" in capsys.readouterr().out
+
+
+class TestShowsubscriptionsAgainstPubSub:
+    STEP = "create topic projects/rele/topics/photos"
+    OBSTACLE = "cannot change subscription projects/rele/subscriptions/own-orders"
+
+    @pytest.fixture(autouse=True)
+    def _app(self, install_app: InstallApp) -> None:
+        install_app("gallery_app", {"subs.py": SUBS})
+
+    @pytest.fixture
+    def compare(self, monkeypatch: pytest.MonkeyPatch) -> Mock:
+        """What stands in for the comparison."""
+        compare = Mock(return_value=Comparison(Plan()))
+        monkeypatch.setattr("rele.planning.compare", compare)
+        return compare
+
+    @pytest.fixture
+    def bring_about(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Let a plan of these changes be carried out."""
+
+        def returns(*changes: Change) -> None:
+            def bring_about(config: Any, subs: Any, tell: Callable[[Change], None]) -> Plan:
+                for change in changes:
+                    tell(change)
+                return Plan(changes)
+
+            monkeypatch.setattr("rele.planning.bring_about", bring_about)
+
+        return returns
+
+    def changes(self) -> tuple[Change, Change]:
+        step = Change("create topic", "projects/rele/topics/photos", carry_out=Mock())
+        obstacle = Change(
+            "cannot change subscription",
+            "projects/rele/subscriptions/own-orders",
+            (Difference("topic", "a", "b"),),
+            advice="Delete it.",
+        )
+        return step, obstacle
+
+    def test_diff_prints_the_plan_and_exits_with_1(self, compare: Mock, capsys: Output) -> None:
+        compare.return_value = Comparison(Plan(self.changes()))
+
+        assert status_of("--diff") == 1
+
+        assert capsys.readouterr().out.splitlines() == [
+            self.STEP,
+            f"{self.OBSTACLE}: topic a → b",
+            "    Delete it.",
+        ]
+        config, subs = compare.call_args.args
+        assert config.gc_project_id == "rele"
+        assert {sub.name for sub in subs} == {"photos-thumbs", "own-orders"}
+
+    def test_diff_without_a_plan_says_so_and_exits_with_0(
+        self, compare: Mock, capsys: Output
+    ) -> None:
+        assert status_of("--diff") == 0
+
+        assert capsys.readouterr().out == "Pub/Sub has everything as it is declared.\n"
+
+    def test_orphans_are_told_and_are_no_plan(self, compare: Mock, capsys: Output) -> None:
+        compare.return_value = Comparison(Plan(), ["projects/rele/subscriptions/shop-old"])
+
+        assert status_of("--diff") == 0
+
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            "orphan projects/rele/subscriptions/shop-old: no sub declares it; Relé deletes nothing."
+        )
+
+    def test_that_orphans_cannot_be_listed_is_told_and_is_no_plan(
+        self, compare: Mock, capsys: Output
+    ) -> None:
+        compare.return_value = Comparison(Plan(), complaint="refused to list")
+
+        assert status_of("--diff") == 0
+
+        assert capsys.readouterr().err == "refused to list\n"
+
+    def test_diff_tells_the_refusals_after_what_is_known(
+        self, compare: Mock, capsys: Output
+    ) -> None:
+        step, _ = self.changes()
+        compare.return_value = Comparison(Plan((step,), (ResourceError("refused to read"),)))
+
+        with pytest.raises(CommandError, match="refused to read"):
+            call_command("showsubscriptions", "--diff")
+
+        assert capsys.readouterr().out == f"{self.STEP}\n"
+
+    def test_diff_in_json(self, compare: Mock, capsys: Output) -> None:
+        compare.return_value = Comparison(Plan(self.changes()), ["projects/rele/…/shop-old"])
+
+        assert status_of("--diff", "--format", "json") == 1
+
+        printed = json.loads(capsys.readouterr().out)
+        assert printed["orphans"] == ["projects/rele/…/shop-old"]
+        assert printed["changes"] == [
+            {
+                "action": "create topic",
+                "resource": "projects/rele/topics/photos",
+                "differences": [],
+                "advice": None,
+            },
+            {
+                "action": "cannot change subscription",
+                "resource": "projects/rele/subscriptions/own-orders",
+                "differences": [{"option": "topic", "actual": "a", "declared": "b"}],
+                "advice": "Delete it.",
+            },
+        ]
+
+    def test_apply_prints_what_was_done(
+        self, bring_about: Callable[..., None], capsys: Output
+    ) -> None:
+        step, _ = self.changes()
+        bring_about(step)
+
+        assert status_of("--apply") == 0
+
+        assert capsys.readouterr().out == f"Done: {self.STEP}\n"
+
+    def test_apply_exits_with_1_where_something_cannot_be_changed(
+        self, bring_about: Callable[..., None], capsys: Output
+    ) -> None:
+        bring_about(*self.changes())
+
+        assert status_of("--apply") == 1
+
+        assert capsys.readouterr().out.splitlines() == [
+            f"Done: {self.STEP}",
+            f"{self.OBSTACLE}: topic a → b",
+            "    Delete it.",
+        ]
+
+    def test_apply_in_json(self, bring_about: Callable[..., None], capsys: Output) -> None:
+        bring_about(*self.changes())
+
+        assert status_of("--apply", "--format", "json") == 1
+
+        printed = json.loads(capsys.readouterr().out)
+        assert [each["action"] for each in printed["done"]] == ["create topic"]
+        assert [each["advice"] for each in printed["left"]] == ["Delete it."]
+
+    def test_apply_with_nothing_to_do_says_so(
+        self, bring_about: Callable[..., None], capsys: Output
+    ) -> None:
+        bring_about()
+
+        assert status_of("--apply") == 0
+
+        assert capsys.readouterr().out == "Pub/Sub has everything as it is declared.\n"
+
+    @pytest.mark.parametrize("option", ["--diff", "--apply"])
+    @pytest.mark.parametrize("error", [NoProjectError(), NotConnectionError("not at here:1")])
+    def test_what_keeps_it_from_looking_is_an_error_of_the_command(
+        self, monkeypatch: pytest.MonkeyPatch, option: str, error: Exception
+    ) -> None:
+        for name in ("compare", "bring_about"):
+            monkeypatch.setattr(f"rele.planning.{name}", Mock(side_effect=error))
+
+        with pytest.raises(CommandError) as raised:
+            call_command("showsubscriptions", option)
+
+        assert str(raised.value) == str(error)
+
+    def test_it_either_compares_or_applies(self) -> None:
+        with pytest.raises(CommandError):
+            call_command("showsubscriptions", "--diff", "--apply")
+
+
+def status_of(*options: str) -> object:
+    """The exit status of ``showsubscriptions``."""
+    try:
+        call_command("showsubscriptions", *options)
+    except SystemExit as exit_:
+        return exit_.code
+    return 0
 
 
 class TestRele:

@@ -1,0 +1,48 @@
+"""Making a subscription without a look at it first, as for a Subscriber built by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from google.api_core import exceptions
+from google.cloud import pubsub_v1
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from rele.resources.service import create_topic
+
+
+def update_or_create(
+    subscriber: Any,
+    make_topic_client: Callable[[], Any],
+    request: Mapping[str, Any],
+    regions: Sequence[str] | str | None,
+) -> None:
+    """Create the subscription of ``request`` and, where it is missing, its topic.
+
+    Of one that exists only the retry policy is changed, where ``request`` has one.
+
+    Raises:
+        google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
+    """
+    try:
+        try:
+            subscriber.create_subscription(request=request)
+        except exceptions.NotFound:
+            create_topic(make_topic_client(), request["topic"], regions)
+            subscriber.create_subscription(request=request)
+    except exceptions.AlreadyExists:
+        if "retry_policy" in request:
+            _update_retry_policy(subscriber, request)
+
+
+def _update_retry_policy(subscriber: Any, request: Mapping[str, Any]) -> None:
+    subscription = pubsub_v1.types.Subscription(
+        name=request["name"], topic=request["topic"], retry_policy=request["retry_policy"]
+    )
+    subscriber.update_subscription(
+        request={
+            "subscription": subscription,
+            "update_mask": FieldMask(paths=["retry_policy"]),
+        }
+    )

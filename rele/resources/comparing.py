@@ -1,0 +1,89 @@
+"""What of a subscription on the server is not as it is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+from google.cloud import pubsub_v1
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from rele.resources.changes import Difference
+from rele.resources.desired import GOOGLE_FIELDS, Desired
+from rele.subscription_options import NEVER
+
+_FIXED_OPTIONS = ("backend_filter_by", "enable_message_ordering")
+"""Pub/Sub takes them when a subscription is made, and never again; so it does its topic."""
+
+
+def fixed_differences(desired: Desired, actual: Any) -> tuple[Difference, ...]:
+    """Those that no update can remove; ``actual`` is Google's Subscription."""
+    topic = "detached" if actual.detached else actual.topic
+    differences = _differences(desired, actual, _FIXED_OPTIONS)
+    if topic != desired.topic:
+        return (Difference("topic", topic, desired.topic), *differences)
+    return differences
+
+
+def updatable_differences(desired: Desired, actual: Any) -> tuple[Difference, ...]:
+    """Those that an update removes."""
+    return _differences(
+        desired, actual, (option for option in GOOGLE_FIELDS if option not in _FIXED_OPTIONS)
+    )
+
+
+def update_request(
+    desired: Desired, actual: Any, differences: Iterable[Difference]
+) -> dict[str, Any]:
+    """What removes the differences, and leaves the rest as it is."""
+    fields = [GOOGLE_FIELDS[difference.option] for difference in differences]
+    return {"subscription": _wanted(desired, actual), "update_mask": FieldMask(paths=fields)}
+
+
+def _wanted(desired: Desired, actual: Any) -> Any:
+    """What is stated, as Google's Subscription, with the labels that others have set."""
+    stated = dict(desired.stated)
+    if "labels" in stated:
+        stated["labels"] = {**actual.labels, **stated["labels"]}
+    return pubsub_v1.types.Subscription(name=actual.name, topic=actual.topic, **stated)
+
+
+def _differences(desired: Desired, actual: Any, options: Iterable[str]) -> tuple[Difference, ...]:
+    wanted = _wanted(desired, actual)
+    return tuple(
+        Difference(option, _text(actual, field), _text(wanted, field))
+        for option in options
+        if (field := GOOGLE_FIELDS[option]) in desired.stated and not _agree(wanted, actual, field)
+    )
+
+
+def _agree(wanted: Any, actual: Any, field: str) -> bool:
+    # An expiration policy that is there but empty is not one that is missing.
+    same_presence = (field in wanted) == (field in actual)
+    return bool(same_presence and getattr(wanted, field) == getattr(actual, field))
+
+
+def _text(subscription: Any, field: str) -> str:
+    if field not in subscription and not isinstance(getattr(subscription, field), bool):
+        return "none"
+    value = getattr(subscription, field)
+    tell: Callable[[Any], str] = _TEXTS.get(field, str)
+    return tell(value)
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():.12g} s"
+
+
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "labels": lambda labels: " ".join(f"{key}={labels[key]}" for key in sorted(labels)),
+    "message_retention_duration": _seconds,
+    "retry_policy": lambda policy: (
+        f"{_seconds(policy.minimum_backoff)} to {_seconds(policy.maximum_backoff)}"
+    ),
+    "dead_letter_policy": lambda policy: (
+        f"{policy.dead_letter_topic} after {policy.max_delivery_attempts} deliveries"
+    ),
+    "expiration_policy": lambda policy: _seconds(policy.ttl) if policy.ttl else NEVER,
+}

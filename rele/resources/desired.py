@@ -1,0 +1,138 @@
+"""What is declared, in the words of Google's requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.cloud import pubsub_v1
+from google.protobuf.duration_pb2 import Duration
+
+from rele.dead_letter_policy import DeadLetterPolicy
+from rele.retry_policy import RetryPolicy
+from rele.subscription_options import MAX_RETENTION, NEVER, seconds_of
+
+GOOGLE_FIELDS = {
+    "backend_filter_by": "filter",
+    "enable_message_ordering": "enable_message_ordering",
+    "retry_policy": "retry_policy",
+    "ack_deadline": "ack_deadline_seconds",
+    "dead_letter_policy": "dead_letter_policy",
+    "enable_exactly_once_delivery": "enable_exactly_once_delivery",
+    "message_retention_duration": "message_retention_duration",
+    "retain_acked_messages": "retain_acked_messages",
+    "expiration_policy": "expiration_policy",
+    "labels": "labels",
+}
+"""The options that the server keeps, by their names in ``@sub``, and their names there."""
+
+NEWER_OPTIONS = GOOGLE_FIELDS.keys() - {"backend_filter_by", "retry_policy"}
+"""Those that the reference does not have."""
+
+DEFAULT_RETRY_POLICY = RetryPolicy(10, 600)
+"""Of subscriptions that are made and state none: Google's own defaults, in seconds.
+
+Without a policy Pub/Sub would deliver a failed message again at once, without end.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Desired:
+    """A subscription as it is declared; ``path`` and ``topic`` are full paths.
+
+    ``stated`` are the fields that it must have on the server, ``for_new`` those that it gets
+    besides when it is made.
+    """
+
+    path: str
+    topic: str
+    stated: Mapping[str, Any]
+    for_new: Mapping[str, Any]
+    is_for_dead_letters: bool = False
+    """Whether nobody declares it, but a dead-letter topic needs it."""
+
+    @property
+    def dead_letter_topic(self) -> str | None:
+        """The full path, where a dead-letter policy is stated."""
+        policy = self.stated.get("dead_letter_policy")
+        return None if policy is None else str(policy.dead_letter_topic)
+
+    def creation_request(self) -> dict[str, Any]:
+        """What makes it."""
+        return {"name": self.path, "topic": self.topic, **self.for_new, **self.stated}
+
+
+def dead_letter_subscription(topic: str) -> Desired:
+    """The subscription that keeps what a dead-letter topic gets, for as long as Pub/Sub can.
+
+    It has the topic's id, and is in the topic's project. ``topic`` is a full path.
+    """
+    return Desired(
+        topic.replace("/topics/", "/subscriptions/"),
+        topic,
+        stated={},
+        for_new=google_fields(
+            {"expiration_policy": NEVER, "message_retention_duration": MAX_RETENTION}
+        ),
+        is_for_dead_letters=True,
+    )
+
+
+def google_fields(
+    options: Mapping[str, Any], project_id: str = "", subscription: str = ""
+) -> dict[str, Any]:
+    """The fields of Google's Subscription that ``options`` ask for.
+
+    Args:
+        options: those that are stated, by name; what is the client's own matter is left out.
+        project_id: of the subscription; a dead-letter policy needs it.
+        subscription: its id, likewise.
+    """
+    in_googles_words: dict[str, Callable[[Any], Any]] = {
+        "retry_policy": to_google_retry_policy,
+        "dead_letter_policy": lambda policy: to_google_dead_letter_policy(
+            policy, project_id, subscription
+        ),
+        "message_retention_duration": lambda value: _to_duration(seconds_of(value)),
+        "expiration_policy": _to_google_expiration_policy,
+        "labels": dict,
+    }
+    return {
+        field: in_googles_words.get(option, _as_it_is)(options[option])
+        for option, field in GOOGLE_FIELDS.items()
+        if option in options
+    }
+
+
+def to_google_retry_policy(policy: RetryPolicy) -> Any:
+    """The same policy as Google's message of that name."""
+    return pubsub_v1.types.RetryPolicy(
+        minimum_backoff=_to_duration(policy.minimum_backoff),
+        maximum_backoff=_to_duration(policy.maximum_backoff),
+    )
+
+
+def to_google_dead_letter_policy(
+    policy: DeadLetterPolicy, project_id: str, subscription: str
+) -> Any:
+    return pubsub_v1.types.DeadLetterPolicy(
+        dead_letter_topic=policy.topic_path(project_id, subscription),
+        max_delivery_attempts=policy.max_delivery_attempts,
+    )
+
+
+def _to_google_expiration_policy(value: Any) -> Any:
+    # A message without a ttl stands for "never"; no message at all would be 31 days.
+    ttl = {} if value == NEVER else {"ttl": _to_duration(seconds_of(value))}
+    return pubsub_v1.types.ExpirationPolicy(**ttl)
+
+
+def _to_duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1_000_000_000))
+    return duration
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

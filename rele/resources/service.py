@@ -1,0 +1,117 @@
+"""What is asked of Pub/Sub, by Google's two clients."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from google.api_core import exceptions
+
+from rele.resources.calls import (
+    LIST_SUBSCRIPTIONS_OF,
+    READ_SUBSCRIPTION,
+    READ_TOPIC,
+    explained,
+)
+from rele.resources.desired import Desired
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """Reads and changes topics and subscriptions, which are named by their full paths.
+
+    Every method that reads raises ResourceError where Pub/Sub refuses or does not answer; those
+    that change something raise what Google's client raises.
+
+    Args:
+        subscriber: Google's subscriber client.
+        make_topic_client: gives Google's publisher client, asked only where topics matter.
+        regions: where the messages of topics that are made here are kept.
+    """
+
+    def __init__(
+        self,
+        subscriber: Any,
+        make_topic_client: Callable[[], Any],
+        regions: Sequence[str] | str | None,
+    ) -> None:
+        self._subscriber = subscriber
+        self._make_topic_client = make_topic_client
+        self._regions = regions
+
+    @cached_property
+    def _topics(self) -> Any:
+        return self._make_topic_client()
+
+    def subscription(self, path: str) -> Any:
+        """Google's Subscription, or ``None`` where there is none."""
+        try:
+            with explained(READ_SUBSCRIPTION, path, exceptions.NotFound):
+                return self._subscriber.get_subscription(request={"subscription": path})
+        except exceptions.NotFound:
+            return None
+
+    def subscriptions(self, project: str) -> Iterator[str]:
+        """The paths of all of ``project``, which is ``projects/ID``."""
+        with explained(LIST_SUBSCRIPTIONS_OF, project):
+            for subscription in self._subscriber.list_subscriptions(request={"project": project}):
+                yield subscription.name
+
+    def has_topic(self, path: str) -> bool:
+        """Whether the topic is there, as far as one may know."""
+        try:
+            with explained(READ_TOPIC, path, exceptions.NotFound, exceptions.PermissionDenied):
+                self._topics.get_topic(request={"topic": path})
+        except exceptions.NotFound:
+            return False
+        except exceptions.PermissionDenied:
+            return True  # who may not look at topics need not be allowed to make any
+        return True
+
+    def has_subscription_on(self, topic: str) -> bool:
+        """Whether the topic is there and has one, as far as one may know."""
+        try:
+            with explained(READ_TOPIC, topic, exceptions.NotFound, exceptions.PermissionDenied):
+                listed = self._topics.list_topic_subscriptions(request={"topic": topic})
+                return any(True for _ in listed)
+        except exceptions.NotFound:
+            return False
+        except exceptions.PermissionDenied:
+            logger.warning(
+                "The credentials may not look at the dead-letter topic %s (pubsub.topics.get): "
+                "see to it that it has a subscription, or what it gets is lost.",
+                topic,
+            )
+            return True
+
+    def create_topic(self, path: str) -> None:
+        """Make it, in the regions that are set."""
+        create_topic(self._topics, path, self._regions)
+
+    def create_subscription(self, desired: Desired) -> None:
+        """Make it, with what is stated and what is meant for new ones."""
+        request = desired.creation_request()
+        try:
+            self._subscriber.create_subscription(request=request)
+        except exceptions.InvalidArgument:
+            if not desired.is_for_dead_letters:
+                raise
+            # Google's emulator (0.8.20) takes 7 days at most, which is also what it does unasked.
+            del request["message_retention_duration"]
+            self._subscriber.create_subscription(request=request)
+
+    def update_subscription(self, request: dict[str, Any]) -> None:
+        """Change it as Google's UpdateSubscriptionRequest says."""
+        self._subscriber.update_subscription(request=request)
+
+
+def create_topic(client: Any, path: str, regions: Sequence[str] | str | None) -> None:
+    """Create a topic; ``regions``, where given, are the only ones to keep its messages in."""
+    request: dict[str, Any] = {"name": path}
+    if regions:
+        allowed = [regions] if isinstance(regions, str) else list(regions)
+        request["message_storage_policy"] = {"allowed_persistence_regions": allowed}
+    client.create_topic(request=request)

@@ -1,0 +1,74 @@
+"""Looking at what Pub/Sub has of what is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rele.exceptions import ResourceError
+from rele.resources.calls import Calls
+from rele.resources.desired import Desired, dead_letter_subscription
+from rele.resources.service import Service
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What there is, what is not, and what could not be looked at."""
+
+    subscriptions: Mapping[Desired, Any]
+    """Google's Subscription for each that is wanted, or ``None`` where it is missing."""
+    missing_topics: tuple[str, ...]
+    refusals: tuple[ResourceError, ...]
+
+    @property
+    def existing(self) -> Iterator[tuple[Desired, Any]]:
+        """Those that are there."""
+        return ((each, actual) for each, actual in self.subscriptions.items() if actual is not None)
+
+    @property
+    def missing(self) -> Iterator[Desired]:
+        """Those that are not."""
+        return (each for each, actual in self.subscriptions.items() if actual is None)
+
+
+def survey(
+    service: Service, desired: Iterable[Desired], topics_beside: Collection[str] = ()
+) -> Survey:
+    """Look at subscriptions, then at the topics that may be missing.
+
+    Args:
+        service: what is asked.
+        desired: the subscriptions. A dead-letter topic that none of them consumes, nor anybody
+            else, wants one more.
+        topics_beside: what others that are declared consume.
+
+    Raises:
+        ResourceError: Pub/Sub does not answer. Refusals are collected.
+    """
+    calls = Calls()
+
+    def read(subscriptions: Iterable[Desired]) -> dict[Desired, Any]:
+        return calls.run(lambda each: service.subscription(each.path), subscriptions)
+
+    found = read(desired)
+    consumed = {*topics_beside, *_consumed_topics(found)}
+    dead_letter_topics = dict.fromkeys(topic for each in found if (topic := each.dead_letter_topic))
+    is_consumed = calls.run(
+        service.has_subscription_on, (each for each in dead_letter_topics if each not in consumed)
+    )
+    found |= read(
+        dead_letter_subscription(topic) for topic, is_fine in is_consumed.items() if not is_fine
+    )
+    uncertain = [each.topic for each, actual in found.items() if actual is None]
+    uncertain += [topic for topic in dead_letter_topics if not is_consumed.get(topic)]
+    is_there = calls.run(service.has_topic, dict.fromkeys(uncertain))
+    missing_topics = tuple(topic for topic, is_fine in is_there.items() if not is_fine)
+    return Survey(found, missing_topics, tuple(calls.refusals))
+
+
+def _consumed_topics(found: Mapping[Desired, Any]) -> Iterator[str]:
+    """Those with a subscription that is there, or is going to be made."""
+    for desired, actual in found.items():
+        if actual is None or actual.topic == desired.topic:
+            yield desired.topic

@@ -1,0 +1,127 @@
+"""A TCP proxy whose connections a test can cut, or let go silent."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from types import TracebackType
+
+_BUFFER = 65536
+
+
+class _Connection:
+    """A client's connection and ours to the target, until one of the two closes."""
+
+    def __init__(self, client: socket.socket, target: socket.socket) -> None:
+        self._sockets = (client, target)
+        self._target = target
+        self._passes = threading.Event()
+        self._passes.set()
+        self._is_closed = False
+        for source, sink in ((client, target), (target, client)):
+            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def silence(self) -> None:
+        """Stay open for the client, and pass no byte any more."""
+        self._passes.clear()
+        _close(self._target)
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._passes.set()
+        for each in self._sockets:
+            _close(each)
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(_BUFFER):
+                self._passes.wait()
+                if self._is_closed:
+                    return
+                sink.sendall(data)
+        self._passes.wait()
+        self.close()
+
+
+def _close(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+class Proxy:
+    """Listens on a port of the loopback address, and passes all on to ``target``, a HOST:PORT."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
+        self._lock = threading.Lock()
+        self._connections: list[_Connection] = []
+        self._is_stalled = False
+        self._listener: socket.socket | None = None
+        self._port = 0
+        self.resume()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    def cut(self) -> None:
+        """Close every connection, and refuse new ones."""
+        with self._lock:
+            if self._listener is not None:
+                _close(self._listener)
+                self._listener = None
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def stall(self) -> None:
+        """Let every connection, and new ones, stay open, and pass no byte any more.
+
+        As when the power fails at the other end, and nobody tells the client.
+        """
+        with self._lock:
+            self._is_stalled = True
+            for connection in self._connections:
+                connection.silence()
+
+    def resume(self) -> None:
+        """Pass new connections on; those that were stalled stay silent."""
+        with self._lock:
+            self._is_stalled = False
+            if self._listener is None:
+                self._listener = socket.create_server(("127.0.0.1", self._port))
+                self._port = self._listener.getsockname()[1]
+                threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                try:
+                    target = socket.create_connection(self._target)
+                except OSError:
+                    client.close()
+                    continue
+                with self._lock:
+                    if listener is not self._listener:
+                        client.close()
+                        target.close()
+                        return
+                    connection = _Connection(client, target)
+                    self._connections.append(connection)
+                    if self._is_stalled:
+                        connection.silence()
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.cut()

@@ -1,0 +1,160 @@
+"""Leases that end when they are due, as a scheduler takes and returns them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from rele.callback import Callback
+from rele.engine.leases import Leases
+from rele.engine.scheduler import DrainingScheduler
+from rele.subscription import Subscription
+from tests.inbox import Inbox
+from tests.unit.conftest import Delivery
+from tests.unit.engine.conftest import Handler
+
+LEASE = 0.2
+"""Seconds."""
+
+
+@pytest.fixture
+def scheduler(handler: Handler) -> Iterator[DrainingScheduler]:
+    """Two threads; leases that are soon over."""
+    with ThreadPoolExecutor(2) as executor:
+        scheduler = DrainingScheduler(executor, leases=Leases("photos", LEASE))
+        yield scheduler
+        handler.let_end()
+        scheduler.shutdown()
+
+
+def make_message(given_back: Inbox) -> Any:
+    """One of Google's; it says when it is given back."""
+    message = Delivery(b"1", {}).message
+    message.nack = partial(given_back.put, message)
+    return message
+
+
+def timers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("rele-leases")]
+
+
+def test_the_lease_of_a_stuck_handler_ends_and_its_stack_is_logged_once(
+    scheduler: DrainingScheduler, handler: Handler, caplog: pytest.LogCaptureFixture
+) -> None:
+    given_back = Inbox()
+    message = make_message(given_back)
+    began = time.monotonic()
+    scheduler.schedule(handler, message)
+
+    assert given_back.wait_for(1) == [message]
+
+    assert LEASE <= time.monotonic() - began < LEASE + 1
+    follower = make_message(given_back)
+    scheduler.schedule(handler, follower)
+    given_back.wait_for(2)  # and with it a second look at the first
+    handler.let_end()
+    handler.ended.wait_for(2)
+    reports = [record for record in caplog.records if "message-1 since" in record.getMessage()]
+    assert [record.levelno for record in reports] == [logging.ERROR] * 2
+    assert "The handler of photos has had the message message-1 since 20" in caplog.text
+    assert "in __call__" in reports[0].getMessage()
+    assert "_may_end.wait(10)" in reports[0].getMessage()
+
+
+def test_the_other_threads_go_on(scheduler: DrainingScheduler, handler: Handler) -> None:
+    given_back, handled = Inbox(), Inbox()
+    scheduler.schedule(handler, make_message(given_back))
+    given_back.wait_for(1)
+
+    for number in range(10):
+        scheduler.schedule(handled.put, number)
+
+    assert handled.wait_for(10) == list(range(10))
+
+
+def test_a_stuck_handler_that_returns_after_all_settles_nothing(
+    scheduler: DrainingScheduler, handler: Handler
+) -> None:
+    delivery = Delivery(b"1", {})
+    may_end, ended = threading.Event(), Inbox()
+
+    def work(data: Any, **attributes: Any) -> None:
+        assert may_end.wait(10)
+
+    def handle(message: Any) -> None:
+        Callback(Subscription(work, "photos"))(message)
+        ended.put(message)
+
+    scheduler.schedule(handle, delivery.message)
+    assert type(delivery.wait_for_request()).__name__ == "NackRequest"
+
+    may_end.set()
+    ended.wait_for(1)
+
+    assert delivery.settlements() == []
+
+
+def test_a_message_that_waits_too_long_is_given_back_and_not_begun(
+    scheduler: DrainingScheduler, handler: Handler, caplog: pytest.LogCaptureFixture
+) -> None:
+    given_back = Inbox()
+    messages = [make_message(given_back) for _ in range(4)]
+    for message in messages:
+        scheduler.schedule(handler, message)
+    handler.begun.wait_for(2)
+
+    assert given_back.wait_for(4) == messages
+
+    handler.let_end()
+    handler.ended.wait_for(2)
+    scheduler.shutdown()
+    assert len(given_back.items) == 4
+    assert handler.begun.items == messages[:2]
+    assert "2 message(s) of photos waited for a thread for 0.2 s" in caplog.text
+
+
+def test_a_message_that_is_handled_in_time_is_not_given_back(
+    scheduler: DrainingScheduler, handler: Handler
+) -> None:
+    given_back, handled = Inbox(), Inbox()
+    scheduler.schedule(handled.put, make_message(given_back))
+    handled.wait_for(1)
+    stuck = make_message(given_back)
+
+    scheduler.schedule(handler, stuck)
+
+    assert given_back.wait_for(1) == [stuck]
+
+
+def test_no_timer_runs_while_nothing_is_in_hand(scheduler: DrainingScheduler) -> None:
+    handled = Inbox()
+    scheduler.schedule(handled.put, make_message(Inbox()))
+    handled.wait_for(1)
+
+    for timer in timers():
+        timer.join(10)
+
+    assert timers() == []
+    scheduler.schedule(handled.put, make_message(Inbox()))
+    assert len(timers()) == 1
+
+
+def test_no_timer_runs_after_shutdown() -> None:
+    handled = Inbox()
+    with ThreadPoolExecutor(1) as executor:
+        scheduler = DrainingScheduler(executor, leases=Leases("photos", 3600))
+        scheduler.schedule(handled.put, make_message(Inbox()))
+        handled.wait_for(1)
+        [timer] = timers()
+
+        scheduler.shutdown()
+
+        timer.join(10)
+        assert not timer.is_alive()
