@@ -23,7 +23,7 @@ from rele.engine.google import KeptStream
 from rele.engine.scheduler import DrainingScheduler
 from rele.exceptions import NoProjectError, ReleError
 from rele.middleware import run_middleware_hook
-from rele.reachability import can_connect, pubsub_address
+from rele.reachability import can_connect, pubsub_address, what_to_check
 from rele.resources import Provisioner, Resources
 from rele.retry_policy import RetryPolicy
 from rele.settling import Settling
@@ -58,16 +58,10 @@ def require_connection(address: str) -> None:
     Raises:
         NotConnectionError: it cannot, within 10 s; it says what to look at.
     """
-    if check_internet_connection(address):
-        return
-    if os.environ.get("PUBSUB_EMULATOR_HOST"):
-        advice = (
-            "PUBSUB_EMULATOR_HOST names that address. Start `rele-cli emulator` there, or correct "
-            "it."
+    if not check_internet_connection(address):
+        raise NotConnectionError(
+            f"Pub/Sub cannot be reached at {address} within 10 s: {what_to_check()}"
         )
-    else:
-        advice = "check the network, and the api_endpoint of RELE['CLIENT_OPTIONS'] if one is set."
-    raise NotConnectionError(f"Pub/Sub cannot be reached at {address} within 10 s: {advice}")
 
 
 class Worker:
