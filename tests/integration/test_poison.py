@@ -173,7 +173,7 @@ def publish_and_check(
     assert sorted(Observer.failed.items) == sorted(failed)
     assert sorted(Observer.succeeded.items) == sorted(bad.decodable | shop.good)
     assert shop.unacknowledged() == []
-    errors = logs.texts_of("ERROR", "rele.callback")
+    errors = logs.texts_of("ERROR")
     assert [
         each for each in bad.undecodable if not any(f" {each} " in error for error in errors)
     ] == []
