@@ -52,7 +52,7 @@ def let_faults_happen(soak: Soak, chance: random.Random, until: float) -> Counte
     """Let them happen one after the other, each as often as any other; return how often."""
     happened: Counter[str] = Counter()
     deck: list[str] = []
-    while time.monotonic() < until:
+    while deck or time.monotonic() < until:
         if not deck:
             deck = chance.sample(list(soak.faults), len(soak.faults))
         fault = deck.pop()
