@@ -53,6 +53,7 @@ ROWS = {
         "starting",
         "schema",
         "status",
+        "stopping",
         "supervisor",
         "worker",
     ),

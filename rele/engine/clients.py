@@ -1,4 +1,4 @@
-"""Making Google's clients."""
+"""Making Google's clients, and reading what they identify themselves by."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from google.auth.exceptions import DefaultCredentialsError
+from google.oauth2 import service_account
 from google.pubsub_v1 import SubscriberClient
 
 from rele.exceptions import NoCredentialsError
@@ -19,12 +20,26 @@ def make_client(client_class: Any, **arguments: Any) -> Any:
         NoCredentialsError: it finds none.
     """
     address = os.environ.get("PUBSUB_EMULATOR_HOST")
-    if address and _receives_messages(client_class):
+    if address and "transport" not in arguments and _receives_messages(client_class):
         arguments["transport"] = _transport_to_emulator(client_class, address)
     try:
         return client_class(**arguments)
     except DefaultCredentialsError as error:
         raise NoCredentialsError from error
+
+
+def read_key_file(path: str | None) -> Any:
+    """The credentials in the key file of a service account.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not such a file.
+    """
+    from_file: Any = service_account.Credentials.from_service_account_file
+    try:
+        return from_file(path)
+    except AttributeError as error:  # JSON, but no object
+        raise ValueError("it is no JSON object") from error
 
 
 def _receives_messages(client_class: Any) -> bool:
