@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pkgutil
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -17,6 +17,7 @@ from rele.backends import BaseBackend
 from rele.config import Config
 from rele.contrib.outbox.claiming import can_share, claim
 from rele.contrib.outbox.conf import OutboxSettings
+from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.outcomes import run_failure_hooks, run_success_hooks
 from rele.contrib.outbox.presence import Presence
@@ -84,27 +85,26 @@ class OutboxRelay:
 
         Raises:
             ConfigurationError: another relay works on a database that only one can work on.
-            django.db.Error: the database cannot be used.
+            OutboxError: the database cannot be used.
         """
-        self._presence.begin(lasting=True)
+        self._begin(lasting=True)
 
     def run(self) -> None:
         """Send what waits and what comes, until :meth:`stop`.
 
         Raises:
             ConfigurationError: another relay works on a database that only one can work on.
-            django.db.Error: the database cannot be used when it begins; later it is waited for.
+            OutboxError: the database cannot be used when it begins; later it is waited for.
         """
         self.begin()
-        alarm = Alarm(self._alias)
         try:
-            while not self._stop.is_set():
-                if self._send_or_report():
-                    alarm.saw_messages()
-                else:
-                    alarm.wait(self._stop)
+            with closing(Alarm(self._alias)) as alarm:
+                while not self._stop.is_set():
+                    if self._send_or_report():
+                        alarm.saw_messages()
+                    else:
+                        alarm.wait(self._stop)
         finally:
-            alarm.close()
             self._presence.end()
 
     def run_once(self) -> tuple[int, int]:
@@ -112,9 +112,9 @@ class OutboxRelay:
 
         Raises:
             ConfigurationError: another relay works on a database that only one can work on.
-            django.db.Error: the database failed; what was sent before that stays sent.
+            OutboxError: the database cannot be used; what was sent before stays sent.
         """
-        self._presence.begin(lasting=False)
+        self._begin(lasting=False)
         sent = failed = 0
         try:
             while not self._stop.is_set():
@@ -125,9 +125,17 @@ class OutboxRelay:
                     break
         except StoppedError:
             _log_stop()
+        except AnyDatabaseError as error:
+            raise OutboxError.of(error) from error
         finally:
             self._presence.end()
         return sent, failed
+
+    def _begin(self, *, lasting: bool) -> None:
+        try:
+            self._presence.begin(lasting=lasting)
+        except AnyDatabaseError as error:
+            raise OutboxError.of(error) from error
 
     def _send_or_report(self) -> bool:
         """Whether there may be more to send at once."""

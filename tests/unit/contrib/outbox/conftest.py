@@ -63,7 +63,7 @@ class Servers(BaseBackend):
         return futures
 
 
-def _settings(database: dict[str, Any]) -> dict[str, Any]:
+def filled_in(database: dict[str, Any]) -> dict[str, Any]:
     """Django's settings of a database, with what is not given filled in."""
     handler = ConnectionHandler({"default": {}, ALIAS: database})
     filled: dict[str, Any] = handler.settings[ALIAS]
@@ -83,12 +83,12 @@ def postgres_database(postgres_url: str, django_db_blocker: Any) -> dict[str, An
             "HOST": info.host,
             "PORT": info.port,
         }
-    return _settings(database)
+    return filled_in(database)
 
 
 @pytest.fixture
 def sqlite_database(tmp_path: Path) -> dict[str, Any]:
-    return _settings(
+    return filled_in(
         {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(tmp_path / "outbox.sqlite3"),
