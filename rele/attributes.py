@@ -1,4 +1,4 @@
-"""What Pub/Sub takes as the attributes of a message."""
+"""What Pub/Sub takes as a message, and its attributes above all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 MAX_ATTRIBUTES = 100
 MAX_KEY_BYTES = 256
 MAX_VALUE_BYTES = 1024
+MAX_MESSAGE_BYTES = 10_000_000
+MAX_ORDERING_KEY_BYTES = 1024
+MAX_TOPIC_LENGTH = 255
 
 
 def check_attributes(attributes: Mapping[str, Any]) -> None:

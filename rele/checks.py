@@ -11,7 +11,7 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
 
-from rele.config import Config
+from rele.config import OUTBOX, Config
 from rele.exceptions import ConfigurationError
 from rele.inspection import find_subscriptions, problems_of_settings
 from rele.management.discover import discover_subs_modules
@@ -46,8 +46,6 @@ def check_deployment(
     ]
 
 
-_OUTBOX = "rele.contrib.outbox.OutboxBackend"
-
 _NO_CONFIGURATION = ("rele.E001", "rele.E002", "rele.E003", "rele.E009")
 
 
@@ -71,11 +69,12 @@ def find_problems() -> list[Problem]:
 
 
 def _problems_of_outbox(config: Config) -> Iterator[Problem]:
-    if config.publisher_backend == _OUTBOX and not apps.is_installed("rele.contrib.outbox"):
+    if config.uses_outbox and not apps.is_installed(OUTBOX):
         yield Problem(
             "rele.E012",
-            f"RELE['PUBLISHER_BACKEND'] is {_OUTBOX!r}, but its app is not installed.",
-            "Add 'rele.contrib.outbox' to INSTALLED_APPS, and migrate.",
+            f"RELE['PUBLISHER_BACKEND'] is {config.publisher_backend!r}, but its app is not "
+            "installed.",
+            f"Add {OUTBOX!r} to INSTALLED_APPS, and migrate.",
         )
 
 

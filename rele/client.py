@@ -168,7 +168,8 @@ class Publisher:
             a future of the message id for each, in their order.
 
         Raises:
-            what :meth:`publish` raises, for the first message that failed; all others are sent.
+            what :meth:`publish` raises, for the first message that failed; all others are sent,
+            but for those that come after it of its ordering key.
         """
         publications = [Publication(topic, *data_and_attributes(item)) for item in messages]
         return self._publish(publications, blocking, timeout, raise_exception)

@@ -24,6 +24,9 @@ from rele.subscription_options import ALIASES, OPTIONS, SubscriptionOptions
 EMULATOR_PROJECT = "rele-local"
 """The project under an emulator, where none is named: there, any will do."""
 
+OUTBOX = "rele.contrib.outbox"
+"""The Django app whose backend it may be that publishes."""
+
 
 def get_google_defaults() -> tuple[Any, str | None]:
     """Application Default Credentials and their project: see :mod:`rele.client`."""
@@ -88,6 +91,11 @@ class Config:
         """
         encoder: type[json.JSONEncoder] = _import("ENCODER_PATH", self._encoder_path)
         return encoder
+
+    @property
+    def uses_outbox(self) -> bool:
+        """Whether what is published waits in the outbox for a relay."""
+        return self.publisher_backend.startswith(f"{OUTBOX}.")
 
     def make_publisher_backend(self) -> BaseBackend:
         """A new backend of the class that PUBLISHER_BACKEND names.

@@ -27,6 +27,7 @@ BUILT_IN_BACKENDS = frozenset(
         "rele.backends.console.ConsoleBackend",
         "rele.backends.locmem.LocMemBackend",
         "rele.contrib.outbox.OutboxBackend",
+        "rele.contrib.outbox.backend.OutboxBackend",
     }
 )
 """Known without a look, which would load Google's modules, or models before Django is ready."""
@@ -87,7 +88,7 @@ def _unknown(name: Any, known: Iterable[str], of: str) -> Problem:
     )
 
 
-def _look_at_class(name: str, path: str, base: type, what: str, example: str) -> Iterator[Problem]:
+def _look_at_class(where: str, path: str, base: type, what: str, example: str) -> Iterator[Problem]:
     """Import what ``path`` names; it must be a subclass of ``base``, or ``base`` itself."""
     hint = f"Write the dotted path of {what}, such as {example!r}."
     try:
@@ -95,17 +96,20 @@ def _look_at_class(name: str, path: str, base: type, what: str, example: str) ->
     except Exception as error:  # noqa: BLE001 - the project's own code runs here
         yield Problem(
             "rele.E004",
-            f"RELE[{name!r}] names {path!r}, which cannot be imported: "
-            f"{type(error).__name__}: {error}.",
+            f"{where} names {path!r}, which cannot be imported: {type(error).__name__}: {error}.",
             _EXTRAS.get(getattr(error, "name", None) or "", hint),
         )
         return
     if not (isinstance(found, type) and issubclass(found, base)):
         yield Problem(
             "rele.E005",
-            f"RELE[{name!r}] names {path!r}, which is not {what}.",
+            f"{where} names {path!r}, which is not {what}.",
             hint,
         )
+
+
+def _place(name: str) -> str:
+    return f"RELE[{name!r}]"
 
 
 def _resolve(path: str) -> Any:
@@ -120,13 +124,13 @@ def _resolve(path: str) -> Any:
 def _look_at_middleware(name: str, paths: Iterable[str]) -> Iterator[Problem]:
     for path in paths:
         yield from _look_at_class(
-            name, path, object, "a middleware class", "rele.contrib.LoggingMiddleware"
+            _place(name), path, object, "a middleware class", "rele.contrib.LoggingMiddleware"
         )
 
 
 def _look_at_encoder(name: str, path: str) -> Iterator[Problem]:
     return _look_at_class(
-        name,
+        _place(name),
         path,
         json.JSONEncoder,
         "a subclass of json.JSONEncoder",
@@ -134,11 +138,16 @@ def _look_at_encoder(name: str, path: str) -> Iterator[Problem]:
     )
 
 
-def _look_at_backend(name: str, path: str) -> Iterator[Problem]:
+def _look_at_publisher_backend(name: str, path: str) -> Iterator[Problem]:
+    return problems_of_backend(_place(name), path)
+
+
+def problems_of_backend(where: str, path: str) -> Iterator[Problem]:
+    """What is wrong with the dotted path of a backend, which stands ``where`` it says."""
     if path in BUILT_IN_BACKENDS:
         return iter(())
     return _look_at_class(
-        name,
+        where,
         path,
         BaseBackend,
         "a subclass of rele.backends.BaseBackend",
@@ -210,7 +219,7 @@ _LOOKS: dict[str, Callable[[str, Any], Iterable[Problem]]] = {
     "ENCODER_PATH": _look_at_encoder,
     "GC_CREDENTIALS_PATH": _look_at_credentials,
     "MIDDLEWARE": _look_at_middleware,
-    "PUBLISHER_BACKEND": _look_at_backend,
+    "PUBLISHER_BACKEND": _look_at_publisher_backend,
     "SUBSCRIPTION_DEFAULTS": _look_at_subscription_defaults,
 }
 

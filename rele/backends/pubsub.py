@@ -62,7 +62,19 @@ class PubSubBackend(BaseBackend):
         self._close_timeout: float | None = None
 
     def send(self, messages: Sequence[Message]) -> list[Future[str]]:
-        futures = [self._accept(message) for message in messages]
+        """Hand ``messages`` to the client.
+
+        Where one of an ordering key has failed by then, so do those after it of the key: else they
+        would overtake it. The next ``send`` goes on with the key.
+        """
+        futures = []
+        latest: dict[tuple[str, str], Future[str]] = {}
+        for message in messages:
+            key = (message.topic, message.ordering_key)
+            future = self._accept(message, latest.get(key))
+            if message.ordering_key:
+                latest[key] = future
+            futures.append(future)
         if self._is_closed:
             self.close(self._close_timeout)
         return futures
@@ -83,15 +95,18 @@ class PubSubBackend(BaseBackend):
     def _clients(self) -> list[Any]:
         return [client for client in (self.client, self._ordered_client) if client is not None]
 
-    def _accept(self, message: Message) -> Future[str]:
+    def _accept(self, message: Message, before: Future[str] | None) -> Future[str]:
+        """Let the client have it, after the one ``before`` it of its key, if there is one."""
         try:
-            return self._publish(message)
+            if before is not None and before.done() and before.exception() is not None:
+                raise PublishToPausedOrderingKeyException(message.ordering_key)
+            return self._publish(message, may_resume=before is None)
         except Exception as error:  # noqa: BLE001 - the contract: the future tells
             refused: Future[str] = Future()
             refused.set_exception(error)
             return refused
 
-    def _publish(self, message: Message) -> Future[str]:
+    def _publish(self, message: Message, *, may_resume: bool) -> Future[str]:
         if reserved := _RESERVED_ATTRIBUTES.intersection(message.attributes):
             raise ValueError(
                 f"An attribute cannot be named {', '.join(sorted(reserved))}: Google's client "
@@ -103,12 +118,13 @@ class PubSubBackend(BaseBackend):
                 topic_path, message.data, **message.attributes
             )
             return future
-        return self._publish_ordered(topic_path, message)
+        return self._publish_ordered(topic_path, message, may_resume)
 
-    def _publish_ordered(self, topic_path: str, message: Message) -> Future[str]:
+    def _publish_ordered(self, topic_path: str, message: Message, may_resume: bool) -> Future[str]:
         """Send through a client of its own, since ordering makes that client's retries endless.
 
-        A failure pauses the key. It is told by its future, so the key's next message goes on.
+        A failure pauses the key. It is told by its future, so the key's next message goes on,
+        where it ``may_resume`` the key.
         """
         client = self._get_ordered_client()
         publish = partial(
@@ -119,7 +135,7 @@ class PubSubBackend(BaseBackend):
             **message.attributes,
         )
         future = publish()
-        while _is_refused_by_pause(future):
+        while may_resume and _is_refused_by_pause(future):
             with suppress(RuntimeError):  # another thread has resumed it
                 client.resume_publish(topic_path, message.ordering_key)
             future = publish()

@@ -39,6 +39,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "GC_STORAGE_REGION": [1, ["europe-west1", None]],
     "LOG_PAYLOADS": [None, 1, "no"],
     "MIDDLEWARE": [None, "rele.contrib.LoggingMiddleware", [BaseMiddleware]],
+    "OUTBOX": [None, "default", [("KEEP_SENT", True)]],
     "PUBLISHER_BACKEND": [None, BaseBackend],
     "PUBLISHER_BLOCKING": [None, 1, "yes"],
     "PUBLISHER_TIMEOUT": [None, "3", True],
@@ -67,6 +68,7 @@ RIGHT: dict[str, list[Any]] = {
     "GC_STORAGE_REGION": [None, ["europe-west1"]],
     "LOG_PAYLOADS": [True, False],
     "MIDDLEWARE": [[DATABASE_MIDDLEWARE], (DATABASE_MIDDLEWARE, f"{__name__}.PlainMiddleware")],
+    "OUTBOX": [{}, {"USING": "default", "KEEP_SENT": True, "MAX_ATTEMPTS": 5}],
     "PUBLISHER_BACKEND": [f"{__name__}.Backend", *(f"rele.backends.{name}" for name in (
         "pubsub.PubSubBackend", "console.ConsoleBackend", "locmem.LocMemBackend"
     ))],
@@ -536,6 +538,92 @@ def test_w007_too_few_attempts_before_the_dead_letter_topic(
 
     assert message.id == "rele.W007"
     assert "subs.handle: after 5 deliveries" in message.msg
+
+
+@pytest.fixture
+def check_outbox(check: Check, settings: Any) -> Callable[..., list[CheckMessage]]:
+    """Run the checks with the outbox's app and these settings of it."""
+    settings.INSTALLED_APPS = ["rele", "rele.contrib.outbox"]
+
+    def check_outbox(**outbox: Any) -> list[CheckMessage]:
+        return check(
+            {
+                "MIDDLEWARE": [DATABASE_MIDDLEWARE],
+                "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
+                "OUTBOX": outbox,
+            }
+        )
+
+    return check_outbox
+
+
+CheckOutbox = Callable[..., list[CheckMessage]]
+
+
+def test_e010_a_database_that_is_not_there(check_outbox: CheckOutbox) -> None:
+    [message] = check_outbox(USING="events")
+
+    assert (message.id, type(message)) == ("rele.E010", Error)
+    assert "RELE['OUTBOX']['USING'] names the database 'events'" in message.msg
+    assert message.hint == "Write one of 'default'."
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["rele.contrib.outbox.OutboxBackend", "rele.contrib.outbox.backend.OutboxBackend"],
+)
+def test_e011_the_outbox_relayed_to_itself(check_outbox: CheckOutbox, path: str) -> None:
+    [message] = check_outbox(BACKEND=path)
+
+    assert (message.id, type(message)) == ("rele.E011", Error)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["rele.contrib.outbox.OutboxBackend", "rele.contrib.outbox.backend.OutboxBackend"],
+)
+def test_e012_the_outbox_without_its_app(check: Check, path: str) -> None:
+    [message] = check({"MIDDLEWARE": [DATABASE_MIDDLEWARE], "PUBLISHER_BACKEND": path})
+
+    assert (message.id, type(message)) == ("rele.E012", Error)
+    assert path in message.msg
+    assert message.hint == "Add 'rele.contrib.outbox' to INSTALLED_APPS, and migrate."
+
+
+@pytest.mark.parametrize(
+    ("outbox", "id_", "text"),
+    [
+        ({"KEEP_SENT": 1}, "rele.E002", "['KEEP_SENT'] must be True or False, not 1."),
+        ({"USING": ["default"]}, "rele.E002", "['USING'] must be the alias of a database"),
+        ({"BACKEND": None}, "rele.E002", "['BACKEND'] must be the dotted path of a class"),
+        ({"MAX_ATTEMPTS": 0}, "rele.E003", "['MAX_ATTEMPTS'] is out of range"),
+        ({"MAX_ATTEMPS": 3}, "rele.W001", "has the unknown setting 'MAX_ATTEMPS'"),
+        ({"BACKEND": "no.Backend"}, "rele.E004", "['BACKEND'] names 'no.Backend', which cannot"),
+        ({"BACKEND": "json.dumps"}, "rele.E005", "['BACKEND'] names 'json.dumps', which is not"),
+    ],
+)
+def test_the_settings_of_the_outbox_are_checked(
+    check_outbox: CheckOutbox, outbox: dict[str, Any], id_: str, text: str
+) -> None:
+    [message] = check_outbox(**outbox)
+
+    assert message.id == id_
+    assert f"RELE['OUTBOX']{text}" in message.msg or f"RELE['OUTBOX'] {text}" in message.msg
+
+
+@pytest.mark.parametrize(
+    "outbox",
+    [
+        {},
+        {"USING": "default", "KEEP_SENT": True, "MAX_ATTEMPTS": 1},
+        {"BACKEND": "rele.backends.console.ConsoleBackend"},
+        {"BACKEND": f"{__name__}.Backend"},
+    ],
+)
+def test_right_settings_of_the_outbox_give_nothing(
+    check_outbox: CheckOutbox, outbox: dict[str, Any]
+) -> None:
+    assert check_outbox(**outbox) == []
 
 
 def test_every_setting_is_tried() -> None:

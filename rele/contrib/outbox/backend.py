@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from rele.attributes import MAX_ATTRIBUTES
+from rele.attributes import (
+    MAX_ATTRIBUTES,
+    MAX_MESSAGE_BYTES,
+    MAX_ORDERING_KEY_BYTES,
+    MAX_TOPIC_LENGTH,
+)
 from rele.backends import BaseBackend, Message
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
@@ -41,14 +46,12 @@ class OutboxBackend(BaseBackend):
 
 
 def _row(message: Message) -> OutboxMessage | Exception:
+    """The row, or why Pub/Sub or the table would refuse it: now it can still be rolled back."""
     attributes = message.attributes
     if ATTRIBUTE not in attributes:
-        if len(attributes) >= MAX_ATTRIBUTES:
-            return ValueError(
-                f"A message takes {MAX_ATTRIBUTES} attributes, published_at and {ATTRIBUTE} among "
-                f"them, not {len(attributes) + 1}."
-            )
         attributes = {**attributes, ATTRIBUTE: new_event_id()}
+    if complaint := _complaint(message, attributes):
+        return ValueError(complaint)
     return OutboxMessage(
         event_id=attributes[ATTRIBUTE],
         topic=message.topic,
@@ -56,6 +59,23 @@ def _row(message: Message) -> OutboxMessage | Exception:
         attributes=attributes,
         ordering_key=message.ordering_key,
     )
+
+
+def _complaint(message: Message, attributes: Mapping[str, str]) -> str | None:
+    if len(attributes) > MAX_ATTRIBUTES:
+        return (
+            f"A message takes {MAX_ATTRIBUTES} attributes, published_at and {ATTRIBUTE} among "
+            f"them, not {len(attributes)}."
+        )
+    if len(message.data) > MAX_MESSAGE_BYTES:
+        return f"A message takes {MAX_MESSAGE_BYTES} bytes of data, not {len(message.data)}."
+    if len(message.topic) > MAX_TOPIC_LENGTH:
+        return f"The topic's name is longer than {MAX_TOPIC_LENGTH} characters."
+    if len(message.ordering_key.encode()) > MAX_ORDERING_KEY_BYTES:
+        return f"The ordering key is longer than {MAX_ORDERING_KEY_BYTES} bytes."
+    if "\0" in "".join((message.topic, message.ordering_key, *attributes, *attributes.values())):
+        return "The topic, the ordering key and the attributes must not have a NUL character."
+    return None
 
 
 def _written(row: OutboxMessage) -> Future[str]:

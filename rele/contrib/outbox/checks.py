@@ -9,8 +9,9 @@ from django.conf import settings
 from django.core import checks
 
 from rele.checks import as_message
-from rele.contrib.outbox.conf import BACKEND_PATH, OUTBOX_SETTINGS, OutboxSettings
-from rele.inspection import problems_of_keys
+from rele.config import OUTBOX
+from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
+from rele.inspection import problems_of_backend, problems_of_keys
 from rele.problems import Problem
 
 
@@ -36,9 +37,11 @@ def _problems() -> Iterator[Problem]:
             "DATABASES.",
             f"Write one of {', '.join(map(repr, sorted(settings.DATABASES)))}.",
         )
-    if options.backend == BACKEND_PATH:
+    if options.backend.startswith(f"{OUTBOX}."):
         yield Problem(
             "rele.E011",
             "RELE['OUTBOX']['BACKEND'] is the outbox itself: its relay would never send anything.",
             "Leave it out: the relay then sends to Pub/Sub.",
         )
+        return
+    yield from problems_of_backend("RELE['OUTBOX']['BACKEND']", options.backend)

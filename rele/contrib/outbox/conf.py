@@ -8,8 +8,6 @@ from typing import Any
 
 from rele.schema import Setting, is_bool, is_integer, is_positive, is_string, optional
 
-BACKEND_PATH = "rele.contrib.outbox.OutboxBackend"
-
 OUTBOX_SETTINGS: dict[str, Setting] = {
     "USING": Setting(
         None, "the alias of a database, or None", optional(is_string), example="'default'"

@@ -34,6 +34,10 @@ class OutboxMessage(models.Model):
 
     class Meta:
         verbose_name = "message"
+        permissions = (
+            ("retry_outboxmessage", "Can let messages be tried again"),
+            ("discard_outboxmessage", "Can discard messages"),
+        )
         # Only what waits is in them: neither a million sent messages nor parked ones slow a relay.
         indexes = [  # noqa: RUF012 - as Django declares it
             models.Index(

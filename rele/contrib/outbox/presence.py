@@ -8,7 +8,8 @@ import socket
 import threading
 from datetime import timedelta
 
-from django.db import DatabaseError, connections
+from django.db import Error as AnyDatabaseError
+from django.db import connections, transaction
 from django.utils import timezone
 
 from rele.contrib.outbox.claiming import can_share
@@ -22,6 +23,11 @@ SIGN_OF_LIFE_SECONDS = 5.0
 
 GONE_AFTER = timedelta(seconds=3 * SIGN_OF_LIFE_SECONDS)
 """Without a sign for so long, a relay counts as gone."""
+
+_FORGOTTEN_AFTER = timedelta(days=1)
+"""Those that were killed leave their names behind."""
+
+_END_SECONDS = 1.0
 
 
 def own_name() -> str:
@@ -54,23 +60,31 @@ class Presence:
 
         Raises:
             ConfigurationError: another relay is at work, on a database that they cannot share.
+            django.db.Error: the database cannot be used.
         """
-        if not can_share(self._alias):
-            self._refuse_to_be_the_second()
-        self._give_sign()
+        if self._thread is not None:
+            return
+        with transaction.atomic(using=self._alias):
+            # First: where only one can be, this lets another that begins wait until it is written.
+            self._give_sign()
+            if not can_share(self._alias):
+                self._refuse_to_be_the_second()
+            self._forget_the_long_gone()
         if lasting:
             # A thread has a connection of its own: the relay's may be in a transaction for long.
-            self._thread = threading.Thread(target=self._give_signs, daemon=True)
+            self._thread = threading.Thread(
+                target=self._give_signs, name="rele-outbox-presence", daemon=True
+            )
             self._thread.start()
 
     def end(self) -> None:
         """Be no relay any more."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(SIGN_OF_LIFE_SECONDS)
+            self._thread.join(_END_SECONDS)
         try:
             Relay.objects.using(self._alias).filter(name=self._name).delete()
-        except DatabaseError:
+        except AnyDatabaseError:
             logger.debug("The last sign of life of %s stays: the database is away.", self._name)
 
     def _refuse_to_be_the_second(self) -> None:
@@ -82,16 +96,21 @@ class Presence:
                 f"PostgreSQL. Was it killed? It counts as gone {GONE_AFTER.seconds} s later."
             )
 
+    def _forget_the_long_gone(self) -> None:
+        long_ago = timezone.now() - _FORGOTTEN_AFTER
+        Relay.objects.using(self._alias).filter(seen_at__lt=long_ago).delete()
+
     def _give_sign(self) -> None:
-        Relay.objects.using(self._alias).update_or_create(
-            name=self._name, defaults={"seen_at": timezone.now()}
-        )
+        now = timezone.now()
+        relays = Relay.objects.using(self._alias)
+        if not relays.filter(name=self._name).update(seen_at=now):
+            relays.get_or_create(name=self._name, defaults={"seen_at": now})
 
     def _give_signs(self) -> None:
         while not self._ended.wait(SIGN_OF_LIFE_SECONDS):
             try:
                 self._give_sign()
-            except DatabaseError as error:
+            except AnyDatabaseError as error:
                 logger.debug("No sign of life from %s: %s", self._name, error)
                 connections[self._alias].close()
         connections.close_all()

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 import pkgutil
-import threading
-from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Iterable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import DatabaseError, connections, transaction
+from django.db import Error as AnyDatabaseError
+from django.db import connections, transaction
 from django.utils import timezone
 
-from rele.backends import BaseBackend, Message
+from rele.backends import BaseBackend
 from rele.config import Config
 from rele.contrib.outbox.claiming import can_share, claim
 from rele.contrib.outbox.conf import OutboxSettings
+from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.outcomes import run_failure_hooks, run_success_hooks
 from rele.contrib.outbox.presence import Presence
+from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
+from rele.contrib.outbox.stopping import Stop
 from rele.contrib.outbox.waking import Alarm
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
@@ -32,21 +34,23 @@ BATCH_SIZE = 1000
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=10)
 """Before the next attempt of a message, doubling from one to the other."""
 
-_PAUSE_WITHOUT_DATABASE = 1.0
-_LOOK_AT_STOP = 0.5
+_PAUSE_AFTER_FAILURE = 1.0
 """Seconds."""
 
 
-class StoppedError(Exception):
-    """The relay is to stop, and what it was sending has no outcome yet."""
-
-
 @dataclass
-class _Outcomes:
+class _Batch:
     """What became of the messages of one batch."""
 
+    taken: int
+    """How many were taken in hand."""
     sent: list[OutboxMessage] = field(default_factory=list)
-    parked: list[tuple[OutboxMessage, BaseException]] = field(default_factory=list)
+    failed: list[tuple[OutboxMessage, BaseException]] = field(default_factory=list)
+
+    @property
+    def parked(self) -> list[tuple[OutboxMessage, BaseException]]:
+        """Those of the failed ones that are given up."""
+        return [failure for failure in self.failed if failure[0].state == State.PARKED]
 
 
 class OutboxRelay:
@@ -63,118 +67,133 @@ class OutboxRelay:
     ) -> None:
         self._alias = settings.alias
         self._settings = settings
-        self._backend = backend
         self._batch_size = batch_size
-        self._stop = threading.Event()
+        self._stop = Stop()
+        self._sender = Sender(backend, self._stop)
         self._presence = Presence(self._alias)
+        self._can_reach_database = True
 
     def stop(self) -> None:
-        """Let :meth:`run` return soon; what has no outcome then is sent again by the next relay."""
+        """Let :meth:`run` return soon; what has no outcome then is sent again by the next relay.
+
+        May be called in a signal handler, and from any thread.
+        """
         self._stop.set()
+
+    def begin(self) -> None:
+        """Be a relay, as others see it; :meth:`run` does this, too.
+
+        Raises:
+            ConfigurationError: another relay works on a database that only one can work on.
+            OutboxError: the database cannot be used.
+        """
+        self._begin(lasting=True)
 
     def run(self) -> None:
         """Send what waits and what comes, until :meth:`stop`.
 
         Raises:
             ConfigurationError: another relay works on a database that only one can work on.
+            OutboxError: the database cannot be used when it begins; later it is waited for.
         """
-        self._presence.begin(lasting=True)
-        alarm = Alarm(self._alias)
+        self.begin()
         try:
-            while not self._stop.is_set():
-                if self._send_or_report():
-                    alarm.saw_messages()
-                else:
-                    alarm.wait(self._stop)
+            with closing(Alarm(self._alias)) as alarm:
+                while not self._stop.is_set():
+                    if self._send_or_report():
+                        alarm.saw_messages()
+                    else:
+                        alarm.wait(self._stop)
         finally:
-            alarm.close()
             self._presence.end()
 
-    def run_once(self) -> int:
-        """Send what is due now, and return how many messages were sent.
+    def run_once(self) -> tuple[int, int]:
+        """Send what is due now; return how many messages were sent, and how many were not.
 
         Raises:
             ConfigurationError: another relay works on a database that only one can work on.
-            django.db.DatabaseError: the database failed; what was sent before that stays sent.
+            OutboxError: the database cannot be used; what was sent before stays sent.
         """
-        self._presence.begin(lasting=False)
-        sent = 0
+        self._begin(lasting=False)
+        sent = failed = 0
         try:
             while not self._stop.is_set():
-                taken, outcomes = self._send_batch()
-                sent += len(outcomes.sent)
-                if not taken:
+                batch = self._send_batch()
+                sent += len(batch.sent)
+                failed += len(batch.failed)
+                if not batch.taken:
                     break
         except StoppedError:
-            logger.info("Stopped before Pub/Sub had answered: the last batch is sent again later.")
+            _log_stop()
+        except AnyDatabaseError as error:
+            raise OutboxError.of(error) from error
         finally:
             self._presence.end()
-        return sent
+        return sent, failed
+
+    def _begin(self, *, lasting: bool) -> None:
+        try:
+            self._presence.begin(lasting=lasting)
+        except AnyDatabaseError as error:
+            raise OutboxError.of(error) from error
 
     def _send_or_report(self) -> bool:
         """Whether there may be more to send at once."""
         try:
-            taken, _ = self._send_batch()
+            batch = self._send_batch()
         except StoppedError:
-            logger.info("Stopped before Pub/Sub had answered: the last batch is sent again later.")
-        except DatabaseError as error:
-            logger.error("The outbox cannot be read or written: %s", str(error).strip())
-            connections[self._alias].close()
-            self._stop.wait(_PAUSE_WITHOUT_DATABASE)
+            _log_stop()
+        except AnyDatabaseError as error:
+            self._report_database(error)
+        except Exception:
+            logger.exception("The outbox could not be relayed; it is tried again.")
+            self._stop.wait(_PAUSE_AFTER_FAILURE)
         else:
-            return taken > 0
+            self._report_database(None)
+            return batch.taken > 0
         return False
 
-    def _send_batch(self) -> tuple[int, _Outcomes]:
-        """How many messages were taken in hand, and what became of them."""
-        if not can_share(self._alias):  # a lock on the whole database must not wait for Pub/Sub
+    def _report_database(self, error: BaseException | None) -> None:
+        """Say once that it is away, and once that it is back."""
+        if error is None:
+            if not self._can_reach_database:
+                logger.info("The outbox can be read and written again.")
+            self._can_reach_database = True
+            return
+        if self._can_reach_database:
+            logger.error("The outbox cannot be read or written: %s", str(error).strip())
+        self._can_reach_database = False
+        connections.close_all()  # those that a hook has opened, too
+        self._stop.wait(_PAUSE_AFTER_FAILURE)
+
+    def _send_batch(self) -> _Batch:
+        # A lock on the whole database must not wait for Pub/Sub.
+        is_shared = can_share(self._alias)
+        with transaction.atomic(using=self._alias) if is_shared else nullcontext():
             messages = claim(self._alias, self._batch_size)
-            outcomes = self._settle(messages, self._send(messages))
-        else:
-            with transaction.atomic(using=self._alias):
-                messages = claim(self._alias, self._batch_size)
-                outcomes = self._settle(messages, self._send(messages))
-        run_success_hooks(outcomes.sent)
-        run_failure_hooks(outcomes.parked)
-        return len(messages), outcomes
+            outcomes = self._sender.send(messages)
+            with transaction.atomic(using=self._alias, savepoint=False):
+                batch = self._settle(_Batch(len(messages)), outcomes)
+        run_success_hooks(batch.sent)
+        run_failure_hooks(batch.parked)
+        return batch
 
-    def _send(self, messages: Sequence[OutboxMessage]) -> list[BaseException | None]:
-        """Send all, and return for each why it was not accepted, if it was not."""
-        if not messages:
-            return []
-        futures = self._backend.send([_as_message(message) for message in messages])
-        self._backend.flush(0)
-        return [self._outcome_of(future) for future in futures]
-
-    def _outcome_of(self, future: Future[str]) -> BaseException | None:
-        """Wait for it without limit: the client has its own, and nothing else can be sent."""
-        while True:
-            try:
-                return future.exception(timeout=_LOOK_AT_STOP)
-            except CancelledError as error:
-                return error
-            except FutureTimeoutError:
-                if self._stop.is_set():
-                    raise StoppedError from None
-
-    def _settle(
-        self, messages: Sequence[OutboxMessage], errors: Sequence[BaseException | None]
-    ) -> _Outcomes:
-        """Write down what became of ``messages``."""
-        outcomes = _Outcomes()
+    def _settle(self, batch: _Batch, outcomes: Outcomes) -> _Batch:
+        """Write down what became of the messages."""
         interrupted: set[tuple[str, str]] = set()
-        for message, error in zip(messages, errors, strict=True):
+        for message, error in outcomes:
             key = (message.topic, message.ordering_key)
             if error is None:
-                outcomes.sent.append(message)
+                batch.sent.append(message)
             elif key not in interrupted:
                 # Those after it of its key were only not sent: they wait for it.
                 if message.ordering_key:
                     interrupted.add(key)
-                if self._note_failure(message, error):
-                    outcomes.parked.append((message, error))
-        self._settle_sent(outcomes.sent)
-        return outcomes
+                self._note_failure(message, error)
+                batch.failed.append((message, error))
+        self._settle_sent(batch.sent)
+        _log_failures(batch.failed)
+        return batch
 
     def _settle_sent(self, messages: Sequence[OutboxMessage]) -> None:
         if not messages:
@@ -185,45 +204,63 @@ class OutboxRelay:
         else:
             sent.delete()
 
-    def _note_failure(self, message: OutboxMessage, error: BaseException) -> bool:
-        """Let the message wait for its next attempt, or park it; return whether it is parked."""
+    def _note_failure(self, message: OutboxMessage, error: BaseException) -> None:
+        """Let the message wait for its next attempt, or park it."""
         if not is_passing(error):
             message.attempts += 1
         if message.attempts >= self._settings.max_attempts:
             message.state = State.PARKED
+        pause = min(FIRST_PAUSE * 2 ** min(message.attempts, 20), LONGEST_PAUSE)
+        # No save(): where nothing is locked, somebody may have discarded it in the meantime.
+        OutboxMessage.objects.using(self._alias).filter(id=message.id).update(
+            attempts=message.attempts,
+            state=message.state,
+            next_attempt_at=timezone.now() + pause,
+            last_error=f"{type(error).__name__}: {error}",
+        )
+
+
+def _log_stop() -> None:
+    logger.info("Stopped before Pub/Sub had answered: the last batch is sent again later.")
+
+
+def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
+    """A line for each that is given up, and one for all others: there may be many."""
+    passing = []
+    for message, error in failures:
+        if message.state == State.PARKED:
             logger.error(
                 "The message %s is parked after %d attempts: %s", message, message.attempts, error
             )
-        pause = min(FIRST_PAUSE * 2 ** min(message.attempts, 20), LONGEST_PAUSE)
-        message.next_attempt_at = timezone.now() + pause
-        message.last_error = f"{type(error).__name__}: {error}"
-        message.save(
-            using=self._alias,
-            update_fields=["attempts", "state", "next_attempt_at", "last_error"],
+        else:
+            passing.append((message, error))
+    if passing:
+        message, error = passing[0]
+        logger.warning(
+            "%d message(s) were not accepted and are tried again; the first, %s: %s: %s",
+            len(passing),
+            message,
+            type(error).__name__,
+            error,
         )
-        return message.state == State.PARKED
-
-
-def _as_message(message: OutboxMessage) -> Message:
-    return Message(
-        topic=message.topic,
-        data=bytes(message.data),
-        attributes=message.attributes,
-        ordering_key=message.ordering_key,
-    )
 
 
 def make_relay(config: Config, batch_size: int = BATCH_SIZE) -> OutboxRelay:
     """The relay that ``config`` describes.
 
     Raises:
-        ConfigurationError: its backend cannot be made.
+        ConfigurationError: its backend cannot be made, or would send nothing.
     """
     settings = OutboxSettings.of(config.outbox)
     try:
-        backend: BaseBackend = pkgutil.resolve_name(settings.backend)(config)
-    except (ImportError, AttributeError) as error:
+        backend_class: type[BaseBackend] = pkgutil.resolve_name(settings.backend)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} cannot be imported: {error}"
         ) from error
-    return OutboxRelay(settings, backend, batch_size)
+    if backend_class.defers_outcome:
+        raise ConfigurationError(
+            f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} is the outbox itself: nothing would "
+            "be sent. Leave it out to send to Pub/Sub."
+        )
+    return OutboxRelay(settings, backend_class(config), batch_size)

@@ -13,6 +13,8 @@ from typing import Any
 
 from django.db import connections, transaction
 
+from rele.contrib.outbox.stopping import Stop
+
 CHANNEL = "rele_outbox"
 
 NOTIFY_INTERVAL = 0.02
@@ -79,7 +81,7 @@ class Alarm:
         """Look again soon: notifications are rare."""
         self._busy_until = time.monotonic() + LINGER
 
-    def wait(self, stop: threading.Event) -> None:
+    def wait(self, stop: Stop) -> None:
         """Return when a relay should look again, or is to stop."""
         if time.monotonic() < self._busy_until:
             stop.wait(SHORT_POLL)
@@ -93,7 +95,7 @@ class Alarm:
         self._connection.close()
         self._is_listening = False
 
-    def _wait_for_notification(self, stop: threading.Event) -> None:
+    def _wait_for_notification(self, stop: Stop) -> None:
         try:
             if self._is_listening:
                 notified = self._connection.connection.notifies(timeout=LONG_POLL, stop_after=1)

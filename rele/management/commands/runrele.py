@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.apps import apps
@@ -10,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.checks import find_problems
 from rele.cli.parser import say_wrong_use_in_one_line
-from rele.config import load_subscriptions_from_paths, setup
-from rele.exceptions import ReleError
+from rele.config import OUTBOX, Config, load_subscriptions_from_paths, setup
+from rele.exceptions import ConfigurationError, ReleError
 from rele.management.discover import discover_subs_modules
 from rele.starting import PULLING, announce, raise_for_a_worker
 from rele.worker import create_and_run
@@ -26,6 +27,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         say_wrong_use_in_one_line(parser)
+        parser.add_argument(
+            "--relay",
+            action="store_true",
+            help="send what waits in the outbox, too, as `manage.py rele relay` does",
+        )
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Run the system checks, first those that a worker takes for errors.
@@ -40,18 +46,19 @@ class Command(BaseCommand):
             _refuse_what_is_wrong()
             self._warn_about_lasting_connections()
         try:
-            self._run()
+            self._run(with_relay=options["relay"])
         except ReleError as error:
             raise CommandError(str(error)) from error
 
-    def _run(self) -> None:
+    def _run(self, *, with_relay: bool) -> None:
         config = setup()
         subs = load_subscriptions_from_paths(
             discover_subs_modules(), config.sub_prefix, config.filter_by
         )
         names = ", ".join(app.name for app in apps.get_app_configs())
         announce(subs, f"subs.py and subs/ in the installed apps: {names}", self.stdout.write)
-        create_and_run(subs, config, on_start=self._say_that_it_pulls)
+        with _outbox_at_work(config, with_relay):
+            create_and_run(subs, config, on_start=self._say_that_it_pulls)
 
     def _say_that_it_pulls(self) -> None:
         self.stdout.write(PULLING)
@@ -67,6 +74,25 @@ class Command(BaseCommand):
                         "connection open. Set it to 0 for the worker."
                     )
                 )
+
+
+def _outbox_at_work(config: Config, with_relay: bool) -> AbstractContextManager[None]:
+    """Run a relay; without one, see to it that somebody hears of it if there is none elsewhere.
+
+    Raises:
+        ConfigurationError: the relay cannot be run.
+    """
+    if not apps.is_installed(OUTBOX):
+        if with_relay:
+            raise ConfigurationError(
+                f"--relay needs the outbox: add {OUTBOX!r} to INSTALLED_APPS, and migrate."
+            )
+        return nullcontext()
+    from rele.contrib.outbox.beside import relaying, watching
+
+    if with_relay:
+        return relaying(config)
+    return watching(config) if config.uses_outbox else nullcontext()
 
 
 def _refuse_what_is_wrong() -> None:

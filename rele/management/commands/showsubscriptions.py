@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.cli.parser import say_wrong_use_in_one_line
+from rele.cli.table import aligned
 from rele.config import Config, read_settings
 from rele.exceptions import ReleError
 from rele.inspection import find_subscriptions, problems_of_settings
@@ -86,7 +86,7 @@ class Command(BaseCommand):
         columns = VERBOSE_COLUMNS if options["verbose"] else COLUMNS
         rows = [{**row, "other_options": other_options(row) or None} for row in rows]
         cells = [[_text(row[key]) for key in columns] for row in rows]
-        for line in _table([list(columns.values()), *cells]):
+        for line in aligned([list(columns.values()), *cells]):
             self.stdout.write(line)
         return 0
 
@@ -157,14 +157,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "-"
     return "-" if value is None else str(value)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines of aligned columns, with a rule below the first."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return lines

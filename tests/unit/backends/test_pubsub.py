@@ -147,6 +147,43 @@ class TestOrdering:
 
         google.made[1].resume_publish.assert_not_called()
 
+    def test_lets_nothing_overtake_what_failed_in_the_same_call(
+        self, backend: PubSubBackend, send: Callable[[], Future[str]], google: Mock
+    ) -> None:
+        send()
+        ordered = google.made[1]
+        failed, refused, other = Future[str](), Future[str](), Future[str]()
+        refused.set_exception(PublishToPausedOrderingKeyException("customer-1"))
+        ordered.publish.side_effect = [failed, refused, other]
+
+        first, second, third = backend.send(
+            [
+                Message("photos", b"1", ordering_key="customer-1"),
+                Message("photos", b"2", ordering_key="customer-1"),
+                Message("photos", b"3", ordering_key="customer-2"),
+            ]
+        )
+
+        ordered.resume_publish.assert_not_called()
+        assert isinstance(second.exception(timeout=10), PublishToPausedOrderingKeyException)
+        assert not first.done()
+        assert not third.done()
+
+    def test_lets_nothing_overtake_what_the_client_refused_in_the_same_call(
+        self, backend: PubSubBackend, send: Callable[[], Future[str]], google: Mock
+    ) -> None:
+        send()
+        ordered = google.made[1]
+        ordered.publish.reset_mock()
+        ordered.publish.side_effect = ValueError("too large")
+
+        first, second, third = backend.send([Message("photos", b"x", {}, "customer-1")] * 3)
+
+        assert isinstance(first.exception(timeout=0), ValueError)
+        for later in (second, third):
+            assert isinstance(later.exception(timeout=0), PublishToPausedOrderingKeyException)
+        assert ordered.publish.call_count == 1
+
 
 @pytest.mark.parametrize("end", ["flush", "close"])
 def test_a_client_that_a_test_has_put_in_its_place_may_be_flushed_and_closed(

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import Mock
 
@@ -73,6 +74,55 @@ class TestRunrele:
         call_command("runrele")
 
         assert capsys.readouterr().out.endswith("Pulling messages. Press Ctrl-C to stop.\n")
+
+    @pytest.mark.parametrize(
+        ("options", "backend", "beside"),
+        [
+            (["--relay"], "rele.contrib.outbox.OutboxBackend", ["relaying"]),
+            (["--relay"], "rele.backends.console.ConsoleBackend", ["relaying"]),
+            ([], "rele.contrib.outbox.OutboxBackend", ["watching"]),
+            ([], "rele.backends.console.ConsoleBackend", []),
+        ],
+    )
+    def test_runs_a_relay_or_looks_whether_there_is_one(
+        self,
+        install_app: InstallApp,
+        settings: Any,
+        create_and_run: Mock,
+        monkeypatch: pytest.MonkeyPatch,
+        options: list[str],
+        backend: str,
+        beside: list[str],
+    ) -> None:
+        install_app("gallery_app", {"subs.py": SUBS})
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "rele.contrib.outbox"]
+        settings.RELE = {**settings.RELE, "PUBLISHER_BACKEND": backend}
+        at_work: list[str] = []
+        during: list[str] = []
+
+        for name in ("relaying", "watching"):
+
+            @contextmanager
+            def stand_in(config: Any, name: str = name) -> Iterator[None]:
+                at_work.append(name)
+                yield
+                at_work.remove(name)
+
+            monkeypatch.setattr(f"rele.contrib.outbox.beside.{name}", stand_in)
+        create_and_run.side_effect = lambda *args, **kwargs: during.extend(at_work)
+
+        call_command("runrele", *options)
+
+        create_and_run.assert_called_once()
+        assert (during, at_work) == (beside, [])
+
+    def test_a_relay_needs_the_outbox(self, install_app: InstallApp, create_and_run: Mock) -> None:
+        install_app("gallery_app", {"subs.py": SUBS})
+
+        with pytest.raises(CommandError, match=r"add 'rele\.contrib\.outbox' to INSTALLED_APPS"):
+            call_command("runrele", "--relay")
+
+        create_and_run.assert_not_called()
 
     def test_gives_the_filters_of_the_settings_to_the_subscriptions(
         self, install_app: InstallApp, settings: Any, create_and_run: Mock

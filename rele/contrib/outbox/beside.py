@@ -1,0 +1,115 @@
+"""What runs in threads beside a worker: a relay, or a look at whether there is one elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import Error as AnyDatabaseError
+from django.db import close_old_connections, connections
+
+from rele.config import Config
+from rele.contrib.outbox.conf import OutboxSettings
+from rele.contrib.outbox.presence import present_relays
+from rele.contrib.outbox.relay import OutboxRelay, make_relay
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 60.0
+"""Between two looks at whether a relay is at work."""
+
+_STOP_SECONDS = 2.0
+
+
+@contextmanager
+def relaying(config: Config) -> Iterator[None]:
+    """Run the relay that ``config`` describes within the block.
+
+    Raises:
+        ConfigurationError: it cannot be made, or another works where only one can.
+        OutboxError: its database cannot be used.
+    """
+    relay = make_relay(config)
+    relay.begin()
+    close_old_connections()  # the relay's own thread has another
+    thread = threading.Thread(target=_run, args=(relay,), name="rele-outbox-relay", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        relay.stop()
+        thread.join(_STOP_SECONDS)
+
+
+def _run(relay: OutboxRelay) -> None:
+    try:
+        relay.run()
+    except Exception:
+        logger.exception("The relay has ended; the worker goes on without it.")
+    finally:
+        connections.close_all()
+
+
+@contextmanager
+def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[None]:
+    """Within the block, warn in the log while no relay is at work.
+
+    Args:
+        config: the project's.
+        interval: seconds between two looks.
+    """
+    watch = RelayWatch(OutboxSettings.of(config.outbox).alias)
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_look_again_and_again,
+        args=(watch, stop, interval),
+        name="rele-outbox-watch",
+        daemon=True,
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(_STOP_SECONDS)
+
+
+def _look_again_and_again(watch: RelayWatch, stop: threading.Event, interval: float) -> None:
+    while not stop.wait(interval):
+        watch.look()
+        connections.close_all()  # it is long until the next look
+
+
+class RelayWatch:
+    """Notices that no relay has been at work for two looks.
+
+    Args:
+        alias: of the outbox's database.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self._seen_at = time.monotonic()
+        self._looks_in_vain = 0
+
+    def look(self) -> None:
+        """Warn at the second look in vain; again only after one that was not."""
+        try:
+            relays = present_relays(self._alias)
+        except AnyDatabaseError as error:
+            logger.debug("Whether a relay is at work is not known: %s", error)
+            return
+        if relays:
+            self._seen_at = time.monotonic()
+            self._looks_in_vain = 0
+            return
+        self._looks_in_vain += 1
+        if self._looks_in_vain == 2:
+            logger.warning(
+                "No relay has been at work on the outbox for %.0f s: what is published waits there "
+                "and is not sent. Run `manage.py rele relay`, or `manage.py runrele --relay`.",
+                time.monotonic() - self._seen_at,
+            )

@@ -1,0 +1,127 @@
+"""Handing messages to a backend, and waiting for what becomes of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+from rele.backends import BaseBackend, Message
+from rele.contrib.outbox.models import OutboxMessage
+from rele.contrib.outbox.stopping import Stop
+from rele.publication import failed
+
+logger = logging.getLogger(__name__)
+
+_LOOK_AT_STOP = 0.5
+"""Seconds."""
+
+_ALONE_AT_A_TIME = 50
+"""Requests under way: each is a thread of Google's client."""
+
+Outcomes = list[tuple[OutboxMessage, BaseException | None]]
+"""Messages, and for each why it was not accepted, if it was not."""
+
+
+class StoppedError(Exception):
+    """The relay is to stop, and what it was sending has no outcome yet."""
+
+
+class Sender:
+    """Sends through a backend.
+
+    Args:
+        backend: what it sends through.
+        stop: set when nobody waits for an outcome any more.
+    """
+
+    def __init__(self, backend: BaseBackend, stop: Stop) -> None:
+        self._backend = backend
+        self._stop = stop
+
+    def send(self, messages: Sequence[OutboxMessage]) -> Outcomes:
+        """Send ``messages`` and wait without limit; the outcomes are in their order within a key.
+
+        Pub/Sub refuses a request as a whole. So that one message cannot take others with it for
+        good, what was refused before is sent alone; the messages after it of its ordering key are
+        then left out.
+
+        Raises:
+            StoppedError: the relay is to stop.
+        """
+        together, alone = _split(messages)
+        outcomes = self._send_in_one_request(together)
+        for start in range(0, len(alone), _ALONE_AT_A_TIME):
+            outcomes += self._send_each(alone[start : start + _ALONE_AT_A_TIME])
+        return outcomes
+
+    def _send_in_one_request(self, messages: Sequence[OutboxMessage]) -> Outcomes:
+        return self._wait(messages, self._begin(messages))
+
+    def _send_each(self, messages: Sequence[OutboxMessage]) -> Outcomes:
+        return self._wait(messages, [self._begin([message])[0] for message in messages])
+
+    def _begin(self, messages: Sequence[OutboxMessage]) -> list[Future[str]]:
+        if not messages:
+            return []
+        try:
+            futures = self._backend.send([_as_message(message) for message in messages])
+        except Exception as error:
+            logger.exception("%r could not send.", self._backend)
+            return [failed(error) for _ in messages]
+        try:
+            self._backend.flush(0)
+        except Exception:
+            logger.exception("%r could not send at once.", self._backend)
+        return futures
+
+    def _wait(self, messages: Sequence[OutboxMessage], futures: Sequence[Future[str]]) -> Outcomes:
+        return [
+            (message, self._outcome_of(future))
+            for message, future in zip(messages, futures, strict=True)
+        ]
+
+    def _outcome_of(self, future: Future[str]) -> BaseException | None:
+        """Wait for it without limit: the client has its own, and nothing else can be sent."""
+        while True:
+            try:
+                return future.exception(timeout=_LOOK_AT_STOP)
+            except CancelledError as error:
+                return error
+            except FutureTimeoutError:
+                if self._stop.is_set():
+                    raise StoppedError from None
+
+
+def _split(
+    messages: Sequence[OutboxMessage],
+) -> tuple[list[OutboxMessage], list[OutboxMessage]]:
+    """Those to send together, and those to send alone; what must come after those is in neither."""
+    together: list[OutboxMessage] = []
+    alone: list[OutboxMessage] = []
+    begun: set[tuple[str, str]] = set()
+    closed: set[tuple[str, str]] = set()
+    for message in messages:
+        key = (message.topic, message.ordering_key)
+        if not message.ordering_key:
+            (alone if message.attempts else together).append(message)
+        elif key in closed:
+            continue
+        elif not message.attempts:
+            together.append(message)
+            begun.add(key)
+        else:
+            closed.add(key)
+            if key not in begun:
+                alone.append(message)
+    return together, alone
+
+
+def _as_message(message: OutboxMessage) -> Message:
+    return Message(
+        topic=message.topic,
+        data=bytes(message.data),
+        attributes=message.attributes,
+        ordering_key=message.ordering_key,
+    )

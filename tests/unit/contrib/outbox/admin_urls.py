@@ -1,0 +1,8 @@
+"""Imported when the admin is installed, not before."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import DatabaseError, transaction
+
+import rele
+from rele.attributes import MAX_ATTRIBUTES
+from rele.contrib.outbox import backend
+from tests.unit.conftest import Hooks
+from tests.unit.contrib.outbox.conftest import ALIAS, waiting
+
+pytestmark = pytest.mark.usefixtures("sqlite")
+
+
+def test_the_result_of_the_future_is_the_event_id_which_the_message_carries() -> None:
+    future = rele.publish("order-paid", 1)
+
+    [row] = waiting()
+    assert future.done()
+    assert future.result(0) == row.event_id == row.attributes["event_id"]
+    assert UUID(row.event_id).version == 7
+
+
+def test_an_event_id_that_is_given_stays() -> None:
+    assert rele.publish("order-paid", 1, event_id="mine").result(0) == "mine"
+
+    [row] = waiting()
+    assert (row.event_id, row.attributes["event_id"]) == ("mine", "mine")
+
+
+@pytest.mark.parametrize("setting", [{}, {"PUBLISHER_BLOCKING": True}])
+def test_blocking_and_timeout_are_ignored(setting: dict[str, Any]) -> None:
+    rele.setup(
+        {
+            "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
+            "MIDDLEWARE": [],
+            "OUTBOX": {"USING": ALIAS},
+            **setting,
+        }
+    )
+    began = time.monotonic()
+    with transaction.atomic(using=ALIAS):
+        future = rele.publish("order-paid", 1, blocking=True, timeout=600)
+        assert future.done()
+
+    assert time.monotonic() - began < 60
+    assert len(waiting()) == 1
+
+
+def test_the_event_id_and_published_at_are_among_the_hundred_attributes() -> None:
+    attributes = {f"a{number}": "x" for number in range(MAX_ATTRIBUTES - 2)}
+
+    rele.publish("order-paid", 1, **attributes)
+    with pytest.raises(ValueError, match="100 attributes, published_at and event_id among them"):
+        rele.publish("order-paid", 2, **attributes, one="more")
+
+    [row] = waiting()
+    assert len(row.attributes) == MAX_ATTRIBUTES
+
+
+def test_a_message_that_pubsub_never_takes_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="takes 10000000 bytes of data, not 10000001"):
+        rele.publish("order-paid", "x" * (10_000_000 - 1))
+
+    assert waiting() == []
+
+
+def test_one_that_is_refused_does_not_keep_the_others_back() -> None:
+    first, second, third = rele.publish_many(
+        "order-paid", [1, (2, {"note": "\0"}), 3], raise_exception=False
+    )
+
+    assert isinstance(second.exception(0), ValueError)
+    assert [row.event_id for row in waiting()] == [first.result(0), third.result(0)]
+
+
+def test_the_caller_runs_pre_publish_and_no_outcome_hook(hooks: Hooks) -> None:
+    rele.publish("order-paid", {"id": 42})
+
+    assert hooks.names == ["pre_publish"]
+
+
+def test_what_middleware_adds_is_written() -> None:
+    hooks = Hooks()
+    hooks.actions["pre_publish"] = lambda topic, data, attributes: attributes.update(user="ana")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rele.middleware._middlewares", [hooks])
+        rele.publish("order-paid", 1)
+
+    assert waiting()[0].attributes["user"] == "ana"
+
+
+def test_what_is_refused_on_the_spot_runs_the_failure_hook_at_once(hooks: Hooks) -> None:
+    with pytest.raises(ValueError, match="longer than"):
+        rele.publish("t" * 256, 1)
+
+    assert hooks.names == ["pre_publish", "post_publish_failure"]
+
+
+def test_a_database_that_fails_is_a_failure_of_the_publish(
+    hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr(backend.OutboxMessage, "save", fail)
+
+    with pytest.raises(DatabaseError, match="away"):
+        rele.publish("order-paid", 1)
+
+    assert hooks.names == ["pre_publish", "post_publish_failure"]
+
+
+class Router:
+    """A project's router."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return ALIAS if model._meta.app_label == "rele_outbox" else None
+
+
+def test_without_using_the_router_says_which_database(settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [f"{__name__}.Router"]
+    rele.setup({"PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend", "MIDDLEWARE": []})
+
+    rele.publish("order-paid", 1)
+
+    assert [bytes(row.data) for row in waiting()] == [b"1"]

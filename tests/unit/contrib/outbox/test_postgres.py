@@ -1,0 +1,304 @@
+"""Relays that share their work, and a server that comes and goes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connections, transaction
+from django.utils import timezone
+
+import rele
+from rele.backends import Message
+from rele.contrib.outbox import presence, waking
+from rele.contrib.outbox.claiming import claim
+from rele.contrib.outbox.models import OutboxMessage, Relay
+from rele.contrib.outbox.relay import OutboxRelay
+from rele.contrib.outbox.stopping import Stop
+from rele.contrib.outbox.waking import Alarm
+from tests.inbox import Inbox
+from tests.unit.conftest import Hooks
+from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, InThread, Servers, waiting
+
+pytestmark = pytest.mark.usefixtures("postgres")
+
+MakeRelay = Callable[..., OutboxRelay]
+
+
+def claimed(limit: int = 1000) -> list[str]:
+    return [bytes(message.data).decode() for message in claim(ALIAS, limit)]
+
+
+class Blocked(Servers):
+    """Accepts nothing before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+
+    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
+        self.asked.set()
+        assert self.may_answer.wait(20)
+        return super().send(messages)
+
+
+@pytest.fixture
+def first(make_relay: MakeRelay) -> Iterator[Callable[..., Blocked]]:
+    """Let a first relay have what waits now in hand, until its backend may answer."""
+    threads = []
+
+    def begin(batch_size: int = 1000) -> Blocked:
+        backend = Blocked()
+        threads.append((backend, InThread(make_relay(backend, batch_size).run_once)))
+        assert backend.asked.wait(20)
+        return backend
+
+    yield begin
+    for backend, thread in threads:
+        backend.may_answer.set()
+        thread.join()
+
+
+class TestTwoRelays:
+    def test_none_sends_what_the_other_has_in_hand(
+        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
+    ) -> None:
+        rele.publish_many("orders", [1, 2])
+        other = first()
+        rele.publish("orders", 3)
+
+        assert make_relay().run_once() == (1, 0)
+
+        assert servers.data == ["3"]
+        assert other.data == []
+
+    def test_a_key_is_taken_as_a_whole(
+        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
+    ) -> None:
+        rele.publish_many("orders", [(n, {"ordering_key": "a"}) for n in range(4)])
+        first(batch_size=2)
+        rele.publish("orders", 4, ordering_key="a")
+        rele.publish("orders", 5, ordering_key="b")
+
+        assert make_relay().run_once() == (1, 0)
+
+        assert servers.data == ["5"]
+
+    def test_a_key_goes_on_with_any_relay(
+        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
+    ) -> None:
+        rele.publish("orders", 1, ordering_key="a")
+        other = first()
+        rele.publish("orders", 2, ordering_key="a")
+        other.may_answer.set()
+
+        deadline = time.monotonic() + 20
+        while waiting() and time.monotonic() < deadline:
+            make_relay().run_once()
+
+        assert [*other.data, *servers.data] == ["1", "2"]
+
+    def test_a_key_whose_first_message_failed_elsewhere_is_left(
+        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
+    ) -> None:
+        rele.publish_many("orders", [(n, {"ordering_key": "a"}) for n in range(4)])
+        other = first(batch_size=2)
+        other.errors["0"] = REFUSED
+        second = Blocked()
+        thread = InThread(make_relay(second).run_once)  # has 2 and 3 before it, or none
+        other.may_answer.set()
+        second.may_answer.set()
+        thread.join()
+
+        assert (other.data, second.data, servers.data) == ([], [], [])
+        assert [row.attempts for row in waiting()] == [1, 0, 0, 0]
+
+    def test_every_key_is_in_order_and_nothing_is_sent_twice(self, make_relay: MakeRelay) -> None:
+        keys, each = 20, 15
+        for number in range(each):
+            rele.publish_many(
+                "orders", [(f"{key}-{number}", {"ordering_key": f"k{key}"}) for key in range(keys)]
+            )
+        accepted: list[str] = []
+        lock = threading.Lock()
+
+        class Shared(Servers):
+            def send(self, messages: Sequence[Message]) -> list[Future[str]]:
+                with lock:
+                    accepted.extend(message.json() for message in messages)
+                return super().send(messages)
+
+        def relay() -> None:
+            while OutboxMessage.objects.using(ALIAS).exists():
+                make_relay(Shared(), batch_size=7).run_once()
+
+        for thread in [InThread(relay) for _ in range(3)]:
+            thread.join()
+
+        numbers: dict[int, list[int]] = {key: [] for key in range(keys)}
+        for text in accepted:
+            key, number = map(int, text.split("-"))
+            numbers[key].append(number)
+        assert numbers == {key: list(range(each)) for key in range(keys)}
+
+
+def test_what_is_claimed_is_free_again_after_a_rollback() -> None:
+    rele.publish("orders", 1)
+    with transaction.atomic(using=ALIAS):
+        assert claimed() == ["1"]
+        transaction.set_rollback(True, using=ALIAS)
+
+    with transaction.atomic(using=ALIAS):
+        assert claimed() == ["1"]
+
+
+def test_nothing_is_sent_that_has_not_committed(make_relay: MakeRelay, servers: Servers) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with transaction.atomic(using=ALIAS):
+            rele.publish("orders", 1)
+            begun.set()
+            assert may_end.wait(20)
+
+    writer = InThread(write)
+    assert begun.wait(20)
+    assert make_relay().run_once() == (0, 0)
+    may_end.set()
+    writer.join()
+
+    assert make_relay().run_once() == (1, 0)
+
+
+class TestWaking:
+    @pytest.fixture
+    def listening(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alarm]:
+        """Would wait for a minute by itself."""
+        monkeypatch.setattr(waking, "LONG_POLL", 60)
+        monkeypatch.setattr(waking._notifier, "_last", 0.0)
+        alarm = Alarm(ALIAS)
+        alarm.wait(Stop())  # begins to listen, and looks again
+        yield alarm
+        alarm.close()
+
+    def test_a_commit_ends_the_wait(self, listening: Alarm) -> None:
+        with transaction.atomic(using=ALIAS):
+            rele.publish("orders", 1)
+
+        began = time.monotonic()
+        listening.wait(Stop())
+
+        assert time.monotonic() - began < 30
+
+    def test_only_a_commit_does(self, listening: Alarm) -> None:
+        sent: list[Any] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(waking, "_notify", sent.append)
+            with transaction.atomic(using=ALIAS):
+                rele.publish("orders", 1)
+                transaction.set_rollback(True, using=ALIAS)
+            assert sent == []
+            rele.publish("orders", 1)
+            assert len(sent) == 1
+
+    def test_many_commits_are_few_notifications(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(waking, "NOTIFY_INTERVAL", 60)
+        monkeypatch.setattr(waking._notifier, "_last", -1000.0)
+        with closing(connections[ALIAS].copy()) as listener:
+            with listener.cursor() as cursor:
+                cursor.execute(f"LISTEN {waking.CHANNEL}")
+            for number in range(10):
+                rele.publish("orders", number)
+            heard = list(listener.connection.notifies(timeout=0.2))
+
+        assert len(heard) == 1
+
+    def test_a_notification_that_fails_does_not_fail_the_commit(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(connection: Any) -> None:
+            raise RuntimeError("no notification")
+
+        monkeypatch.setattr(waking, "_notify", fail)
+
+        rele.publish("orders", 1)
+
+        assert len(waiting()) == 1
+        assert "no notification" in caplog.text
+
+
+def terminate_all_connections(database: dict[str, Any]) -> None:
+    """As a restart of the server does."""
+    with closing(
+        psycopg.connect(
+            host=database["HOST"], port=database["PORT"], user=database["USER"], dbname="postgres"
+        )
+    ) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            [database["NAME"]],
+        )
+
+
+def test_the_relay_lives_on_when_its_connections_are_closed(
+    make_relay: MakeRelay,
+    hooks: Hooks,
+    monkeypatch: pytest.MonkeyPatch,
+    postgres_database: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(presence, "SIGN_OF_LIFE_SECONDS", 0.05)
+    sent, listens = Inbox(), Inbox()
+    hooks.actions["post_publish_success"] = lambda topic, data, attributes: sent.put(data)
+    listen = Alarm._listen
+    monkeypatch.setattr(Alarm, "_listen", lambda alarm: (listen(alarm), listens.put(1)))
+    relay = make_relay()
+    thread = InThread(relay.run)
+    try:
+        rele.publish("orders", 1)
+        sent.wait_for(1)
+        listens.wait_for(1)
+
+        terminate_all_connections(postgres_database)
+        before = timezone.now()
+        connections[ALIAS].close()  # the publisher's
+        rele.publish("orders", 2)
+
+        sent.wait_for(2)
+        listens.wait_for(2)
+        deadline = time.monotonic() + 20
+        while not Relay.objects.using(ALIAS).filter(seen_at__gt=before).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)  # the database tells nobody
+    finally:
+        relay.stop()
+        thread.join()
+
+
+def test_forgets_relays_that_are_long_gone(make_relay: MakeRelay) -> None:
+    for name, age in (("old", timedelta(days=2)), ("killed", timedelta(hours=1))):
+        Relay.objects.using(ALIAS).create(name=name, seen_at=timezone.now() - age)
+
+    make_relay().run_once()
+
+    assert [relay.name for relay in Relay.objects.using(ALIAS).all()] == ["killed"]
+
+
+def test_several_are_present(make_relay: MakeRelay) -> None:
+    Relay.objects.using(ALIAS).create(name="other:1")
+    relay = make_relay()
+    relay.begin()
+    try:
+        assert set(presence.present_relays(ALIAS)) == {"other:1", presence.own_name()}
+    finally:
+        relay.stop()
+        relay.run()
+
+    assert presence.present_relays(ALIAS) == ["other:1"]

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+import rele
+from rele.contrib.outbox import upkeep
+from rele.contrib.outbox.claiming import claim
+from rele.contrib.outbox.models import OutboxMessage, State
+from rele.contrib.outbox.relay import OutboxRelay
+from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, InThread, Servers, waiting
+
+
+@pytest.fixture
+def messages(database: str) -> QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.using(ALIAS)
+
+
+def test_counts_by_state_and_topic(messages: QuerySet[OutboxMessage]) -> None:
+    rele.publish_many("orders", [1, 2, 3])
+    rele.publish("photos", 4)
+    messages.filter(data=b"3").update(state=State.PARKED)
+    long_ago = timezone.now() - timedelta(days=1)
+    messages.filter(data=b"2").update(created_at=long_ago)
+
+    found = upkeep.groups(messages)
+
+    assert [(group.state, group.topic, group.count) for group in found] == [
+        (State.WAITING, "orders", 2),
+        (State.WAITING, "photos", 1),
+        (State.PARKED, "orders", 1),
+    ]
+    assert found[0].oldest == long_ago
+
+
+def test_what_is_tried_again_is_as_new(
+    messages: QuerySet[OutboxMessage], servers: Servers, make_relay: Callable[..., OutboxRelay]
+) -> None:
+    rele.publish_many("orders", [1, 2])
+    servers.errors = {"1": REFUSED}
+    make_relay(max_attempts=1).run_once()
+    assert {row.state for row in waiting()} == {State.PARKED}
+    servers.errors.clear()
+
+    assert upkeep.retry(messages) == 2
+
+    assert {(row.state, row.attempts) for row in waiting()} == {(State.WAITING, 0)}
+    assert make_relay().run_once() == (2, 0)
+
+
+def test_what_is_sent_is_not_tried_again(messages: QuerySet[OutboxMessage]) -> None:
+    rele.publish("orders", 1)
+    messages.update(state=State.SENT)
+
+    assert upkeep.retry(messages) == 0
+
+
+def test_what_waits_is_tried_at_once(
+    messages: QuerySet[OutboxMessage], servers: Servers, make_relay: Callable[..., OutboxRelay]
+) -> None:
+    rele.publish("orders", 1)
+    servers.errors["1"] = REFUSED
+    make_relay().run_once()
+    servers.errors.clear()
+
+    assert upkeep.retry(messages) == 1
+
+    assert make_relay().run_once() == (1, 0)
+
+
+def test_the_key_of_a_discarded_message_goes_on_at_once(
+    messages: QuerySet[OutboxMessage], servers: Servers, make_relay: Callable[..., OutboxRelay]
+) -> None:
+    rele.publish_many("orders", [(number, {"ordering_key": "a"}) for number in (1, 2)])
+    servers.errors["1"] = REFUSED
+    make_relay().run_once()
+    make_relay().run_once()  # has put the second off until the first is due
+    servers.errors.clear()
+
+    assert upkeep.discard(messages.filter(data=b"1")) == 1
+
+    assert make_relay().run_once() == (1, 0)
+    assert servers.data == ["2"]
+
+
+def test_deletes_in_chunks(
+    messages: QuerySet[OutboxMessage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "CHUNK", 2)
+    rele.publish_many("orders", range(5))
+
+    assert list(upkeep.purge(messages)) == [2, 2, 1]
+
+    assert waiting() == []
+
+
+@pytest.mark.usefixtures("postgres")
+def test_what_a_relay_has_in_hand_is_left_to_it() -> None:
+    rele.publish_many("orders", [1, 2])
+    messages = OutboxMessage.objects.using(ALIAS)
+    counts: list[int] = []
+
+    def look_after() -> None:
+        counts.append(upkeep.retry(messages.all()))
+        counts.append(upkeep.discard(messages.all()))
+        counts.append(sum(upkeep.purge(messages.all())))
+
+    with transaction.atomic(using=ALIAS):
+        assert len(claim(ALIAS, 1)) == 1
+        InThread(look_after).join()
+
+    assert counts == [1, 1, 0]
+    assert [bytes(row.data) for row in waiting()] == [b"1"]
