@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rele",
     "rele.contrib.outbox",
+    "rele.contrib.inbox",
     "testproject.gallery",
     "testproject.activity",
 ]
