@@ -13,6 +13,7 @@ from typing import Any
 
 import docutils.core
 import pytest
+from django.core.management import call_command
 
 from rele.backends import Message
 from rele.cli import RUN, SHARED_COMMANDS, main
@@ -217,6 +218,23 @@ def test_each_command_is_in_the_manual() -> None:
     named = " ".join(section("Commands").split())
 
     assert all(f"``{command}``" in named for command in commands)
+
+
+def test_each_option_of_the_outbox_is_in_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
+    named = set(re.findall(r"--[a-z-]+", section("Commands")))
+
+    for command in outbox_commands():
+        with pytest.raises(SystemExit):
+            call_command("rele", command, "--help")
+        options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out.split("options:")[1]))
+        assert f"``manage.py rele {command}``" in section("Commands")
+        assert options - {"--help", "--traceback"} <= named
+
+
+def outbox_commands() -> list[str]:
+    from rele.contrib.outbox.commands import COMMANDS
+
+    return [command.name for command in COMMANDS]
 
 
 def test_what_stops_the_worker_from_outside_leaves_it_its_time() -> None:

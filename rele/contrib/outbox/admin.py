@@ -68,13 +68,12 @@ class AgeFilter(admin.SimpleListFilter):
 class OutboxMessageAdmin(_ReadOnlyAdmin):
     list_display = (
         "event_id",
+        "state",
         "topic",
         "ordering_key",
-        "state",
-        "created_at",
         "attempts",
-        "next_attempt_at",
         "error",
+        "created_at",
     )
     list_filter = ("state", AgeFilter, "topic")
     search_fields = ("=event_id", "=topic", "=ordering_key")

@@ -1,0 +1,247 @@
+"""The outbox with real processes: an application, a relay and a worker."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.acceptance.conftest import Project, read_until
+
+SETTINGS = """
+    SECRET_KEY = "for tests"
+    USE_TZ = True
+    INSTALLED_APPS = ["rele", "rele.contrib.outbox", "shop"]
+    DATABASES = {{"default": {database!r}}}
+    RELE = {{
+        "GC_PROJECT_ID": {project_id!r},
+        "MIDDLEWARE": ["rele.contrib.LoggingMiddleware", "rele.contrib.DjangoDBMiddleware"],
+        "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
+    }}
+    LOGGING = {{
+        "version": 1,
+        "handlers": {{"console": {{"class": "logging.StreamHandler"}}}},
+        "loggers": {{"rele": {{"handlers": ["console"], "level": "INFO"}}}},
+    }}
+"""
+
+SUBS = """
+    import os
+
+    from rele import sub
+
+    @sub(topic="orders")
+    def handle(data, **attributes):
+        os.write(1, f"handled {data}\\n".encode())
+"""
+
+APPLICATION = """
+    import django
+    from django.db import transaction
+
+    django.setup()
+    import rele
+
+    with transaction.atomic():
+        rele.publish("orders", "rolled back")
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        rele.publish("orders", "committed")
+    rele.publish("orders", "alone")
+"""
+
+TESTS = """
+    import rele
+    from django.db import transaction
+    from django.test import TestCase
+    from rele.backends import locmem
+    from rele.contrib.outbox.models import OutboxMessage
+
+
+    class OutboxTest(TestCase):
+        def test_the_outbox_of_the_test_needs_no_relay(self):
+            with self.captureOnCommitCallbacks(execute=True) as callbacks:
+                with transaction.atomic():
+                    rele.publish("orders", {"id": 1}, blocking=True, timeout=60)
+                transaction.on_commit(lambda: rele.publish("orders", {"id": 2}))
+
+            self.assertEqual(OutboxMessage.objects.count(), 2)
+            self.assertGreaterEqual(len(callbacks), 1)
+
+        def test_each_test_has_an_empty_outbox(self):
+            self.assertEqual(OutboxMessage.objects.count(), 0)
+
+        def test_the_locmem_backend_works(self):
+            rele_settings = {"PUBLISHER_BACKEND": "rele.backends.locmem.LocMemBackend"}
+            with self.settings(RELE=rele_settings):
+                with self.captureOnCommitCallbacks(execute=True):
+                    transaction.on_commit(lambda: rele.publish("orders", {"id": 3}))
+
+            self.assertEqual([message.json() for message in locmem.messages], [{"id": 3}])
+            self.assertEqual(OutboxMessage.objects.count(), 0)
+"""
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def sqlite(folder: Path) -> dict[str, Any]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(folder / "shop.sqlite3"),
+        "OPTIONS": {"timeout": 20},
+    }
+
+
+def postgres(url: str, name: str) -> dict[str, Any]:
+    """An empty database of the test's own on the server."""
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        info = connection.info
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": name,
+            "USER": info.user,
+            "HOST": info.host,
+            "PORT": info.port,
+        }
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def shop(request: pytest.FixtureRequest, project: Project, tmp_path: Path) -> Project:
+    """A Django project with the outbox on a database that is migrated."""
+    if request.param == "sqlite":
+        database = sqlite(tmp_path)
+    else:
+        database = postgres(request.getfixturevalue("postgres_url"), project.project_id)
+    return write_shop(project, database)
+
+
+@pytest.fixture
+def shop_on_sqlite(project: Project, tmp_path: Path) -> Project:
+    return write_shop(project, sqlite(tmp_path))
+
+
+def write_shop(project: Project, database: dict[str, Any]) -> Project:
+    project.write("shop/__init__.py", "")
+    project.write("shop/subs.py", SUBS)
+    project.write("shop/tests.py", TESTS)
+    project.write("publish.py", APPLICATION)
+    project.write("settings.py", SETTINGS.format(database=database, project_id=project.project_id))
+    project.environment["DJANGO_SETTINGS_MODULE"] = "settings"
+    assert manage(project, "migrate", "--verbosity", "0") == (0, "")
+    return project
+
+
+def manage(project: Project, *arguments: str) -> tuple[int, str]:
+    return project.run("-m", "django", *arguments)
+
+
+def start_relay(project: Project) -> subprocess.Popen[str]:
+    relay = project.start("-m", "django", "rele", "relay")
+    read_until(relay.stdout, "Relaying the outbox")
+    return relay
+
+
+def start_worker(project: Project, *options: str) -> subprocess.Popen[str]:
+    worker = project.start("-m", "django", "runrele", *options)
+    read_until(worker.stdout, "Pulling messages")
+    return worker
+
+
+def publish(project: Project) -> None:
+    status, output = project.run("publish.py")
+    assert status == 0, output
+
+
+def end(process: subprocess.Popen[str], seconds: float) -> str:
+    """Tell it to stop; it exits with status 0 in time. What it has written since."""
+    process.terminate()
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, output
+    assert time.monotonic() - began < seconds
+    return output
+
+
+def test_what_commits_is_handled_and_what_is_rolled_back_is_not(shop: Project) -> None:
+    worker = start_worker(shop)
+    relay = start_relay(shop)
+
+    publish(shop)
+
+    handled = read_until(worker.stdout, "handled ") + read_until(worker.stdout, "handled ")
+    assert "No relay is at work" not in manage(shop, "rele", "outbox")[1]
+    end(relay, 2)
+    handled += end(worker, 10)
+    assert sorted(line for line in handled.splitlines() if line.startswith("handled ")) == [
+        "handled alone",
+        "handled committed",
+    ]
+    status, output = manage(shop, "rele", "outbox")
+    assert (status, output.splitlines()[0]) == (0, "The outbox is empty.")
+    assert "No relay is at work" in output
+
+
+def test_once_sends_all_and_ends(shop: Project) -> None:
+    worker = start_worker(shop)
+    publish(shop)
+
+    assert manage(shop, "rele", "relay", "--once")[0] == 0
+
+    read_until(worker.stdout, "handled ")
+    read_until(worker.stdout, "handled ")
+    assert manage(shop, "rele", "outbox")[1].startswith("The outbox is empty.")
+
+
+def test_a_worker_can_relay_too(shop: Project) -> None:
+    worker = start_worker(shop, "--relay")
+
+    publish(shop)
+
+    read_until(worker.stdout, "handled ")
+    read_until(worker.stdout, "handled ")
+    end(worker, 10)
+    assert "No relay is at work" in manage(shop, "rele", "outbox")[1]
+
+
+@pytest.mark.parametrize("shop", ["postgres"], indirect=True)
+def test_a_relay_stops_at_once_while_pubsub_is_away_and_loses_nothing(shop: Project) -> None:
+    server = shop.environment["PUBSUB_EMULATOR_HOST"]
+    shop.environment["PUBSUB_EMULATOR_HOST"] = "127.0.0.1:1"
+    publish(shop)
+    relay = start_relay(shop)
+    time.sleep(1)  # it tries in vain, which nobody tells
+
+    end(relay, 2)
+
+    shop.environment["PUBSUB_EMULATOR_HOST"] = server
+    worker = start_worker(shop, "--relay")
+    read_until(worker.stdout, "handled ")
+    read_until(worker.stdout, "handled ")
+
+
+def test_a_second_relay_on_sqlite_says_why_it_does_not_start(shop_on_sqlite: Project) -> None:
+    relay = start_relay(shop_on_sqlite)
+
+    status, output = manage(shop_on_sqlite, "rele", "relay")
+
+    assert status == 1
+    assert "on SQLite there can only be one" in output.splitlines()[-1]
+    assert f":{relay.pid} is at work" in output
+    assert "Traceback" not in output
+    end(relay, 2)
+    publish(shop_on_sqlite)
+    end(start_relay(shop_on_sqlite), 2)
+
+
+def test_a_test_case_of_a_project_works_without_a_relay(shop_on_sqlite: Project) -> None:
+    status, output = manage(shop_on_sqlite, "test", "shop")
+
+    assert status == 0, output
+    assert "Ran 3 tests" in output
