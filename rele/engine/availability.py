@@ -22,6 +22,9 @@ Google's client opens a failing stream five times at once, and then again after 
 attempt for which it gets no token fails after 15 s.
 """
 
+_AT_ONCE = 1.0
+"""Seconds within which streams fail for one cause, such as a lost connection."""
+
 _CONFIRMED = 1.0
 """Seconds for which a connection that was made must hold."""
 
@@ -46,7 +49,7 @@ class Availability:
         self._changed = threading.Condition()
         self._trouble = Trouble(logger)
         self._connected_at: float | None = None
-        self._failed_at = float("-inf")
+        self._failed_at = self._refused_at = float("-inf")
         self._reason = ""
         self._is_closed = False
 
@@ -69,12 +72,19 @@ class Availability:
                 return
             begins = not self._trouble.has_begun
             self._trouble.begin()
-            if age < SETTLED:
-                self._failed_at = time.monotonic()
-                self._reason = in_a_line(reason)
             if begins:
                 self._connected_at = None
                 threading.Thread(target=self._follow, name="rele-availability", daemon=True).start()
+            if age < SETTLED:
+                self._note_young(reason)
+
+    def _note_young(self, reason: str) -> None:
+        """It was refused if the connection stands, or if another one has failed a while ago."""
+        now = time.monotonic()
+        if self._connected_at is not None or _AT_ONCE <= now - self._failed_at < SETTLED:
+            self._refused_at = now
+            self._reason = in_a_line(reason)
+        self._failed_at = now
 
     def close(self) -> None:
         """Say nothing more."""
@@ -89,7 +99,7 @@ class Availability:
                 self._report()
                 self._changed.wait(_TICK)
             if not self._is_closed:
-                over_at = max(self._connected_at or 0.0, self._failed_at)
+                over_at = max(self._connected_at or 0.0, self._refused_at)
                 self._trouble.end(
                     "Pub/Sub at %s answers again, after %.0f s.", self._address, at=over_at
                 )
@@ -99,15 +109,19 @@ class Availability:
         with self._changed:
             if state.name != "READY":
                 self._connected_at = None
+                self._refused_at = float("-inf")  # the connection was lost
             elif self._connected_at is None:
                 self._connected_at = time.monotonic()
 
     def _is_over(self) -> bool:
-        if self._connected_at is None:
-            return False
-        if self._failed_at > self._connected_at:
-            return time.monotonic() - self._failed_at >= SETTLED
-        return time.monotonic() - self._connected_at >= _CONFIRMED
+        return (
+            self._connected_at is not None
+            and time.monotonic() - self._connected_at >= _CONFIRMED
+            and not self._is_refused()
+        )
+
+    def _is_refused(self) -> bool:
+        return time.monotonic() - self._refused_at < SETTLED
 
     def _report(self) -> None:
         if self._trouble.seconds < GRACE:
@@ -115,7 +129,7 @@ class Availability:
         if self._connected_at is None:
             what = "cannot be reached"
             why = f"what can be done: {what_to_check()}"
-        elif self._failed_at > self._connected_at:
+        elif self._is_refused():
             what, why = "cannot be used", f"the reason: {self._reason}"
         else:
             return

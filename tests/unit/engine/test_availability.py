@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -21,12 +22,14 @@ class Channel:
     def __init__(self) -> None:
         self._state = "READY"
         self._watchers: list[Callable[[Any], None]] = []
+        self._lock = threading.Lock()  # states are told in their order, as gRPC does
         self.events = Inbox()
 
     def subscribe(self, callback: Callable[[Any], None], try_to_connect: bool) -> None:
         assert try_to_connect
-        self._watchers.append(callback)
-        callback(SimpleNamespace(name=self._state))
+        with self._lock:
+            self._watchers.append(callback)
+            callback(SimpleNamespace(name=self._state))
         self.events.put("subscribed")
 
     def unsubscribe(self, callback: Callable[[Any], None]) -> None:
@@ -34,9 +37,10 @@ class Channel:
         self.events.put("unsubscribed")
 
     def become(self, state: str) -> None:
-        self._state = state
-        for watcher in self._watchers:
-            watcher(SimpleNamespace(name=state))
+        with self._lock:
+            self._state = state
+            for watcher in self._watchers:
+                watcher(SimpleNamespace(name=state))
 
 
 class Lines(logging.Handler):
@@ -51,8 +55,8 @@ class Lines(logging.Handler):
 @pytest.fixture(autouse=True)
 def _short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(availability, "GRACE", 0.05)
-    monkeypatch.setattr(availability, "SETTLED", 0.5)
-    monkeypatch.setattr(availability, "_CONFIRMED", 0.05)
+    monkeypatch.setattr(availability, "SETTLED", 1.5)
+    monkeypatch.setattr(availability, "_CONFIRMED", 0.2)
     monkeypatch.setattr(availability, "_TICK", 0.01)
 
 
@@ -133,6 +137,33 @@ def test_streams_that_are_refused_are_said_with_the_reason(
     assert "cannot be used, for 0 s now" in line
     assert line.endswith("the reason: no token")
     assert lines.wait_for(2)[1].endswith("answers again, after 0 s.")
+
+
+def test_streams_that_are_refused_long_after_another_are_said(
+    seen: Availability, channel: Channel, lines: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "_AT_ONCE", 0.0)
+    seen.note_failure(0.0, "no token")
+    channel.events.wait_for(2)
+    assert lines.items == []
+
+    seen.note_failure(0.0, "no token")
+
+    assert "cannot be used" in lines.wait_for(1)[0]
+
+
+def test_young_streams_that_lose_their_connection_at_once_are_not_refused(
+    seen: Availability, channel: Channel, lines: Inbox
+) -> None:
+    for _ in range(100):
+        seen.note_failure(0.0, "Socket closed")
+    channel.become("CONNECTING")
+    lines.wait_for(1)
+    channel.become("READY")
+
+    channel.events.wait_for(2)
+    assert len(lines.items) == 2
+    assert "cannot be reached" in lines.items[0]
 
 
 def test_closed_it_says_nothing_more(seen: Availability, channel: Channel, lines: Inbox) -> None:
