@@ -1,0 +1,117 @@
+"""A Django project with the outbox and the inbox, whose database and server a test looks at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import psycopg
+
+from rele.emulator.status_client import ask_status
+from tests.acceptance.conftest import Project
+
+SETTINGS = """
+    from rele.retry_policy import RetryPolicy
+
+    SECRET_KEY = "for tests"
+    USE_TZ = True
+    DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+    INSTALLED_APPS = ["rele", "rele.contrib.outbox", "rele.contrib.inbox", "shop"]
+    DATABASES = {{"default": {database!r}}}
+    RELE = {{
+        "GC_PROJECT_ID": {project_id!r},
+        "MIDDLEWARE": ["rele.contrib.DjangoDBMiddleware"],
+        "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
+        "SUBSCRIPTION_DEFAULTS": {{"threads": 4, "retry_policy": RetryPolicy(0.1, 1)}},
+    }}
+"""
+
+
+class Shop:
+    """Writes an app ``shop`` into a project, and makes its tables.
+
+    Args:
+        project: where.
+        server: address of its Pub/Sub server, past any proxy.
+        database_url: of a PostgreSQL database.
+        models: the app's ``models.py``.
+        subs: the app's ``subs.py``.
+    """
+
+    def __init__(
+        self, project: Project, server: str, database_url: str, models: str, subs: str
+    ) -> None:
+        self.project = project
+        self._server = server
+        self._database_url = database_url
+        project.write("shop/__init__.py", "")
+        project.write("shop/models.py", models)
+        project.write("shop/subs.py", subs)
+        project.write(
+            "settings.py",
+            SETTINGS.format(database=_settings_of(database_url), project_id=project.project_id),
+        )
+        project.environment["DJANGO_SETTINGS_MODULE"] = "settings"
+        migrate = ("-m", "django", "migrate", "--run-syncdb", "--verbosity", "0")
+        assert project.run(*migrate) == (0, "")
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What the database says to ``query``."""
+        with closing(psycopg.connect(self._database_url)) as connection:
+            return connection.execute(query).fetchall()
+
+    def numbers(self, table: str) -> list[int]:
+        """The numbers in a table of the app, in the order in which the rows were written."""
+        return [number for (number,) in self.rows(f"SELECT number FROM shop_{table} ORDER BY id")]
+
+    def wait_for_subscriptions(self, count: int) -> None:
+        """Return when there are ``count``: what is published before is lost on them."""
+        wait_until(lambda: len(self._subscriptions()) == count, 30)
+
+    def wait_until_all_is_done(self, seconds: float) -> None:
+        """Return when nothing waits in the outbox or on the server; fails after ``seconds``."""
+        wait_until(self._is_all_done, seconds, self._what_waits)
+
+    def _is_all_done(self) -> bool:
+        return not any(self._what_waits().values())
+
+    def _what_waits(self) -> dict[str, int]:
+        # The outbox first: what has left it by now is on the server.
+        [(in_outbox,)] = self.rows("SELECT count(*) FROM rele_outbox_outboxmessage")
+        found = self._subscriptions()
+        return {
+            "in the outbox": in_outbox,
+            "to be delivered": sum(each["waiting"] for each in found),
+            "in hand": sum(each["outstanding"] for each in found),
+        }
+
+    def _subscriptions(self) -> list[dict[str, Any]]:
+        return [
+            dict(each)
+            for each in ask_status(self._server)["subscriptions"]
+            if each["name"].startswith(f"projects/{self.project.project_id}/")
+        ]
+
+
+def wait_until(
+    is_true: Callable[[], bool], seconds: float, explain: Callable[[], object] = lambda: ""
+) -> None:
+    """Return when ``is_true()``; fails after ``seconds`` with what ``explain()`` says."""
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, explain()
+        time.sleep(0.1)  # neither the database nor the server tells
+
+
+def _settings_of(database_url: str) -> dict[str, Any]:
+    with closing(psycopg.connect(database_url)) as connection:
+        info = connection.info
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": info.dbname,
+            "USER": info.user,
+            "HOST": info.host,
+            "PORT": info.port,
+        }
