@@ -11,6 +11,8 @@ import psycopg
 
 from rele.emulator.status_client import ask_status
 from tests.acceptance.conftest import Project
+from tests.acceptance.ledger import WRITE
+from tests.acceptance.supervised import Supervised
 
 SETTINGS = """
     from rele.retry_policy import RetryPolicy
@@ -22,33 +24,44 @@ SETTINGS = """
     DATABASES = {{"default": {database!r}}}
     RELE = {{
         "GC_PROJECT_ID": {project_id!r},
-        "MIDDLEWARE": ["rele.contrib.DjangoDBMiddleware"],
+        "MIDDLEWARE": ["rele.contrib.DjangoDBMiddleware", "shop.told.Told"],
         "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
         "SUBSCRIPTION_DEFAULTS": {{"threads": 4, "retry_policy": RetryPolicy(0.1, 1)}},
     }}
 """
 
 
+TOLD = (
+    WRITE
+    + """
+    from rele.middleware import BaseMiddleware
+
+    class Told(BaseMiddleware):
+        def pre_process_message(self, subscription, message):
+            write(f"told {message.attributes['number']}")
+"""
+)
+"""Writes down every delivery, of one that is skipped then, too."""
+
+
 class Shop:
-    """Writes an app ``shop`` into a project, and makes its tables.
+    """A project with an app ``shop`` that has one subscription; its tables are there.
 
     Args:
-        project: where.
+        project: where it is written.
         server: address of its Pub/Sub server, past any proxy.
         database_url: of a PostgreSQL database.
-        models: the app's ``models.py``.
-        subs: the app's ``subs.py``.
+        app: the modules of the app.
     """
 
     def __init__(
-        self, project: Project, server: str, database_url: str, models: str, subs: str
+        self, project: Project, server: str, database_url: str, app: dict[str, str]
     ) -> None:
         self.project = project
         self._server = server
         self._database_url = database_url
-        project.write("shop/__init__.py", "")
-        project.write("shop/models.py", models)
-        project.write("shop/subs.py", subs)
+        for name, code in {"__init__.py": "", "told.py": TOLD, **app}.items():
+            project.write(f"shop/{name}", code)
         project.write(
             "settings.py",
             SETTINGS.format(database=_settings_of(database_url), project_id=project.project_id),
@@ -57,25 +70,28 @@ class Shop:
         migrate = ("-m", "django", "migrate", "--run-syncdb", "--verbosity", "0")
         assert project.run(*migrate) == (0, "")
 
+    def start_application(self, *arguments: str) -> Supervised:
+        return Supervised(self.project, "application", ("-m", "shop.application", *arguments))
+
+    def start_relay(self, name: str = "relay", *options: str) -> Supervised:
+        command = ("-m", "django", "rele", "relay", *options)
+        return Supervised(self.project, name, command, "Relaying the outbox")
+
+    def start_worker(self, name: str = "worker") -> Supervised:
+        return Supervised(self.project, name, ("-m", "django", "runrele"), "Pulling messages")
+
+    def wait_for_the_subscription(self) -> None:
+        """Return when it is there: what is published before would not be delivered."""
+        wait_until(lambda: self._subscriptions() != [], 30)
+
+    def wait_until_all_is_done(self, seconds: float) -> None:
+        """Return when nothing waits in the outbox or on the server; fails after ``seconds``."""
+        wait_until(lambda: not any(self._what_waits().values()), seconds, self._what_waits)
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the database says to ``query``."""
         with closing(psycopg.connect(self._database_url)) as connection:
             return connection.execute(query).fetchall()
-
-    def numbers(self, table: str) -> list[int]:
-        """The numbers in a table of the app, in the order in which the rows were written."""
-        return [number for (number,) in self.rows(f"SELECT number FROM shop_{table} ORDER BY id")]
-
-    def wait_for_subscriptions(self, count: int) -> None:
-        """Return when there are ``count``: what is published before is lost on them."""
-        wait_until(lambda: len(self._subscriptions()) == count, 30)
-
-    def wait_until_all_is_done(self, seconds: float) -> None:
-        """Return when nothing waits in the outbox or on the server; fails after ``seconds``."""
-        wait_until(self._is_all_done, seconds, self._what_waits)
-
-    def _is_all_done(self) -> bool:
-        return not any(self._what_waits().values())
 
     def _what_waits(self) -> dict[str, int]:
         # The outbox first: what has left it by now is on the server.

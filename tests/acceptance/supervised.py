@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from pathlib import Path
+import time
+from collections.abc import Sequence
 
 from tests.acceptance.conftest import Project
 
@@ -16,49 +17,57 @@ class Supervised:
         project: whose it is.
         name: of the file in the project's folder for what it says.
         arguments: of Python.
+        ready: what it says when it works.
     """
 
-    def __init__(self, project: Project, name: str, *arguments: str) -> None:
+    def __init__(
+        self, project: Project, name: str, arguments: Sequence[str], ready: str = ""
+    ) -> None:
         self._project = project
         self._arguments = arguments
+        self._ready = ready
         self._log = project.folder / f"{name}.log"
+        self._log.touch()
         self._process: subprocess.Popen[str] | None = None
         self._is_wanted = True
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._look_after, daemon=True)
-        self.kills = 0
-        """How often it was killed while it ran."""
         self._thread.start()
 
     def kill(self) -> None:
         """``kill -9``."""
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
+            if self._process is not None:
                 self._process.kill()
-                self.kills += 1
 
-    def wait(self, seconds: float) -> None:
-        """Return when it has ended with status 0; fails after ``seconds``."""
+    def kill_and_wait(self, seconds: float = 120) -> None:
+        """Kill it, and return when it works again."""
+        before = self._times_ready()
+        self.kill()
+        deadline = time.monotonic() + seconds
+        while self._times_ready() == before:
+            assert time.monotonic() < deadline, self._said()
+            time.sleep(0.05)  # it writes into a file
+
+    def wait(self, seconds: float = 30) -> None:
+        """Return when it has ended for good; fails after ``seconds``."""
         self._thread.join(seconds)
-        assert not self._thread.is_alive(), self.said()
+        assert not self._thread.is_alive(), self._said()
 
-    def end(self, seconds: float = 20) -> None:
+    def end(self) -> None:
         """End it by SIGTERM, for good."""
         with self._lock:
             self._is_wanted = False
             if self._process is not None:
                 self._process.terminate()
-        self.wait(seconds)
+        self.wait()
 
     def give_up(self) -> None:
-        """Start it no more, and kill it."""
+        """Kill it, and start it no more."""
         with self._lock:
             self._is_wanted = False
         self.kill()
-
-    def said(self) -> str:
-        """The last lines that it wrote."""
-        return _last_lines(self._log)
+        self.wait()
 
     def _look_after(self) -> None:
         with self._log.open("a", encoding="utf-8") as log:
@@ -67,10 +76,11 @@ class Supervised:
                 with self._lock:
                     if not self._is_wanted:
                         return
-                    process = self._project.start(*self._arguments, output=log)
-                    self._process = process
-                status = process.wait()
+                    self._process = self._project.start(*self._arguments, output=log)
+                status = self._process.wait()
 
+    def _times_ready(self) -> int:
+        return self._log.read_text(encoding="utf-8").count(self._ready)
 
-def _last_lines(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8").splitlines()[-30:])
+    def _said(self) -> str:
+        return "\n".join(self._log.read_text(encoding="utf-8").splitlines()[-30:])
