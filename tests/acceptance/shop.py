@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -45,10 +45,10 @@ TOLD = (
 
 
 class Shop:
-    """A project with an app ``shop`` that has one subscription; its tables are there.
+    """A project with an app ``shop`` that has one subscription.
 
     Args:
-        project: where it is written.
+        project: where it is written; its processes end with the shop.
         server: address of its Pub/Sub server, past any proxy.
         database_url: of a PostgreSQL database.
         app: the modules of the app.
@@ -67,18 +67,31 @@ class Shop:
             SETTINGS.format(database=_settings_of(database_url), project_id=project.project_id),
         )
         project.environment["DJANGO_SETTINGS_MODULE"] = "settings"
+        self._supervised: list[Supervised] = []
+
+    def make_tables(self) -> None:
         migrate = ("-m", "django", "migrate", "--run-syncdb", "--verbosity", "0")
-        assert project.run(*migrate) == (0, "")
+        assert self.project.run(*migrate) == (0, "")
+
+    def close(self) -> None:
+        """End all that was started."""
+        for process in self._supervised:
+            process.give_up()
+        self.project.kill_all()
 
     def start_application(self, *arguments: str) -> Supervised:
-        return Supervised(self.project, "application", ("-m", "shop.application", *arguments))
+        return self._start("application", ("-m", "shop.application", *arguments))
 
     def start_relay(self, name: str = "relay", *options: str) -> Supervised:
-        command = ("-m", "django", "rele", "relay", *options)
-        return Supervised(self.project, name, command, "Relaying the outbox")
+        return self._start(name, ("-m", "django", "rele", "relay", *options), "Relaying the outbox")
 
     def start_worker(self, name: str = "worker") -> Supervised:
-        return Supervised(self.project, name, ("-m", "django", "runrele"), "Pulling messages")
+        return self._start(name, ("-m", "django", "runrele"), "Pulling messages")
+
+    def _start(self, name: str, arguments: Sequence[str], ready: str = "") -> Supervised:
+        process = Supervised(self.project, name, arguments, ready)
+        self._supervised.append(process)
+        return process
 
     def wait_for_the_subscription(self) -> None:
         """Return when it is there: what is published before would not be delivered."""

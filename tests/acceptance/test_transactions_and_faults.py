@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,7 +76,7 @@ APPLICATION = (
             connection.close()
             time.sleep(0.1)
         if number % 100 == 99:
-            time.sleep(2)
+            time.sleep(1)
 """
 )
 """Takes orders, numbered on from its last one, a hundred at a time; odd ones are rolled back."""
@@ -108,20 +108,20 @@ class Round:
         self._shop = shop
         self._database = database
         self._proxy = proxy
-        self._outage = outage
+        self._orders = orders
         self._back_again = threading.Timer(outage, proxy.resume)
         self._ledger = Ledger(shop.project.folder)
-        self._worker = shop.start_worker()
-        shop.wait_for_the_subscription()
-        self._relay = shop.start_relay("relay", "--batch-size", "50")
-        self._application = shop.start_application(str(orders))
 
     def play(self, chance: random.Random) -> None:
         """Let all faults happen, at random; then let what was begun come to its end."""
+        worker = self._shop.start_worker()
+        self._shop.wait_for_the_subscription()
+        relay = self._shop.start_relay("relay", "--batch-size", "50")
+        application = self._shop.start_application(str(self._orders))
         faults = [
-            *[("begin", self._application.kill)] * 3,
-            *[("told", self._relay.kill_and_wait)] * 2,
-            ("told", self._worker.kill_and_wait),
+            *[("begin", application.kill)] * 3,
+            *[("told", relay.kill_and_wait)] * 2,
+            ("told", worker.kill_and_wait),
             ("begin", self._restart_database),
             ("begin", self._kill_database),
             ("begin", self._take_pubsub_away),
@@ -130,11 +130,11 @@ class Round:
             self._wait_for_some(word, chance.randint(1, LONGEST_PAUSE))
             fault()
         self._shop.project.write("enough", "")
-        self._application.wait(30)
+        application.wait(30)
         self._back_again.join()
-        self._shop.wait_until_all_is_done(60)
-        self._relay.end()
-        self._worker.end()
+        self._shop.wait_until_all_is_done(120)
+        relay.end()
+        worker.end()
 
     def figures(self) -> tuple[Counter[int], ...]:
         """The orders that were begun, committed, told, and had an effect, each with how often."""
@@ -145,9 +145,9 @@ class Round:
             self._numbers("effect"),
         )
 
-    def give_up(self) -> None:
-        for process in (self._application, self._relay, self._worker):
-            process.give_up()
+    def close(self) -> None:
+        """End what there is of it."""
+        self._shop.close()
         self._back_again.cancel()
 
     def _numbers(self, table: str) -> Counter[int]:
@@ -180,12 +180,10 @@ def a_round(project: Project, server: str, orders: int, outage: float) -> Iterat
         project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
         project.write("ledger", "")
         app = {"models.py": MODELS, "subs.py": SUBS, "application.py": APPLICATION}
-        a_round = Round(Shop(project, server, database.url, app), database, proxy, orders, outage)
-        try:
+        shop = Shop(project, server, database.url, app)
+        with closing(Round(shop, database, proxy, orders, outage)) as a_round:
+            shop.make_tables()
             yield a_round
-        finally:
-            a_round.give_up()
-            project.kill_all()
 
 
 @pytest.mark.parametrize(
