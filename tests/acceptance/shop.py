@@ -52,10 +52,16 @@ class Shop:
         server: address of its Pub/Sub server, past any proxy.
         database_url: of a PostgreSQL database.
         app: the modules of the app.
+        conn_max_age: seconds for which a process keeps a connection to the database.
     """
 
     def __init__(
-        self, project: Project, server: str, database_url: str, app: dict[str, str]
+        self,
+        project: Project,
+        server: str,
+        database_url: str,
+        app: dict[str, str],
+        conn_max_age: int = 0,
     ) -> None:
         self.project = project
         self._server = server
@@ -64,14 +70,18 @@ class Shop:
             project.write(f"shop/{name}", code)
         project.write(
             "settings.py",
-            SETTINGS.format(database=_settings_of(database_url), project_id=project.project_id),
+            SETTINGS.format(
+                database={**_settings_of(database_url), "CONN_MAX_AGE": conn_max_age},
+                project_id=project.project_id,
+            ),
         )
         project.environment["DJANGO_SETTINGS_MODULE"] = "settings"
         self._supervised: list[Supervised] = []
 
     def make_tables(self) -> None:
         migrate = ("-m", "django", "migrate", "--run-syncdb", "--verbosity", "0")
-        assert self.project.run(*migrate) == (0, "")
+        status, output = self.project.run(*migrate)
+        assert status == 0, output
 
     def close(self) -> None:
         """End all that was started."""
