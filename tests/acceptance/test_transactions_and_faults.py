@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests import postgres
 from tests.acceptance.conftest import Project
 from tests.acceptance.ledger import WRITE, Ledger
 from tests.acceptance.shop import Shop
+from tests.acceptance.supervised import Supervised
 from tests.proxy import Proxy
 
 MODELS = """
@@ -100,20 +102,29 @@ class Round:
         proxy: what it reaches Pub/Sub through.
         orders: how many are taken at the least, and half of them rolled back.
         outage: seconds for which Pub/Sub is away.
+        chance: when what happens.
     """
 
     def __init__(
-        self, shop: Shop, database: postgres.Server, proxy: Proxy, orders: int, outage: float
+        self,
+        shop: Shop,
+        database: postgres.Server,
+        proxy: Proxy,
+        orders: int,
+        outage: float,
+        chance: random.Random,
     ) -> None:
         self._shop = shop
         self._database = database
         self._proxy = proxy
         self._orders = orders
-        self._back_again = threading.Timer(outage, proxy.resume)
+        self._outage = outage
+        self._chance = chance
+        self._timers: list[threading.Timer] = []
         self._ledger = Ledger(shop.project.folder)
 
-    def play(self, chance: random.Random) -> None:
-        """Let all faults happen, at random; then let what was begun come to its end."""
+    def play(self) -> None:
+        """Let all faults happen, then let what was begun come to its end."""
         worker = self._shop.start_worker()
         self._shop.wait_for_the_subscription()
         relay = self._shop.start_relay("relay", "--batch-size", "50")
@@ -124,14 +135,15 @@ class Round:
             ("told", worker.kill_and_wait),
             ("begin", self._restart_database),
             ("begin", self._kill_database),
-            ("begin", self._take_pubsub_away),
+            ("begin", partial(self._take_pubsub_away, relay)),
         ]
-        for word, fault in chance.sample(faults, len(faults)):
-            self._wait_for_some(word, chance.randint(1, LONGEST_PAUSE))
+        for word, fault in self._chance.sample(faults, len(faults)):
+            self._wait_for_some(word, self._chance.randint(1, LONGEST_PAUSE))
             fault()
         self._shop.project.write("enough", "")
         application.wait(30)
-        self._back_again.join()
+        for timer in self._timers:
+            timer.join()
         self._shop.wait_until_all_is_done(120)
         relay.end()
         worker.end()
@@ -147,8 +159,9 @@ class Round:
 
     def close(self) -> None:
         """End what there is of it."""
+        for timer in self._timers:
+            timer.cancel()
         self._shop.close()
-        self._back_again.cancel()
 
     def _numbers(self, table: str) -> Counter[int]:
         return Counter(number for (number,) in self._shop.rows(f"SELECT number FROM shop_{table}"))
@@ -168,20 +181,28 @@ class Round:
         self._database.kill()
         self._database.start()
 
-    def _take_pubsub_away(self) -> None:
+    def _take_pubsub_away(self, relay: Supervised) -> None:
+        """For a while, in which the relay is killed with messages in hand."""
         self._proxy.cut()
-        self._back_again.start()
+        for seconds, function in (
+            (self._chance.uniform(0, self._outage), relay.kill),
+            (self._outage, self._proxy.resume),
+        ):
+            self._timers.append(threading.Timer(seconds, function))
+            self._timers[-1].start()
 
 
 @contextmanager
-def a_round(project: Project, server: str, orders: int, outage: float) -> Iterator[Round]:
+def a_round(
+    project: Project, server: str, orders: int, outage: float, chance: random.Random
+) -> Iterator[Round]:
     """A round with a database and a way to ``server`` of its own; all is ended with the block."""
     with postgres.running() as database, Proxy(server) as proxy:
         project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
         project.write("ledger", "")
         app = {"models.py": MODELS, "subs.py": SUBS, "application.py": APPLICATION}
         shop = Shop(project, server, database.url, app)
-        with closing(Round(shop, database, proxy, orders, outage)) as a_round:
+        with closing(Round(shop, database, proxy, orders, outage, chance)) as a_round:
             shop.make_tables()
             yield a_round
 
@@ -199,8 +220,9 @@ def test_an_event_is_told_if_and_only_if_its_transaction_commits_and_has_its_eff
     def play(seed: int) -> None:
         project = Project(tmp_path / str(seed), embedded_server, f"{project_id}-{seed}")
         project.folder.mkdir()
-        with a_round(project, embedded_server, orders, outage) as played:
-            played.play(random.Random(seed))
+        chance = random.Random(seed)
+        with a_round(project, embedded_server, orders, outage, chance) as played:
+            played.play()
             begun, committed, told, effects = played.figures()
         print(
             f"seed {seed}: {begun.total()} transactions, {committed.total()} committed, "
