@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import google.auth
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import pubsub_v1
-from google.oauth2 import service_account
 
 from rele.backends import BaseBackend, Message
 from rele.backends.pubsub import PubSubBackend
 from rele.engine.clients import make_client
+from rele.engine.connection import Transport, harden
 from rele.engine.outstanding import OutstandingPublishes
+from rele.engine.topics import TopicWatch
 from rele.publication import Publication, data_and_attributes, error_on_the_spot, failed
 from rele.resources import (
     DEFAULT_RETRY_POLICY,
@@ -57,20 +58,6 @@ def get_google_defaults() -> tuple[Any, str | None]:
     except DefaultCredentialsError:
         return None, None
     return credentials, project_id
-
-
-def read_key_file(path: str | None) -> Any:
-    """The credentials in the key file of a service account.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is not such a file.
-    """
-    from_file: Any = service_account.Credentials.from_service_account_file
-    try:
-        return from_file(path)
-    except AttributeError as error:  # JSON, but no object
-        raise ValueError("it is no JSON object") from error
 
 
 class _Connection(NamedTuple):
@@ -291,6 +278,8 @@ class Subscriber:
         client_options: for Google's clients.
         default_ack_deadline: seconds.
         default_retry_policy: for subscriptions that state none; ``None`` sends none.
+        resilient: whether the connection is made again soon after an outage, and outages are
+            logged, as for the workers of ``create_and_run``.
     """
 
     def __init__(
@@ -301,6 +290,8 @@ class Subscriber:
         client_options: dict[str, Any] | None,
         default_ack_deadline: int | None = None,
         default_retry_policy: RetryPolicy | None = None,
+        *,
+        resilient: bool = False,
     ) -> None:
         self._gc_project_id = gc_project_id
         self.credentials = None if uses_emulator() else credentials
@@ -309,8 +300,12 @@ class Subscriber:
         self._ack_deadline = default_ack_deadline or DEFAULT_ACK_DEADLINE
         self._retry_policy = default_retry_policy
         self._client: Any = make_client(
-            pubsub_v1.SubscriberClient, credentials=self.credentials, client_options=client_options
+            pubsub_v1.SubscriberClient,
+            credentials=self.credentials,
+            client_options=client_options,
+            **({"transport": Transport} if resilient else {}),
         )
+        self._availability = harden(self._client) if resilient else None
 
     def update_or_create_subscription(self, subscription: Subscription) -> None:
         """Create ``subscription`` and, where it is missing, its topic.
@@ -371,6 +366,15 @@ class Subscriber:
         deadline and the default retry policy where nothing else is stated.
         """
         return self._make_resources(gc_project_id, defaults, DEFAULT_RETRY_POLICY)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Pub/Sub is known not to answer now; only a resilient one knows."""
+        return self._availability is not None and self._availability.is_away
+
+    def watch_topics(self, subscriptions: Sequence[Subscription], makes_again: bool) -> TopicWatch:
+        """What says, once started, that topics were deleted; ``makes_again``: of the worker."""
+        return TopicWatch(self._client, self._gc_project_id, subscriptions, makes_again)
 
     def close(self) -> None:
         """Close the connection; the Subscriber cannot be used any more."""

@@ -140,10 +140,10 @@ class Config:
 
     @cached_property
     def _credentials_of_file(self) -> Any:
-        from rele import client
+        from rele.engine import clients
 
         try:
-            return client.read_key_file(self.gc_credentials_path)
+            return clients.read_key_file(self.gc_credentials_path)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"RELE['GC_CREDENTIALS_PATH'] = {self.gc_credentials_path!r} is not the key file "

@@ -88,6 +88,12 @@ class BaseMiddleware:
         A hook that settles the message itself (``message.ack()``) is respected.
         """
 
+    def post_process_message_duplicate(self, subscription: Subscription, message: Any) -> None:
+        """Called when an idempotent handler is not run, since the inbox has the message already.
+
+        The message is acknowledged after this, and counts as a success.
+        """
+
     def post_ack_failure(
         self, subscription: Subscription, exception: BaseException, message: Any
     ) -> None:

@@ -35,6 +35,16 @@ def pubsub_address(client_options: Mapping[str, Any] | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def what_to_check() -> str:
+    """What to look at where that address cannot be reached."""
+    if os.environ.get("PUBSUB_EMULATOR_HOST"):
+        return (
+            "PUBSUB_EMULATOR_HOST names that address. Start `rele-cli emulator` there, or correct "
+            "it."
+        )
+    return "check the network, and the api_endpoint of RELE['CLIENT_OPTIONS'] if one is set."
+
+
 def can_connect(address: str, timeout: float = TIMEOUT) -> bool:
     """Whether a connection to ``address`` can be made, trying again for ``timeout`` seconds.
 

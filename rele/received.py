@@ -38,8 +38,13 @@ _current: ContextVar[tuple[Any, Subscription] | None] = ContextVar(
 
 def current_message() -> ReceivedMessage | None:
     """The message whose handler, filter or hook calls this; ``None`` outside of those."""
-    current = _current.get()
+    current = google_message_in_hand()
     return None if current is None else _describe(*current)
+
+
+def google_message_in_hand() -> tuple[Any, Subscription] | None:
+    """Google's message and its subscription, as hooks get them; ``None`` outside of a message."""
+    return _current.get()
 
 
 @contextmanager

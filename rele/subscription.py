@@ -145,6 +145,11 @@ class Subscription:
         """Whether both call the same function: two instances of a class do."""
         return _plain_function(self._func) is _plain_function(other._func)
 
+    def calls(self, function: Callable[..., Any]) -> bool:
+        """Whether ``function`` is what it calls, also below decorators with functools.wraps."""
+        called = _plain_function(self._func)
+        return inspect.unwrap(called, stop=lambda each: each is function) is function
+
     @property
     def prefix(self) -> str | None:
         """What the name begins with."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import queue
 import signal as signals
 import sys
 import threading
@@ -21,12 +19,14 @@ from rele.engine.dead_letters import DeadLetterPublisher
 from rele.engine.flow_control import flow_control, max_lease_duration, states_limits
 from rele.engine.google import KeptStream
 from rele.engine.scheduler import DrainingScheduler
+from rele.engine.topics import TopicWatch
 from rele.exceptions import NoProjectError, ReleError
 from rele.middleware import run_middleware_hook
-from rele.reachability import can_connect, pubsub_address
+from rele.reachability import can_connect, pubsub_address, what_to_check
 from rele.resources import Provisioner, Resources
 from rele.retry_policy import RetryPolicy
 from rele.settling import Settling
+from rele.stopping import StopRequest, exit_without_waiting, take_step
 from rele.subscription import Callback, Subscription
 from rele.subscription_options import SubscriptionOptions
 
@@ -35,9 +35,6 @@ logger = logging.getLogger(__name__)
 DEFAULT_THREADS_PER_SUBSCRIPTION = 2
 DEFAULT_SHUTDOWN_TIMEOUT = 30.0
 """Seconds."""
-
-_SECOND_SIGNAL_AFTER = 1.0
-"""Seconds: one Ctrl-C may arrive twice, from the terminal and from a parent process."""
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds."""
@@ -58,16 +55,10 @@ def require_connection(address: str) -> None:
     Raises:
         NotConnectionError: it cannot, within 10 s; it says what to look at.
     """
-    if check_internet_connection(address):
-        return
-    if os.environ.get("PUBSUB_EMULATOR_HOST"):
-        advice = (
-            "PUBSUB_EMULATOR_HOST names that address. Start `rele-cli emulator` there, or correct "
-            "it."
+    if not check_internet_connection(address):
+        raise NotConnectionError(
+            f"Pub/Sub cannot be reached at {address} within 10 s: {what_to_check()}"
         )
-    else:
-        advice = "check the network, and the api_endpoint of RELE['CLIENT_OPTIONS'] if one is set."
-    raise NotConnectionError(f"Pub/Sub cannot be reached at {address} within 10 s: {advice}")
 
 
 class Worker:
@@ -106,6 +97,7 @@ class Worker:
             client_options,
             default_ack_deadline,
             default_retry_policy,
+            **({} if config is None else {"resilient": True}),
         )
         self._dead_letters = DeadLetterPublisher(self._subscriber.make_topic_client)
         self._subscriptions = subscriptions
@@ -125,7 +117,8 @@ class Worker:
             self._provisioner = Provisioner(self._resources, config.resources, subscriptions)
         self._futures: dict[Subscription, Any] = {}
         self._streams: list[KeptStream] = []
-        self._stop = _StopRequest()
+        self._topic_watch: TopicWatch | None = None
+        self._stop = StopRequest()
         self._runs_forever = False
 
     def setup(self) -> None:
@@ -156,7 +149,16 @@ class Worker:
         except BaseException:
             self._close_streams()
             raise
+        self._watch_topics()
         run_middleware_hook("post_worker_start")
+
+    def _watch_topics(self) -> None:
+        mode = "ignore" if self._config is None else self._config.resources
+        if mode == "ignore":
+            return
+        makes_again = mode != "verify"
+        self._topic_watch = self._subscriber.watch_topics(self._subscriptions, makes_again)
+        self._topic_watch.start()
 
     def _open_streams(self) -> None:
         for subscription in self._subscriptions:
@@ -166,6 +168,7 @@ class Worker:
                 partial(self._make_again, subscription),
                 self._threads_of(subscription),
                 max_lease_duration=max_lease_duration(self._options_of(subscription)),
+                is_away=lambda: self._subscriber.is_away,
             )
             self._streams.append(stream)
             self._futures[subscription] = stream.open()
@@ -221,25 +224,29 @@ class Worker:
         self._stop.has_begun = True
         still_running = self._shut_down()
         if still_running:
-            _exit_without_waiting(still_running, self._shutdown_timeout)
+            exit_without_waiting(still_running, self._shutdown_timeout)
         sys.exit(0)
 
     def _shut_down(self) -> int:
         """Return how many handlers had to be given up."""
         run_middleware_hook("pre_worker_stop", self._subscriptions)
+        if self._topic_watch is not None:
+            self._topic_watch.stop()
         still_running = self._close_streams()
         self._close_subscriber()
-        _take_step(publishing.flush)
+        take_step(publishing.flush)
         run_middleware_hook("post_worker_stop")
         return still_running
 
     def _close_subscriber(self) -> None:
         """Close the connection, unless that takes long.
 
-        While the server is away, Google's client waits between two attempts to reach it, and
-        closing waits with it. The end of the process closes the connection just as well.
+        Threads of Google's client may be in the middle of a call, and closing waits for them. The
+        end of the process closes the connection just as well.
         """
-        closing = threading.Thread(target=_take_step, args=(self._subscriber.close,), daemon=True)
+        if self._subscriber.is_away:
+            return
+        closing = threading.Thread(target=take_step, args=(self._subscriber.close,), daemon=True)
         closing.start()
         closing.join(_CLOSE_TIMEOUT)
 
@@ -305,55 +312,6 @@ class Worker:
             self._provisioner.restore(subscription)
         else:
             self._subscriber.update_or_create_subscription(subscription)
-
-
-class _StopRequest:
-    """Tells the main thread to stop, from a signal handler.
-
-    A handler runs in the main thread in the middle of anything, where taking the lock of an
-    Event that is being waited for would never end; ``SimpleQueue.put`` is reentrant.
-    """
-
-    def __init__(self) -> None:
-        self.has_begun = False
-        self._requested_at: float | None = None
-        self._requests: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    def request(self) -> None:
-        now = time.monotonic()
-        if self._requested_at is None:
-            self._requested_at = now
-            self._requests.put(None)
-        elif now - self._requested_at >= _SECOND_SIGNAL_AFTER:
-            os._exit(1)
-
-    def wait(self, seconds: float) -> bool:
-        try:
-            self._requests.get(timeout=seconds)
-        except queue.Empty:
-            return False
-        return True
-
-
-def _take_step(finish: Callable[[], object]) -> None:
-    try:
-        finish()
-    except Exception:
-        logger.exception("A step of the shutdown failed; the others follow.")
-
-
-def _exit_without_waiting(handlers: int, timeout: float) -> None:
-    """End the process although threads of its own still run."""
-    logger.error(
-        "%d handler(s) still ran after %s s and are given up: their messages will be delivered "
-        "again.",
-        handlers,
-        timeout,
-    )
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
 
 
 def make_worker(subs: Sequence[Subscription], config: Config) -> Worker:

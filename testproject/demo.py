@@ -145,7 +145,7 @@ class Demo:
         self._environment["PUBSUB_EMULATOR_HOST"] = address
         port = _free_port()
         self._start("web", "runserver", "--noreload", f"127.0.0.1:{port}")
-        worker = self._start("worker", "runrele", until="^Pulling messages", shown=True)
+        worker = self._start("worker", "runrele", "--relay", until="^Pulling messages", shown=True)
         self._wait_for(lambda: worker.announcement, "the worker")
         # The Pub/Sub server keeps nothing from one run of the demo to the next.
         self._complete("republish")

@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rele",
     "rele.contrib.outbox",
+    "rele.contrib.inbox",
     "testproject.gallery",
     "testproject.activity",
 ]
@@ -68,6 +69,9 @@ RELE = {
     "GC_PROJECT_ID": env.str("GC_PROJECT_ID", default="rele-demo"),
     "APP_NAME": "gallery",
     "SUB_PREFIX": "gallery",
+    "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
+    # The page shows each event's way, after it was sent too.
+    "OUTBOX": {"KEEP_SENT": True},
     "MIDDLEWARE": [
         "rele.contrib.LoggingMiddleware",
         "rele.contrib.DjangoDBMiddleware",

@@ -18,8 +18,10 @@ _USER = "postgres"
 
 
 @contextmanager
-def started() -> Iterator[str]:
+def started(*, fsync: bool = False) -> Iterator[str]:
     """Run a server of its own on a free port and give the URL of an empty database.
+
+    It survives a crash of the machine only with ``fsync``, and is slower then.
 
     ``initdb`` refuses to run as root: there, the server runs as the user ``postgres``.
     """
@@ -39,7 +41,7 @@ def started() -> Iterator[str]:
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories="
         _run(
             *(bin_folder / "pg_ctl", "start", "--wait", "--pgdata", data),
-            *("--log", Path(folder, "log"), "--options", f"{options} -c fsync=off"),
+            *("--log", Path(folder, "log"), "--options", f"{options} -c fsync={fsync}"),
         )
         try:
             yield f"postgres://{_USER}@127.0.0.1:{port}/postgres"

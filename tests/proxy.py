@@ -13,12 +13,13 @@ _BUFFER = 65536
 class _Connection:
     """A client's connection and ours to the target, until one of the two closes."""
 
-    def __init__(self, client: socket.socket, target: socket.socket) -> None:
+    def __init__(self, client: socket.socket, target: socket.socket, is_silent: bool) -> None:
         self._sockets = (client, target)
         self._target = target
         self._passes = threading.Event()
-        self._passes.set()
         self._is_closed = False
+        if not is_silent:
+            self._passes.set()
         for source, sink in ((client, target), (target, client)):
             threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
@@ -110,10 +111,7 @@ class Proxy:
                         client.close()
                         target.close()
                         return
-                    connection = _Connection(client, target)
-                    self._connections.append(connection)
-                    if self._is_stalled:
-                        connection.silence()
+                    self._connections.append(_Connection(client, target, self._is_stalled))
 
     def __enter__(self) -> Proxy:
         return self

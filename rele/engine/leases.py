@@ -20,6 +20,9 @@ FOREVER = float("inf")
 _BETWEEN_LOOKS = 1.0
 """Seconds: the least, so that a worker that is far behind does not log a line for each message."""
 
+_GATHERING = 0.1
+"""Seconds for which a lease lasts longer, so that it ends together with what came with it."""
+
 
 @dataclass(eq=False)
 class Lease:
@@ -32,6 +35,8 @@ class Lease:
     """The one that handles it, once that has begun."""
     begun_at: float = 0.0
     """In seconds since the epoch."""
+    is_over: bool = False
+    """Whether it was ended: the message was given back, and may be handled elsewhere."""
 
 
 class Leases:
@@ -69,20 +74,24 @@ class Leases:
     def begin(self, lease: Lease) -> bool:
         """Note that the calling thread begins to handle the message, unless its lease is over."""
         with self._lock:
-            if lease not in self._held:
+            if lease.is_over:
                 return False
             lease.thread = threading.current_thread()
             lease.begun_at = time.time()
             return True
 
-    def is_over(self, lease: Lease) -> bool:
-        """Whether the message was given back, or let go."""
-        return lease not in self._held
-
     def let_go(self, lease: Lease) -> None:
         """Note that the message is handled, or given back by somebody else."""
         with self._lock:
             self._held.pop(lease, None)
+        if lease.is_over and lease.thread is not None:
+            logger.warning(
+                "The handler of %s has returned from the message %s after all, %.0f s after it "
+                "had begun: the message is handled again elsewhere.",
+                self._name,
+                lease.message.message_id,
+                time.time() - lease.begun_at,
+            )
 
     def close(self) -> None:
         """End no more leases."""
@@ -97,31 +106,42 @@ class Leases:
         if oldest is None or oldest.ends_at == FOREVER:
             self._timer = None
             return
-        seconds = max(oldest.ends_at - time.monotonic(), at_least)
+        seconds = max(oldest.ends_at + _GATHERING - time.monotonic(), at_least)
         self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._end_due)
         self._timer.name = f"rele-leases-{self._name}"
         self._timer.daemon = True
         self._timer.start()
 
     def _end_due(self) -> None:
+        due, reports = self._take_due()
+        try:
+            self._log(reports, len(due) - len(reports))
+            for lease in due:
+                lease.message.nack()
+        finally:
+            with self._lock:
+                self._sleep(_BETWEEN_LOOKS)
+
+    def _take_due(self) -> tuple[list[Lease], list[str]]:
+        """The leases that are over, and what is to be said of those whose handler has begun."""
         with self._lock:
             now = time.monotonic()
             due = list(takewhile(lambda lease: lease.ends_at <= now, self._held))
             for lease in due:
+                lease.is_over = True
                 del self._held[lease]
             # Before the lock is free, while each thread is where it is stuck.
-            reports = [self._report(lease) for lease in due if lease.thread is not None]
-            self._sleep(_BETWEEN_LOOKS)
-        for lease in due:
-            lease.message.nack()
+            return due, [self._report(lease) for lease in due if lease.thread is not None]
+
+    def _log(self, reports: list[str], not_begun: int) -> None:
         for report in reports:
             logger.error(report)
-        if len(due) > len(reports):
+        if not_begun:
             logger.warning(
                 "%d message(s) of %s waited for a thread for %g s (max_lease_duration): their "
                 "leases end, and they will be delivered again. More threads or a smaller "
                 "max_messages help.",
-                len(due) - len(reports),
+                not_begun,
                 self._name,
                 self._seconds,
             )

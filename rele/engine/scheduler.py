@@ -77,7 +77,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         """
         with self._changed:
             self._is_shut_down = True
-        handed_back = self._hand_back_waiting() + self.hand_back_held()
+        handed_back = self._hand_back_waiting() + self._hand_back_held()
         if handed_back:
             logger.info("%d message(s) that were not begun are handed back.", handed_back)
         if self._on_shutdown is not None:
@@ -99,16 +99,23 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
 
     def _hand_back_waiting(self) -> int:
         with self._changed:
-            leases = [lease for _, lease in self._waiting if not self._leases.is_over(lease)]
+            leases = [lease for _, lease in self._waiting if not lease.is_over]
             self._waiting.clear()
         for lease in leases:
             self._leases.let_go(lease)
             lease.message.nack()
         return len(leases)
 
+    def _hand_back_held(self) -> int:
+        try:
+            return self.hand_back_held()
+        except Exception:
+            logger.exception("What the client held back comes again when its deadline is over.")
+            return 0
+
     def _forget_what_is_over(self) -> None:
         """Let nothing pile up while all threads are stuck."""
-        while self._waiting and self._leases.is_over(self._waiting[0][1]):
+        while self._waiting and self._waiting[0][1].is_over:
             self._waiting.popleft()
 
     def _run_next(self) -> None:

@@ -54,7 +54,7 @@ def apply(plan: Plan, tell: Callable[[Change], object] = log) -> None:
 
 
 def _ready(waiting: list[Change]) -> list[Change]:
-    """Those that need none of the others; all, where two dead-letter each into the other."""
+    """Those that need none of the others; all, where they need each other in a circle."""
     missing = {change.path for change in waiting}
     return [change for change in waiting if not change.needs & missing] or waiting
 

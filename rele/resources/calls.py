@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
+from types import NoneType
 from typing import TypeVar
 
 from google.api_core import exceptions
@@ -59,7 +62,10 @@ def explained(action: str, path: str, *expected: type[Exception]) -> Iterator[No
 
 
 class Calls:
-    """Calls in threads, :data:`MAX_CALLS` at a time; refusals are collected."""
+    """Calls in threads, :data:`MAX_CALLS` at a time; refusals are collected.
+
+    The threads are daemons: a server that does not answer holds up no process that ends.
+    """
 
     def __init__(self) -> None:
         self.refusals: list[ResourceError] = []
@@ -70,26 +76,39 @@ class Calls:
         Raises:
             UnansweredError: one got no answer; those that had not begun are given up.
         """
-        items = list(items)
-        if not items:
-            return {}
-        with ThreadPoolExecutor(min(MAX_CALLS, len(items)), "rele-resources") as pool:
-            futures = {pool.submit(call, item): item for item in items}
-            try:
-                refused = self._refused(futures)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        self.refusals += [error for future in futures if (error := refused.get(future))]
-        return {item: future.result() for future, item in futures.items() if future not in refused}
+        futures: dict[Item, Future[Result]] = {item: Future() for item in items}
+        waiting = deque(futures.items())
+        for _ in range(min(MAX_CALLS, len(futures))):
+            threading.Thread(
+                target=_work, args=(call, waiting), name="rele-resources", daemon=True
+            ).start()
+        try:
+            _raise_for_more_than_refusals(futures.values())
+        except BaseException:
+            for future in futures.values():
+                future.cancel()
+            raise
+        errors = [future.exception() for future in futures.values()]
+        self.refusals += [error for error in errors if isinstance(error, ResourceError)]
+        return {item: future.result() for item, future in futures.items() if not future.exception()}
 
-    def _refused(self, futures: Iterable[Future[Result]]) -> dict[Future[Result], ResourceError]:
-        refused: dict[Future[Result], ResourceError] = {}
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is None:
-                continue
-            if isinstance(error, UnansweredError) or not isinstance(error, ResourceError):
-                raise error
-            refused[future] = error
-        return refused
+
+def _work(call: Callable[[Item], Result], waiting: deque[tuple[Item, Future[Result]]]) -> None:
+    while waiting:
+        try:
+            item, future = waiting.popleft()
+        except IndexError:  # another thread was faster
+            return
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            future.set_result(call(item))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            future.set_exception(error)
+
+
+def _raise_for_more_than_refusals(futures: Iterable[Future[Result]]) -> None:
+    for future in as_completed(futures):
+        error = future.exception()
+        if isinstance(error, UnansweredError) or not isinstance(error, (ResourceError, NoneType)):
+            raise error

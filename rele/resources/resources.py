@@ -208,4 +208,4 @@ def _needed_for_dead_letters(desired: Desired) -> frozenset[str]:
     if desired.dead_letter_topic is None:
         return frozenset()
     subscription = dead_letter_subscription(desired.dead_letter_topic).path
-    return frozenset({desired.dead_letter_topic, subscription}) - {desired.path}
+    return frozenset({desired.dead_letter_topic, subscription})

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rele import sub
+from rele.contrib.inbox import idempotent
 from testproject.activity.models import Activity
 
 
@@ -12,7 +13,8 @@ def is_ready(**attributes: Any) -> bool:
 
 
 @sub(topic="photo-processed", suffix="activity", filter_by=is_ready)
+@idempotent
 def record_activity(data: dict[str, Any], **_attributes: Any) -> None:
-    """Record a photo that joined the gallery; a second delivery finds it recorded."""
+    """Record a photo that joined the gallery."""
     text = f"{data['title']} joined the gallery: {data['width']} by {data['height']} pixels"
     Activity.objects.get_or_create(photo=data["id"], defaults={"text": text})

@@ -1,10 +1,8 @@
 """Receivers of the gallery's signals."""
 
 from collections.abc import Collection
-from functools import partial
 from typing import Any
 
-from django.db import transaction
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
@@ -14,11 +12,11 @@ from testproject.gallery.models import Photo
 
 @receiver(post_save, sender=Photo)
 def announce_processed(
-    instance: Photo, using: str, update_fields: Collection[str] | None, **_kwargs: Any
+    instance: Photo, update_fields: Collection[str] | None, **_kwargs: Any
 ) -> None:
     """Publish, once, that a photo has been processed.
 
     Only the save that ends the processing names `status`; later ones of the same photo do not.
     """
     if "status" in (update_fields or ()) and instance.status != Photo.Status.PROCESSING:
-        transaction.on_commit(partial(publish_processed, instance), using=using)
+        publish_processed(instance)

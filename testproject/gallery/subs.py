@@ -7,6 +7,7 @@ from django.core.files.base import ContentFile
 from django.db import transaction
 
 from rele import sub
+from rele.contrib.inbox import idempotent
 from testproject.gallery import thumbnails
 from testproject.gallery.events import PHOTO_UPLOADED
 from testproject.gallery.models import Photo
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 @sub(topic=PHOTO_UPLOADED)
+@idempotent
 def make_thumbnail(data: dict[str, Any], **_attributes: Any) -> None:
     """Make the thumbnail of an uploaded photo, or record why there is none.
 

@@ -1,6 +1,5 @@
 """The gallery's page."""
 
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -11,10 +10,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 from testproject.activity.models import Activity
 from testproject.gallery.events import publish_uploaded
 from testproject.gallery.forms import UploadForm
+from testproject.gallery.journeys import latest_journeys
 from testproject.gallery.models import Photo
 
 PHOTOS_SHOWN = 60
 ACTIVITIES_SHOWN = 15
+EVENTS_SHOWN = 12
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -26,8 +27,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return render(request, "gallery/page.html", {"form": form, **_wall()})
     with transaction.atomic():
-        photo = form.save()
-        transaction.on_commit(partial(publish_uploaded, photo))
+        publish_uploaded(form.save())
     return redirect("gallery")
 
 
@@ -38,8 +38,9 @@ def wall(request: HttpRequest) -> HttpResponse:
 
 
 def _wall() -> dict[str, Any]:
-    """Return the newest photos and activities."""
+    """Return the newest photos, activities and events."""
     return {
         "photos": Photo.objects.all()[:PHOTOS_SHOWN],
         "activities": Activity.objects.all()[:ACTIVITIES_SHOWN],
+        "journeys": latest_journeys(EVENTS_SHOWN),
     }

@@ -52,7 +52,7 @@ def let_faults_happen(soak: Soak, chance: random.Random, until: float) -> Counte
     """Let them happen one after the other, each as often as any other; return how often."""
     happened: Counter[str] = Counter()
     deck: list[str] = []
-    while time.monotonic() < until:
+    while deck or time.monotonic() < until:
         if not deck:
             deck = chance.sample(list(soak.faults), len(soak.faults))
         fault = deck.pop()
@@ -86,14 +86,15 @@ def test_nothing_is_missing_after_half_an_hour_of_faults(
     duplicates = handled.total() - len(handled)
     with capsys.disabled():
         print(
-            f"\nThe soak: {SECONDS / 60:g} minutes at {RATE} messages/s, seed {seed}\n"
-            f"  accepted by Pub/Sub       {len(accepted):,}\n"
-            f"  of these missing          {len(accepted.items() - handled.keys()):,}\n"
-            f"  handled more than once    {duplicates:,}\n"
-            f"  faults                    {sum(faults.values())}: "
+            f"\nThe soak: {SECONDS / 60:.3g} minutes at {RATE} messages/s, seed {seed}\n"
+            f"  accepted by Pub/Sub     {len(accepted):,}\n"
+            f"  of these missing        {len(accepted.items() - handled.keys()):,}\n"
+            f"  handled once too often  {duplicates:,}\n"
+            f"  faults                  {sum(faults.values())}: "
             + ", ".join(f"{number} x {fault}" for fault, number in sorted(faults.items()))
-            + f"\n  worker after {SETTLED_AFTER / 60:g} min   {settled}\n"
-            f"  worker at the end         {ended}\n"
+            + f"\n  worker at {SETTLED_AFTER / 60:.2g} min       {settled}\n"
+            f"  worker at the end       {ended}\n"
+            f"  lines that it logged    {len(soak.steady.log.read_text().splitlines())}\n"
         )
     assert accepted.items() - handled.keys() == set()
     assert len(accepted) >= RATE * SECONDS / 2

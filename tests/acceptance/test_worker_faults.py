@@ -133,6 +133,7 @@ def test_kill_9_of_a_worker_with_500_messages_in_hand_loses_none(
         wait_for_status(project, waiting=0, outstanding=500)
 
         worker.kill()
+        worker.wait(timeout=10)
         project.write("gate", "1000")
         start_worker(project)
 

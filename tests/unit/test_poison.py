@@ -24,11 +24,14 @@ from tests.unit.conftest import Delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SOON = 0.5
-"""Seconds of CPU for a message, what is logged included."""
+SOON = 2.0
+"""Seconds of CPU for a message, what is logged included.
 
-SOON_IF_LARGE = 1.0
-"""The same for one of megabytes."""
+It takes milliseconds; what grows with the square of a length takes minutes.
+"""
+
+SOON_IF_LARGE = 5.0
+"""The same for one of megabytes, which takes up to half a second."""
 
 Handler = Callable[..., Any]
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest.mock import Mock, patch
+from unittest.mock import Mock, call, patch
 
 import pytest
 from google.api_core import exceptions
@@ -346,6 +346,19 @@ class TestStop:
         assert hooks.names[-1] == "post_worker_stop"
         assert "closed already" in caplog.text
 
+    def test_does_not_close_the_connection_where_nobody_answers(
+        self, hooks: Hooks, streams: Streams
+    ) -> None:
+        worker = Worker([subscription()], None, "rele", CREDENTIALS, config=Config({}))
+        with (
+            patch.object(Subscriber, "is_away", True),
+            patch.object(Subscriber, "close") as close,
+        ):
+            assert exit_status_of(worker.stop) == 0
+
+        close.assert_not_called()
+        assert hooks.names[-1] == "post_worker_stop"
+
     def test_a_second_stop_of_the_programs_own_is_harmless_however_late(
         self, hooks: Hooks, make_worker_of: MakeWorker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -405,7 +418,7 @@ class TestRunForever:
     def test_ctrl_c_without_a_handler_drains_too(
         self, hooks: Hooks, make_worker_of: MakeWorker
     ) -> None:
-        with patch("rele.worker._StopRequest.wait", side_effect=KeyboardInterrupt):
+        with patch("rele.worker.StopRequest.wait", side_effect=KeyboardInterrupt):
             status = exit_status_of(make_worker_of(subscription()).run_forever)
 
         assert status == 0
@@ -490,6 +503,7 @@ class TestCreateAndRun:
             {"api_endpoint": "localhost:1"},
             20,
             RetryPolicy(1, 2),
+            resilient=True,
         )
         assert worker._threads == 7
         assert worker._shutdown_timeout == 5.0
@@ -546,6 +560,43 @@ class TestCreateAndRun:
 
         worker.return_value.run_forever.assert_called_once_with()
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+class TestDeletedTopic:
+    @pytest.mark.parametrize(
+        ("mode", "makes_again"), [("apply", True), ("create", True), ("verify", False)]
+    )
+    def test_is_watched_for_while_the_worker_runs(
+        self, streams: Streams, monkeypatch: pytest.MonkeyPatch, mode: str, makes_again: bool
+    ) -> None:
+        watch_topics = Mock()
+        monkeypatch.setattr(Subscriber, "watch_topics", watch_topics)
+        photos = subscription()
+        worker = Worker([photos], None, "rele", CREDENTIALS, config=Config({"RESOURCES": mode}))
+
+        worker.start()
+
+        watch_topics.assert_called_once_with([photos], makes_again)
+        assert watch_topics.return_value.method_calls == [call.start()]
+        exit_status_of(worker.stop)
+        assert watch_topics.return_value.method_calls == [call.start(), call.stop()]
+
+    @pytest.mark.parametrize("config", [None, Config({"RESOURCES": "ignore"})])
+    def test_is_not_watched_for_where_nothing_may_be_read(
+        self,
+        streams: Streams,
+        make_worker_of: MakeWorker,
+        monkeypatch: pytest.MonkeyPatch,
+        config: Config | None,
+    ) -> None:
+        watch_topics = Mock()
+        monkeypatch.setattr(Subscriber, "watch_topics", watch_topics)
+        worker = make_worker_of(subscription(), config=config)
+
+        worker.start()
+
+        exit_status_of(worker.stop)
+        watch_topics.assert_not_called()
 
 
 class TestDeletedSubscription:

@@ -31,3 +31,14 @@ def test_missing_credentials_are_an_error_that_says_how_to_give_them() -> None:
 def test_any_other_error_is_the_clients_own() -> None:
     with pytest.raises(ValueError, match="no such option"):
         make_client(raising(ValueError("no such option")))
+
+
+def test_under_the_emulator_a_stand_in_is_made_with_the_same_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+    client_class = Mock()
+
+    make_client(client_class, credentials=None, client_options=None)
+
+    client_class.assert_called_once_with(credentials=None, client_options=None)

@@ -157,3 +157,25 @@ class TestDrainingScheduler:
             scheduler.shutdown()
 
         assert waiting.settlements() == ["nack"]
+
+    def test_what_the_client_holds_is_handed_back_with_what_waits(
+        self, scheduler: DrainingScheduler, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        scheduler.hand_back_held = lambda: 7
+
+        scheduler.shutdown()
+
+        assert "7 message(s) that were not begun are handed back" in caplog.text
+
+    def test_a_failure_to_hand_that_back_is_logged_and_not_in_the_way(
+        self, executor: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        told = Inbox()
+        scheduler = DrainingScheduler(executor, on_shutdown=lambda: told.put("told"))
+        scheduler.hand_back_held = raising(AttributeError("_messages_on_hold"))
+
+        scheduler.shutdown()
+
+        assert told.items == ["told"]
+        assert "comes again when its deadline is over" in caplog.text

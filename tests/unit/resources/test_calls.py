@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -67,26 +68,42 @@ def test_refusals_are_collected_in_that_order_too() -> None:
 
 
 @pytest.mark.parametrize("error", [UnansweredError("nobody there"), ValueError("a mistake")])
-def test_what_is_no_refusal_ends_it_without_beginning_the_rest(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun = []
-    given_up = threading.Event()
-    shutdown = ThreadPoolExecutor.shutdown
-
-    def shut_down(pool: ThreadPoolExecutor, *args: Any, **options: Any) -> None:
-        shutdown(pool, *args, **options)
-        given_up.set()
+def test_what_is_no_refusal_ends_it_at_once_without_beginning_the_rest(error: Exception) -> None:
+    begun: list[int] = []
+    was_raised = threading.Event()
 
     def fail_at_first(number: int) -> None:
         begun.append(number)
         if number == 0:
             raise error
-        assert given_up.wait(10)
-
-    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", shut_down)
+        assert was_raised.wait(10)
 
     with pytest.raises(type(error), match=str(error)):
         Calls().run(fail_at_first, range(1000))
 
+    was_raised.set()
+    for thread in threading.enumerate():
+        if thread.name == "rele-resources":
+            thread.join(10)
     assert len(begun) <= MAX_CALLS + 1
+
+
+EXIT_AMID_A_CALL = """
+import threading
+from rele.resources.calls import Calls
+
+has_begun = threading.Event()
+
+def never_answer(item):
+    has_begun.set()
+    threading.Event().wait()
+
+threading.Thread(target=Calls().run, args=[never_answer, [1]], daemon=True).start()
+assert has_begun.wait(10)
+"""
+
+
+def test_a_call_that_is_not_answered_holds_up_no_process_that_ends() -> None:
+    completed = subprocess.run([sys.executable, "-c", EXIT_AMID_A_CALL], timeout=30)
+
+    assert completed.returncode == 0

@@ -159,7 +159,7 @@ def test_a_declaration_that_cannot_consume_them_is_not(server: Server) -> None:
 
 
 def test_an_older_subscription_of_that_name_on_a_topic_that_is_gone_is_told(
-    server: Server,
+    server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.add("photos-dead-letter")
     server.subscriptions[SUBSCRIPTION].topic = "_deleted-topic_"
@@ -172,6 +172,7 @@ def test_an_older_subscription_of_that_name_on_a_topic_that_is_gone_is_told(
         "was deleted, so nothing new arrives: delete the subscription once it is drained, and "
         "Relé makes it anew."
     )
+    assert "no retry policy" not in caplog.text
 
 
 @pytest.mark.parametrize("refused", ["create_topic", "create_subscription"])
@@ -213,6 +214,12 @@ def test_a_server_that_keeps_messages_for_less_keeps_them_as_it_does(server: Ser
     bring_about(server, with_dead_letters())
 
     assert "expiration_policy" in server.subscriptions[SUBSCRIPTION]
+
+
+def test_one_that_consumes_its_own_is_made(server: Server) -> None:
+    bring_about(server, with_dead_letters("photos"))
+
+    assert set(server.subscriptions) == {PHOTOS}
 
 
 def test_two_that_dead_letter_into_each_other_are_made(server: Server) -> None:

@@ -128,9 +128,11 @@ class TestCreation:
         plan = desired.plan([photos()])
         server.add()
 
-        desired.apply(plan)
+        told: list[str] = []
+        desired.apply(plan, lambda change: told.append(str(change)))
 
         assert server.subscriptions[SUBSCRIPTION_PATH].ack_deadline_seconds == 17
+        assert told == []
 
     def test_a_topic_that_exists_is_not_made_again(self, server: Server) -> None:
         server.topics[TOPIC_PATH] = {}
@@ -397,6 +399,15 @@ class TestFailurePause:
         warned = caplog.text.count(f"{SUBSCRIPTION_PATH} has no retry policy")
         assert warned == (pause is not None)
 
+    def test_they_are_no_longer_once_a_stated_policy_was_applied(self, server: Server) -> None:
+        add_with_policy(server, None)
+        declared = photos(retry_policy=RetryPolicy(1, 2))
+        desired = resources(server)
+
+        desired.apply(desired.plan([declared]))
+
+        assert desired.failure_pause(declared) is None
+
     def test_they_are_held_back_while_a_stated_policy_is_not_applied(self, server: Server) -> None:
         add_with_policy(server, None)
         declared = photos(retry_policy=RetryPolicy(1, 2))
@@ -431,6 +442,14 @@ class TestRefusals:
 
         assert server.requests == []
         assert server.subscriptions == {}
+
+    def test_what_is_stated_is_not_given_up(self, server: Server) -> None:
+        server.refused[f"create_subscription {SUBSCRIPTION_PATH}"] = exceptions.InvalidArgument("?")
+
+        with pytest.raises(ResourceError, match=f"create subscription {SUBSCRIPTION_PATH}: 400"):
+            bring_about(server, photos(message_retention_duration=timedelta(days=31)))
+
+        server.subscriber.create_subscription.assert_called_once()
 
     def test_one_hides_no_other_and_keeps_nothing_from_being_done(self, server: Server) -> None:
         denied = exceptions.PermissionDenied("User not authorized.")

@@ -3,7 +3,10 @@
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
+from rele.contrib.inbox.models import InboxMessage
+from rele.contrib.outbox.models import OutboxMessage, State
 from testproject.activity.models import Activity
 from testproject.gallery import forms
 from testproject.gallery.models import Photo
@@ -21,34 +24,52 @@ def upload(client):
     return post
 
 
-def test_an_upload_is_stored_and_published_on_commit(
-    upload, picture, published, django_capture_on_commit_callbacks
-):
-    with django_capture_on_commit_callbacks() as callbacks:
-        response = upload(picture(), "Garden.JPG")
+def test_an_upload_is_stored_and_published(upload, picture, published):
+    response = upload(picture(), "Garden.JPG")
 
     photo = Photo.objects.get()
     assert (response.status_code, response["Location"]) == (302, "/")
     assert (photo.title, photo.status) == ("Garden.JPG", "processing")
     assert photo.original.read() == picture()
     photo.original.close()
-    assert published == []
-    [publish] = callbacks
-    publish()
     assert published == [("photo-uploaded", {"id": photo.pk}, {})]
 
 
-def test_an_upload_that_is_rolled_back_is_not_published(upload, picture, published, monkeypatch):
-    def fail(*args):
+def test_an_upload_and_its_event_are_one_transaction(upload, picture, monkeypatch):
+    def fail(photo):
         raise RuntimeError
 
-    monkeypatch.setattr("testproject.gallery.views.transaction.on_commit", fail)
+    monkeypatch.setattr("testproject.gallery.views.publish_uploaded", fail)
 
     with pytest.raises(RuntimeError):
         upload(picture())
 
     assert not Photo.objects.exists()
-    assert published == []
+
+
+def test_the_page_shows_the_way_of_an_event(client, upload, picture):
+    upload(picture())
+    event = OutboxMessage.objects.get()
+    assert "waits to be sent" in client.get("/").content.decode()
+
+    event.state, event.sent_at = State.SENT, timezone.now()
+    event.save()
+    InboxMessage.objects.create(subscription="gallery-photo-uploaded", event_id=event.event_id)
+
+    page = client.get("/wall/").content.decode()
+    assert "waits to be sent" not in page
+    assert page.index("photo-uploaded") < page.index("written") < page.index("sent <time")
+    assert "handled by gallery-photo-uploaded" in page
+
+
+def test_a_refused_event_says_so(client, upload, picture):
+    upload(picture())
+    OutboxMessage.objects.update(last_error="NotFound: no such topic")
+
+    page = client.get("/").content.decode()
+
+    assert "not accepted yet" in page
+    assert "no such topic" not in page
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(html, "text/html");
   update("photos", fresh);
   update("activities", fresh);
+  update("events", fresh);
   localiseTimes();
 }
 

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class InboxConfig(AppConfig):
+    """The Django app of the inbox."""
+
+    name = "rele.contrib.inbox"
+    label = "rele_inbox"
+    verbose_name = "Inbox"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,105 @@
+"""``manage.py rele inbox``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db import connections, router
+from django.db.models import Count, Min
+from django.utils import timezone
+
+from rele.cli.subcommand import Options, Subcommand
+from rele.contrib.inbox.models import InboxMessage
+from rele.contrib.inbox.purging import delete_in_chunks, handled_before
+from rele.exceptions import ReleError
+
+RETENTION_DAYS = 7
+"""For how many days Pub/Sub keeps a message that is not acknowledged, by default."""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--purge", action="store_true", help="delete what was handled long ago, instead"
+    )
+    parser.add_argument(
+        "--older-than",
+        type=_days,
+        default=RETENTION_DAYS,
+        metavar="DAYS",
+        help=f"what counts as long ago; by default, and without --force at least {RETENTION_DAYS}",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="delete also what Pub/Sub may deliver again"
+    )
+    parser.add_argument(
+        "--database",
+        choices=tuple(connections),
+        default=router.db_for_write(InboxMessage),
+        help="the database it is in, as @idempotent(using=...) names it; by default the router's",
+    )
+
+
+def _days(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+_days.__name__ = "whole number of days from 0"  # argparse says so in its error
+
+
+def _inbox(options: Options) -> int:
+    if options["purge"]:
+        _purge(options["database"], options["older_than"], is_forced=options["force"])
+    else:
+        for line in _table(options["database"]):
+            print(line)
+    return 0
+
+
+def _purge(alias: str, days: int, *, is_forced: bool) -> None:
+    if days < RETENTION_DAYS and not is_forced:
+        raise ReleError(
+            f"Pub/Sub keeps messages for {RETENTION_DAYS} days unless a subscription says "
+            "otherwise: one that it delivers again after its row was deleted is handled again. "
+            "Give --force to delete them nevertheless."
+        )
+    from tqdm import tqdm  # of the extra `django`: only this needs it
+
+    messages = handled_before(alias, timezone.now() - timedelta(days=days))
+    deleted = 0
+    with tqdm(total=messages.count(), unit=" messages", disable=None) as progress:
+        for number in delete_in_chunks(messages):
+            progress.update(number)
+            deleted += number
+    print(f"{deleted} message(s) deleted.")
+
+
+def _table(alias: str) -> Iterator[str]:
+    """How many messages each subscription has, and when it handled the oldest of them."""
+    rows = (
+        InboxMessage.objects.using(alias)
+        .values_list("subscription")
+        .annotate(number=Count("id"), oldest=Min("handled_at"))
+        .order_by("subscription")
+    )
+    cells = [("Subscription", "Messages", "Oldest")] + [
+        (subscription, str(number), f"{oldest:%Y-%m-%d %H:%M:%S%z}")
+        for subscription, number, oldest in rows
+    ]
+    if len(cells) == 1:
+        yield "The inbox is empty."
+        return
+    width, number_width = (max(len(row[column]) for row in cells) for column in (0, 1))
+    for subscription, number, oldest in cells:
+        yield f"{subscription:<{width}}  {number:>{number_width}}  {oldest}"
+
+
+INBOX = Subcommand(
+    "inbox", "Show what the inbox has handled, or delete what is old.", _add_arguments, _inbox
+)
+
+COMMANDS = (INBOX,)

@@ -1,0 +1,130 @@
+"""``@idempotent``, for handlers that are to have their effect once."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial, wraps
+from typing import Any, TypeVar, overload
+
+from django.db import router, transaction
+
+from rele.contrib.inbox.claiming import claimed
+from rele.contrib.inbox.models import InboxMessage
+from rele.middleware import run_middleware_hook
+from rele.received import google_message_in_hand
+from rele.subscription import Subscription
+
+logger = logging.getLogger(__name__)
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+EVENT_ID = "event_id"
+"""The message's attribute that stays the same when a publisher sends an event twice."""
+
+_claimed_message: ContextVar[Any] = ContextVar("rele_inbox_claimed_message", default=None)
+
+
+@overload
+def idempotent(handler: Handler, /) -> Handler: ...
+
+
+@overload
+def idempotent(*, using: str | None = None) -> Callable[[Handler], Handler]: ...
+
+
+def idempotent(handler: Any = None, /, *, using: str | None = None) -> Any:
+    """Let ``handler`` have its effect on the database once for each event::
+
+        @sub(topic="order-paid")
+        @idempotent
+        def book(data, **kwargs):
+            Booking.objects.create(order_id=data["id"])
+
+    The handler runs in a transaction, in which the inbox notes the subscription with the message's
+    attribute ``event_id``, or where it has none, with the id that Pub/Sub gave. It is acknowledged
+    after the commit. A message that is noted already is acknowledged and not handled; the hook
+    ``post_process_message_duplicate`` runs. One that is being handled elsewhere waits for that, for
+    up to 5 s (on SQLite for the database's ``timeout``), and is then given back.
+
+    Whatever the handler raises rolls back what it wrote and the note, ``Drop`` and ``DeadLetter``
+    too. Only what is written to that database is written once: an e-mail or a request belongs into
+    ``transaction.on_commit``, and may be lost, or into the handler, and may be sent twice.
+
+    Outside of a worker, in a plain call, the handler runs in a transaction and nothing is noted.
+    Called by another idempotent handler it is a part of that one; called by a handler that is not
+    idempotent it raises a RuntimeError.
+
+    Args:
+        handler: the function, or the method of a :class:`rele.Subscription`, under ``@sub``.
+        using: alias of the database, the one that the handler writes to; by default the router's
+            for the inbox.
+
+    Raises:
+        RuntimeError: ``handler`` is a subscription already, or an ``async def``.
+    """
+    if handler is None:
+        return partial(_idempotent, using=using)
+    return _idempotent(handler, using=using)
+
+
+def _idempotent(handler: Handler, *, using: str | None) -> Handler:
+    _check(handler)
+
+    @wraps(handler)
+    def handle_once(*args: Any, **attributes: Any) -> Any:
+        alias = using or router.db_for_write(InboxMessage)
+        in_hand = google_message_in_hand()
+        if in_hand is None or in_hand[0] is _claimed_message.get():
+            with transaction.atomic(using=alias):
+                return handler(*args, **attributes)
+        message, subscription = in_hand
+        _check_call(subscription, handle_once)
+        event_id = message.attributes.get(EVENT_ID) or message.message_id
+        with claimed(alias, subscription.name, event_id) as is_first:
+            if is_first:
+                return _handle(message, partial(handler, *args, **attributes))
+        _skip(message, subscription, event_id)
+        return None
+
+    return handle_once  # type: ignore[return-value] # it takes the same arguments
+
+
+def _check(handler: Any) -> None:
+    if isinstance(handler, Subscription):
+        raise RuntimeError(f"{handler.path} is a subscription already: put @sub over @idempotent.")
+    if inspect.iscoroutinefunction(handler):
+        raise RuntimeError(
+            f"{handler.__module__}.{handler.__qualname__} is an `async def`, which Relé does not "
+            "run: declare it with `def`."
+        )
+
+
+def _check_call(subscription: Subscription, function: Callable[..., Any]) -> None:
+    # The subscription has one row for the message: a second function would find it, and not run.
+    if not subscription.calls(function):
+        raise RuntimeError(
+            f"{function.__module__}.{function.__qualname__} is idempotent, but not the handler of "
+            f"{subscription}: put @idempotent directly under @sub."
+        )
+
+
+def _handle(message: Any, handle: Callable[[], Any]) -> Any:
+    """Run ``handle``; another idempotent function that it calls is a part of it."""
+    token = _claimed_message.set(message)
+    try:
+        return handle()
+    finally:
+        _claimed_message.reset(token)
+
+
+def _skip(message: Any, subscription: Subscription, event_id: str) -> None:
+    logger.info(
+        "The message %s of %s is skipped: the event %s was handled before.",
+        message.message_id,
+        subscription,
+        event_id,
+    )
+    run_middleware_hook("post_process_message_duplicate", subscription, message)

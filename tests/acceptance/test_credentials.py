@@ -1,0 +1,122 @@
+"""A worker that is refused for a while, or cannot get at a token, over TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import grpc
+import pytest
+
+import rele
+from tests.acceptance.conftest import Project
+from tests.acceptance.watched import start_watched, write_project
+from tests.tls_front import MetadataServer, TlsFront, write_service_account
+
+Publish = Callable[[range], None]
+
+
+@pytest.fixture
+def front(project: Project, embedded_server: str) -> Iterator[TlsFront]:
+    """What the worker takes for Pub/Sub itself: no emulator is named in its environment."""
+    certificate = project.folder / "certificate.pem"
+    with TlsFront(embedded_server, certificate) as front:
+        project.environment.pop("PUBSUB_EMULATOR_HOST")
+        project.environment["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(certificate)
+        yield front
+
+
+@pytest.fixture
+def metadata_server(project: Project) -> Iterator[MetadataServer]:
+    """Where the worker finds its default credentials."""
+    with MetadataServer() as server:
+        project.environment.pop("NO_GCE_CHECK", None)
+        project.environment |= {
+            "GCE_METADATA_HOST": server.address,
+            "GCE_METADATA_IP": server.address,
+            "CLOUDSDK_CONFIG": str(project.folder / "no-gcloud"),
+        }
+        project.environment.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
+        yield server
+
+
+@pytest.fixture
+def publish(project: Project, embedded_server: str, monkeypatch: pytest.MonkeyPatch) -> Publish:
+    """Publish jobs of these numbers, past the front."""
+
+    def publish(numbers: range) -> None:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", embedded_server)
+        rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
+        for number in numbers:
+            rele.publish("jobs", number)
+        assert rele.publishing.flush(20)
+
+    return publish
+
+
+@pytest.mark.parametrize("code", ["PERMISSION_DENIED", "UNAUTHENTICATED"])
+def test_a_permission_that_is_withdrawn_and_given_back(
+    project: Project, front: TlsFront, publish: Publish, code: str
+) -> None:
+    key = project.folder / "key.json"
+    write_service_account(key)
+    write_project(
+        project,
+        {"rele.engine.google.HEALTHY_AFTER": 1.0},
+        GC_CREDENTIALS_PATH=str(key),
+        CLIENT_OPTIONS={"api_endpoint": front.address},
+    )
+    worker = start_watched(project)
+    publish(range(5))
+    worker.wait_for_jobs(range(5))
+
+    front.refuse(grpc.StatusCode[code], "not you")
+    publish(range(5, 10))
+    worker.wait_for("is interrupted")
+    front.allow()
+
+    worker.wait_for_jobs(range(5, 10))
+    worker.wait_for("The stream of jobs is back")
+    assert worker.stop() < 2
+    log = worker.log()
+    assert len(log) == 2
+    assert "not you" in log[0]
+    assert "roles/pubsub.subscriber" in log[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "settled"),
+    [
+        (404, 11.0),
+        # Google's client tries again for 15 s at this one.
+        pytest.param(503, 30.0, marks=[pytest.mark.slow, pytest.mark.timeout(180)]),
+    ],
+)
+def test_credentials_that_cannot_be_refreshed_for_a_while(
+    project: Project,
+    front: TlsFront,
+    metadata_server: MetadataServer,
+    publish: Publish,
+    status: int,
+    settled: float,
+) -> None:
+    write_project(
+        project,
+        {"rele.engine.availability.SETTLED": settled},
+        CLIENT_OPTIONS={"api_endpoint": front.address},
+    )
+    worker = start_watched(project)
+    publish(range(5))
+    worker.wait_for_jobs(range(5))
+
+    metadata_server.status = status
+    front.end_streams()
+    publish(range(5, 10))
+    worker.wait_for("cannot be used", seconds=60)
+    metadata_server.status = 200
+
+    worker.wait_for_jobs(range(5, 10))
+    worker.wait_for("answers again", seconds=60)
+    assert worker.stop() < 2
+    log = worker.log()
+    assert len(log) == 2, log
+    assert "metadata" in log[0]

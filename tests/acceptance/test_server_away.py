@@ -1,0 +1,143 @@
+"""A worker whose server cannot be reached for a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import rele
+from tests.acceptance.conftest import Project
+from tests.acceptance.watched import Watched, start_watched, write_project
+from tests.proxy import Proxy
+
+Publish = Callable[[range], None]
+
+AWAY = "cannot be reached"
+BACK = "answers again"
+EVERY = "rele.engine.trouble.REPORT_EVERY"
+
+
+@pytest.fixture
+def proxy(project: Project, embedded_server: str) -> Iterator[Proxy]:
+    """What the worker reaches its server through."""
+    with Proxy(embedded_server) as proxy:
+        project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
+        yield proxy
+
+
+@pytest.fixture
+def publish(project: Project, embedded_server: str, monkeypatch: pytest.MonkeyPatch) -> Publish:
+    """Publish jobs of these numbers, past the proxy."""
+
+    def publish(numbers: range) -> None:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", embedded_server)
+        rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
+        for number in numbers:
+            rele.publish("jobs", number)
+        assert rele.publishing.flush(20)
+
+    return publish
+
+
+def assert_said_once_a_minute(worker: Watched, outage: float) -> None:
+    """That all it logged is: away, a line a minute, and back."""
+    *away, back = worker.log()
+    assert all(AWAY in line for line in away), away
+    assert BACK in back
+    # Longer for the worker, by up to 12 s between two attempts to connect.
+    assert 1 + (outage - 2) // 60 <= len(away) <= 1 + (outage + 10) // 60
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        5,
+        pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(180)]),
+        pytest.param(600, marks=[pytest.mark.slow, pytest.mark.timeout(750)]),
+    ],
+)
+def test_all_that_is_published_during_an_outage_is_handled_soon_after(
+    project: Project, proxy: Proxy, publish: Publish, outage: float
+) -> None:
+    write_project(project)
+    worker = start_watched(project)
+    publish(range(5))
+    worker.wait_for_jobs(range(5))
+    (project.folder / "gate").touch()
+    publish(range(5, 7))
+    worker.wait_for("begin 6")
+
+    proxy.cut()
+    publish(range(7, 50))
+    time.sleep(outage)
+    (project.folder / "gate").unlink()
+    proxy.resume()
+
+    worker.wait_for_jobs(range(50))
+    worker.wait_for(BACK)
+    assert_said_once_a_minute(worker, outage)
+    assert worker.stop() < 2
+
+
+def test_an_outage_is_said_again_and_again_while_it_lasts(project: Project, proxy: Proxy) -> None:
+    write_project(project, {EVERY: 0.5})
+    worker = start_watched(project)
+
+    proxy.cut()
+    worker.wait_for(AWAY, count=3)
+    proxy.resume()
+    worker.wait_for(BACK)
+
+    worker.stop()
+    log = worker.log()
+    assert "for 2 s now" in log[0]
+    assert "for 3 s now" in log[2]
+    assert "Relé goes on trying" in log[0]
+    assert "PUBSUB_EMULATOR_HOST names that address" in log[0]
+
+
+@pytest.mark.parametrize("is_noticed", [False, True], ids=["at once", "when it is said"])
+def test_a_signal_during_an_outage_ends_the_worker_within_two_seconds(
+    project: Project, proxy: Proxy, publish: Publish, is_noticed: bool
+) -> None:
+    write_project(project)
+    worker = start_watched(project)
+    (project.folder / "gate").touch()
+    publish(range(20))
+    worker.wait_for("begin", count=2)
+    proxy.cut()
+    if is_noticed:
+        worker.wait_for(AWAY)
+    # Their acknowledgements have nowhere to go.
+    (project.folder / "gate").unlink()
+    worker.wait_for("end", count=2)
+
+    assert worker.stop() < 2
+
+    assert [AWAY in line or "handed back" in line for line in worker.log()].count(False) == 0
+
+
+def test_a_connection_that_has_gone_silent_is_noticed_and_made_again(
+    project: Project, proxy: Proxy, publish: Publish
+) -> None:
+    write_project(
+        project,
+        {
+            "rele.engine.connection.KEEPALIVE_TIME": 1.0,
+            "rele.engine.connection.KEEPALIVE_TIMEOUT": 0.5,
+            "rele.engine.connection.CONNECT_TIMEOUT": 1.0,
+        },
+    )
+    worker = start_watched(project)
+
+    proxy.stall()
+    worker.wait_for(AWAY)
+    publish(range(5))
+    proxy.resume()
+
+    worker.wait_for_jobs(range(5))
+    worker.wait_for(BACK)
+    assert len(worker.log()) == 2
+    worker.stop()

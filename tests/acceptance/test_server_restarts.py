@@ -1,0 +1,162 @@
+"""A worker whose server is killed, emptied, or loses a subscription or a topic."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from google.cloud import pubsub_v1
+
+import rele
+from tests.acceptance.conftest import Project, read_until
+from tests.acceptance.watched import start_watched, write_project
+from tests.servers import free_port
+
+Publish = Callable[[range], None]
+
+MADE_AGAIN = "had been deleted and is made again"
+
+
+class Server:
+    """``rele-cli emulator`` in a process of its own, always on the same port."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._process: subprocess.Popen[str] | None = None
+        self.address = f"127.0.0.1:{free_port()}"
+        project.environment["PUBSUB_EMULATOR_HOST"] = self.address
+
+    def start(self, data_dir: Path | None = None) -> None:
+        options = [] if data_dir is None else ["--data-dir", str(data_dir)]
+        self._process = self._project.start(
+            "-m", "rele", "emulator", "--host-port", self.address, *options
+        )
+        read_until(self._process.stdout, "PUBSUB_EMULATOR_HOST=")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+
+@pytest.fixture
+def server(project: Project, monkeypatch: pytest.MonkeyPatch) -> Server:
+    server = Server(project)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+    return server
+
+
+@pytest.fixture
+def publish(project: Project, server: Server) -> Publish:
+    """Publish jobs of these numbers."""
+
+    def publish(numbers: range) -> None:
+        rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
+        for number in numbers:
+            rele.publish("jobs", number)
+        assert rele.publishing.flush(30)
+
+    return publish
+
+
+@pytest.mark.parametrize(
+    "rounds", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(400)])]
+)
+def test_a_server_that_is_killed_and_comes_back_with_its_data_loses_nothing(
+    project: Project, server: Server, publish: Publish, rounds: int
+) -> None:
+    server.start(project.folder / "data")
+    write_project(project)
+    worker = start_watched(project)
+    for number in range(0, rounds * 100, 100):
+        publish(range(number, number + 100))
+        # Google's client alone opens five streams in vain at once, and then waits for 10 s.
+        worker.wait_for(f"begin {number}", seconds=8)
+        server.kill()
+        server.start(project.folder / "data")
+
+    worker.wait_for_jobs(range(rounds * 100), seconds=8)
+    worker.stop()
+    assert not any("Traceback" in line or "deleted" in line for line in worker.log())
+
+
+def test_on_a_server_that_comes_back_empty_all_is_made_again(
+    project: Project, server: Server, publish: Publish
+) -> None:
+    server.start()
+    write_project(project)
+    worker = start_watched(project)
+
+    server.kill()
+    server.start()
+    worker.wait_for("done: create subscription", count=2)
+    publish(range(5))
+
+    worker.wait_for_jobs(range(5))
+    worker.stop()
+    errors = [line for line in worker.log() if line.startswith("ERROR")]
+    assert len(errors) == 1
+    assert MADE_AGAIN in errors[0]
+    assert not any("Traceback" in line for line in worker.log())
+
+
+def test_a_subscription_that_is_deleted_is_made_again_and_said_once(
+    project: Project, server: Server, publish: Publish
+) -> None:
+    server.start()
+    write_project(project)
+    worker = start_watched(project)
+
+    path = f"projects/{project.project_id}/subscriptions/jobs"
+    with pubsub_v1.SubscriberClient() as subscriber:
+        subscriber.delete_subscription(request={"subscription": path})
+    worker.wait_for("done: create subscription", count=2)
+    publish(range(5))
+
+    worker.wait_for_jobs(range(5))
+    worker.stop()
+    assert [MADE_AGAIN in line for line in worker.log()].count(True) == 1
+
+
+def test_a_topic_that_is_deleted_is_said_once_a_minute_with_what_repairs_it(
+    project: Project, server: Server, publish: Publish
+) -> None:
+    server.start()
+    write_project(project, {"rele.engine.topics.LOOK_EVERY": 0.5})
+    worker = start_watched(project)
+    topic = f"projects/{project.project_id}/topics/jobs"
+    path = f"projects/{project.project_id}/subscriptions/jobs"
+
+    with pubsub_v1.PublisherClient() as publisher:
+        publisher.delete_topic(request={"topic": topic})
+    worker.wait_for(f"Delete the subscription (gcloud pubsub subscriptions delete {path})", count=2)
+    # What the line says is done, and it helps.
+    with pubsub_v1.SubscriberClient() as subscriber:
+        subscriber.delete_subscription(request={"subscription": path})
+    worker.wait_for("done: create topic", count=2)
+    publish(range(5))
+
+    worker.wait_for_jobs(range(5))
+    worker.stop()
+    said = [line for line in worker.log() if "The topic jobs was deleted" in line]
+    assert all(line.startswith("ERROR") for line in said)
+
+
+def test_where_resources_are_not_to_be_read_topics_are_not_watched(
+    project: Project, server: Server, publish: Publish
+) -> None:
+    server.start()
+    write_project(project)
+    start_watched(project).stop()
+    write_project(project, {"rele.engine.topics.LOOK_EVERY": 0.1}, RESOURCES="ignore")
+    worker = start_watched(project)
+
+    with pubsub_v1.PublisherClient() as publisher:
+        publisher.delete_topic(request={"topic": f"projects/{project.project_id}/topics/jobs"})
+        publisher.create_topic(request={"name": f"projects/{project.project_id}/topics/jobs"})
+    publish(range(5))
+
+    assert worker.stop() < 2
+    assert worker.log() == []

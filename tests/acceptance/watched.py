@@ -1,0 +1,103 @@
+"""A worker in a process of its own, whose every line is watched."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tests.acceptance.conftest import Project
+from tests.inbox import Inbox
+
+HANDLER = """
+    import os, time
+    from pathlib import Path
+    from rele import sub
+    from rele.retry_policy import RetryPolicy
+
+    @sub(topic="jobs", retry_policy=RetryPolicy(1, 2))
+    def work(data, **kwargs):
+        os.write(1, f"begin {data}\\n".encode())
+        while Path("gate").exists():
+            time.sleep(0.01)
+        os.write(1, f"end {data}\\n".encode())
+"""
+
+
+class Watched:
+    """A running worker: each line of its output is here as soon as it is written."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._lines = Inbox()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def wait_for(self, text: str, count: int = 1, seconds: float = 30) -> None:
+        """Return when ``count`` lines contain ``text``; fails after ``seconds``."""
+        self._lines.wait_until(lambda lines: _count(lines, text) >= count, seconds)
+
+    def wait_for_jobs(self, numbers: range, seconds: float = 30) -> None:
+        """Return when the jobs of these ``numbers`` have been handled; fails after ``seconds``."""
+        wanted = {f"end {number}" for number in numbers}
+        self._lines.wait_until(lambda lines: wanted.issubset(lines), seconds)
+
+    def log(self) -> list[str]:
+        """The lines that were logged, or came from a traceback, since the worker pulls."""
+        begin = next(n for n, line in enumerate(self._lines.items) if "Pulling" in line)
+        return [
+            line
+            for line in self._lines.items[begin + 1 :]
+            if not line.startswith(("begin ", "end "))
+        ]
+
+    def stop(self) -> float:
+        """Send SIGTERM; return the seconds until the process has ended, with status 0."""
+        begin = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=30)
+        seconds = time.monotonic() - begin
+        self._reader.join(10)
+        assert status == 0, self._lines.items
+        return seconds
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line.rstrip("\n"))
+
+
+def _count(lines: list[Any], text: str) -> int:
+    return sum(text in line for line in lines)
+
+
+def write_project(
+    project: Project, constants: Mapping[str, float] | None = None, **settings: object
+) -> None:
+    """Write a project whose log is an ordinary one.
+
+    Args:
+        project: where.
+        constants: dotted paths of module constants, which the project shortens.
+        settings: keys of ``RELE``.
+    """
+    project.write_settings(**settings)
+    with (project.folder / "settings.py").open("a", encoding="utf-8") as file:
+        file.write(
+            "import logging\nlogging.basicConfig(level=logging.INFO, "
+            'format="%(levelname)s %(name)s: %(message)s")\n'
+        )
+        for path, value in (constants or {}).items():
+            module, _, name = path.rpartition(".")
+            file.write(f"import {module}\n{module}.{name} = {value!r}\n")
+    project.write("subs.py", HANDLER)
+
+
+def start_watched(project: Project) -> Watched:
+    """Start ``rele-cli run`` in the project, and wait until it pulls."""
+    worker = Watched(project.start("-m", "rele", "run"))
+    worker.wait_for("Pulling messages")
+    return worker

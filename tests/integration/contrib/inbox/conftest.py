@@ -1,0 +1,88 @@
+"""Databases with the inbox's tables, beside the project's own: of SQLite and of PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import django
+import environ
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from rele.contrib.inbox.models import InboxMessage
+from testproject.activity.models import Activity
+
+NAME = "rele_inbox"
+
+
+@pytest.fixture(scope="module")
+def sqlite_database(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
+) -> Iterator[str]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'inbox.sqlite3'}"
+    with django_db_blocker.unblock(), _installed("sqlite", url) as alias:
+        yield alias
+
+
+@pytest.fixture(scope="module")
+def immediate_database(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
+) -> Iterator[str]:
+    """SQLite in the mode in which a transaction waits for the lock when it begins."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'inbox.sqlite3'}"
+    options = {"transaction_mode": "IMMEDIATE"}
+    with django_db_blocker.unblock(), _installed("immediate", url, options) as alias:
+        yield alias
+
+
+@pytest.fixture(scope="module")
+def postgres_database(postgres_url: str, django_db_blocker: Any) -> Iterator[str]:
+    url = f"{postgres_url.rpartition('/')[0]}/{NAME}"
+    with closing(psycopg.connect(postgres_url, autocommit=True)) as connection:
+        connection.execute(f"CREATE DATABASE {NAME}")
+        with django_db_blocker.unblock(), _installed("postgres", url) as alias:
+            yield alias
+        connection.execute(f"DROP DATABASE {NAME}")
+
+
+@contextmanager
+def _installed(alias: str, url: str, options: dict[str, Any] | None = None) -> Iterator[str]:
+    database = {**environ.Env.db_url_config(url), "OPTIONS": options or {}}
+    databases = connections.configure_settings({"default": {}, alias: database})
+    connections.settings[alias] = databases[alias]
+    for app in ("rele_inbox", "activity"):
+        call_command("migrate", app, database=alias, verbosity=0)
+    yield alias
+    connections[alias].close()
+    del connections[alias], connections.settings[alias]
+
+
+IMMEDIATE = pytest.param(
+    "immediate",
+    marks=pytest.mark.skipif(django.VERSION < (5, 1), reason="the mode is one of Django 5.1"),
+)
+
+
+@pytest.fixture(params=["sqlite", IMMEDIATE, "postgres"])
+def alias(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The alias of a database with empty tables."""
+    alias = request.getfixturevalue(f"{request.param}_database")
+    yield alias
+    _empty(alias)
+
+
+@pytest.fixture
+def postgres(postgres_database: str) -> Iterator[str]:
+    """The same of PostgreSQL alone."""
+    yield postgres_database
+    _empty(postgres_database)
+
+
+def _empty(alias: str) -> None:
+    for model in (InboxMessage, Activity):
+        model.objects.using(alias).all().delete()
+    connections[alias].close()  # the next test may change how one connects
