@@ -243,7 +243,7 @@ class Publisher:
         error = error_on_the_spot(future)
         if error is not None:
             publication.report_failure(error)
-        else:
+        elif not (publication.is_deferred and future.done()):  # then there is nothing to wait for
             self._outstanding.watch(future, publication.report)
         return error
 
