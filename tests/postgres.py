@@ -18,10 +18,11 @@ _USER = "postgres"
 
 
 @contextmanager
-def started() -> Iterator[str]:
+def started(*, fsync: bool = False) -> Iterator[str]:
     """Run a server of its own on a free port and give the URL of an empty database.
 
-    ``initdb`` refuses to run as root: there, the server runs as the user ``postgres``.
+    ``initdb`` refuses to run as root: there, the server runs as the user ``postgres``. Without
+    ``fsync`` a commit does not wait for the disk, as nothing here outlives the machine.
     """
     bin_folder = _bin_folder()
     if bin_folder is None:
@@ -39,7 +40,12 @@ def started() -> Iterator[str]:
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories="
         _run(
             *(bin_folder / "pg_ctl", "start", "--wait", "--pgdata", data),
-            *("--log", Path(folder, "log"), "--options", f"{options} -c fsync=off"),
+            *(
+                "--log",
+                Path(folder, "log"),
+                "--options",
+                f"{options} -c fsync={'on' if fsync else 'off'}",
+            ),
         )
         try:
             yield f"postgres://{_USER}@127.0.0.1:{port}/postgres"
