@@ -28,11 +28,12 @@ ROUNDS = 3
 SECONDS = 3.0
 FEW, MANY = 50_000, 1_000_000
 
-_SUBSCRIPTION = f"{PROJECT}/subscriptions/relayed"
+SUBSCRIPTION = f"{PROJECT}/subscriptions/relayed"
 _TOPIC_PATH = f"{PROJECT}/topics/{TOPIC}"
 
+KEY = "(n % 200)::text"
+
 DUE = Rows(FEW)
-DELETED = "DELETE FROM rele_outbox_outboxmessage WHERE state = 1"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Load:
     what: str
     rows: Rows
     due: Rows | None = DUE
+    alone: Rows = DUE
+    """What is on the small table."""
     keep_sent: bool = False
     deleted: bool = False
     """Whether ``rows`` are deleted again, and not vacuumed."""
@@ -52,7 +55,10 @@ class Load:
 LOADS = {
     "waiting": Load("1,000,000 waiting", Rows(MANY), due=None),
     "ordered": Load(
-        "1,000,000 waiting, of 200 keys in turn", Rows(MANY, ordering_key="(n % 200)::text"), None
+        "1,000,000 waiting, of 200 keys in turn",
+        Rows(MANY, ordering_key=KEY),
+        due=None,
+        alone=Rows(FEW, ordering_key=KEY),
     ),
     "sent": Load("1,000,000 sent, KEEP_SENT", Rows(MANY, state="1"), keep_sent=True),
     "later": Load(
@@ -99,7 +105,7 @@ def measure(load: Load, databases: Databases, address: str) -> tuple[float, floa
     with loaded(databases, load) as url:
         for _ in range(ROUNDS):
             with databases.new() as small_url:
-                DUE.write(small_url)
+                load.alone.write(small_url)
                 small.append(rate(small_url, address, keep_sent=load.keep_sent))
             large.append(rate(url, address, keep_sent=load.keep_sent))
             if load.due:
@@ -112,17 +118,23 @@ def topic(address: str) -> Iterator[None]:
     """The topic that is sent to, with a subscription that keeps all of it, until the end."""
     with stubs(address) as bare:
         bare.call("Publisher/CreateTopic", types.Topic(name=_TOPIC_PATH))
-        request = types.Subscription(name=_SUBSCRIPTION, topic=_TOPIC_PATH)
+        request = types.Subscription(name=SUBSCRIPTION, topic=_TOPIC_PATH)
         bare.call("Subscriber/CreateSubscription", request)
         yield
-        deletion = types.DeleteSubscriptionRequest(subscription=_SUBSCRIPTION)
+        deletion = types.DeleteSubscriptionRequest(subscription=SUBSCRIPTION)
         bare.call("Subscriber/DeleteSubscription", deletion)
         bare.call("Publisher/DeleteTopic", types.DeleteTopicRequest(topic=_TOPIC_PATH))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("loads", nargs="*", metavar="LOAD", help=f"of {', '.join(LOADS)}")
+    parser.add_argument(
+        "loads",
+        nargs="*",
+        metavar="LOAD",
+        default=["waiting", "sent"],
+        help=f"of {', '.join(LOADS)}, about 50 s each (default: waiting sent)",
+    )
     parser.add_argument("--plans", action="store_true", help="show the plans, and measure nothing")
     options = parser.parse_args(arguments)
     with started() as server_url, running(RELE) as server:
@@ -130,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.plans:
             print(f"| what | alone: {FEW:,} waiting | with it | ratio | target |")
             print(f"|{' --- |' * 5}", flush=True)
-        for name in options.loads or LOADS:
+        for name in options.loads:
             load = LOADS[name]
             if options.plans:
                 with loaded(databases, load) as url:
