@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import db
+from django.db import connections
 
 from rele.middleware import BaseMiddleware
 from rele.subscription import Subscription
@@ -16,10 +17,16 @@ class DjangoDBMiddleware(BaseMiddleware):
     """
 
     def pre_process_message(self, subscription: Subscription, message: Any) -> None:
-        db.close_old_connections()
+        _close_old_connections()
 
     def post_process_message(self) -> None:
-        db.close_old_connections()
+        _close_old_connections()
 
     def post_worker_stop(self) -> None:
         db.connections.close_all()
+
+
+def _close_old_connections() -> None:
+    # Django would close one within a transaction, too: it is the caller's, as in a TestCase.
+    if not any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+        db.close_old_connections()
