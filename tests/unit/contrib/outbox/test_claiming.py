@@ -1,4 +1,4 @@
-"""What a relay finds to send. ``tests/integration`` has what it takes two connections for."""
+"""What a relay finds to send; ``test_postgres.py`` has what takes two connections."""
 
 from __future__ import annotations
 
