@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 WRITE = """
@@ -22,13 +22,20 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "ledger"
+        self._read = 0
+        self._counts: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     def count(self, word: str) -> Counter[int]:
         """How often each message has a line with that word."""
-        if not self._path.exists():
-            return Counter()
-        lines = map(str.split, self._path.read_text().splitlines())
-        return Counter(int(number) for found, number in lines if found == word)
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                lines = file.read()
+            self._read += len(lines)
+            for line in lines.decode().splitlines():
+                found, number = line.split()
+                self._counts[found][int(number)] += 1
+        return self._counts[word].copy()
 
     def wait_for(self, word: str, messages: int, seconds: float = 30) -> Counter[int]:
         """Return the counts once that many messages have the word; fails after ``seconds``."""

@@ -1,0 +1,218 @@
+"""The outbox and the inbox while everything around them is killed, restarted or away."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests import postgres
+from tests.acceptance.conftest import Project
+from tests.acceptance.ledger import WRITE, Ledger
+from tests.acceptance.shop import Shop
+from tests.proxy import Proxy
+
+MODELS = """
+    from django.db import models
+
+    class Order(models.Model):
+        number = models.IntegerField()
+
+    class Effect(models.Model):
+        number = models.IntegerField()
+"""
+
+SUBS = """
+    from rele import sub
+    from rele.contrib.inbox import idempotent
+    from shop.models import Effect
+
+    @sub(topic="orders")
+    @idempotent
+    def handle(data, **attributes):
+        Effect.objects.create(number=data)
+"""
+
+APPLICATION = (
+    WRITE
+    + """
+    import sys
+    import time
+    from itertools import count
+    from pathlib import Path
+    import django
+    from django.db import Error, connection, transaction
+
+    django.setup()
+    import rele
+    from shop.models import Order
+
+    class Refused(Exception):
+        pass
+
+    def take(number):
+        with transaction.atomic():
+            Order.objects.create(number=number)
+            rele.publish("orders", number, number=str(number))
+            if number % 2:
+                raise Refused
+
+    for number in count(Path("ledger").read_text().count("begin")):
+        if number >= int(sys.argv[1]) and Path("enough").exists():
+            break
+        write(f"begin {number}")
+        try:
+            take(number)
+        except Refused:
+            pass
+        except Error:  # as a site that answers 500, and whose users come again later
+            connection.close()
+            time.sleep(0.1)
+        if number % 100 == 99:
+            time.sleep(1)
+"""
+)
+"""Takes orders, numbered on from its last one, a hundred at a time; odd ones are rolled back."""
+
+LONGEST_PAUSE = 20
+"""Between two faults: orders that are begun, or events that are told."""
+
+LONGEST_SILENCE = 3
+"""Seconds: nothing is told while Pub/Sub is away, and that is a time for faults, too."""
+
+AT_A_TIME = 3
+"""Rounds that run side by side: much of one is waiting."""
+
+
+class Round:
+    """A shop in which orders are taken, and what happens to it.
+
+    Args:
+        shop: where.
+        database: its PostgreSQL.
+        proxy: what it reaches Pub/Sub through.
+        orders: how many are taken at the least, and half of them rolled back.
+        outage: seconds for which Pub/Sub is away.
+    """
+
+    def __init__(
+        self, shop: Shop, database: postgres.Server, proxy: Proxy, orders: int, outage: float
+    ) -> None:
+        self._shop = shop
+        self._database = database
+        self._proxy = proxy
+        self._orders = orders
+        self._back_again = threading.Timer(outage, proxy.resume)
+        self._ledger = Ledger(shop.project.folder)
+
+    def play(self, chance: random.Random) -> None:
+        """Let all faults happen, at random; then let what was begun come to its end."""
+        worker = self._shop.start_worker()
+        self._shop.wait_for_the_subscription()
+        relay = self._shop.start_relay("relay", "--batch-size", "50")
+        application = self._shop.start_application(str(self._orders))
+        faults = [
+            *[("begin", application.kill)] * 3,
+            *[("told", relay.kill_and_wait)] * 2,
+            ("told", worker.kill_and_wait),
+            ("begin", self._restart_database),
+            ("begin", self._kill_database),
+            ("begin", self._take_pubsub_away),
+        ]
+        for word, fault in chance.sample(faults, len(faults)):
+            self._wait_for_some(word, chance.randint(1, LONGEST_PAUSE))
+            fault()
+        self._shop.project.write("enough", "")
+        application.wait(30)
+        self._back_again.join()
+        self._shop.wait_until_all_is_done(120)
+        relay.end()
+        worker.end()
+
+    def figures(self) -> tuple[Counter[int], ...]:
+        """The orders that were begun, committed, told, and had an effect, each with how often."""
+        return (
+            self._ledger.count("begin"),
+            self._numbers("order"),
+            self._ledger.count("told"),
+            self._numbers("effect"),
+        )
+
+    def close(self) -> None:
+        """End what there is of it."""
+        self._shop.close()
+        self._back_again.cancel()
+
+    def _numbers(self, table: str) -> Counter[int]:
+        return Counter(number for (number,) in self._shop.rows(f"SELECT number FROM shop_{table}"))
+
+    def _wait_for_some(self, word: str, number: int) -> None:
+        """Return when that many more have the word, or after a while in which they do not."""
+        enough = len(self._ledger.count(word)) + number
+        deadline = time.monotonic() + LONGEST_SILENCE
+        while len(self._ledger.count(word)) < enough and time.monotonic() < deadline:
+            time.sleep(0.02)  # other processes write the ledger
+
+    def _restart_database(self) -> None:
+        self._database.stop()
+        self._database.start()
+
+    def _kill_database(self) -> None:
+        self._database.kill()
+        self._database.start()
+
+    def _take_pubsub_away(self) -> None:
+        self._proxy.cut()
+        self._back_again.start()
+
+
+@contextmanager
+def a_round(project: Project, server: str, orders: int, outage: float) -> Iterator[Round]:
+    """A round with a database and a way to ``server`` of its own; all is ended with the block."""
+    with postgres.running() as database, Proxy(server) as proxy:
+        project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
+        project.write("ledger", "")
+        app = {"models.py": MODELS, "subs.py": SUBS, "application.py": APPLICATION}
+        shop = Shop(project, server, database.url, app)
+        with closing(Round(shop, database, proxy, orders, outage)) as a_round:
+            shop.make_tables()
+            yield a_round
+
+
+@pytest.mark.parametrize(
+    ("rounds", "orders", "outage"),
+    [
+        (3, 667, 5),
+        pytest.param(20, 2000, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    ],
+)
+def test_an_event_is_told_if_and_only_if_its_transaction_commits_and_has_its_effect_once(
+    tmp_path: Path, embedded_server: str, project_id: str, rounds: int, orders: int, outage: float
+) -> None:
+    def play(seed: int) -> None:
+        project = Project(tmp_path / str(seed), embedded_server, f"{project_id}-{seed}")
+        project.folder.mkdir()
+        with a_round(project, embedded_server, orders, outage) as played:
+            played.play(random.Random(seed))
+            begun, committed, told, effects = played.figures()
+        print(
+            f"seed {seed}: {begun.total()} transactions, {committed.total()} committed, "
+            f"{len(told)} events told, {told.total() - len(told)} of them again, "
+            f"{effects.total()} effects"
+        )
+        assert set(told) == set(committed)
+        assert effects == committed
+        assert {number % 2 for number in committed} == {0}
+
+    seeds = random.sample(range(1_000_000), rounds)
+    print(f"seeds {seeds}")
+    with ThreadPoolExecutor(AT_A_TIME) as executor:
+        for _ in executor.map(play, seeds):
+            pass
