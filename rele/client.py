@@ -228,6 +228,8 @@ class Publisher:
 
     def _leave(self, publication: Publication, future: Future[str]) -> BaseException | None:
         """Let the hooks run whenever the outcome is known; return what is wrong already."""
+        if publication.is_deferred and future.done():
+            return None  # there is nothing left to wait for
         error = error_on_the_spot(future)
         if error is not None:
             publication.report_failure(error)

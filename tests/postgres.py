@@ -30,9 +30,10 @@ class Server:
 
     Args:
         folder: for the data; a place that any user can reach.
+        fsync: survive a crash of the machine, too, and be slower.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         bin_folder = _bin_folder()
         if bin_folder is None:
             skip_for_missing("PostgreSQL", "RELE_REQUIRE_POSTGRES")
@@ -43,7 +44,7 @@ class Server:
         self._command = [
             *(str(bin_folder / "postgres"), "-D", str(data)),
             *("-c", "listen_addresses=127.0.0.1", "-c", f"port={port}"),
-            *("-c", "unix_socket_directories=", "-c", "fsync=off"),
+            *("-c", "unix_socket_directories=", "-c", f"fsync={fsync}"),
         ]
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
@@ -106,10 +107,10 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(*, fsync: bool = False) -> Iterator[Server]:
     """Run a server on an empty database, and end it, whatever has become of it."""
     with tempfile.TemporaryDirectory(prefix="rele-postgres-") as folder:
-        server = Server(Path(folder))
+        server = Server(Path(folder), fsync=fsync)
         try:
             server.start()
             yield server
@@ -118,9 +119,9 @@ def running() -> Iterator[Server]:
 
 
 @contextmanager
-def started() -> Iterator[str]:
+def started(*, fsync: bool = False) -> Iterator[str]:
     """Run a server, and give the URL of an empty database."""
-    with running() as server:
+    with running(fsync=fsync) as server:
         yield server.url
 
 

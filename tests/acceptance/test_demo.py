@@ -96,6 +96,9 @@ def test_a_photo_is_uploaded_and_handled_and_ctrl_c_leaves_nothing_behind(
     assert thumbnail_sizes(browser) == [[480, 640]] * 3
     patience.until(lambda _: "A walk in the park.JPG joined" in text_of(browser, ".activity"))
     assert "3024 \N{MULTIPLICATION SIGN} 4032" in text_of(browser, ".photos")
+    patience.until(
+        lambda _: "handled by gallery-photo-processed-activity" in text_of(browser, ".events")
+    )
 
     letter = tmp_path / "letter.jpg"
     letter.write_text("Dear friend,")

@@ -39,7 +39,7 @@ def gallery(project: Project, postgres_url: str, tmp_path: Path) -> Project:
 def test_an_upload_is_handled(gallery: Project, postgres_url: str) -> None:
     manage = str(REPOSITORY / "manage.py")
     assert gallery.run(manage, "migrate", "--verbosity", "0") == (0, "")
-    worker = gallery.start(manage, "runrele")
+    worker = gallery.start(manage, "runrele", "--relay")
     read_until(worker.stdout, "Pulling messages")
 
     status, output = gallery.run("-c", f"import django; django.setup()\n{UPLOAD}")

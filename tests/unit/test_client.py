@@ -370,6 +370,16 @@ class TestPublish:
 
         assert hooks.names == ["pre_publish"]
 
+    def test_what_such_a_backend_has_not_accepted_yet_is_waited_for(
+        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+    ) -> None:
+        backend.defers_outcome = True
+
+        publisher.publish("photos", 1, blocking=False)
+
+        assert not publisher.flush(0)
+        assert hooks.names == ["pre_publish"]
+
     @pytest.mark.parametrize("blocking", [True, False])
     def test_what_such_a_backend_does_not_accept_has_failed(
         self, hooks: Hooks, publisher: Publisher, backend: HeldBackend, blocking: bool

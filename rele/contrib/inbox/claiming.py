@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from django.db import IntegrityError, OperationalError, connections, transaction
-from django.utils import timezone
 
 from rele.contrib.inbox.models import InboxMessage
 from rele.exceptions import Retry
@@ -19,21 +18,17 @@ SQLite waits for as long as ``OPTIONS["timeout"]`` says: 5 s by default.
 
 _LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
-# One statement is one round trip. Each part reads the one before, which is what puts them in order:
-# the handler's own statements find the lock_timeout that was set before.
+# One statement is one round trip. It waits with a lock_timeout of its own; with the row that it
+# inserts it sets back the one before, which is the handler's. Without a row the rollback does so.
 _INSERT_ON_POSTGRESQL = """
-WITH before AS MATERIALIZED (
-    SELECT current_setting('lock_timeout') AS lock_timeout
-), limited AS MATERIALIZED (
-    SELECT set_config('lock_timeout', %s, true) FROM before
-), inserted AS (
-    INSERT INTO {table} (subscription, event_id, handled_at)
-    SELECT %s, %s, %s FROM limited
-    ON CONFLICT DO NOTHING
-    RETURNING id
-)
-SELECT count(inserted.id), set_config('lock_timeout', min(before.lock_timeout), true)
-FROM before LEFT JOIN inserted ON true
+INSERT INTO {table} (subscription, event_id, handled_at)
+SELECT %s, %s, now() FROM (
+    SELECT
+        set_config('rele.lock_timeout', current_setting('lock_timeout'), true),
+        set_config('lock_timeout', '{milliseconds:.0f}ms', true)
+) AS limited
+ON CONFLICT DO NOTHING
+RETURNING set_config('lock_timeout', current_setting('rele.lock_timeout'), true)
 """
 
 
@@ -56,6 +51,8 @@ def claimed(alias: str, subscription: str, event_id: str) -> Iterator[bool]:
             if _is_lock_timeout(error):
                 raise Retry from error
             raise
+        if not is_first:
+            transaction.set_rollback(True, using=alias)
         yield is_first
 
 
@@ -71,14 +68,15 @@ def _insert(alias: str, subscription: str, event_id: str) -> bool:
 
 
 def _insert_on_postgresql(alias: str, subscription: str, event_id: str) -> bool:
-    table = connections[alias].ops.quote_name(InboxMessage._meta.db_table)
-    with connections[alias].cursor() as cursor:
-        cursor.execute(
-            _INSERT_ON_POSTGRESQL.format(table=table),
-            [f"{LOCK_TIMEOUT * 1000:.0f}ms", subscription, event_id, timezone.now()],
-        )
-        number, _ = cursor.fetchone()
-    return bool(number)
+    connection = connections[alias]
+    statement = _INSERT_ON_POSTGRESQL.format(
+        table=connection.ops.quote_name(InboxMessage._meta.db_table),
+        milliseconds=LOCK_TIMEOUT * 1000,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [subscription, event_id])
+        inserted: int = cursor.rowcount
+    return inserted == 1
 
 
 def _is_lock_timeout(error: OperationalError) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.db import Error as AnyDatabaseError
@@ -25,8 +25,11 @@ _STOP_SECONDS = 2.0
 
 
 @contextmanager
-def relaying(config: Config) -> Iterator[None]:
-    """Run the relay that ``config`` describes within the block.
+def relaying(config: Config) -> Iterator[Callable[[], None]]:
+    """Run the relay that ``config`` describes within the block, once what is given is called.
+
+    Call it when the worker's subscriptions are there: Pub/Sub drops what is sent to a topic
+    without any.
 
     Raises:
         ConfigurationError: it cannot be made, or another works where only one can.
@@ -36,12 +39,14 @@ def relaying(config: Config) -> Iterator[None]:
     relay.begin()
     close_old_connections()  # the relay's own thread has another
     thread = threading.Thread(target=_run, args=(relay,), name="rele-outbox-relay", daemon=True)
-    thread.start()
     try:
-        yield
+        yield thread.start
     finally:
         relay.stop()
-        thread.join(_STOP_SECONDS)
+        if thread.ident is None:
+            relay.run()  # which only takes back that it has begun
+        else:
+            thread.join(_STOP_SECONDS)
 
 
 def _run(relay: OutboxRelay) -> None:
@@ -54,8 +59,8 @@ def _run(relay: OutboxRelay) -> None:
 
 
 @contextmanager
-def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[None]:
-    """Within the block, warn in the log while no relay is at work.
+def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callable[[], None]]:
+    """Within the block, once what is given is called, warn in the log while no relay is at work.
 
     Args:
         config: the project's.
@@ -69,12 +74,12 @@ def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[None]:
         name="rele-outbox-watch",
         daemon=True,
     )
-    thread.start()
     try:
-        yield
+        yield thread.start
     finally:
         stop.set()
-        thread.join(_STOP_SECONDS)
+        if thread.ident is not None:
+            thread.join(_STOP_SECONDS)
 
 
 def _look_again_and_again(watch: RelayWatch, stop: threading.Event, interval: float) -> None:

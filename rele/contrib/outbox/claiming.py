@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from django.db import connections
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from rele.contrib.outbox.models import OutboxMessage, State
+
+_Waiting: TypeAlias = "tuple[int, str, str, datetime]"
+"""The id, topic, ordering key and next attempt of a message that waits."""
 
 
 def can_share(alias: str) -> bool:
@@ -24,67 +29,67 @@ def claim(alias: str, limit: int) -> list[OutboxMessage]:
     so no message of the key overtakes another that waits for its next attempt, or that another
     relay has in hand.
     """
-    while due := _due(alias, limit):
-        ordered = [message for message in due if message.ordering_key]
-        heads, behind = _heads(alias, ordered)
-        claimed = [message for message in due if not message.ordering_key] + heads
-        if claimed or not _postpone(alias, behind):
-            return claimed
+    while due := list(_due(alias)[:limit]):
+        ready, held_up = _divide(alias, due)
+        _put_off(alias, held_up)
+        if ready or not held_up:
+            return ready
     return []
 
 
-def _due(alias: str, limit: int) -> list[OutboxMessage]:
+def _due(alias: str) -> QuerySet[OutboxMessage]:
     messages = OutboxMessage.objects.using(alias).filter(
         state=State.WAITING, next_attempt_at__lte=timezone.now()
     )
     if can_share(alias):
         messages = messages.select_for_update(skip_locked=True)
-    return list(messages.order_by("next_attempt_at", "id")[:limit])
+    return messages.order_by("next_attempt_at", "id")
 
 
-_Behind = list[tuple[OutboxMessage, datetime]]
-"""Messages that wait for another of their key, and when that one is due."""
+def _divide(
+    alias: str, due: Sequence[OutboxMessage]
+) -> tuple[list[OutboxMessage], dict[datetime, list[int]]]:
+    """Those of ``due`` with nothing of their key before them that is not in ``due``.
+
+    Then the ids of those that cannot be sent before a time, by that time.
+    """
+    ready = [message for message in due if not message.ordering_key]
+    ordered = {message.id: message for message in due if message.ordering_key}
+    held_up: dict[datetime, list[int]] = {}
+    before: dict[tuple[str, str], datetime] = {}
+    for id_, topic, ordering_key, next_attempt_at in _waiting(alias, ordered.values()):
+        if (message := ordered.get(id_)) is None:
+            before.setdefault((topic, ordering_key), next_attempt_at)
+        elif (first := before.get((topic, ordering_key))) is None:
+            ready.append(message)
+        elif first > next_attempt_at:
+            held_up.setdefault(first, []).append(id_)
+    return ready, held_up
 
 
-def _heads(alias: str, due: Sequence[OutboxMessage]) -> tuple[list[OutboxMessage], _Behind]:
-    """Those of ``due`` with nothing of their key before them that is not in ``due``; the others."""
-    if not due:
-        return [], []
-    by_id = {message.id: message for message in due}
+def _waiting(alias: str, ordered: Collection[OutboxMessage]) -> Iterable[_Waiting]:
+    """What waits of the keys of ``ordered``, up to the last of them: key by key, each in order.
+
+    So it is sent, too: Google's client makes a request of what it gets of a key at a time.
+    """
+    if not ordered:
+        return ()
     # A statement of its own, after the locks: it sees what the others have done until then.
-    waiting = (
+    return (
         OutboxMessage.objects.using(alias)
         .filter(
             state=State.WAITING,
-            ordering_key__in={message.ordering_key for message in due},
-            id__lte=max(by_id),
+            ordering_key__in={message.ordering_key for message in ordered},
+            id__lte=max(message.id for message in ordered),
         )
         .exclude(ordering_key="")
-        .order_by("id")
+        .order_by("ordering_key", "id")
         .values_list("id", "topic", "ordering_key", "next_attempt_at")
     )
-    heads: list[OutboxMessage] = []
-    behind: _Behind = []
-    interrupted: dict[tuple[str, str], datetime] = {}
-    for id_, topic, key, next_attempt_at in waiting:
-        if id_ not in by_id:
-            interrupted.setdefault((topic, key), next_attempt_at)
-        elif (topic, key) in interrupted:
-            behind.append((by_id[id_], interrupted[topic, key]))
-        else:
-            heads.append(by_id[id_])
-    return heads, behind
 
 
-def _postpone(alias: str, behind: _Behind) -> bool:
-    """Let messages be due when the one is that they wait for; return whether any was due before.
-
-    Else they would be looked at again and again, and hide from the relay what is due after them.
-    """
-    by_time: dict[datetime, list[int]] = {}
-    for message, due_at in behind:
-        if message.next_attempt_at < due_at:
-            by_time.setdefault(due_at, []).append(message.id)
-    for due_at, ids in by_time.items():
-        OutboxMessage.objects.using(alias).filter(id__in=ids).update(next_attempt_at=due_at)
-    return bool(by_time)
+def _put_off(alias: str, held_up: Mapping[datetime, Sequence[int]]) -> None:
+    """Let each wait for what is before it: else they would be all that is ever found due."""
+    for next_attempt_at, ids in held_up.items():
+        messages = OutboxMessage.objects.using(alias).filter(id__in=ids)
+        messages.update(next_attempt_at=next_attempt_at)

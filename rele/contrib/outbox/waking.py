@@ -17,10 +17,10 @@ from rele.contrib.outbox.stopping import Stop
 
 CHANNEL = "rele_outbox"
 
-NOTIFY_INTERVAL = 0.02
+NOTIFY_INTERVAL = 0.1
 """Seconds between two notifications of a process, at least."""
 
-LINGER = 0.1
+LINGER = 0.25
 """Seconds for which a relay goes on looking after the last message: longer than that interval."""
 
 SHORT_POLL, LONG_POLL = 0.02, 1.0

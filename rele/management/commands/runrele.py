@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -57,10 +58,11 @@ class Command(BaseCommand):
         )
         names = ", ".join(app.name for app in apps.get_app_configs())
         announce(subs, f"subs.py and subs/ in the installed apps: {names}", self.stdout.write)
-        with _outbox_at_work(config, with_relay):
-            create_and_run(subs, config, on_start=self._say_that_it_pulls)
+        with _outbox_at_work(config, with_relay) as begin:
+            create_and_run(subs, config, on_start=lambda: self._has_started(begin))
 
-    def _say_that_it_pulls(self) -> None:
+    def _has_started(self, begin: Callable[[], None]) -> None:
+        begin()
         self.stdout.write(PULLING)
         self.stdout.flush()
 
@@ -76,8 +78,10 @@ class Command(BaseCommand):
                 )
 
 
-def _outbox_at_work(config: Config, with_relay: bool) -> AbstractContextManager[None]:
-    """Run a relay; without one, see to it that somebody hears of it if there is none elsewhere.
+def _outbox_at_work(config: Config, with_relay: bool) -> AbstractContextManager[Callable[[], None]]:
+    """A relay; without one, see to it that somebody hears of it if there is none elsewhere.
+
+    It begins when what the block is given is called.
 
     Raises:
         ConfigurationError: the relay cannot be run.
@@ -87,12 +91,16 @@ def _outbox_at_work(config: Config, with_relay: bool) -> AbstractContextManager[
             raise ConfigurationError(
                 f"--relay needs the outbox: add {OUTBOX!r} to INSTALLED_APPS, and migrate."
             )
-        return nullcontext()
+        return nullcontext(_do_nothing)
     from rele.contrib.outbox.beside import relaying, watching
 
     if with_relay:
         return relaying(config)
-    return watching(config) if config.uses_outbox else nullcontext()
+    return watching(config) if config.uses_outbox else nullcontext(_do_nothing)
+
+
+def _do_nothing() -> None:
+    return None
 
 
 def _refuse_what_is_wrong() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import threading
 import time
 import weakref
@@ -124,7 +125,9 @@ def test_a_message_that_waits_too_long_is_given_back_and_not_begun(
     assert len(given_back.items) == 4
     assert set(handler.begun.items) == set(messages[:2])
     assert len(handler.begun.items) == 2
-    assert "2 message(s) of photos waited for a thread for 0.2 s" in caplog.text
+    # In one line, or in two where the machine was slow to schedule them.
+    counts = re.findall(r"(\d) message\(s\) of photos waited for a thread for 0.2 s", caplog.text)
+    assert sum(map(int, counts)) == 2
 
 
 def test_what_was_given_back_is_not_kept_while_all_threads_are_stuck(

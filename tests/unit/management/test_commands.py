@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 
@@ -103,13 +104,18 @@ class TestRunrele:
         for name in ("relaying", "watching"):
 
             @contextmanager
-            def stand_in(config: Any, name: str = name) -> Iterator[None]:
-                at_work.append(name)
-                yield
+            def stand_in(config: Any, name: str = name) -> Iterator[Callable[[], None]]:
+                yield partial(at_work.append, name)
                 at_work.remove(name)
 
             monkeypatch.setattr(f"rele.contrib.outbox.beside.{name}", stand_in)
-        create_and_run.side_effect = lambda *args, **kwargs: during.extend(at_work)
+
+        def run(subs: Any, config: Any, on_start: Callable[[], None]) -> None:
+            assert at_work == [], "its subscriptions may not be there yet"
+            on_start()
+            during.extend(at_work)
+
+        create_and_run.side_effect = run
 
         call_command("runrele", *options)
 

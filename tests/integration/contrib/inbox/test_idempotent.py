@@ -94,6 +94,26 @@ class TestDuplicates:
         assert texts(alias) == ["first", "after"]
 
 
+class ToPostgres:
+    """A database router."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "postgres"
+
+
+def test_the_router_says_which_database(postgres: str, settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [ToPostgres()]
+
+    @idempotent
+    def handler(data: str, **attributes: Any) -> None:
+        Activity.objects.create(photo=next(numbers), text=data)
+
+    deliver(Subscription(handler, "orders"), "first", event_id=EVENT)
+
+    assert handled(postgres) == [("orders", EVENT)]
+    assert texts(postgres) == ["first"]
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError(), Retry(), Drop(), DeadLetter()], ids=repr)
 def test_whatever_a_handler_raises_leaves_nothing(alias: str, error: Exception) -> None:
     errors = iter([error])

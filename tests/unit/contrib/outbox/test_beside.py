@@ -36,7 +36,8 @@ class TestRelaying:
         sent = Inbox()
         hooks.actions["post_publish_success"] = lambda topic, data, attributes: sent.put(data)
 
-        with relaying(config):
+        with relaying(config) as begin:
+            begin()
             rele.publish("orders", 1)
             sent.wait_for(1)
 
@@ -45,11 +46,26 @@ class TestRelaying:
         assert [bytes(row.data) for row in waiting()] == [b"2"]
         assert not any(thread.name.startswith("rele-outbox") for thread in threading.enumerate())
 
-    def test_ends_when_the_block_raises(self, config: Config) -> None:
-        with pytest.raises(SystemExit), relaying(config):
-            raise SystemExit(0)
+    @pytest.mark.parametrize("begins", [True, False])
+    def test_ends_when_the_block_raises(self, config: Config, begins: bool) -> None:
+        def work() -> None:
+            with relaying(config) as begin:
+                if begins:
+                    begin()
+                raise SystemExit(0)
+
+        with pytest.raises(SystemExit):
+            work()
 
         assert Relay.objects.using(ALIAS).count() == 0
+
+    def test_sends_nothing_before_it_may_begin(self, config: Config) -> None:
+        rele.publish("orders", 1)
+
+        with relaying(config):
+            assert Relay.objects.using(ALIAS).count() == 1
+
+        assert len(waiting()) == 1
 
     def test_what_keeps_it_from_working_is_raised_before_the_block(self, config: Config) -> None:
         Relay.objects.using(ALIAS).create(name="other:1")
@@ -66,8 +82,8 @@ class TestRelaying:
 
         monkeypatch.setattr("rele.contrib.outbox.relay.Alarm", Broken)
 
-        with relaying(config):
-            pass
+        with relaying(config) as begin:
+            begin()
 
         assert "The relay has ended" in caplog.text
         assert Relay.objects.using(ALIAS).count() == 0
@@ -132,7 +148,8 @@ class TestWatching:
         logger = logging.getLogger("rele.contrib.outbox.beside")
         logger.addHandler(handler)
         try:
-            with watching(config, interval=0.01):
+            with watching(config, interval=0.01) as begin:
+                begin()
                 warned.wait_for(1)
         finally:
             logger.removeHandler(handler)
