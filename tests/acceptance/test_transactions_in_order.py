@@ -84,6 +84,9 @@ CUSTOMERS = 200
 RELAYS = 2
 WORKERS = 4
 
+BATCH_SIZE = 7
+"""Ends in the middle of a key, so that both relays would have something of it to send."""
+
 
 @pytest.fixture
 def database_url(postgres_url: str, project_id: str) -> str:
@@ -120,7 +123,9 @@ def test_two_relays_and_four_workers_keep_each_key_in_order_while_relays_are_kil
 
     application = shop.start_application(str(CUSTOMERS), str(orders))
     ledger.wait_for("taken", half)  # so that both relays have enough to do
-    relays = [shop.start_relay(f"relay-{n}", "--batch-size", "20") for n in range(RELAYS)]
+    relays = [
+        shop.start_relay(f"relay-{n}", "--batch-size", str(BATCH_SIZE)) for n in range(RELAYS)
+    ]
     for told in sorted(chance.sample(range(half), kills)):
         ledger.wait_for("told", told)
         chance.choice(relays).kill()
