@@ -240,8 +240,8 @@ def test_a_second_relay_on_sqlite_says_why_it_does_not_start(shop_on_sqlite: Pro
     end(start_relay(shop_on_sqlite), 2)
 
 
-def test_a_test_case_of_a_project_works_without_a_relay(shop_on_sqlite: Project) -> None:
-    status, output = manage(shop_on_sqlite, "test", "shop")
+def test_a_test_case_of_a_project_works_without_a_relay(shop: Project) -> None:
+    status, output = manage(shop, "test", "shop")
 
     assert status == 0, output
     assert "Ran 3 tests" in output
