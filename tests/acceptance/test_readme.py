@@ -177,6 +177,23 @@ def test_the_documents_render_without_a_warning(path: Path) -> None:
     assert warnings.getvalue() == ""
 
 
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "docs").glob("*.rst")), ids=lambda p: p.name)
+def test_each_test_that_a_document_names_is_there(path: Path) -> None:
+    named = re.findall(r"``(tests/[\w/]+\.py)(?:::(\w+))?``", path.read_text())
+
+    for file, name in named:
+        assert f"def {name}" in (REPOSITORY / file).read_text(), (file, name)
+
+
+def test_each_promise_names_a_test() -> None:
+    promises = (REPOSITORY / "docs" / "guarantees.rst").read_text().split("What is not promised")[0]
+
+    sentences = re.findall(r"^\* (?:.+\n)(?:  .+\n)*", promises, flags=re.MULTILINE)
+
+    assert len(sentences) > 20
+    assert [sentence for sentence in sentences if "``tests/" not in sentence] == []
+
+
 def test_each_option_of_the_emulator_is_in_its_manual(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["emulator", "--help"])
