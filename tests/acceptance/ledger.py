@@ -30,11 +30,13 @@ class Ledger:
         if self._path.exists():
             with self._path.open("rb") as file:
                 file.seek(self._read)
-                lines = file.read()
+                found = file.read()
+            # The end of the file may be in the middle of a line that is being written.
+            lines = found[: found.rfind(b"\n") + 1]
             self._read += len(lines)
             for line in lines.decode().splitlines():
-                found, number = line.split()
-                self._counts[found][int(number)] += 1
+                begin, number = line.split()
+                self._counts[begin][int(number)] += 1
         return self._counts[word].copy()
 
     def wait_for(self, word: str, messages: int, seconds: float = 30) -> Counter[int]:
