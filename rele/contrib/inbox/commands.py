@@ -10,6 +10,7 @@ from django.db import connections, router
 from django.db.models import Count, Min
 from django.utils import timezone
 
+from rele.cli.parser import number_from
 from rele.cli.subcommand import Options, Subcommand
 from rele.contrib.inbox.models import InboxMessage
 from rele.contrib.inbox.purging import delete_in_chunks, handled_before
@@ -25,7 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--older-than",
-        type=_days,
+        type=number_from(0, int, "whole number of days"),
         default=RETENTION_DAYS,
         metavar="DAYS",
         help=f"what counts as long ago; by default, and without --force at least {RETENTION_DAYS}",
@@ -39,16 +40,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=router.db_for_write(InboxMessage),
         help="the database it is in, as @idempotent(using=...) names it; by default the router's",
     )
-
-
-def _days(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
-
-
-_days.__name__ = "whole number of days from 0"  # argparse says so in its error
 
 
 def _inbox(options: Options) -> int:

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from rele import publishing
+from rele.cli.parser import number_from
 from rele.cli.subcommand import Options, Subcommand
 from rele.cli.table import age, aligned
 from rele.contrib.outbox.conf import OutboxSettings
@@ -31,21 +32,11 @@ def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--batch-size",
-        type=_count,
+        type=number_from(1, int, "whole number"),
         default=BATCH_SIZE,
         metavar="N",
         help=f"how many messages it takes in hand at a time, from 1; by default {BATCH_SIZE}",
     )
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-_count.__name__ = "whole number from 1"  # argparse says so in its error
 
 
 def _relay(options: Options) -> int:
@@ -95,7 +86,7 @@ def _add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topic", help="only of this topic")
     parser.add_argument(
         "--older-than",
-        type=_days,
+        type=number_from(0, float, "number of days"),
         metavar="DAYS",
         help="with --purge: only what was written longer ago than that; 0 for all",
     )
@@ -105,16 +96,6 @@ def _add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of the counts"
     )
-
-
-def _days(text: str) -> float:
-    number = float(text)
-    if not number >= 0:
-        raise ValueError(text)
-    return number
-
-
-_days.__name__ = "number of days from 0"
 
 
 def _outbox(options: Options) -> int:
