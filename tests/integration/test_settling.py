@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -11,13 +12,15 @@ from google.cloud import pubsub_v1
 from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
 import rele
-from rele import DeadLetterPolicy, RetryPolicy, Subscription
+from rele import DeadLetterPolicy, RetryPolicy, Subscription, middleware
 from rele.exceptions import DeadLetter, Drop, Retry
+from rele.middleware import BaseMiddleware
 from tests.inbox import Inbox
 
 Run = Callable[..., Any]
 Declare = Callable[..., Subscription]
 
+EXACTLY_ONCE: Any = {"enable_exactly_once_delivery": True}
 QUICKLY = RetryPolicy(0.1, 0.2)
 
 
@@ -143,30 +146,53 @@ def test_what_fails_too_often_is_put_there_by_pubsub(
     assert attempts.items == [1, 2, 3, 4, 5]
 
 
-def test_exactly_once_acknowledges_with_the_response(
-    run_worker: Run, monkeypatch: pytest.MonkeyPatch
+class Noted(BaseMiddleware):
+    """Notes how messages end, in order."""
+
+    def __init__(self) -> None:
+        self.ends = Inbox()
+
+    def post_ack_failure(
+        self, subscription: Subscription, exception: BaseException, message: Any
+    ) -> None:
+        self.ends.put(("ack failed", type(exception).__name__))
+
+    def post_process_message_success(self, *args: Any) -> None:
+        self.ends.put("handled")
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Inbox:
+    """How messages end, as the only middleware sees it."""
+    noted = Noted()
+    monkeypatch.setattr(middleware, "_middlewares", [noted])
+    monkeypatch.setattr("rele.config.register_middleware", lambda config, **kwargs: None)
+    return noted.ends
+
+
+def test_exactly_once_is_acknowledged_and_confirmed(run_worker: Run, ends: Inbox) -> None:
+    run_worker([Subscription(lambda data, **attrs: None, "orders", **EXACTLY_ONCE)])
+
+    rele.publish("orders", 1)
+    rele.publish("orders", 2)
+
+    assert ends.wait_for(2) == ["handled", "handled"]
+
+
+def test_an_acknowledgement_that_pubsub_refuses_is_told(
+    run_worker: Run, ends: Inbox, subscriber: pubsub_v1.SubscriberClient, project_id: str
 ) -> None:
-    inbox, responses = Inbox(), Inbox()
-    hooked = "rele.settling.Settling.confirm"
+    def handle(data: Any, **attributes: Any) -> None:
+        # All that is outstanding is acknowledged by this, so that the handler's own comes too late.
+        path = f"projects/{project_id}/subscriptions/orders"
+        now = datetime.now(timezone.utc)
+        subscriber.seek(request={"subscription": path, "time": now})
 
-    def confirm(self: Any, message: Any, settlement: Any) -> None:
-        responses.put(settlement.response.result(timeout=10).name)
-
-    monkeypatch.setattr(hooked, confirm)
-    run_worker(
-        [
-            Subscription(
-                lambda data, **attributes: inbox.put(data),
-                "orders",
-                enable_exactly_once_delivery=True,
-            )
-        ]
-    )
+    run_worker([Subscription(handle, "orders", **EXACTLY_ONCE)])
 
     rele.publish("orders", 1)
 
-    assert responses.wait_for(1) == ["SUCCESS"]
-    assert inbox.items == [1]
+    assert ends.wait_for(2) == [("ack failed", "AcknowledgeError"), "handled"]
 
 
 def test_ordered_messages_are_handled_in_order(run_worker: Run) -> None:
