@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import pubsub_v1
+
+import rele
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -80,6 +82,14 @@ class Project:
                 process.wait(timeout=10)
             if process.stdout is not None:
                 process.stdout.close()
+
+
+def publish_jobs(project: Project, numbers: Iterable[int]) -> None:
+    """Publish to the topic ``jobs``, from this process and to the server of its environment."""
+    rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
+    for number in numbers:
+        rele.publish("jobs", number)
+    assert rele.publishing.flush(30)
 
 
 def read_until(stream: IO[str] | None, text: str) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-import rele
-from tests.acceptance.conftest import Project
+from tests.acceptance.conftest import Project, publish_jobs
 from tests.acceptance.watched import Watched, start_watched, write_project
 from tests.proxy import Proxy
 
@@ -33,10 +32,7 @@ def publish(project: Project, embedded_server: str, monkeypatch: pytest.MonkeyPa
 
     def publish(numbers: range) -> None:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", embedded_server)
-        rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
-        for number in numbers:
-            rele.publish("jobs", number)
-        assert rele.publishing.flush(20)
+        publish_jobs(project, numbers)
 
     return publish
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from google.cloud import pubsub_v1
 
-import rele
-from tests.acceptance.conftest import Project, read_until
+from tests.acceptance.conftest import Project, publish_jobs, read_until
 from tests.acceptance.watched import start_watched, write_project
 from tests.servers import free_port
 
@@ -53,10 +52,7 @@ def publish(project: Project, server: Server) -> Publish:
     """Publish jobs of these numbers."""
 
     def publish(numbers: range) -> None:
-        rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
-        for number in numbers:
-            rele.publish("jobs", number)
-        assert rele.publishing.flush(30)
+        publish_jobs(project, numbers)
 
     return publish
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import rele
-from tests.acceptance.conftest import Project, read_until
+from tests.acceptance.conftest import Project, publish_jobs, read_until
 
 StartWorker = Callable[[], "subprocess.Popen[str]"]
 
@@ -43,10 +42,7 @@ def publish(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[int]
 
     def publish(count: int) -> None:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", project.environment["PUBSUB_EMULATOR_HOST"])
-        rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
-        for number in range(count):
-            rele.publish("jobs", number)
-        assert rele.publishing.flush(20)
+        publish_jobs(project, range(count))
 
     return publish
 
