@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_FOR_DEMO := $(VENV)/.installed-for-demo
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: demo test soak lint types format clean
 
-demo: $(INSTALLED)
+demo: $(INSTALLED_FOR_DEMO)
 	@$(BIN)/python -m testproject.demo
 
 test: $(INSTALLED)
@@ -29,13 +31,24 @@ format: $(INSTALLED)
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
-# Made again only when what it installs from has changed, so that a second run starts at once.
+# Each is made again only when what it installs from has changed, so that a second run starts at once.
 $(INSTALLED): setup.cfg pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
-	    { echo 'Relé needs Python 3.10 or later as `$(PYTHON)`: install it, or name another one with `make PYTHON=/path/to/python`.' >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	    { echo 'This Python cannot make a virtual environment: install its venv module (on Debian and Ubuntu: apt-get install python3-venv).' >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo 'Installing into $(VENV) …'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[django,flask,test,dev]'
+	@$(MAKE_VENV)
+	@$(PIP) install --editable '.[django,flask,postgres]' --group test --group dev
+	@touch $(INSTALLED) $(INSTALLED_FOR_DEMO)
+
+$(INSTALLED_FOR_DEMO): setup.cfg pyproject.toml
+	@$(MAKE_VENV)
+	@$(PIP) install --editable '.[django]' --group demo
 	@touch $@
+
+# pip installs dependency groups (PEP 735) from 25.1 on.
+define MAKE_VENV
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+    { echo 'Relé needs Python 3.10 or later as `$(PYTHON)`: install it, or name another one with `make PYTHON=/path/to/python`.' >&2; exit 1; }; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+    { echo 'This Python cannot make a virtual environment: install its venv module (on Debian and Ubuntu: apt-get install python3-venv).' >&2; exit 1; }; \
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || exit 1; \
+echo 'Installing into $(VENV) …'; \
+$(PIP) install 'pip >= 25.1'
+endef
