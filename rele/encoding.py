@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from rele.exceptions import DecodeError
-
-
-class EncodedPayload(bytes):
-    """The payload as ``post_publish_failure`` gets it: with the attributes of its message."""
-
-    attributes: Mapping[str, Any]
 
 
 def encode(data: Any, encoder: type[json.JSONEncoder] = json.JSONEncoder) -> bytes:

@@ -62,7 +62,7 @@ class BaseMiddleware:
     def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
         """Called when the message was not accepted, or not in time.
 
-        ``message`` is the encoded payload (bytes), or the data where that cannot be encoded.
+        ``message`` is the data as it was published, before it was encoded.
         """
 
     def pre_process_message(self, subscription: Subscription, message: Any) -> None:

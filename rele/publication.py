@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from rele.attributes import check_attributes
 from rele.backends import Message
-from rele.encoding import EncodedPayload, encode
+from rele.encoding import encode
 from rele.middleware import run_middleware_hook
 
 
@@ -30,7 +32,6 @@ class Publication:
         self._ordering_key = self._attrs.pop("ordering_key", "")
         self.is_deferred = False
         """Whether a backend has accepted it whose sender runs the outcome hooks, later."""
-        self._payload: Any = data
 
     def run_pre_publish(self) -> None:
         """Let the middleware see the data and change the attributes; what it raises is raised."""
@@ -46,8 +47,6 @@ class Publication:
     def _encode(self, encoder: type[json.JSONEncoder]) -> Message:
         check_attributes(self._attrs)
         payload = encode(self._data, encoder)
-        self._payload = EncodedPayload(payload)
-        self._payload.attributes = self._attrs
         return Message(self._topic, payload, dict(self._attrs), self._ordering_key)
 
     def report(self, future: Future[str]) -> None:
@@ -65,7 +64,34 @@ class Publication:
 
     def report_failure(self, error: BaseException) -> None:
         if not self.is_deferred:
-            run_middleware_hook("post_publish_failure", self._topic, error, self._payload)
+            run_failure_hook(self._topic, error, self._data, self._attrs)
+
+
+_failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
+    "rele_failed_attributes", default=None
+)
+
+
+def run_failure_hook(
+    topic: str, error: BaseException, data: Any, attributes: Mapping[str, Any]
+) -> None:
+    """Tell the middleware that a message was not published; ``data`` is what was published."""
+    with _failing(attributes):
+        run_middleware_hook("post_publish_failure", topic, error, data)
+
+
+def failed_attributes() -> Mapping[str, Any]:
+    """The attributes of the message whose ``post_publish_failure`` runs, which gets none."""
+    return _failed_attributes.get() or {}
+
+
+@contextmanager
+def _failing(attributes: Mapping[str, Any]) -> Iterator[None]:
+    token = _failed_attributes.set(attributes)
+    try:
+        yield
+    finally:
+        _failed_attributes.reset(token)
 
 
 def data_and_attributes(item: Any) -> tuple[Any, Mapping[str, Any]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from rele.encoding import encode
 from rele.exceptions import Steering
 from rele.middleware import BaseMiddleware
+from rele.publication import failed_attributes
 from rele.settling import describe_without_payload, fingerprint
 from rele.subscription import Subscription
 
@@ -22,12 +25,14 @@ class LoggingMiddleware(BaseMiddleware):
     """
 
     _agent: str | None = None
+    _config: Any = None
     _logs_payloads = True
 
     def __init__(self) -> None:
         self._logger = logging.getLogger(type(self).__module__)
 
     def setup(self, config: Any, **kwargs: Any) -> None:
+        self._config = config
         self._agent = config.app_name
         self._logs_payloads = getattr(config, "log_payloads", True)
 
@@ -44,8 +49,8 @@ class LoggingMiddleware(BaseMiddleware):
             type(exception).__name__,
             exc_info=exception,
             extra={
-                **self._publication(topic, getattr(message, "attributes", {})),
-                "subscription_message": self._payload_of(message),
+                **self._publication(topic, failed_attributes()),
+                "subscription_message": self._published_text(message),
             },
         )
 
@@ -96,11 +101,13 @@ class LoggingMiddleware(BaseMiddleware):
     def _text_of(self, message: Any) -> str:
         return str(message)
 
-    def _payload_of(self, message: Any) -> Any:
-        """What was to be published: the payload, or the data where it cannot be encoded."""
-        if self._logs_payloads:
-            return message
-        return fingerprint(message) if isinstance(message, bytes) else type(message).__name__
+    def _published_text(self, data: Any) -> str:
+        """What was to be published: as JSON, or its repr where it cannot be encoded."""
+        try:
+            payload = encode(data, getattr(self._config, "encoder", json.JSONEncoder))
+        except Exception:  # noqa: BLE001 - of the data's own code, too
+            return _repr_of(data) if self._logs_payloads else _described(data)
+        return payload.decode("utf-8") if self._logs_payloads else fingerprint(payload)
 
     def _publication(self, topic: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -125,3 +132,15 @@ class LoggingMiddleware(BaseMiddleware):
         if start_time is not None:
             data["duration_seconds"] = round(time.time() - start_time, 3)
         return {"name": "subscriptions", "data": data}
+
+
+def _repr_of(data: Any) -> str:
+    try:
+        return repr(data)
+    except Exception:  # noqa: BLE001 - of the data's own code
+        return object.__repr__(data)
+
+
+def _described(data: Any) -> str:
+    """What is no JSON, without its content."""
+    return fingerprint(data) if isinstance(data, bytes) else type(data).__name__

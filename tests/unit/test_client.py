@@ -146,7 +146,7 @@ class TestPublish:
         assert "post_publish_failure" not in hooks.names
         assert backend.flushes == []
 
-    def test_that_does_not_block_runs_the_failure_hook_with_the_payload(
+    def test_that_does_not_block_runs_the_failure_hook_with_the_data(
         self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
     ) -> None:
         error = exceptions.PermissionDenied("no")
@@ -155,7 +155,7 @@ class TestPublish:
         backend.futures[0].set_exception(error)
 
         assert future.exception() is error
-        assert hooks.arguments_of("post_publish_failure") == ("photos", error, b'{"id": 1}')
+        assert hooks.arguments_of("post_publish_failure") == ("photos", error, {"id": 1})
         assert "post_publish_success" not in hooks.names
 
     def test_that_blocks_runs_the_success_hook_here_before_it_returns(
@@ -198,7 +198,7 @@ class TestPublish:
             make_publisher(timeout=10).publish("photos", 1, blocking=True)
 
         assert raised.value is error
-        assert hooks.arguments_of("post_publish_failure") == ("photos", error, b"1")
+        assert hooks.arguments_of("post_publish_failure") == ("photos", error, 1)
         assert "post_publish_success" not in hooks.names
 
     def test_that_times_out_is_a_failure_and_no_success_follows(
@@ -317,7 +317,7 @@ class TestPublish:
             publisher.publish("photos", 1, blocking=blocking)
 
         assert hooks.names == ["pre_publish", "post_publish_failure"]
-        assert hooks.arguments_of("post_publish_failure") == ("photos", error, b"1")
+        assert hooks.arguments_of("post_publish_failure") == ("photos", error, 1)
 
     def test_a_backend_that_cannot_send_at_once_is_logged_and_the_publish_waits_on(
         self,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rele.contrib.outbox.models import OutboxMessage
-from rele.encoding import EncodedPayload, decode
+from rele.encoding import decode
 from rele.exceptions import DecodeError
 from rele.middleware import run_middleware_hook
+from rele.publication import run_failure_hook
 
 
 def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
@@ -22,9 +23,7 @@ def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
 def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
     """As a publisher does where a message is given up."""
     for message, error in parked:
-        payload = EncodedPayload(message.data)
-        payload.attributes = message.attributes
-        run_middleware_hook("post_publish_failure", message.topic, error, payload)
+        run_failure_hook(message.topic, error, _data_of(message), message.attributes)
 
 
 def _data_of(message: OutboxMessage) -> object:

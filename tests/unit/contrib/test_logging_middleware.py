@@ -4,6 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -121,7 +122,29 @@ class TestPublishing:
         assert failed.exc_info[1] is future.exception()
         assert failed.metrics == publication()
         assert failed.pubsub_publisher_attrs == {"lang": "en", "published_at": str(NOW)}
-        assert failed.subscription_message == b'{"id": 1}'
+        assert failed.subscription_message == '{"id": 1}'
+
+    def test_a_failure_is_encoded_by_the_configured_encoder(
+        self, configure: Callable[..., None], records: list[logging.LogRecord]
+    ) -> None:
+        configure(RefusedBackend, ENCODER_PATH="django.core.serializers.json.DjangoJSONEncoder")
+
+        rele.publish("photos", {"on": date(2024, 5, 1)}, raise_exception=False)
+
+        assert records[-1].subscription_message == '{"on": "2024-05-01"}'
+
+    def test_failures_that_end_together_keep_their_attributes_apart(
+        self, configure: Callable[..., None], records: list[logging.LogRecord]
+    ) -> None:
+        configure(RefusedBackend)
+
+        rele.publish_many(
+            "photos", [(1, {"lang": "en"}), (2, {"lang": "es"})], raise_exception=False
+        )
+
+        failed = [record for record in records if record.levelname == "ERROR"]
+        assert [record.pubsub_publisher_attrs["lang"] for record in failed] == ["en", "es"]
+        assert [record.subscription_message for record in failed] == ["1", "2"]
 
     def test_failure_of_data_that_cannot_be_encoded(
         self, configure: Callable[..., None], records: list[logging.LogRecord]
@@ -130,10 +153,24 @@ class TestPublishing:
         data = object()
 
         with pytest.raises(TypeError):
-            rele.publish("photos", data)
+            rele.publish("photos", data, lang="en")
 
         assert records[-1].levelname == "ERROR"
-        assert records[-1].subscription_message is data
+        assert records[-1].subscription_message == repr(data)
+        assert records[-1].pubsub_publisher_attrs == {"lang": "en", "published_at": str(NOW)}
+
+    def test_failure_of_data_that_has_not_even_a_repr(
+        self, configure: Callable[..., None], records: list[logging.LogRecord]
+    ) -> None:
+        configure()
+
+        class Shy:
+            __repr__ = raising(ValueError("no repr"))
+
+        with pytest.raises(TypeError):
+            rele.publish("photos", Shy())
+
+        assert "Shy object at" in records[-1].subscription_message
 
     def test_without_payloads_a_failure_tells_size_and_hash(
         self, configure: Callable[..., None], records: list[logging.LogRecord]

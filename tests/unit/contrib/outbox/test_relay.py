@@ -19,6 +19,7 @@ from rele.contrib.outbox import claiming, relay
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
 from rele.contrib.outbox.relay import OutboxRelay
 from rele.exceptions import ConfigurationError, NoProjectError
+from rele.publication import failed_attributes
 from tests.unit.backends_for_tests import HeldBackend
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import (
@@ -155,20 +156,23 @@ class TestFailing:
         hooks: Hooks,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        rele.publish("orders", 1, country="ES")
+        attributes: list[str] = []
+        hooks.actions["post_publish_failure"] = lambda *_: attributes.append(
+            failed_attributes()["country"]
+        )
+        rele.publish("orders", {"id": 1}, country="ES")
         hooks.calls.clear()
-        servers.errors["1"] = REFUSED
+        servers.errors['{"id": 1}'] = REFUSED
 
         for _ in range(5):
             make_relay(max_attempts=3).run_once()
             make_due()
 
-        assert states() == {"1": State.PARKED}
+        assert states() == {'{"id": 1}': State.PARKED}
         assert len(servers.requests) == 3
         assert hooks.names == ["post_publish_failure"]
-        topic, error, payload = hooks.arguments_of("post_publish_failure")
-        assert (topic, error, bytes(payload)) == ("orders", REFUSED, b"1")
-        assert payload.attributes["country"] == "ES"
+        assert hooks.arguments_of("post_publish_failure") == ("orders", REFUSED, {"id": 1})
+        assert attributes == ["ES"]
         [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert "is parked after 3 attempts" in record.getMessage()
 
