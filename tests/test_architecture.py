@@ -58,7 +58,7 @@ ROWS = {
         "supervisor",
         "worker",
     ),
-    "django edge": ("apps", "checks", "management"),
+    "django edge": ("apps", "checks", "databases", "management"),
     "rooms": ("contrib", "testing"),
     "island": ("emulator",),
 }

@@ -1,19 +1,23 @@
 """Django's database connections, opened and closed as around a request."""
 
+import logging
 from typing import Any
 
 from django import db
 from django.db import connections
 
+from rele.databases import close_connections, renew_connections
 from rele.middleware import BaseMiddleware
 from rele.subscription import Subscription
+
+logger = logging.getLogger(__name__)
 
 
 class DjangoDBMiddleware(BaseMiddleware):
     """Closes the connections that are unusable or too old, before and after each message.
 
     With ``CONN_MAX_AGE = 0`` no connection is left open after a message. One in the middle of a
-    transaction is never closed.
+    transaction is never closed. Where closing one fails, the others are closed all the same.
     """
 
     def pre_process_message(self, subscription: Subscription, message: Any) -> None:
@@ -23,10 +27,25 @@ class DjangoDBMiddleware(BaseMiddleware):
         _close_old_connections()
 
     def post_worker_stop(self) -> None:
-        db.connections.close_all()
+        try:
+            db.connections.close_all()
+        except Exception as error:  # noqa: BLE001 - of the database's driver
+            _warn(error)
+            close_connections()
 
 
 def _close_old_connections() -> None:
     # Django would close one within a transaction, too: it is the caller's, as in a TestCase.
-    if not any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+    if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+        renew_connections()
+        return
+    try:
         db.close_old_connections()
+    except Exception as error:  # noqa: BLE001 - of the database's driver
+        _warn(error)
+        renew_connections()
+
+
+def _warn(error: Exception) -> None:
+    """Django stops at the first connection that cannot be closed; the caller closes the others."""
+    logger.warning("Closing a database connection failed: %s: %s", type(error).__name__, error)

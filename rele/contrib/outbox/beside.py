@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.db import Error as AnyDatabaseError
-from django.db import close_old_connections, connections
 
 from rele.config import Config
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.presence import present_relays
 from rele.contrib.outbox.relay import OutboxRelay, make_relay
+from rele.databases import close_connections, renew_connections
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def relaying(config: Config) -> Iterator[Callable[[], None]]:
     """
     relay = make_relay(config)
     relay.begin()
-    close_old_connections()  # the relay's own thread has another
+    renew_connections()  # the relay's own thread has another
     thread = threading.Thread(target=_run, args=(relay,), name="rele-outbox-relay", daemon=True)
     try:
         yield thread.start
@@ -55,7 +55,7 @@ def _run(relay: OutboxRelay) -> None:
     except Exception:
         logger.exception("The relay has ended; the worker goes on without it.")
     finally:
-        connections.close_all()
+        close_connections()
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callabl
 def _look_again_and_again(watch: RelayWatch, stop: threading.Event, interval: float) -> None:
     while not stop.wait(interval):
         watch.look()
-        connections.close_all()  # it is long until the next look
+        close_connections()  # it is long until the next look
 
 
 class RelayWatch:

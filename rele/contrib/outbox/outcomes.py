@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rele.contrib.outbox.models import OutboxMessage
+from rele.databases import renew_connections, renew_failed_connections
 from rele.encoding import decode
 from rele.exceptions import DecodeError
 from rele.middleware import run_middleware_hook
 from rele.publication import run_failure_hook
+
+
+@contextmanager
+def with_fresh_connections(alias: str) -> Iterator[None]:
+    """Close what hooks have opened as around a request, so that none meets a dead connection.
+
+    Args:
+        alias: of the outbox's database, whose connection the relay looks after.
+    """
+    renew_connections(keep=(alias,))
+    try:
+        yield
+    finally:
+        renew_connections(keep=(alias,))
 
 
 def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
@@ -18,12 +34,14 @@ def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
             "post_publish_success", message.topic, _data_of(message), message.attributes
         )
         run_middleware_hook("post_publish", message.topic)
+        renew_failed_connections()
 
 
 def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
     """As a publisher does where a message is given up."""
     for message, error in parked:
         run_failure_hook(message.topic, error, _data_of(message), message.attributes)
+        renew_failed_connections()
 
 
 def _data_of(message: OutboxMessage) -> object:

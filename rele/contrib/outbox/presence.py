@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from rele.contrib.outbox.claiming import can_share
 from rele.contrib.outbox.models import Relay
+from rele.databases import close_connections
 from rele.exceptions import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -112,5 +113,5 @@ class Presence:
                 self._give_sign()
             except AnyDatabaseError as error:
                 logger.debug("No sign of life from %s: %s", self._name, error)
-                connections[self._alias].close()
-        connections.close_all()
+                close_connections()
+        close_connections()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.db import Error as AnyDatabaseError
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from rele.backends import BaseBackend
@@ -19,11 +19,16 @@ from rele.contrib.outbox.claiming import can_share, claim
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.outcomes import run_failure_hooks, run_success_hooks
+from rele.contrib.outbox.outcomes import (
+    run_failure_hooks,
+    run_success_hooks,
+    with_fresh_connections,
+)
 from rele.contrib.outbox.presence import Presence
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
 from rele.contrib.outbox.stopping import Stop
 from rele.contrib.outbox.waking import Alarm
+from rele.databases import close_connections
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
 
@@ -163,7 +168,7 @@ class OutboxRelay:
         if self._can_reach_database:
             logger.error("The outbox cannot be read or written: %s", str(error).strip())
         self._can_reach_database = False
-        connections.close_all()  # those that a hook has opened, too
+        close_connections()  # those that a hook has opened, too
         self._stop.wait(_PAUSE_AFTER_FAILURE)
 
     def _send_batch(self) -> _Batch:
@@ -174,8 +179,9 @@ class OutboxRelay:
             outcomes = self._sender.send(messages)
             with transaction.atomic(using=self._alias, savepoint=False):
                 batch = self._settle(_Batch(len(messages)), outcomes)
-        run_success_hooks(batch.sent)
-        run_failure_hooks(batch.parked)
+        with with_fresh_connections(self._alias):
+            run_success_hooks(batch.sent)
+            run_failure_hooks(batch.parked)
         return batch
 
     def _settle(self, batch: _Batch, outcomes: Outcomes) -> _Batch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from inspect import signature
 from typing import Any
 
@@ -92,7 +93,8 @@ class Alarm:
 
     def close(self) -> None:
         """Close the connection of its own."""
-        self._connection.close()
+        with suppress(Exception):  # it is dropped all the same
+            self._connection.close()
         self._is_listening = False
 
     def _wait_for_notification(self, stop: Stop) -> None:

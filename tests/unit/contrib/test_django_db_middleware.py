@@ -104,3 +104,68 @@ def test_is_found_in_contrib_too() -> None:
     assert rele.contrib.DjangoDBMiddleware is DjangoDBMiddleware
     with pytest.raises(AttributeError, match="no attribute 'NoSuchMiddleware'"):
         _ = rele.contrib.NoSuchMiddleware
+
+
+class Connection:
+    """Stands for one of Django's connections of this thread."""
+
+    def __init__(self, alias: str, error: Exception | None = None) -> None:
+        self.alias = alias
+        self.error = error
+        self.in_atomic_block = False
+        self.errors_occurred = False
+        self.is_open = True
+
+    def close(self) -> None:
+        self.is_open = False
+        if self.error is not None:
+            raise self.error
+
+    close_if_unusable_or_obsolete = close
+
+
+Pool = dict[str, Connection]
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
+    """This thread's connections; closing the second raises."""
+    pool = {
+        "first": Connection("first"),
+        "second": Connection("second", db.InterfaceError("connection already closed")),
+        "third": Connection("third"),
+    }
+    monkeypatch.setattr(
+        type(db.connections), "all", lambda self, initialized_only=False: list(pool.values())
+    )
+    return pool
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda middleware: middleware.pre_process_message(Mock(), Mock()),
+        lambda middleware: middleware.post_process_message(),
+        lambda middleware: middleware.post_worker_stop(),
+    ],
+)
+def test_closing_one_that_fails_leaves_no_other_open(
+    middleware: DjangoDBMiddleware,
+    pool: Pool,
+    caplog: pytest.LogCaptureFixture,
+    hook: Callable[[DjangoDBMiddleware], None],
+) -> None:
+    hook(middleware)
+
+    assert [connection.is_open for connection in pool.values()] == [False] * 3
+    assert "connection already closed" in caplog.text
+
+
+def test_a_transaction_on_one_keeps_no_other_open(
+    middleware: DjangoDBMiddleware, pool: Pool
+) -> None:
+    pool["first"].in_atomic_block = True
+
+    middleware.post_process_message()
+
+    assert [connection.is_open for connection in pool.values()] == [True, False, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -74,11 +75,12 @@ def filled_in(database: dict[str, Any]) -> dict[str, Any]:
 def postgres_database(postgres_url: str, django_db_blocker: Any) -> dict[str, Any]:
     """An empty database of these tests, migrated."""
     with closing(psycopg.connect(postgres_url, autocommit=True)) as connection:
-        connection.execute("CREATE DATABASE outbox_unit")
+        name = f"outbox_{uuid.uuid4().hex}"
+        connection.execute(f"CREATE DATABASE {name}")
         info = connection.info
         database = {
             "ENGINE": "django.db.backends.postgresql",
-            "NAME": "outbox_unit",
+            "NAME": name,
             "USER": info.user,
             "HOST": info.host,
             "PORT": info.port,
