@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rele.encoding import decode
 from rele.engine.settlement import Settlement, settled_once
+from rele.handlers import check_result
 from rele.middleware import run_middleware_hook
 from rele.received import handling
 from rele.settling import Settling
@@ -78,7 +79,9 @@ class Callback:
 
     def _handle(self, message: Any) -> Any:
         data = decode(message.data)
-        return self._subscription(data, **dict(message.attributes))
+        result = self._subscription(data, **dict(message.attributes))
+        check_result(result, f"The handler of {self._subscription}")
+        return result
 
     def _succeed(self, message: Any, start_time: float, settlement: Settlement) -> None:
         self._settle(settlement, message.ack)

@@ -6,11 +6,20 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
+from rele.callables import (
+    POSITIONAL,
+    code_that_does_not_run,
+    dotted_path,
+    layers,
+    name_of,
+    names_filled_by_position,
+    plain_function,
+)
 from rele.callback import Callback
 from rele.dead_letter_policy import DeadLetterPolicy
+from rele.handlers import check_is_run, check_result, check_signature, warn_outside_subs
 from rele.retry_policy import RetryPolicy
 from rele.subscription_options import Duration, SubscriptionOptions
 
@@ -71,6 +80,7 @@ class Subscription:
             it again.
 
     Raises:
+        RuntimeError: a call of the function only makes a coroutine or a generator.
         ValueError: a value is not of that kind, or out of range.
     """
 
@@ -97,6 +107,8 @@ class Subscription:
         max_bytes: int | None = None,
         max_lease_duration: Duration | None = None,
     ) -> None:
+        check_is_run(func)
+        check_is_run(self)  # a subclass may have a __call__ of its own
         self._func = func
         self.topic = topic
         self._prefix = prefix
@@ -106,7 +118,7 @@ class Subscription:
         self._has_own_filters = bool(self._filters)
         self.backend_filter_by = backend_filter_by
         self.retry_policy = retry_policy
-        self._own_names = _names_of_own_parameters(func)
+        self._own_names = names_filled_by_position(func)
         self._options = SubscriptionOptions(
             ack_deadline=ack_deadline,
             dead_letter_policy=dead_letter_policy,
@@ -130,7 +142,7 @@ class Subscription:
     @property
     def path(self) -> str:
         """Where the function is defined, as a dotted path."""
-        return _dotted_path(self._func)
+        return dotted_path(self._func)
 
     @property
     def options(self) -> SubscriptionOptions:
@@ -143,12 +155,11 @@ class Subscription:
 
     def has_function_of(self, other: Subscription) -> bool:
         """Whether both call the same function: two instances of a class do."""
-        return _plain_function(self._func) is _plain_function(other._func)
+        return plain_function(self._func) is plain_function(other._func)
 
     def calls(self, function: Callable[..., Any]) -> bool:
         """Whether ``function`` is what it calls, also below decorators with functools.wraps."""
-        called = _plain_function(self._func)
-        return inspect.unwrap(called, stop=lambda each: each is function) is function
+        return any(layer is function for layer in layers(self._func))
 
     @property
     def prefix(self) -> str | None:
@@ -180,9 +191,14 @@ class Subscription:
         Returns ``None`` where a filter turns the message away.
         """
         attributes = self._arguments_from(attributes)
-        if not all(lets_pass(attributes) for lets_pass in self._predicates):
+        if not all(self._passes(predicate, attributes) for predicate in self._predicates):
             return None
         return self._func(data, **attributes)
+
+    def _passes(self, predicate: Filter, attributes: dict[str, Any]) -> bool:
+        verdict = predicate(attributes)
+        check_result(verdict, f"A filter of {self}")  # a coroutine is true, whatever it stands for
+        return bool(verdict)
 
     def _arguments_from(self, attributes: dict[str, Any]) -> dict[str, Any]:
         arguments = dict(attributes)
@@ -199,7 +215,7 @@ class Subscription:
         return arguments
 
     def __str__(self) -> str:
-        return f"{self.name} - {getattr(self._func, '__name__', type(self._func).__name__)}"
+        return f"{self.name} - {name_of(self._func)}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
@@ -236,13 +252,15 @@ def sub(
     the data, and ``**kwargs``, the message's attributes.
 
     Raises:
-        RuntimeError: the function cannot be called so.
+        RuntimeError: the function cannot be called so, or a call only makes a coroutine or a
+            generator.
         ValueError: an argument is not of its kind, or out of range.
     """
 
     def declare(func: Callable[..., Any]) -> Subscription:
-        _check_handler(func)
-        _warn_outside_subs(func)
+        check_is_run(func)
+        check_signature(func)
+        warn_outside_subs(func)
         return Subscription(
             func,
             topic,
@@ -268,83 +286,11 @@ def sub(
     return declare
 
 
-def _plain_function(func: Callable[..., Any]) -> Any:
-    """The function itself, also of a method."""
-    return getattr(func, "__func__", func)
-
-
-def _dotted_path(func: Callable[..., Any]) -> str:
-    return f"{func.__module__}.{getattr(func, '__qualname__', type(func).__qualname__)}"
-
-
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-def _positional_parameters(
-    func: Callable[..., Any], *, follow_wrapped: bool = True
-) -> list[inspect.Parameter]:
-    parameters = inspect.signature(func, follow_wrapped=follow_wrapped).parameters.values()
-    return [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
-
-
-def _check_handler(func: Callable[..., Any]) -> None:
-    name = _dotted_path(func)
-    if inspect.iscoroutinefunction(func):
-        raise RuntimeError(
-            f"{name} is an `async def`: Relé would acknowledge its messages without running it. "
-            "Declare it with `def`."
-        )
-    parameters = inspect.signature(func).parameters.values()
-    takes_attributes = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    if len(_positional_parameters(func)) != 1 or not takes_attributes:
-        raise RuntimeError(
-            f"{name} must take one positional argument, the data, and **kwargs, the attributes: "
-            f"declare it as `def {getattr(func, '__name__', 'handler')}(data, **kwargs)`, not "
-            f"with {inspect.signature(func)}."
-        )
-
-
-def _warn_outside_subs(func: Callable[..., Any]) -> None:
-    if "subs" not in func.__module__.split("."):
-        logger.warning(
-            "%s is declared outside of a `subs` module, where it will not be found: move it to a "
-            "module or package named `subs`.",
-            _dotted_path(func),
-        )
-
-
-def _names_of_own_parameters(func: Callable[..., Any], filled: int = 1) -> frozenset[str]:
-    """The names that an attribute must not have, since the call fills those parameters by position.
-
-    They are the data's, that of a method's object, and what a ``partial`` holds: of a wrapped
-    function at each of its levels, as the attributes go through all of them.
-    """
-    if isinstance(func, partial):
-        return _names_of_own_parameters(func.func, filled + len(func.args))
-    if inspect.ismethod(func):
-        return _names_of_own_parameters(func.__func__, filled + 1)
-    wrapped = getattr(func, "__wrapped__", None)
-    inner: frozenset[str] = frozenset()
-    if callable(wrapped):
-        inner = _names_of_own_parameters(wrapped, filled)
-    if not inspect.isroutine(func) and not inspect.isclass(func):
-        return inner | _names_of_own_parameters(type(func).__call__, filled + 1)
-    return inner | _names_of_first_parameters(func, filled)
-
-
-def _names_of_first_parameters(func: Callable[..., Any], number: int) -> frozenset[str]:
-    try:
-        parameters = _positional_parameters(func, follow_wrapped=False)[:number]
-    except (ValueError, TypeError):  # a built-in without signature
-        return frozenset()
-    return frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.POSITIONAL_ONLY)
-
-
 def _read_filters(filter_by: Filters) -> tuple[Filter, ...]:
     """The filters as a tuple, so that an iterator is read once and kept.
 
     Raises:
-        ValueError: one of them cannot be called.
+        ValueError: one of them cannot be called, or a call only makes a coroutine or a generator.
     """
     if filter_by is None:
         return ()
@@ -359,6 +305,10 @@ def _read_filters(filter_by: Filters) -> tuple[Filter, ...]:
             raise ValueError(
                 f"filter_by must be a callable or an iterable of callables, not {function!r}."
             )
+        found = code_that_does_not_run(function)
+        if found is not None:
+            path, kind = found
+            raise ValueError(f"filter_by must answer when it is called, but {path} is {kind}.")
     return filters
 
 
@@ -368,9 +318,9 @@ def _over_dict(function: Filter) -> Filter:
         parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # a built-in without signature
         return function
-    if any(p.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL) for p in parameters):
+    if any(p.kind in (*POSITIONAL, inspect.Parameter.VAR_POSITIONAL) for p in parameters):
         return function
-    own_names = _names_of_own_parameters(function)
+    own_names = names_filled_by_position(function)
     return lambda attributes: function(
         **{name: value for name, value in attributes.items() if name not in own_names}
     )

@@ -20,6 +20,7 @@ ROWS = {
     "vocabulary": (
         "_version",
         "attributes",
+        "callables",
         "dead_letter_policy",
         "encoding",
         "exceptions",
@@ -33,6 +34,7 @@ ROWS = {
         "callback",
         "client",
         "engine",
+        "handlers",
         "middleware",
         "publication",
         "reachability",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -11,8 +10,10 @@ from typing import Any, TypeVar, overload
 
 from django.db import router, transaction
 
+from rele.callables import name_of
 from rele.contrib.inbox.claiming import claimed
 from rele.contrib.inbox.models import InboxMessage
+from rele.handlers import check_is_run, check_result
 from rele.middleware import run_middleware_hook
 from rele.received import google_message_in_hand
 from rele.subscription import Subscription
@@ -63,7 +64,8 @@ def idempotent(handler: Any = None, /, *, using: str | None = None) -> Any:
             for the inbox.
 
     Raises:
-        RuntimeError: ``handler`` is a subscription already, or an ``async def``.
+        RuntimeError: ``handler`` is a subscription already, or a call of it only makes a coroutine
+            or a generator.
     """
     if handler is None:
         return partial(_idempotent, using=using)
@@ -85,21 +87,21 @@ def _idempotent(handler: Handler, *, using: str | None) -> Handler:
         event_id = message.attributes.get(EVENT_ID) or message.message_id
         with claimed(alias, subscription.name, event_id) as is_first:
             if is_first:
-                return _handle(message, partial(handler, *args, **attributes))
+                result = _handle(message, partial(handler, *args, **attributes))
+                # Judged by the callback alone, the note would be committed before.
+                check_result(result, f"The handler of {subscription}")
+                return result
         _skip(message, subscription, event_id)
         return None
 
+    handle_once.__name__ = name_of(handler)  # an object has none to take over
     return handle_once  # type: ignore[return-value] # it takes the same arguments
 
 
 def _check(handler: Any) -> None:
     if isinstance(handler, Subscription):
         raise RuntimeError(f"{handler.path} is a subscription already: put @sub over @idempotent.")
-    if inspect.iscoroutinefunction(handler):
-        raise RuntimeError(
-            f"{handler.__module__}.{handler.__qualname__} is an `async def`, which Relé does not "
-            "run: declare it with `def`."
-        )
+    check_is_run(handler)
 
 
 def _check_call(subscription: Subscription, function: Callable[..., Any]) -> None:

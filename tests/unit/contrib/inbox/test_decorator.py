@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 from django.test import TestCase
 
@@ -130,6 +131,34 @@ class TestWhatItDecorates:
 
         with pytest.raises(RuntimeError, match="handler is an `async def`"):
             idempotent(using="default")(handler)
+
+    def test_a_coroutine_that_is_run_is_a_handler(self) -> None:
+        async def handler(data: str, **attributes: Any) -> None:
+            await Activity.objects.acreate(photo=next(numbers), text=data)
+
+        orders = Subscription(idempotent(async_to_sync(handler)), "orders")
+
+        deliver_to(orders, "first", event_id=EVENT)
+        deliver_to(orders, "again", event_id=EVENT)
+
+        assert texts() == ["first"]
+        assert str(orders) == "orders - handler"
+
+    def test_a_coroutine_that_is_returned_is_a_failure_and_nothing_is_noted(self) -> None:
+        def handler(data: str, **attributes: Any) -> Any:
+            async def work() -> None: ...
+
+            Activity.objects.create(photo=next(numbers), text=data)
+            return work()
+
+        orders = Subscription(idempotent(handler), "orders")
+
+        for _ in range(2):
+            delivery = deliver_to(orders, "first", event_id=EVENT)
+
+            assert delivery.nacked
+            assert "returned a coroutine" in str(delivery.exception)
+        assert texts() == []
 
 
 class TestPlainCalls:
