@@ -8,12 +8,16 @@ from typing import Any
 from rele.config import Config
 from rele.dead_letter_policy import SUFFIX, DeadLetterPolicy
 from rele.subscription import Subscription
-from rele.subscription_options import OPTIONS, seconds_of
+from rele.subscription_options import NEVER, OPTIONS, seconds_of
 
 _KEYS = {"backend_filter_by": "backend_filter"}
 """Of options that are shown under another name."""
 
-_WITH_A_COLUMN = ("backend_filter_by", "retry_policy", "ack_deadline")
+_SHOWN_KEYS = ("topic", "sub", "filters", *(_KEYS.get(option, option) for option in OPTIONS))
+
+_IN_SECONDS = frozenset(
+    {"ack_deadline", "message_retention_duration", "expiration_policy", "max_lease_duration"}
+)
 
 
 def describe(sub: Subscription, config: Config) -> dict[str, Any]:
@@ -27,6 +31,7 @@ def describe(sub: Subscription, config: Config) -> dict[str, Any]:
         "topic": sub.topic,
         "subscription": sub.name,
         "sub": sub.path,
+        "function": sub.function_name,
         "filters": [
             getattr(function, "__qualname__", repr(function)) for function in sub.filter_by
         ],
@@ -34,13 +39,13 @@ def describe(sub: Subscription, config: Config) -> dict[str, Any]:
     }
 
 
-def other_options(row: dict[str, Any]) -> str:
-    """Those of the row that no column of its own shows, as ``name=value, …``."""
-    return ", ".join(
-        f"{option}={_text(row[option])}"
-        for option in OPTIONS
-        if option not in _WITH_A_COLUMN and row[option] is not None
-    )
+def stated_fields(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the row states, beside the subscription's name: a label and a text each."""
+    return [
+        (key.replace("_", " ").capitalize(), _text(key, row[key]))
+        for key in _SHOWN_KEYS
+        if row[key] not in (None, [], {})
+    ]
 
 
 def _plain(value: Any, subscription: str) -> Any:
@@ -56,7 +61,13 @@ def _plain(value: Any, subscription: str) -> Any:
     return value
 
 
-def _text(value: Any) -> str:
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key == "dead_letter_policy":
+        return f"to {value['dead_letter_topic']}, after {value['max_delivery_attempts']} attempts"
     if isinstance(value, dict):
-        return " ".join(f"{key}:{text}" for key, text in value.items())
-    return str(value)
+        return ", ".join(f"{name}={text}" for name, text in value.items())
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value} s" if key in _IN_SECONDS and value != NEVER else str(value)

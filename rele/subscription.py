@@ -140,6 +140,11 @@ class Subscription:
         return "-".join(part for part in (self._prefix, self.topic, self._suffix) if part)
 
     @property
+    def function_name(self) -> str:
+        """The function's own name; that of its class where it has none."""
+        return name_of(self._func)
+
+    @property
     def path(self) -> str:
         """Where the function is defined, as a dotted path."""
         return dotted_path(self._func)
@@ -215,7 +220,7 @@ class Subscription:
         return arguments
 
     def __str__(self) -> str:
-        return f"{self.name} - {name_of(self._func)}"
+        return f"{self.name} - {self.function_name}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from rele._version import __version__
 from rele.cli.emulator import EMULATOR
 from rele.cli.parser import say_wrong_use_in_one_line
 from rele.cli.publish import PUBLISH
@@ -26,10 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--traceback", action="store_true", help="show where in the code an error comes from"
     )
     say_wrong_use_in_one_line(parser)
-    subparsers = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    parser.add_argument("--version", action="version", version=f"rele {__version__}")
+    subparsers = parser.add_subparsers(dest="name", metavar="NAME")
     for command in (RUN, *SHARED_COMMANDS):
         command.add_to(subparsers)
     options = vars(parser.parse_args(arguments))
+    if options["name"] is None:
+        parser.print_help()
+        return 0
     try:
         status: int = options["run"](options)
     except ReleError as error:

@@ -9,7 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from rele.cli.emulator_status import table_of
+from rele.cli.emulator_status import lines_of
+from rele.cli.output import printing
+from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, ReleError
 
@@ -80,10 +82,12 @@ def _show_status(options: Options) -> int:
         report = emulator.ask_status(address)
     except emulator.StatusError as error:
         raise ReleError(str(error)) from error
-    if options["format"] == "json":
-        print(json.dumps(report, indent=2))
-    else:
-        print("\n".join(table_of(report)))
+    with printing() as show:
+        if options["format"] == "json":
+            show(json.dumps(report, indent=2))
+        else:
+            for line in lines_of(report, terminal_width(), style_of(sys.stdout)):
+                show(line)
     return 0
 
 

@@ -5,38 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rele.cli.table import age, aligned
-
-_HEADINGS = ("Project", "Topic", "Subscription", "Consumers", "Waiting", "Outstanding", "Oldest")
-
-_NUMBERS = frozenset({"Consumers", "Waiting", "Outstanding", "Oldest"})
+from rele.cli.style import PLAIN, Style
+from rele.cli.table import age, block
 
 
-def table_of(report: Mapping[str, Any]) -> list[str]:
-    """The lines of a table: a row for each subscription, and each topic that has none."""
-    rows = sorted(_rows(report))
-    if not rows:
+def lines_of(report: Mapping[str, Any], width: int, style: Style = PLAIN) -> list[str]:
+    """A block for each subscription, the topics without one, and the sums."""
+    if not report["topics"] and not report["subscriptions"]:
         return ["There are no topics and no subscriptions."]
-    return [*aligned([_HEADINGS, *rows], _NUMBERS), "", _summary(report)]
+    lines: list[str] = []
+    for subscription in sorted(report["subscriptions"], key=lambda each: _split(each["name"])):
+        lines += [*_block_of(subscription, width, style), ""]
+    if unused := sorted(_shown(t["name"]) for t in report["topics"] if not t["subscriptions"]):
+        lines += [style.bold("Topics without a subscription"), *(f"  {name}" for name in unused)]
+        lines.append("")
+    return [*lines, _summary(report)]
 
 
-def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for topic in report["topics"]:
-        if not topic["subscriptions"]:
-            project, name = _split(topic["name"])
-            yield (project, name, "-", "-", "-", "-", "-")
-    for subscription in report["subscriptions"]:
-        project, name = _split(subscription["name"])
-        topic_project, topic_name = _split(subscription["topic"])
-        yield (
-            project,
-            topic_name if topic_project in (project, "") else f"{topic_project}/{topic_name}",
-            name,
-            f"{subscription['consumers']:,}",
-            f"{subscription['waiting']:,}",
-            f"{subscription['outstanding']:,}",
-            age(subscription["oldest_seconds"]),
-        )
+def _block_of(subscription: Mapping[str, Any], width: int, style: Style) -> Iterator[str]:
+    project, _ = _split(subscription["name"])
+    topic_project, topic = _split(subscription["topic"])
+    fields = [
+        ("Topic", topic if topic_project in (project, "") else _shown(subscription["topic"])),
+        ("Consumers", f"{subscription['consumers']:,}"),
+        ("Waiting", f"{subscription['waiting']:,}"),
+        ("Outstanding", f"{subscription['outstanding']:,}"),
+        ("Oldest", age(subscription["oldest_seconds"])),
+    ]
+    return block(_shown(subscription["name"]), fields, width, style)
+
+
+def _shown(name: str) -> str:
+    project, own = _split(name)
+    return f"{project}/{own}" if project else own
 
 
 def _split(name: str) -> tuple[str, str]:

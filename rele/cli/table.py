@@ -1,18 +1,25 @@
-"""Tables of text, for people."""
+"""Tables and blocks of text, for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from rele.cli.style import PLAIN, Style
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+_INDENT = "  "
 
 
-def aligned(rows: Sequence[Sequence[str]], numbers: frozenset[str] = frozenset()) -> list[str]:
+def aligned(
+    rows: Sequence[Sequence[str]], numbers: frozenset[str] = frozenset(), style: Style = PLAIN
+) -> list[str]:
     """The rows as lines of aligned columns, with a rule below the first, which has the headings.
 
     Args:
         rows: of cells.
         numbers: the headings of the columns that are set to the right.
+        style: of the headings.
     """
     headings = rows[0]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -23,8 +30,26 @@ def aligned(rows: Sequence[Sequence[str]], numbers: frozenset[str] = frozenset()
         ).rstrip()
         for row in rows
     ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return lines
+    rule = "  ".join("-" * width for width in widths)
+    return [style.bold(lines[0]), style.dim(rule), *lines[1:]]
+
+
+def block(
+    title: str, fields: Sequence[tuple[str, str]], width: int, style: Style = PLAIN
+) -> Iterator[str]:
+    """The lines of a title and the labelled values below it, none wider than ``width``.
+
+    A value that is too long goes on in the next line. A single word is never broken, since a name
+    has to be copied whole.
+    """
+    yield style.bold(title)
+    label_width = max(len(label) for label, _ in fields)
+    beside = width - 2 * len(_INDENT) - label_width
+    for label, value in fields:
+        shown = style.dim(label.ljust(label_width))
+        for line in _wrapped(value, beside):
+            yield f"{_INDENT}{shown}{_INDENT}{line}"
+            shown = " " * label_width
 
 
 def age(seconds: float | None) -> str:
@@ -35,3 +60,8 @@ def age(seconds: float | None) -> str:
         if seconds >= (10 if unit == "s" else size):
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = textwrap.wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)
+    return lines or [""]

@@ -636,7 +636,7 @@ class TestWrongUse:
         [line] = output.splitlines()
         assert line.startswith(f"manage.py {command}: error: ")
 
-    @pytest.mark.parametrize("arguments", ["run --nope", "fly", ""])
+    @pytest.mark.parametrize("arguments", ["run --nope", "fly"])
     def test_of_rele_cli(self, newcomer: Newcomer, arguments: str) -> None:
         process = newcomer.start("-m", "rele", *arguments.split())
 

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
+import rele
 from rele import emulator
 from rele.cli import main
 from rele.emulator import DataDirError, PortInUseError, StatusError
@@ -392,7 +393,7 @@ class TestEmulatorStatus:
         assert "Error: PUBSUB_EMULATOR_HOST needs HOST:PORT" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["run", "--no-such-option"]])
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["run", "--no-such-option"]])
 def test_what_is_no_command_is_told_and_ends_with_status_2(
     arguments: list[str], capsys: Output
 ) -> None:
@@ -411,3 +412,21 @@ def test_the_help_names_every_command(capsys: Output) -> None:
     output = capsys.readouterr().out
     assert "run " in output
     assert "emulator " in output
+
+
+def test_without_arguments_it_prints_its_help(capsys: Output) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    asked_for = capsys.readouterr()
+
+    assert main([]) == 0
+
+    assert capsys.readouterr() == asked_for
+
+
+def test_the_version_is_the_packages(capsys: Output) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--version"])
+
+    assert raised.value.code == 0
+    assert capsys.readouterr().out == f"rele {rele.__version__}\n"

@@ -1,12 +1,14 @@
-"""The table of ``rele-cli emulator --status``."""
+"""What people see of ``rele-cli emulator --status``."""
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pytest
 
-from rele.cli.emulator_status import age, table_of
+from rele.cli.emulator_status import lines_of
+from rele.cli.table import age
 
 
 def _subscription(name: str, topic: str, *figures: Any) -> dict[str, Any]:
@@ -14,7 +16,7 @@ def _subscription(name: str, topic: str, *figures: Any) -> dict[str, Any]:
     return {"name": name, "topic": topic, **dict(zip(keys, figures, strict=True))}
 
 
-def test_a_row_for_each_subscription_and_each_topic_without_one() -> None:
+def test_a_block_for_each_subscription_and_the_topics_without_one() -> None:
     report = {
         "topics": [
             {"name": "projects/shop/topics/orders", "subscriptions": 2},
@@ -36,22 +38,42 @@ def test_a_row_for_each_subscription_and_each_topic_without_one() -> None:
         ],
     }
 
-    assert table_of(report) == [
-        "Project  Topic            Subscription  Consumers  Waiting  Outstanding  Oldest",
-        "-------  ---------------  ------------  ---------  -------  -----------  ------",
-        "audit    shop/orders      all                   0        0            0       -",
-        "shop     _deleted-topic_  old                   0        1            0   0.2 s",
-        "shop     orders           ship                  3   12,345           20   1 min",
-        "shop     photos           -                     -        -            -       -",
-        "",
-        "2 topics, 3 subscriptions, 12,346 waiting, 20 outstanding",
-    ]
+    lines = lines_of(report, width=80)
+
+    assert "\n".join(lines) == textwrap.dedent(
+        """\
+        audit/all
+          Topic        shop/orders
+          Consumers    0
+          Waiting      0
+          Outstanding  0
+          Oldest       -
+
+        shop/old
+          Topic        _deleted-topic_
+          Consumers    0
+          Waiting      1
+          Outstanding  0
+          Oldest       0.2 s
+
+        shop/ship
+          Topic        orders
+          Consumers    3
+          Waiting      12,345
+          Outstanding  20
+          Oldest       1 min
+
+        Topics without a subscription
+          shop/photos
+
+        2 topics, 3 subscriptions, 12,346 waiting, 20 outstanding"""
+    )
 
 
 def test_a_server_that_has_nothing_says_so() -> None:
     report: dict[str, Any] = {"topics": [], "subscriptions": []}
 
-    assert table_of(report) == ["There are no topics and no subscriptions."]
+    assert lines_of(report, width=80) == ["There are no topics and no subscriptions."]
 
 
 @pytest.mark.parametrize(

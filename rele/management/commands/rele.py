@@ -23,11 +23,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         say_wrong_use_in_one_line(parser)
-        subparsers = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+        subparsers = parser.add_subparsers(dest="name", metavar="NAME")
         for command in (*SHARED_COMMANDS, *_commands_of_rooms()):
             command.add_to(subparsers)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["name"] is None:
+            self.print_help("manage.py", "rele")
+            return
         try:
             status = options["run"](options)
         except ReleError as error:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from rele.cli.output import printing
 from rele.cli.parser import say_wrong_use_in_one_line
-from rele.cli.table import aligned
+from rele.cli.style import style_of, terminal_width
+from rele.cli.table import aligned, block
 from rele.config import Config, read_settings
 from rele.exceptions import ReleError
 from rele.inspection import find_subscriptions, problems_of_settings
 from rele.management.discover import discover_subs_modules
-from rele.overview import describe, other_options
+from rele.overview import describe, stated_fields
 from rele.starting import raise_for_a_worker
 from rele.subscription import Subscription
 
-COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "sub": "Sub"}
-VERBOSE_COLUMNS = {
-    **COLUMNS,
-    "filters": "Filters",
-    "backend_filter": "Backend filter",
-    "retry_policy": "Retry policy",
-    "ack_deadline": "Ack deadline",
-    "other_options": "Options",
-}
+COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "function": "Sub"}
+
+Show = Callable[[str], None]
 
 AS_DECLARED = "Pub/Sub has everything as it is declared."
 
@@ -71,76 +68,95 @@ class Command(BaseCommand):
             run = self._diff
         elif options["apply"]:
             run = self._apply
+        self._style = style_of(
+            self.stdout, is_forced=options["force_color"], is_refused=options["no_color"]
+        )
         try:
-            status = run(*_find(), options)
+            config, subs = _find()
+            with printing(self.stdout) as show:
+                status = run(config, subs, options, show)
         except ReleError as error:
             raise CommandError(str(error)) from error
         if status:
             sys.exit(status)
 
-    def _list(self, config: Config, subs: list[Subscription], options: dict[str, Any]) -> int:
+    def _list(
+        self, config: Config, subs: list[Subscription], options: dict[str, Any], show: Show
+    ) -> int:
         rows = sorted((describe(sub, config) for sub in subs), key=lambda row: row["topic"])
         if options["format"] == "json":
-            self._write_json(rows)
-            return 0
-        columns = VERBOSE_COLUMNS if options["verbose"] else COLUMNS
-        rows = [{**row, "other_options": other_options(row) or None} for row in rows]
-        cells = [[_text(row[key]) for key in columns] for row in rows]
-        for line in aligned([list(columns.values()), *cells]):
-            self.stdout.write(line)
+            show(json.dumps(rows, indent=2))
+        elif options["verbose"]:
+            self._show_blocks(rows, show)
+        else:
+            cells = [[row[key] for key in COLUMNS] for row in rows]
+            for line in aligned([list(COLUMNS.values()), *cells], style=self._style):
+                show(line)
         return 0
 
-    def _diff(self, config: Config, subs: list[Subscription], options: dict[str, Any]) -> int:
+    def _show_blocks(self, rows: list[dict[str, Any]], show: Show) -> None:
+        width = terminal_width()
+        for number, row in enumerate(rows):
+            if number:
+                show("")
+            for line in block(row["subscription"], stated_fields(row), width, self._style):
+                show(line)
+        if not rows:
+            show("There are no subscriptions.")
+
+    def _diff(
+        self, config: Config, subs: list[Subscription], options: dict[str, Any], show: Show
+    ) -> int:
         from rele.planning import compare
 
         comparison = compare(config, subs)
         changes = comparison.plan.changes
         if options["format"] == "json":
-            self._write_json(
-                {
-                    "changes": [change.as_json() for change in changes],
-                    "orphans": list(comparison.orphans),
-                }
-            )
+            content = {
+                "changes": [change.as_json() for change in changes],
+                "orphans": list(comparison.orphans),
+            }
+            show(json.dumps(content, indent=2))
         else:
             for change in changes:
-                self._write_change(change.summary, change.advice)
+                self._show_change(change, show)
             if not changes and not comparison.plan.refusals:
-                self.stdout.write(AS_DECLARED)
+                show(AS_DECLARED)
             for path in comparison.orphans:
-                self.stdout.write(f"orphan {path}: no sub declares it; Relé deletes nothing.")
+                show(f"orphan {path}: no sub declares it; Relé deletes nothing.")
         if comparison.complaint:
             self.stderr.write(comparison.complaint)
         comparison.plan.raise_refusals()
         return 1 if changes else 0
 
-    def _apply(self, config: Config, subs: list[Subscription], options: dict[str, Any]) -> int:
+    def _apply(
+        self, config: Config, subs: list[Subscription], options: dict[str, Any], show: Show
+    ) -> int:
         from rele.planning import bring_about
 
-        told: list[Any] = []
+        reported: list[Any] = []
         as_json = options["format"] == "json"
 
-        def tell(change: Any) -> None:
-            told.append(change)
+        def report(change: Any) -> None:
+            reported.append(change)
             if not as_json:
-                done = "" if change.carry_out is None else "Done: "
-                self._write_change(f"{done}{change.summary}", change.advice)
+                self._show_change(change, show, "" if change.carry_out is None else "Done: ")
 
-        obstacles = bring_about(config, subs, tell).obstacles
+        obstacles = bring_about(config, subs, report).obstacles
         if as_json:
-            done = [change.as_json() for change in told if change not in obstacles]
-            self._write_json({"done": done, "left": [each.as_json() for each in obstacles]})
-        elif not told:
-            self.stdout.write(AS_DECLARED)
+            done = [change.as_json() for change in reported if change not in obstacles]
+            left = [each.as_json() for each in obstacles]
+            show(json.dumps({"done": done, "left": left}, indent=2))
+        elif not reported:
+            show(AS_DECLARED)
         return 1 if obstacles else 0
 
-    def _write_change(self, summary: str, advice: str) -> None:
-        self.stdout.write(summary)
-        if advice:
-            self.stdout.write(f"    {advice}")
-
-    def _write_json(self, content: Any) -> None:
-        self.stdout.write(json.dumps(content, indent=2))
+    def _show_change(self, change: Any, show: Show, prefix: str = "") -> None:
+        """A change in a line; one that nobody can carry out is set off as a warning."""
+        line = f"{prefix}{change.summary}"
+        show(self._style.warning(line) if change.carry_out is None else line)
+        if change.advice:
+            show(f"    {change.advice}")
 
 
 def _find() -> tuple[Config, list[Subscription]]:
@@ -151,9 +167,3 @@ def _find() -> tuple[Config, list[Subscription]]:
     subs, problems = find_subscriptions(discover_subs_modules(), config)
     raise_for_a_worker(problems)
     return config, subs
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(value) or "-"
-    return "-" if value is None else str(value)
