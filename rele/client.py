@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import google.auth
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
 from rele.backends import BaseBackend, Message
 from rele.backends.pubsub import PubSubBackend
@@ -22,6 +23,7 @@ from rele.engine.clients import make_client
 from rele.engine.connection import Transport, harden
 from rele.engine.outstanding import OutstandingPublishes
 from rele.engine.topics import TopicWatch
+from rele.limits import TooLargeError
 from rele.publication import Publication, data_and_attributes, error_on_the_spot, failed
 from rele.resources import (
     DEFAULT_RETRY_POLICY,
@@ -68,6 +70,11 @@ class _Connection(NamedTuple):
     client_options: Any
 
 
+def _as_google_has_it(encoded: Message | Exception) -> Message | Exception:
+    """An error of the class that Google's client raises, which callers may catch."""
+    return MessageTooLargeError(str(encoded)) if isinstance(encoded, TooLargeError) else encoded
+
+
 class Publisher:
     """Encodes data, hands it to a backend and runs the hooks around it.
 
@@ -112,6 +119,7 @@ class Publisher:
 
     def publish(
         self,
+        /,
         topic: str,
         data: Any,
         blocking: bool | None = None,
@@ -139,8 +147,8 @@ class Publisher:
             a future of the message id.
 
         Raises:
-            TypeError, ValueError: the data cannot be encoded, or an attribute is no string, too
-                long or one too many.
+            TypeError, ValueError: the data cannot be encoded, or Pub/Sub would refuse the topic's
+                name, an attribute, or the size: its limits are checked before anything is sent.
             TimeoutError: (``concurrent.futures.TimeoutError``) it was not accepted in time. The
                 message may still arrive: the client goes on trying.
             google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
@@ -208,7 +216,7 @@ class Publisher:
 
     def _send(self, publications: Sequence[Publication]) -> list[Future[str]]:
         """Hand all to the backend at once; nothing is raised, the futures tell."""
-        encoded = [publication.encode(self._encoder) for publication in publications]
+        encoded = [_as_google_has_it(p.encode(self._encoder)) for p in publications]
         messages = [message for message in encoded if isinstance(message, Message)]
         try:
             sent = iter(self._backend.send(messages) if messages else ())

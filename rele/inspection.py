@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import pkgutil
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from rele.backends import BaseBackend
 from rele.config import Config, declared_in, prepare, same_name, stated_twice
 from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.exceptions import import_failure
+from rele.limits import RESOURCE_NAME_RULE, is_resource_name
 from rele.problems import Problem
 from rele.retry_policy import out_of_range
 from rele.schema import DEFAULTS, SETTINGS, Setting
@@ -34,8 +34,6 @@ BUILT_IN_BACKENDS = frozenset(
 
 _EXTRAS = {name: f"Install it with `pip install 'rele[{name}]'`." for name in ("django", "flask")}
 """What to do where the package of that name is missing."""
-
-_RESOURCE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 
 
 def problems_of_settings(settings: Any) -> list[Problem]:
@@ -277,10 +275,9 @@ def _not_importable(path: str, error: Exception) -> Problem:
 
 def _refused_names(subscription: Subscription) -> Iterator[Problem]:
     for kind, name in (("topic", subscription.topic), ("subscription", subscription.name)):
-        if not _RESOURCE_NAME.fullmatch(name) or name.startswith("goog"):
+        if not is_resource_name(name):
             yield Problem(
                 "rele.E007",
                 f"{subscription.path}: Pub/Sub refuses the {kind} name {name!r}.",
-                "Write 3 to 255 characters: letters, digits and -_.~+%, a letter first, and not "
-                "`goog`.",
+                f"Write {RESOURCE_NAME_RULE}.",
             )

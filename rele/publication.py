@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from rele.attributes import check_attributes
 from rele.backends import Message
 from rele.encoding import encode
+from rele.limits import check_attributes, check_ordering_key, check_size, check_topic
 from rele.middleware import run_middleware_hook
 
 
@@ -45,9 +45,16 @@ class Publication:
             return error
 
     def _encode(self, encoder: type[json.JSONEncoder]) -> Message:
+        """Refuse what Pub/Sub never takes, as long as a transaction can still be rolled back."""
+        # A hook of pre_publish may have given it.
+        key = self._attrs.pop("ordering_key", self._ordering_key)
+        check_topic(self._topic)
+        check_ordering_key(key)
         check_attributes(self._attrs)
         payload = encode(self._data, encoder)
-        return Message(self._topic, payload, dict(self._attrs), self._ordering_key)
+        check_size(self._topic, payload, self._attrs, key)
+        # A member of an enum that is a string has another text than its value.
+        return Message(str.__str__(self._topic), payload, dict(self._attrs), str.__str__(key))
 
     def report(self, future: Future[str]) -> None:
         error = future.exception()

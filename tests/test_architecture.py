@@ -19,11 +19,11 @@ REPOSITORY = Path(__file__).parents[1]
 ROWS = {
     "vocabulary": (
         "_version",
-        "attributes",
         "callables",
         "dead_letter_policy",
         "encoding",
         "exceptions",
+        "limits",
         "problems",
         "retry_policy",
         "schema",

@@ -13,6 +13,7 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingKeyException
 
 from rele.backends import BaseBackend, Message
+from rele.engine.attributes import as_arguments
 from rele.engine.batches import (
     commit_in_this_thread,
     commit_open_batches,
@@ -22,9 +23,6 @@ from rele.engine.batches import (
 from rele.engine.clients import make_client
 from rele.engine.ordered import OutsideOfLocks
 from rele.exceptions import NoProjectError
-
-#: Google's client takes attributes as keyword arguments, beside its own.
-_RESERVED_ATTRIBUTES = frozenset({"self", "topic", "data", "ordering_key", "retry", "timeout"})
 
 
 class PubSubSettings(Protocol):
@@ -107,15 +105,10 @@ class PubSubBackend(BaseBackend):
             return refused
 
     def _publish(self, message: Message, *, may_resume: bool) -> Future[str]:
-        if reserved := _RESERVED_ATTRIBUTES.intersection(message.attributes):
-            raise ValueError(
-                f"An attribute cannot be named {', '.join(sorted(reserved))}: Google's client "
-                "takes an argument of that name."
-            )
         topic_path = self.client.topic_path(self._project_id, message.topic)
         if not message.ordering_key:
             future: Future[str] = self.client.publish(
-                topic_path, message.data, **message.attributes
+                topic_path, message.data, **as_arguments(self.client, message.attributes)
             )
             return future
         return self._publish_ordered(topic_path, message, may_resume)
@@ -132,7 +125,7 @@ class PubSubBackend(BaseBackend):
             topic_path,
             message.data,
             ordering_key=message.ordering_key,
-            **message.attributes,
+            **as_arguments(client, message.attributes),
         )
         future = publish()
         while may_resume and _is_refused_by_pause(future):

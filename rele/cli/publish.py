@@ -18,9 +18,6 @@ from rele.inspection import problems_of_settings
 from rele.reachability import pubsub_address
 from rele.starting import raise_for_a_worker
 
-_OWN_ARGUMENTS = frozenset({"topic", "data", "blocking", "timeout", "raise_exception"})
-"""Of ``rele.publish``: no attribute can have their names."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="TOPIC", help="the topic's id, without the project")
@@ -41,7 +38,8 @@ def run(options: Options) -> int:
     # to a project that has set logging up.
     logging.getLogger("rele").addHandler(logging.NullHandler())
     try:
-        future = publishing.publish(options["topic"], data, blocking=True, **attributes)
+        # Not by publish(): the names of its arguments may be those of attributes here.
+        [future] = publishing.publish_many(options["topic"], [(data, attributes)], blocking=True)
     except ReleError:
         raise
     except Exception as error:
@@ -84,11 +82,6 @@ def _read_attributes(texts: Iterable[str]) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not equals:
             raise ReleError(f"An attribute must be KEY=VALUE, such as country=ES, not {text!r}.")
-        if key in _OWN_ARGUMENTS:
-            raise ReleError(
-                f"An attribute cannot be named {key!r}: rele.publish takes an argument of that "
-                "name. Choose another."
-            )
         attributes[key] = value
     return attributes
 

@@ -9,6 +9,7 @@ version, and ``tests/acceptance/test_exit.py`` on every Python of the matrix.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from google.cloud.pubsub_v1 import PublisherClient
@@ -28,7 +29,7 @@ class _BatchWithoutThread(thread.Batch):  # type: ignore[misc]
 
 def commit_open_batches(client: Any) -> None:
     """Start to send the open batches of ``client`` now, each in a thread of its own."""
-    if not _is_google_client(client):
+    if not is_google_client(client):
         return
     with client._batch_lock:
         client._commit_sequencers()
@@ -36,13 +37,18 @@ def commit_open_batches(client: Any) -> None:
 
 def let_process_fork(client: Any) -> None:
     """Hold a fork of the process up while ``client`` is in the middle of sending."""
-    if _is_google_client(client):
-        client._gapic_publish = gate.guard(client._gapic_publish)
+    if is_google_client(client):
+        wrap_requests(client, gate.guard)
+
+
+def wrap_requests(client: Any, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Let ``wrap`` have the function that sends the requests of ``client``, one for each batch."""
+    client._gapic_publish = wrap(client._gapic_publish)
 
 
 def stop_using_threads(client: Any) -> None:
     """From now on, let batches be sent by :func:`commit_in_this_thread` alone."""
-    if not _is_google_client(client):
+    if not is_google_client(client):
         return
     with client._batch_lock:
         client._ensure_commit_timer_runs_no_lock = _do_nothing
@@ -58,7 +64,7 @@ def commit_in_this_thread(client: Any, timeout: float | None) -> None:
         client: one that :func:`stop_using_threads` has seen.
         timeout: seconds for all of them together; ``None`` leaves the client's own limits.
     """
-    if not _is_google_client(client):
+    if not is_google_client(client):
         return
     deadline = float("inf") if timeout is None else time.monotonic() + timeout
     with client._batch_lock:
@@ -91,7 +97,7 @@ def _commit(batch: Any, client: Any, deadline: float) -> bool:
     return True
 
 
-def _is_google_client(client: Any) -> bool:
+def is_google_client(client: Any) -> bool:
     """Whether it is a real one, rather than what a test has put in its place."""
     return isinstance(PublisherClient, type) and isinstance(client, PublisherClient)
 

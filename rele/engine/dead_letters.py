@@ -10,7 +10,7 @@ from typing import Any
 
 from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
-from rele.attributes import MAX_ATTRIBUTES
+from rele.limits import MAX_ATTRIBUTES
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds for the one attempt: a message that cannot be put away is given back."""

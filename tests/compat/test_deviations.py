@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import Mock, patch
 
 import pytest
+from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
 import rele
 from rele import Callback, Publisher, Subscriber, Subscription
@@ -190,6 +191,10 @@ def test_attributes_are_checked_before_anything_is_sent() -> None:
         publisher.publish("orders", 1, **{f"a{n}": "" for n in range(100)})
     with pytest.raises(ValueError, match="1025 bytes"):
         publisher.publish("orders", 1, note="x" * 1025)
+    with pytest.raises(ValueError, match="no topic named 'a b'"):
+        publisher.publish("a b", 1)
+    with pytest.raises(MessageTooLargeError, match="Pub/Sub takes 10,000,000"):
+        publisher.publish("orders", "x" * 9_999_980)
 
     publisher._backend.send.assert_not_called()
 

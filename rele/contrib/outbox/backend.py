@@ -6,17 +6,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from rele.attributes import (
-    MAX_ATTRIBUTES,
-    MAX_MESSAGE_BYTES,
-    MAX_ORDERING_KEY_BYTES,
-    MAX_TOPIC_LENGTH,
-)
 from rele.backends import BaseBackend, Message
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.waking import wake_after_commit
+from rele.limits import MAX_ATTRIBUTES, check_size
 from rele.publication import failed
 
 
@@ -46,12 +41,14 @@ class OutboxBackend(BaseBackend):
 
 
 def _row(message: Message) -> OutboxMessage | Exception:
-    """The row, or why Pub/Sub or the table would refuse it: now it can still be rolled back."""
+    """The row, or why it would be refused, with its event id, by Pub/Sub or by the table."""
     attributes = message.attributes
     if ATTRIBUTE not in attributes:
         attributes = {**attributes, ATTRIBUTE: new_event_id()}
-    if complaint := _complaint(message, attributes):
-        return ValueError(complaint)
+    try:
+        _check(message, attributes)
+    except ValueError as error:
+        return error
     return OutboxMessage(
         event_id=attributes[ATTRIBUTE],
         topic=message.topic,
@@ -61,21 +58,16 @@ def _row(message: Message) -> OutboxMessage | Exception:
     )
 
 
-def _complaint(message: Message, attributes: Mapping[str, str]) -> str | None:
+def _check(message: Message, attributes: Mapping[str, str]) -> None:
+    """Refuse what the event id makes one attribute too many, or too large, and what is no text."""
     if len(attributes) > MAX_ATTRIBUTES:
-        return (
+        raise ValueError(
             f"A message takes {MAX_ATTRIBUTES} attributes, published_at and {ATTRIBUTE} among "
             f"them, not {len(attributes)}."
         )
-    if len(message.data) > MAX_MESSAGE_BYTES:
-        return f"A message takes {MAX_MESSAGE_BYTES} bytes of data, not {len(message.data)}."
-    if len(message.topic) > MAX_TOPIC_LENGTH:
-        return f"The topic's name is longer than {MAX_TOPIC_LENGTH} characters."
-    if len(message.ordering_key.encode()) > MAX_ORDERING_KEY_BYTES:
-        return f"The ordering key is longer than {MAX_ORDERING_KEY_BYTES} bytes."
-    if "\0" in "".join((message.topic, message.ordering_key, *attributes, *attributes.values())):
-        return "The topic, the ordering key and the attributes must not have a NUL character."
-    return None
+    check_size(message.topic, message.data, attributes, message.ordering_key)
+    if "\0" in "".join((message.ordering_key, *attributes, *attributes.values())):
+        raise ValueError("The ordering key and the attributes must not have a NUL character.")
 
 
 def _written(row: OutboxMessage) -> Future[str]:

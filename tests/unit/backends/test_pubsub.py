@@ -81,17 +81,6 @@ def test_a_message_that_the_client_refuses_fails_alone(backend: PubSubBackend) -
     assert sent is accepted
 
 
-@pytest.mark.parametrize("name", ["topic", "data", "ordering_key", "retry", "timeout", "self"])
-def test_an_attribute_that_the_client_takes_for_an_argument_is_refused(
-    backend: PubSubBackend, name: str
-) -> None:
-    [refused] = backend.send([Message("photos", b"1", {name: "x"})])
-
-    with pytest.raises(ValueError, match=f"cannot be named {name}"):
-        refused.result(timeout=0)
-    backend.client.publish.assert_not_called()
-
-
 class TestOrdering:
     @pytest.fixture
     def send(self, backend: PubSubBackend) -> Callable[[], Future[str]]:

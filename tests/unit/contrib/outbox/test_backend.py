@@ -8,8 +8,8 @@ import pytest
 from django.db import DatabaseError, transaction
 
 import rele
-from rele.attributes import MAX_ATTRIBUTES
 from rele.contrib.outbox import backend
+from rele.limits import MAX_ATTRIBUTES, MAX_REQUEST_BYTES, request_size
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import ALIAS, waiting
 
@@ -63,8 +63,26 @@ def test_the_event_id_and_published_at_are_among_the_hundred_attributes() -> Non
 
 
 def test_a_message_that_pubsub_never_takes_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="takes 10000000 bytes of data, not 10000001"):
-        rele.publish("order-paid", "x" * (10_000_000 - 1))
+    with pytest.raises(ValueError, match=r"9,999,982 bytes of data.*Pub/Sub takes 10,000,000"):
+        rele.publish("order-paid", "x" * (9_999_982 - 2))
+
+    assert waiting() == []
+
+
+def test_the_event_id_counts_to_the_size() -> None:
+    room = MAX_REQUEST_BYTES - request_size("order-paid", b"", {"published_at": "1" * 18}, "")
+    with pytest.raises(ValueError, match=r"Pub/Sub takes 10,000,000"):
+        rele.publish("order-paid", "x" * (room - 40))
+
+    rele.publish("order-paid", "x" * (room - 80))
+
+    assert len(waiting()) == 1
+
+
+@pytest.mark.parametrize("topic", ["", "a b", "projects/shop/topics/order-paid", "google-orders"])
+def test_a_topic_that_pubsub_never_takes_is_refused_at_once(topic: str) -> None:
+    with pytest.raises(ValueError, match="Pub/Sub takes no topic named"):
+        rele.publish(topic, 1)
 
     assert waiting() == []
 
@@ -95,7 +113,7 @@ def test_what_middleware_adds_is_written() -> None:
 
 
 def test_what_is_refused_on_the_spot_runs_the_failure_hook_at_once(hooks: Hooks) -> None:
-    with pytest.raises(ValueError, match="longer than"):
+    with pytest.raises(ValueError, match="takes no topic named"):
         rele.publish("t" * 256, 1)
 
     assert hooks.names == ["pre_publish", "post_publish_failure"]

@@ -1,0 +1,152 @@
+"""What Pub/Sub takes as a message: its topic, its attributes, its size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# Quotas and limits of Pub/Sub, "Resource limits".
+MAX_ATTRIBUTES = 100
+MAX_KEY_BYTES = 256
+MAX_VALUE_BYTES = 1024
+MAX_REQUEST_BYTES = 10_000_000
+MAX_ORDERING_KEY_BYTES = 1024
+
+MAX_PROJECT_LENGTH = 30
+"""Characters of a project's id, which is part of each request, and which a publisher may not know:
+another process may send its messages."""
+
+RESOURCE_NAME_RULE = (
+    "3 to 255 characters: letters, digits and -_.~+%, a letter first, and not `goog`"
+)
+"""What the name of a topic or subscription must be."""
+
+_RESOURCE_NAME = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
+
+
+class TooLargeError(ValueError):
+    """A message is larger than Pub/Sub takes."""
+
+
+def is_resource_name(name: str) -> bool:
+    """Whether Pub/Sub takes it as the name of a topic or subscription."""
+    return _RESOURCE_NAME.fullmatch(name) is not None
+
+
+def check_topic(topic: Any) -> None:
+    """Refuse what cannot be the id of a topic.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: Pub/Sub takes no topic of that name.
+    """
+    if not isinstance(topic, str):
+        raise TypeError(f"The topic must be a string, not {type(topic).__name__}: {topic!r}")
+    if not is_resource_name(topic):
+        hint = " Write its id alone, without the project." if "/" in topic else ""
+        raise ValueError(
+            f"Pub/Sub takes no topic named {topic[:300]!r}: a name has {RESOURCE_NAME_RULE}.{hint}"
+        )
+
+
+def check_ordering_key(key: Any) -> None:
+    """Refuse what cannot be an ordering key.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is too long, or not valid Unicode.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"The ordering key must be a string, not {type(key).__name__}: {key!r}")
+    if (length := _length(key, "ordering_key")) > MAX_ORDERING_KEY_BYTES:
+        raise ValueError(
+            f"The ordering key is {length} bytes long; Pub/Sub takes {MAX_ORDERING_KEY_BYTES}."
+        )
+
+
+def check_size(topic: str, data: bytes, attributes: Mapping[str, str], ordering_key: str) -> None:
+    """Refuse a message that fits into no request, together with what belongs to it there.
+
+    Raises:
+        TooLargeError: that is so.
+    """
+    size = request_size(topic, data, attributes, ordering_key)
+    if size > MAX_REQUEST_BYTES:
+        raise TooLargeError(
+            f"The message has {len(data):,} bytes of data, and {size:,} bytes with its attributes "
+            f"and its topic: Pub/Sub takes {MAX_REQUEST_BYTES:,}. Store the data elsewhere and "
+            "publish where it is."
+        )
+
+
+def request_size(
+    topic: str,
+    data: bytes,
+    attributes: Mapping[str, str],
+    ordering_key: str,
+    *,
+    project_length: int = MAX_PROJECT_LENGTH,
+) -> int:
+    """The bytes of a PublishRequest with this message alone, as protobuf encodes it."""
+    path = len("projects/") + project_length + len("/topics/") + len(topic)
+    message = sum(
+        _field(_field(len(key.encode())) + _field(len(value.encode())))
+        for key, value in attributes.items()
+    )
+    if data:
+        message += _field(len(data))
+    if ordering_key:
+        message += _field(len(ordering_key.encode()))
+    return _field(path) + _field(message)
+
+
+def _field(length: int) -> int:
+    """The bytes of a field whose content has that length: its tag, the length, the content."""
+    return 1 + max(1, -(-length.bit_length() // 7)) + length
+
+
+def check_attributes(attributes: Mapping[str, Any]) -> None:
+    """Refuse attributes that Pub/Sub would refuse, together with all that is in their batch.
+
+    Raises:
+        TypeError: a key or a value is no string.
+        ValueError: there are too many, or one is too long, empty or reserved.
+    """
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise ValueError(
+            f"A message takes {MAX_ATTRIBUTES} attributes (published_at is one of them), not "
+            f"{len(attributes)}."
+        )
+    for key, value in attributes.items():
+        _check_key(key)
+        if not isinstance(value, str):
+            raise TypeError(
+                f"The attribute {key!r} must be a string, not {type(value).__name__}: {value!r}"
+            )
+        if (length := _length(value, key)) > MAX_VALUE_BYTES:
+            raise ValueError(
+                f"The attribute {key!r} is {length} bytes long; Pub/Sub takes {MAX_VALUE_BYTES}."
+            )
+
+
+def _check_key(key: Any) -> None:
+    if not isinstance(key, str):
+        raise TypeError(f"An attribute's name must be a string, not {key!r}.")
+    if not key:
+        raise ValueError("An attribute's name must not be empty.")
+    if key.startswith("goog"):
+        raise ValueError(
+            f"The attribute {key!r} begins with `goog`, which Pub/Sub keeps for itself."
+        )
+    if (length := _length(key, key)) > MAX_KEY_BYTES:
+        raise ValueError(
+            f"The attribute's name {key!r} is {length} bytes long; Pub/Sub takes {MAX_KEY_BYTES}."
+        )
+
+
+def _length(text: str, key: str) -> int:
+    try:
+        return len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"The attribute {key!r} is not valid Unicode: {error}") from error
