@@ -81,6 +81,7 @@ class Subscription:
 
     Raises:
         RuntimeError: a call of the function only makes a coroutine or a generator.
+        TypeError: the topic is no string.
         ValueError: a value is not of that kind, or out of range.
     """
 
@@ -109,6 +110,7 @@ class Subscription:
     ) -> None:
         check_is_run(func)
         check_is_run(self)  # a subclass may have a __call__ of its own
+        _check_topic(topic)
         self._func = func
         self.topic = topic
         self._prefix = prefix
@@ -259,8 +261,16 @@ def sub(
     Raises:
         RuntimeError: the function cannot be called so, or a call only makes a coroutine or a
             generator.
+        TypeError: the topic is no string, as where ``@sub`` is written without parentheses.
         ValueError: an argument is not of its kind, or out of range.
     """
+
+    if callable(topic):
+        raise TypeError(
+            f'@sub over {dotted_path(topic)} names no topic: write @sub(topic="…") with the name '
+            "of the topic whose messages it handles."
+        )
+    _check_topic(topic)
 
     def declare(func: Callable[..., Any]) -> Subscription:
         check_is_run(func)
@@ -289,6 +299,11 @@ def sub(
         )
 
     return declare
+
+
+def _check_topic(topic: Any) -> None:
+    if not isinstance(topic, str):
+        raise TypeError(f"topic must be the name of a topic, a string, not {topic!r}.")
 
 
 def _read_filters(filter_by: Filters) -> tuple[Filter, ...]:

@@ -490,6 +490,19 @@ class TestLoadSubscriptions:
         with pytest.raises(RuntimeError, match=r"subs\.photos\.Photos cannot be made.*no topic"):
             load_subscriptions_from_paths([path])
 
+    def test_a_class_with_an_async_method_is_refused(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        path = write_subs(
+            "photos",
+            "class Photos(Subscription):\n"
+            "    def __init__(self): super().__init__(self.handle, 'photos')\n"
+            "    async def handle(self, data, **attributes): ...\n",
+        )
+
+        with pytest.raises(RuntimeError, match=r"Photos\.handle is an `async def`.*async_to_sync"):
+            load_subscriptions_from_paths([path])
+
     def test_two_with_the_same_name_are_an_error_that_names_both(
         self, write_subs: Callable[[str, str], str]
     ) -> None:

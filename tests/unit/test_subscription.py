@@ -332,11 +332,21 @@ class TestSub:
         with pytest.raises(RuntimeError, match=r"must take one positional argument.*\*\*kwargs"):
             sub("photos")(wrong)
 
-    def test_refuses_a_coroutine_function(self) -> None:
-        async def handle(data: Any, **attributes: Any) -> None: ...
+    def test_refuses_to_decorate_without_a_topic(self) -> None:
+        def handle(data: Any, **attributes: Any) -> None: ...
 
-        with pytest.raises(RuntimeError, match="handle is an `async def`"):
-            sub("photos")(handle)
+        with pytest.raises(
+            TypeError, match=r'@sub over .*\.handle names no topic: .*@sub\(topic="'
+        ):
+            sub(handle)
+
+    @pytest.mark.parametrize("declare", [sub, lambda topic: Subscription(print, topic)])
+    @pytest.mark.parametrize("topic", [None, 1, b"photos"])
+    def test_a_topic_that_is_no_string_is_refused(
+        self, declare: Callable[[Any], Any], topic: Any
+    ) -> None:
+        with pytest.raises(TypeError, match=r"topic must be the name of a topic, a string, not"):
+            declare(topic)
 
     @pytest.mark.parametrize(
         "handler",
