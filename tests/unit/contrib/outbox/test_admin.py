@@ -164,8 +164,8 @@ def test_shows_the_messages_and_the_relays(admin: Client) -> None:
 
 @pytest.mark.parametrize("where", ["list", "page"])
 def test_nothing_of_a_message_is_html(admin: Client, where: str) -> None:
-    rele.publish(ATTACK, ATTACK, ordering_key=ATTACK, event_id=ATTACK, note=ATTACK)
-    OutboxMessage.objects.using(ALIAS).update(last_error=ATTACK)
+    rele.publish("order-paid", ATTACK, ordering_key=ATTACK, event_id=ATTACK, note=ATTACK)
+    OutboxMessage.objects.using(ALIAS).update(topic=ATTACK, last_error=ATTACK)
     [row] = waiting()
 
     page = content(admin, MESSAGES if where == "list" else f"{MESSAGES}{row.pk}/change/")
