@@ -59,7 +59,7 @@ def find_problems() -> list[Problem]:
         config = Config(setting)
     except ConfigurationError as error:  # from the environment
         hint = "Correct DEFAULT_ACK_DEADLINE in the environment, or unset it."
-        return [*problems, Problem("rele.E003", str(error), hint)]
+        return [*problems, Problem("rele.E003", str(error), hint, "ACK_DEADLINE")]
     problems += _problems_of_outbox(config)
     subscriptions, more = find_subscriptions(discover_subs_modules(), config)
     problems += more
@@ -75,6 +75,7 @@ def _problems_of_outbox(config: Config) -> Iterator[Problem]:
             f"RELE['PUBLISHER_BACKEND'] is {config.publisher_backend!r}, but its app is not "
             "installed.",
             f"Add {OUTBOX!r} to INSTALLED_APPS, and migrate.",
+            "PUBLISHER_BACKEND",
         )
 
 
@@ -90,6 +91,7 @@ def _problems_of_databases(config: Config) -> Iterator[Problem]:
             "A database is in use without DjangoDBMiddleware: the worker's threads would keep "
             "connections that the database has closed.",
             "Add 'rele.contrib.DjangoDBMiddleware' to RELE['MIDDLEWARE'].",
+            "MIDDLEWARE",
         )
     for alias, database in databases.items():
         if database.get("CONN_MAX_AGE", 0) != 0:

@@ -8,6 +8,7 @@ import json
 import os
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rele.backends import BaseBackend
@@ -15,7 +16,7 @@ from rele.config import Config, declared_in, prepare, same_name, stated_twice
 from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.exceptions import import_failure
 from rele.limits import RESOURCE_NAME_RULE, is_resource_name
-from rele.problems import Problem
+from rele.problems import Problem, about
 from rele.retry_policy import out_of_range
 from rele.schema import DEFAULTS, SETTINGS, Setting
 from rele.subscription import Subscription
@@ -47,23 +48,27 @@ def problems_of_settings(settings: Any) -> list[Problem]:
             )
         ]
     problems = [*problems_of_keys(settings, SETTINGS, "RELE"), *_stated_twice(settings)]
-    wrong = {name for name in SETTINGS if any(f"[{name!r}]" in p.message for p in problems)}
+    wrong = {problem.setting for problem in problems}
     values = {**DEFAULTS, **settings}
-    for name in SETTINGS:
-        if name in _LOOKS and name not in wrong:
-            problems += _LOOKS[name](name, values[name])
+    for name, look in _LOOKS.items():
+        if name not in wrong:
+            problems += about(name, look(name, values[name]))
     return problems
 
 
 def problems_of_keys(
     values: Mapping[str, Any], known: Mapping[str, Setting], of: str
 ) -> Iterator[Problem]:
-    """Which keys of the dict ``of`` nobody knows, and which values are not what they may be."""
+    """Which keys of the dict ``of`` nobody knows, and which values are not what they may be.
+
+    Each problem's setting is the key; where the dict is not ``RELE`` itself, :func:`about` corrects
+    that.
+    """
     for name, value in values.items():
         if name not in known:
             yield _unknown(name, known, of)
         elif problem := known[name].problem(name, value, of=of):
-            yield problem
+            yield replace(problem, setting=name)
 
 
 def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
@@ -74,6 +79,7 @@ def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
                 "rele.E009",
                 stated_twice(alias, key),
                 f"Keep RELE['SUBSCRIPTION_DEFAULTS'][{key!r}].",
+                alias,
             )
 
 
@@ -83,6 +89,7 @@ def _unknown(name: Any, known: Iterable[str], of: str) -> Problem:
         "rele.W001",
         f"{of} has the unknown setting {name!r}.",
         f"Did you mean {nearest[0]!r}? Else remove it.",
+        str(name),
     )
 
 

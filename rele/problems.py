@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Problem:
     message: str
     hint: str
     """What to write instead."""
+    setting: str | None = None
+    """The key of ``RELE`` that it is about, if it is about one."""
 
     @property
     def is_error(self) -> bool:
@@ -24,3 +27,8 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+
+def about(setting: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The ``problems``, which are about that key of ``RELE``."""
+    return (replace(problem, setting=setting) for problem in problems)

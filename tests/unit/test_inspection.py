@@ -169,3 +169,40 @@ class TestMiddlewareOfTheProject:
 
         assert problem.id == "rele.E004"
         assert problem.hint == f"Install it with `pip install 'rele[{package}]'`."
+
+
+class TestProblemsKnowTheirSetting:
+    def test_a_value_that_names_another_setting_hides_nothing_about_that_one(self) -> None:
+        problems = problems_of_settings(
+            {"APP_NAME": ["MIDDLEWARE"], "MIDDLEWARE": ["no.such.Thing"]}
+        )
+
+        assert [(p.id, p.setting) for p in problems] == [
+            ("rele.E002", "APP_NAME"),
+            ("rele.E004", "MIDDLEWARE"),
+        ]
+
+    def test_an_unknown_key_that_looks_like_a_setting_hides_nothing(self) -> None:
+        problems = problems_of_settings({"X['ENCODER_PATH']": 1, "ENCODER_PATH": "no.such.Thing"})
+
+        assert {p.id: p.setting for p in problems} == {
+            "rele.W001": "X['ENCODER_PATH']",
+            "rele.E004": "ENCODER_PATH",
+        }
+
+    def test_a_value_of_the_wrong_kind_is_not_looked_at_further(self) -> None:
+        [problem] = problems_of_settings({"MIDDLEWARE": "rele.contrib.LoggingMiddleware"})
+
+        assert (problem.id, problem.setting) == ("rele.E002", "MIDDLEWARE")
+
+    def test_a_default_of_the_subscriptions_is_about_their_setting(self) -> None:
+        [problem] = problems_of_settings({"SUBSCRIPTION_DEFAULTS": {"ack_deadline": "long"}})
+
+        assert (problem.id, problem.setting) == ("rele.E002", "SUBSCRIPTION_DEFAULTS")
+
+    def test_of_one_that_is_stated_twice_it_is_the_older_name(self) -> None:
+        [problem] = problems_of_settings(
+            {"ACK_DEADLINE": 60, "SUBSCRIPTION_DEFAULTS": {"ack_deadline": 60}}
+        )
+
+        assert (problem.id, problem.setting) == ("rele.E009", "ACK_DEADLINE")

@@ -12,12 +12,12 @@ from rele.checks import as_message
 from rele.config import OUTBOX
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.inspection import problems_of_backend, problems_of_keys
-from rele.problems import Problem
+from rele.problems import Problem, about
 
 
 def check_outbox(**kwargs: Any) -> list[checks.CheckMessage]:
     """The problems of the outbox as Django's messages."""
-    return [as_message(problem) for problem in _problems()]
+    return [as_message(problem) for problem in about("OUTBOX", _problems())]
 
 
 def _problems() -> Iterator[Problem]:
