@@ -89,6 +89,17 @@ class Model:
         if number == 5:
             self.state.replace(self.state.unacknowledged())
 
+    def leased(self) -> list[str]:
+        """The ack ids of the leases that last."""
+        out = self.state._deliveries.values()
+        return [self.state.ack_ids.make(each) for each in out if each.leased]
+
+    def settle(self, name: str, number: int) -> None:
+        """Acknowledge or nack one of the messages that are leased, whichever its place."""
+        if leased := self.leased():
+            self.ack_ids.append(leased[number % len(leased)])
+            getattr(self, name)(0)
+
     def check(self) -> None:
         leased = [each for each in self.state._deliveries.values() if each.leased]
         holders: dict[str, set[int]] = defaultdict(set)
@@ -149,3 +160,27 @@ def test_nothing_is_lost(
     assert (model.state.waiting, model.state.unsettled) == (0, 0)
     assert model.state.unacknowledged() == []
     assert all(reader.consumer.flow.messages == 0 for reader in model.readers)
+
+
+settlements = st.lists(
+    st.tuples(st.sampled_from(["ack", "nack"]), st.integers(0, 2)), min_size=6, max_size=20
+)
+
+
+@pytest.mark.parametrize("exactly_once", [True, False])
+@given(steps=settlements)
+@settings(max_examples=400, deadline=None)
+def test_one_key_is_settled_in_any_order(exactly_once: bool, steps: list[tuple[str, int]]) -> None:
+    model = Model(ordered=True, exactly_once=exactly_once, backoff=0)
+    model.readers[0] = Reader(model.state)
+    for _ in range(5):
+        model.publish(KEYS.index("a"))
+    for name, number in steps:
+        while model.take(0):
+            pass
+        model.settle(name, number)
+        model.check()
+
+    expected = {message.id for message in model.state.unacknowledged()}
+    assert expected <= model.drain()
+    assert (model.state.waiting, model.state.unsettled) == (0, 0)

@@ -100,6 +100,21 @@ def test_a_nack_brings_a_message_and_all_after_it_again(
     assert (state.waiting, state.unsettled) == (0, 0)
 
 
+def test_an_ack_counts_for_one_delivery_where_an_earlier_message_comes_again(
+    state: DeliveryState, reader: Reader, publish_keyed: Publish
+) -> None:
+    publish_keyed("k", 3)
+    ack_ids = take(reader)
+    state.acknowledge([ack_ids[2]])
+    nack(state, ack_ids[1])
+    again = take(reader)
+    state.acknowledge([again[1]])
+    nack(state, again[2])
+
+    assert list(take(reader)) == [2, 3]
+    assert (state.waiting, state.unsettled) == (0, 2)
+
+
 def test_nacks_of_all_count_for_the_first(
     state: DeliveryState, reader: Reader, publish_keyed: Publish
 ) -> None:
