@@ -44,7 +44,6 @@ class DeliveryState(Leases):
         super().__init__(clock, OrderedQueue() if ordered else ReadyQueue())
         self.ack_ids = AckIds(tag)
         self.exactly_once = False
-        self._ordered = ordered
         self._on_due = on_due
         self._closed: Exception | None = None
 
@@ -69,23 +68,28 @@ class DeliveryState(Leases):
         found.update((each.message.id, each.message) for each in self._deliveries.values())
         return [found[number] for number in sorted(found)]
 
+    def end_leases(self) -> None:
+        """End every lease as if it had never been, before ``replace``.
+
+        Acknowledged messages that are redelivered for their order's sake are unacknowledged then.
+        """
+        self._put_back_unharmed(list(self._deliveries.values()))
+
     def replace(self, messages: Sequence[StoredMessage]) -> None:
         """Make ``messages``, in the order of publishing, the ones that are not acknowledged.
 
-        Leases and backoffs of those among them last, unless order has to be kept: then all come
-        anew.
+        All of them are available at once, as if they had never been handed out: every lease and
+        backoff ends, and every ack id that was given out before is void.
         """
-        wanted = () if self._ordered else {message.id for message in messages}
-        self._ready.clear()
-        for delivery in tuple(self._deliveries.values()):
-            if delivery.message.id in wanted and (delivery.leased or delivery.due is not None):
-                continue
-            del self._deliveries[delivery.message.id]
+        for delivery in self._deliveries.values():
             if delivery.leased:
                 self._end_lease(delivery)
-            else:
-                self._timers.disarm(delivery)
-        self._ready.extend(each for each in messages if each.id not in self._deliveries)
+        self._deliveries.clear()
+        self._timers.clear()
+        self._former_attempts = {}
+        self._ready.clear()
+        self.ack_ids = self.ack_ids.of_next_era()
+        self._ready.extend(messages)
         self.ledger.replaced([message.id for message in messages])
         self._wake_next()
 

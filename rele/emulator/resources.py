@@ -86,8 +86,10 @@ class Subscription:
     def seek_to_time(self, time: int, topic_log: RetentionLog | None) -> None:
         """Make unacknowledged what was published at ``time`` or later, and nothing else.
 
-        What was acknowledged comes back only if the subscription or its topic kept it.
+        What was acknowledged comes back only if the subscription or its topic kept it, or if an
+        earlier message of its ordering key does.
         """
+        self.delivery.end_leases()
         found = {message.id: message for message in self.delivery.unacknowledged()}
         if self.log is not None:
             found.update((message.id, message) for message in self.log.since(time))

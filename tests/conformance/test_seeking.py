@@ -73,6 +73,39 @@ class TestSeekToTime:
         service.publish(topic, b"new")
         assert data_of(service.pull(name)) == [b"new"]
 
+    def test_what_is_outstanding_is_available_at_once(
+        self, service: Service, topic: str, make_subscription: MakeSubscription
+    ) -> None:
+        name = make_subscription(ack_deadline_seconds=600)
+        service.publish(topic, b"a")
+        service.pull(name)
+        service.call("Seek", subscription=name, time=ago(hours=1))
+
+        assert data_of(service.pull(name)) == [b"a"]
+
+    def test_an_ack_that_was_under_way_loses_no_replay(
+        self, service: Service, topic: str, make_subscription: MakeSubscription
+    ) -> None:
+        name = make_subscription(retain_acked_messages=True)
+        service.publish(topic, b"a")
+        (under_way,) = service.pull(name)
+        service.call("Seek", subscription=name, time=ago(hours=1))
+        service.ack(name, under_way)
+
+        assert data_of(service.pull(name)) == [b"a"]
+
+    def test_with_exactly_once_delivery_ack_ids_from_before_are_refused(
+        self, service: Service, topic: str, make_subscription: MakeSubscription
+    ) -> None:
+        name = make_subscription(enable_exactly_once_delivery=True)
+        service.publish(topic, b"a")
+        (under_way,) = service.pull(name)
+        service.call("Seek", subscription=name, time=ago(hours=1))
+
+        with refused("INVALID_ARGUMENT"):
+            service.ack(name, under_way)
+        assert data_of(service.pull(name)) == [b"a"]
+
     def test_a_target_is_needed(
         self, service: Service, make_subscription: MakeSubscription
     ) -> None:

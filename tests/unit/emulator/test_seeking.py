@@ -136,16 +136,88 @@ class TestSeekToTime:
 
         assert data(reader) == [b"new"]
 
-    def test_what_is_outstanding_stays_so(self, world: World) -> None:
+    def test_what_is_outstanding_is_available_at_once(self, world: World) -> None:
         reader = world.subscribe(ack_deadline_seconds=10)
         world.publish(b"a", b"b")
-        ack_id = reader.take_one()
+        reader.take_one()
         world.seek(START)
-        assert data(reader) == [b"b"]
 
-        reader.state.acknowledge([ack_id])
+        assert data(reader) == [b"a", b"b"]
         world.sleep(11)
-        assert data(reader) == [b"b"]
+        assert data(reader) == [b"a", b"b"]
+
+    def test_so_is_what_waits_for_its_backoff(self, world: World) -> None:
+        reader = world.subscribe(retry_policy={"minimum_backoff": {"seconds": 600}})
+        world.publish(b"a")
+        reader.state.modify_ack_deadlines([reader.take_one()], [0])
+        assert data(reader) == []
+        world.seek(START)
+
+        assert data(reader) == [b"a"]
+
+    @pytest.mark.parametrize("ordering_key", ["", "k"])
+    @pytest.mark.parametrize("taken_again", [False, True])
+    def test_an_ack_that_was_under_way_loses_no_replay(
+        self, world: World, ordering_key: str, taken_again: bool
+    ) -> None:
+        reader = world.subscribe(
+            retain_acked_messages=True, enable_message_ordering=bool(ordering_key)
+        )
+        world.publish(b"a", ordering_key=ordering_key)
+        under_way = reader.take_one()
+        world.seek(START)
+        if taken_again:
+            reader.take_one()
+        reader.state.acknowledge([under_way])
+        world.sleep(11)
+
+        assert data(reader) == [b"a"]
+
+    def test_a_nack_or_extension_that_was_under_way_touches_no_new_lease(
+        self, world: World
+    ) -> None:
+        reader = world.subscribe(ack_deadline_seconds=10)
+        world.publish(b"a")
+        under_way = reader.take_one()
+        world.seek(START)
+        reader.take_one()
+        reader.state.modify_ack_deadlines([under_way], [0])
+        assert data(reader) == []
+
+        reader.state.modify_ack_deadlines([under_way], [600])
+        world.sleep(11)
+        assert data(reader) == [b"a"]
+
+    def test_with_exactly_once_delivery_ack_ids_from_before_are_refused(self, world: World) -> None:
+        reader = world.subscribe(enable_exactly_once_delivery=True)
+        world.publish(b"a")
+        under_way = reader.take_one()
+        world.seek(START)
+        again = reader.take_one()
+
+        assert reader.state.acknowledge_exactly([under_way]).invalid == [under_way]
+        assert reader.state.modify_exactly([under_way], [0]).invalid == [under_way]
+        assert reader.state.acknowledge_exactly([again]).done == [again]
+
+    def test_flow_control_has_room_for_what_is_replayed(self, world: World) -> None:
+        reader = world.subscribe()
+        limited = Reader(reader.state, max_messages=1)
+        world.publish(b"a")
+        limited.take_one()
+        world.seek(START)
+
+        assert data(limited) == [b"a"]
+
+    def test_what_is_acknowledged_before_an_earlier_one_of_its_key_comes_with_it(
+        self, world: World
+    ) -> None:
+        reader = world.subscribe(enable_message_ordering=True)
+        world.publish(b"a", b"b", b"c", ordering_key="k")
+        _, second, _ = (reader.take_one() for _ in range(3))
+        reader.state.acknowledge([second])
+        world.seek(START)
+
+        assert data(reader) == [b"a", b"b", b"c"]
 
     def test_keys_come_anew_in_order(self, world: World) -> None:
         reader = world.subscribe(enable_message_ordering=True, retain_acked_messages=True)
@@ -287,6 +359,19 @@ class TestSnapshots:
         world.seek_to_snapshot(SUB + "-2")
 
         assert data(other) == [b"['a', 'b']"]
+
+    @pytest.mark.parametrize("ordering_key", ["", "k"])
+    def test_a_seek_ends_leases_and_voids_their_ack_ids(
+        self, world: World, ordering_key: str
+    ) -> None:
+        reader = world.subscribe(enable_message_ordering=bool(ordering_key))
+        world.publish(b"a", b"b", ordering_key=ordering_key)
+        world.snapshot()
+        under_way = [reader.take_one(), reader.take_one()]
+        world.seek_to_snapshot()
+        reader.state.acknowledge(under_way)
+
+        assert data(reader) == [b"a", b"b"]
 
     def test_it_lives_for_seven_days_less_the_age_of_its_oldest_message(self, world: World) -> None:
         world.subscribe()

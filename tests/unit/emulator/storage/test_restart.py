@@ -116,6 +116,21 @@ def test_what_a_subscription_retains_can_be_sought(disk: Disk) -> None:
     assert data(disk.reader()) == [b"1", b"2"]
 
 
+@pytest.mark.parametrize("ordering_key", ["", "k"])
+def test_an_ack_that_was_under_way_at_a_seek_loses_no_replay(disk: Disk, ordering_key: str) -> None:
+    disk.subscribe(retain_acked_messages=True, enable_message_ordering=bool(ordering_key))
+    disk.publish(b"1", b"2", ordering_key=ordering_key)
+    reader = disk.reader()
+    reader.state.acknowledge([reader.take_one()])
+    under_way = reader.take_one()
+    disk.seek(0)
+    assert data(reader) == [b"1", b"2"]
+
+    reader.state.acknowledge([under_way])
+    disk.restart()
+    assert data(disk.reader()) == [b"1", b"2"]
+
+
 def test_what_a_topic_retains_can_be_sought(disk: Disk) -> None:
     disk.create_topic("projects/p/topics/kept", message_retention_duration={"seconds": DAY})
     disk.publish(b"0", topic="projects/p/topics/kept")
