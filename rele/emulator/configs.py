@@ -138,6 +138,8 @@ def filter_of(config: RawMessage) -> Filter | None:
 def _fill_subscription(config: RawMessage) -> None:
     """Set what is unset to the service's defaults (Subscription in the API reference)."""
     config.state = STATE_ACTIVE
+    # An empty one stands for pulling, and the service always answers with it.
+    config.push_config.SetInParent()
     config.ack_deadline_seconds = config.ack_deadline_seconds or limits.MIN_ACK_DEADLINE_SECONDS
     if not config.HasField("message_retention_duration"):
         config.message_retention_duration.seconds = 7 * _DAY

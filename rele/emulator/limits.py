@@ -74,7 +74,12 @@ def check_subscription(config: RawMessage) -> None:
 
 
 def check_topic(config: RawMessage) -> None:
-    """A ``Topic``."""
+    """A ``Topic``. Raises ``UnimplementedError`` for one with a schema."""
+    if config.HasField("schema_settings"):
+        # Accepting it would let messages through that the service refuses.
+        raise UnimplementedError(
+            "schema_settings: this server has no schemas, and so cannot check messages."
+        )
     check_labels(config.labels)
     _check_duration(config, "message_retention_duration", 10 * _MINUTE, 31 * _DAY)
 

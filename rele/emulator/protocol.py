@@ -35,6 +35,7 @@ STATE_ACTIVE = 1
 
 PUBLISHER = "google.pubsub.v1.Publisher"
 SUBSCRIBER = "google.pubsub.v1.Subscriber"
+SCHEMA_SERVICE = "google.pubsub.v1.SchemaService"
 
 _REQUEST_TYPES: dict[str, Any] = {
     "CreateTopic": Topic,
@@ -62,12 +63,14 @@ _REQUEST_TYPES: dict[str, Any] = {
     "ListTopicSnapshots": message_class("ListTopicSnapshotsRequest"),
     "DeleteSnapshot": message_class("DeleteSnapshotRequest"),
     "StreamingPull": message_class("StreamingPullRequest"),
+    "ListSchemas": message_class("ListSchemasRequest"),
 }
 """The request class of each RPC that is served, by its name."""
 
 __all__ = [
     "EMPTY",
     "PUBLISHER",
+    "SCHEMA_SERVICE",
     "STATE_ACTIVE",
     "SUBSCRIBER",
     "ListSnapshotsResponse",

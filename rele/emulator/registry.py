@@ -17,6 +17,7 @@ from rele.emulator.protocol import RawMessage, store
 from rele.emulator.resources import Subscription, Topic
 from rele.emulator.retention import RetentionLog
 from rele.emulator.storage.journal import NO_JOURNAL, Journal, Kind
+from rele.emulator.unserved import warn_of_ignored_settings
 
 _DETACHED = "The subscription is detached from its topic."
 
@@ -91,6 +92,7 @@ class Registry:
         if requested.name in self._topics:
             raise AlreadyExistsError(requested.name)
         config = configs.new_topic(requested)
+        warn_of_ignored_settings(config)
         self.journal.put(Kind.TOPIC, requested.name, config)
         topic = Topic(config, log_ledger=self.journal.log(Kind.TOPIC, requested.name))
         topic.configure(config)
@@ -113,6 +115,7 @@ class Registry:
         topic = self.topic(requested.topic)
         config = configs.new_subscription(requested)
         self._check_dead_letter_topic(config)
+        warn_of_ignored_settings(config)
         self.journal.put(Kind.SUBSCRIPTION, requested.name, config)
         subscription = self._new_subscription(config)
         self._configure(subscription, config)
@@ -155,6 +158,7 @@ class Registry:
         """Do what an ``UpdateTopicRequest`` asks for."""
         topic = self.topic(request.topic.name)
         topic.configure(configs.updated_topic(topic.config, request))
+        warn_of_ignored_settings(topic.config)
         self.journal.put(Kind.TOPIC, topic.config.name, topic.config)
         for subscription in topic.subscriptions.values():
             self._configure(subscription, subscription.config)
@@ -166,6 +170,7 @@ class Registry:
         config = configs.updated_subscription(subscription.config, request)
         if "dead_letter_policy" in request.update_mask.paths:
             self._check_dead_letter_topic(config)
+        warn_of_ignored_settings(config)
         self._configure(subscription, config)
         return subscription
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 import grpc.aio
 
-from rele.emulator.errors import AckIdsError, ServiceError
+from rele.emulator.errors import AckIdsError, ServiceError, UnimplementedError
 from rele.emulator.protocol import (
     RawMessage,
     encode_ack_id_failures,
@@ -28,7 +28,7 @@ _CHANGE_NOTHING = ("Get", "List", "ModifyAckDeadline")
 
 
 class Service:
-    """The methods of one gRPC service. What is not added is answered UNIMPLEMENTED by gRPC."""
+    """The methods of one gRPC service. What is not added is left to ``UnservedMethods``."""
 
     def __init__(self, name: str, journal: Journal = NO_JOURNAL) -> None:
         self._name = name
@@ -98,7 +98,8 @@ class Service:
 
 async def abort(method: str, context: Context, error: ServiceError) -> NoReturn:
     """End the RPC ``method`` with the status, text and details of ``error``."""
-    logger.info("%s: %s: %s", method, error.status, error)
+    level = logging.WARNING if isinstance(error, UnimplementedError) else logging.INFO
+    logger.log(level, "%s: %s: %s", method, error.status, error)
     code = grpc.StatusCode[error.status]
     if isinstance(error, AckIdsError):
         number: int = code.value[0]

@@ -14,9 +14,11 @@ from rele.emulator.exceptions import BindError, PortInUseError
 from rele.emulator.housekeeping import Housekeeping
 from rele.emulator.publisher import PublisherService
 from rele.emulator.registry import Registry
+from rele.emulator.schemas import SchemaService
 from rele.emulator.snapshot_registry import SnapshotRegistry
 from rele.emulator.status import status_handler
 from rele.emulator.subscriber import SubscriberService
+from rele.emulator.unserved import UnservedMethods
 
 # Room for requests well above what is allowed, which are then refused by name: gRPC's own
 # refusal is RESOURCE_EXHAUSTED and says nothing that helps.
@@ -45,7 +47,7 @@ _SHUTTING_DOWN = "The server is shutting down."
 
 
 class Server:
-    """The Publisher and Subscriber services on one port.
+    """The Publisher and Subscriber services, and what is theirs, on one port.
 
     Made and used on one event loop. Without a ``data_dir`` everything is in memory; with one it
     goes on where a former server has ended, and ``on_progress`` is told in a line what takes long
@@ -69,7 +71,9 @@ class Server:
             (
                 PublisherService(self._registry, snapshots).service().generic_handler(),
                 SubscriberService(self._registry, snapshots).service().generic_handler(),
+                SchemaService().service().generic_handler(),
                 status_handler(self._registry),
+                UnservedMethods(),
             )
         )
 

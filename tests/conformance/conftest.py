@@ -20,6 +20,7 @@ from tests.streams import SOON, BareStream
 
 PUBLISHER = "google.pubsub.v1.Publisher"
 SUBSCRIBER = "google.pubsub.v1.Subscriber"
+SCHEMA_SERVICE = "google.pubsub.v1.SchemaService"
 
 _METHODS: dict[str, tuple[str, Any, Any]] = {
     "CreateTopic": (PUBLISHER, types.Topic, types.Topic),
@@ -62,6 +63,7 @@ _METHODS: dict[str, tuple[str, Any, Any]] = {
     "UpdateSnapshot": (SUBSCRIBER, types.UpdateSnapshotRequest, types.Snapshot),
     "ListSnapshots": (SUBSCRIBER, types.ListSnapshotsRequest, types.ListSnapshotsResponse),
     "DeleteSnapshot": (SUBSCRIBER, types.DeleteSnapshotRequest, None),
+    "ListSchemas": (SCHEMA_SERVICE, types.ListSchemasRequest, types.ListSchemasResponse),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.pubsub_v1 import types
 
 from .conftest import Service, data_of, refused
 
@@ -202,6 +203,20 @@ class TestConfigurations:
     def test_labels_have_limits(self, service: Service, labels: dict[str, str]) -> None:
         with refused("INVALID_ARGUMENT"):
             service.topic(labels=labels)
+
+    def test_an_empty_push_config_is_in_every_answer(
+        self, service: Service, topic: str, make_subscription: MakeSubscription
+    ) -> None:
+        name = make_subscription()
+        updated = service.call(
+            "UpdateSubscription",
+            subscription={"name": name, "push_config": {}},
+            update_mask={"paths": ["push_config"]},
+        )
+        (listed,) = service.call("ListSubscriptions", project=service.project).subscriptions
+
+        for answer in (service.call("GetSubscription", subscription=name), updated, listed):
+            assert types.Subscription.pb(answer).HasField("push_config")
 
     def test_an_empty_push_config_is_a_pull_subscription(
         self, service: Service, topic: str, make_subscription: MakeSubscription
@@ -412,3 +427,7 @@ class TestDelete:
         make_subscription()
 
         assert service.pull_now(name) == []
+
+
+def test_there_are_no_schemas_at_first(service: Service) -> None:
+    assert list(service.call("ListSchemas", parent=service.project).schemas) == []

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
 from google.pubsub_v1 import types
 
-from .conftest import BareStream
+from rele.emulator import EmbeddedServer
+
+from .conftest import SOON, BareStream
 
 Publisher = pubsub_v1.PublisherClient
 Subscriber = pubsub_v1.SubscriberClient
@@ -259,7 +263,11 @@ def test_message_ids_count_up(publish: Publish) -> None:
 
 
 def test_what_is_not_served_says_so(
-    subscriber: Subscriber, project: str, topic: str, subscription: str
+    subscriber: Subscriber,
+    project: str,
+    topic: str,
+    subscription: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     push_config = {"push_endpoint": "https://example.com/push"}
     with pytest.raises(exceptions.MethodNotImplemented, match="push_endpoint"):
@@ -268,3 +276,63 @@ def test_what_is_not_served_says_so(
         )
     with pytest.raises(exceptions.MethodNotImplemented, match="push_endpoint"):
         subscriber.modify_push_config(subscription=subscription, push_config=push_config)
+    assert len(warnings_of(caplog)) == 2
+
+
+def test_a_topic_with_a_schema_is_refused(publisher: Publisher, project: str, topic: str) -> None:
+    settings = {"schema": f"projects/{project}/schemas/order", "encoding": "JSON"}
+    with pytest.raises(exceptions.MethodNotImplemented, match="schema_settings: this server has"):
+        publisher.create_topic(
+            request={"name": f"projects/{project}/topics/typed", "schema_settings": settings}
+        )
+    with pytest.raises(exceptions.MethodNotImplemented, match="schema_settings"):
+        publisher.update_topic(
+            request={
+                "topic": {"name": topic, "schema_settings": settings},
+                "update_mask": {"paths": ["schema_settings"]},
+            }
+        )
+    assert [each.name for each in publisher.list_topics(project=f"projects/{project}")] == [topic]
+
+
+def test_settings_without_effect_are_in_the_log(
+    subscriber: Subscriber, project: str, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"projects/{project}/subscriptions/export"
+    subscriber.create_subscription(
+        request={"name": name, "topic": topic, "bigquery_config": {"table": "a.b.c"}}
+    )
+
+    text = f"{name}: bigquery_config is stored and returned, but has no effect on this server."
+    assert [record.getMessage() for record in warnings_of(caplog)] == [text]
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("google.pubsub.v1.SchemaService/CreateSchema", "this server has no schemas"),
+        ("google.iam.v1.IAMPolicy/GetIamPolicy", "this server has no access control"),
+        ("google.pubsub.v1.Publisher/Nope", "this server does not know it"),
+    ],
+)
+def test_a_method_that_is_not_served_says_so_and_is_logged_once(
+    method: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f"{method} is not implemented: {reason}."
+    with EmbeddedServer() as server, grpc.insecure_channel(server.address) as channel:
+        for _ in range(2):
+            with pytest.raises(grpc.RpcError) as refused:
+                channel.unary_unary(f"/{method}")(b"", timeout=SOON)
+            assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert refused.value.details() == text
+
+    assert [each.getMessage() for each in warnings_of(caplog)] == [f"UNIMPLEMENTED: {text}"]
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What the server warned of."""
+    return [
+        each
+        for each in caplog.records
+        if each.name == "rele.emulator" and each.levelno >= logging.WARNING
+    ]
