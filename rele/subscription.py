@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from rele.callables import (
     POSITIONAL,
@@ -25,14 +25,33 @@ from rele.subscription_options import Duration, SubscriptionOptions
 
 __all__ = ["Callback", "Filter", "Filters", "Subscription", "sub"]
 
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec, TypeVar
+
+    # The defaults are for a bare `Subscription`, which says nothing about its handler.
+    Parameters = ParamSpec("Parameters", default=...)
+    Result = TypeVar("Result", default=Any)
+else:
+    from typing import ParamSpec, TypeVar
+
+    Parameters = ParamSpec("Parameters")
+    Result = TypeVar("Result")
+
+# Those that a decorator binds when it is called: type checkers want them without defaults.
+P = ParamSpec("P")
+R = TypeVar("R")
+
 logger = logging.getLogger(__name__)
 
 Filter = Callable[..., Any]
 Filters = Filter | Iterable[Filter] | None
 
 
-class Subscription:
+class Subscription(Generic[Parameters, Result]):
     """A function and the topic whose messages it handles.
+
+    Its type has the parameters and the result of the function: a type checker sees what it can be
+    called with.
 
     In addition to the decorator :func:`sub`, this class can be subclassed::
 
@@ -87,7 +106,7 @@ class Subscription:
 
     def __init__(
         self,
-        func: Callable[..., Any],
+        func: Callable[Parameters, Result],
         topic: str,
         prefix: str | None = "",
         suffix: str | None = "",
@@ -111,7 +130,7 @@ class Subscription:
         check_is_run(func)
         check_is_run(self)  # a subclass may have a __call__ of its own
         _check_topic(topic)
-        self._func = func
+        self._func: Callable[..., Result] = func
         self.topic = topic
         self._prefix = prefix
         self._has_own_prefix = bool(prefix)
@@ -192,11 +211,22 @@ class Subscription:
         self._filters = _read_filters(filter_by)
         self._predicates = tuple(map(_over_dict, self._filters))
 
-    def __call__(self, data: Any, /, **attributes: Any) -> Any:
-        """Run the filters and then the function; return the function's result.
+    if TYPE_CHECKING:
 
-        Returns ``None`` where a filter turns the message away.
-        """
+        def __call__(
+            self, *args: Parameters.args, **attributes: Parameters.kwargs
+        ) -> Result | None: ...
+
+    else:
+
+        def __call__(self, data: Any, /, **attributes: Any) -> Any:
+            """Run the filters and then the function; return the function's result.
+
+            Returns ``None`` where a filter turns the message away.
+            """
+            return self._filter_and_handle(data, attributes)
+
+    def _filter_and_handle(self, data: Any, attributes: dict[str, Any]) -> Result | None:
         attributes = self._arguments_from(attributes)
         if not all(self._passes(predicate, attributes) for predicate in self._predicates):
             return None
@@ -248,7 +278,7 @@ def sub(
     max_messages: int | None = None,
     max_bytes: int | None = None,
     max_lease_duration: Duration | None = None,
-) -> Callable[[Callable[..., Any]], Subscription]:
+) -> Callable[[Callable[P, R]], Subscription[P, R]]:
     """Declare that the decorated function handles the messages of ``topic``::
 
         @sub(topic="photo-uploaded", suffix="thumbnails")
@@ -272,7 +302,7 @@ def sub(
         )
     _check_topic(topic)
 
-    def declare(func: Callable[..., Any]) -> Subscription:
+    def declare(func: Callable[P, R]) -> Subscription[P, R]:
         check_is_run(func)
         check_signature(func)
         warn_outside_subs(func)
