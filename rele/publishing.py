@@ -33,35 +33,77 @@ def init_global_publisher(config: Config) -> None:
         _publisher = None
 
 
-def publish(topic: str, data: Any, **kwargs: Any) -> Future[str]:
+def publish(
+    topic: str,
+    data: Any,
+    *,
+    blocking: bool | None = None,
+    timeout: float | None = None,
+    raise_exception: bool = True,
+    **kwargs: str,
+) -> Future[str]:
     """Publish ``data`` to ``topic`` by the process's one publisher::
 
         import rele
 
         rele.publish(topic="lets-tell-everyone", data={"foo": "bar"}, myevent="arrival")
 
-    The publisher is made at the first call, and again after a fork. See
-    :meth:`rele.client.Publisher.publish` for ``blocking``, ``timeout``, ``raise_exception``, the
-    future that is returned, and what is raised. All other ``kwargs`` are the message's attributes.
+    The publisher is made at the first call, and again after a fork.
+
+    Args:
+        topic: the topic's id, without the project.
+        data: whatever the encoder takes.
+        blocking: wait until Pub/Sub has accepted the message; ``None``: as PUBLISHER_BLOCKING says.
+        timeout: seconds to wait if so; ``None``: as PUBLISHER_TIMEOUT says.
+        raise_exception: whether a failure is raised here, or only reported to the hook and by the
+            future.
+        kwargs: the message's attributes; ``ordering_key`` becomes its ordering key.
+
+    Returns:
+        a future of the message id.
 
     Raises:
         ConfigurationError: Relé is not set up and finds no settings.
+        what :meth:`rele.client.Publisher.publish` raises.
     """
-    return _get_publisher().publish(topic, data, **kwargs)
+    return _get_publisher().publish(
+        topic,
+        data,
+        blocking=blocking,
+        timeout=timeout,
+        raise_exception=raise_exception,
+        **kwargs,
+    )
 
 
-def publish_many(topic: str, messages: Iterable[Any], **kwargs: Any) -> list[Future[str]]:
+def publish_many(
+    topic: str,
+    messages: Iterable[Any],
+    *,
+    blocking: bool | None = None,
+    timeout: float | None = None,
+    raise_exception: bool = True,
+) -> list[Future[str]]:
     """Publish several messages to ``topic`` together::
 
         rele.publish_many("order-paid", [{"id": 42}, ({"id": 43}, {"country": "ES"})])
 
-    Each is data, or a tuple of data and attributes. See
-    :meth:`rele.client.Publisher.publish_many`.
+    Args:
+        topic: the topic's id, without the project.
+        messages: for each its data, or a tuple of data and attributes (a mapping).
+        blocking, timeout, raise_exception: as for :func:`publish`; the timeout is that of all
+            together.
+
+    Returns:
+        a future of the message id for each, in their order.
 
     Raises:
         ConfigurationError: Relé is not set up and finds no settings.
+        what :meth:`rele.client.Publisher.publish_many` raises.
     """
-    return _get_publisher().publish_many(topic, messages, **kwargs)
+    return _get_publisher().publish_many(
+        topic, messages, blocking=blocking, timeout=timeout, raise_exception=raise_exception
+    )
 
 
 def configure() -> Config:

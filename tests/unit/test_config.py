@@ -490,6 +490,21 @@ class TestLoadSubscriptions:
         with pytest.raises(RuntimeError, match=r"subs\.photos\.Photos cannot be made.*no topic"):
             load_subscriptions_from_paths([path])
 
+    def test_a_class_that_names_its_types_is_found_once(
+        self, write_subs: Callable[[str, str], str]
+    ) -> None:
+        path = write_subs(
+            "photos",
+            "Typed = Subscription[[dict], int]\n"
+            "class Photos(Typed):\n"
+            "    def __init__(self): super().__init__(self.handle, 'photos')\n"
+            "    def handle(self, data, **attributes): return data['id']\n",
+        )
+
+        [photos] = load_subscriptions_from_paths([path])
+
+        assert photos({"id": 42}, lang="en") == 42
+
     def test_a_class_with_an_async_method_is_refused(
         self, write_subs: Callable[[str, str], str]
     ) -> None:

@@ -1,0 +1,46 @@
+"""What type checkers see of publishing. Nothing here is run."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from typing_extensions import assert_type
+
+import rele
+
+
+def a_publish_returns_a_future_of_the_message_id() -> None:
+    assert_type(rele.publish("order-paid", {"id": 42}), Future[str])
+    assert_type(rele.publish(topic="order-paid", data=None, country="ES"), Future[str])
+    assert_type(
+        rele.publish(
+            "order-paid",
+            [1, "two"],
+            blocking=True,
+            timeout=5,
+            raise_exception=False,
+            ordering_key="customer-7",
+        ),
+        Future[str],
+    )
+    rele.publish("order-paid", 1, blocking=None, timeout=None)
+
+
+def several_return_one_each() -> None:
+    messages = [{"id": 42}, ({"id": 43}, {"country": "ES"})]
+
+    assert_type(rele.publish_many("order-paid", messages), list[Future[str]])
+    assert_type(
+        rele.publish_many(
+            "order-paid", iter(messages), blocking=True, timeout=1.5, raise_exception=True
+        ),
+        list[Future[str]],
+    )
+
+
+def what_is_of_another_kind_is_refused() -> None:
+    rele.publish("order-paid", 1, blocking="yes")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    rele.publish("order-paid", 1, timeout="5")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    rele.publish("order-paid", 1, count=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    rele.publish_many("order-paid", 1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    rele.publish_many("order-paid", [1], country="ES")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
