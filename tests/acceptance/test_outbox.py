@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -241,6 +243,36 @@ def test_a_second_relay_on_sqlite_says_why_it_does_not_start(shop_on_sqlite: Pro
     end(relay, 2)
     publish(shop_on_sqlite)
     end(start_relay(shop_on_sqlite), 2)
+
+
+def test_after_kill_9_a_new_relay_on_sqlite_starts_at_once(shop_on_sqlite: Project) -> None:
+    killed = start_relay(shop_on_sqlite)
+    killed.kill()
+    killed.wait(10)
+
+    relay = start_relay(shop_on_sqlite)
+
+    status, output = manage(shop_on_sqlite, "rele", "outbox")
+    assert status == 0, output
+    assert f":{relay.pid}" in output
+    assert f":{killed.pid}" not in output
+    end(relay, 2)
+
+
+def test_a_relay_on_sqlite_that_is_suspended_for_long_is_still_the_only_one(
+    shop_on_sqlite: Project, tmp_path: Path
+) -> None:
+    relay = start_relay(shop_on_sqlite)
+    relay.send_signal(signal.SIGSTOP)
+    with closing(sqlite3.connect(tmp_path / "shop.sqlite3", timeout=20)) as connection, connection:
+        connection.execute("UPDATE rele_outbox_relay SET seen_at = '2020-01-01 00:00:00'")
+
+    status, output = manage(shop_on_sqlite, "rele", "relay", "--once")
+
+    relay.send_signal(signal.SIGCONT)
+    assert status == 1
+    assert f":{relay.pid} is at work" in output
+    end(relay, 2)
 
 
 def test_a_test_case_of_a_project_works_without_a_relay(shop: Project) -> None:

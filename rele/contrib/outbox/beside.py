@@ -44,7 +44,7 @@ def relaying(config: Config) -> Iterator[Callable[[], None]]:
     finally:
         relay.stop()
         if thread.ident is None:
-            relay.run()  # which only takes back that it has begun
+            relay.end()
         else:
             thread.join(_STOP_SECONDS)
 

@@ -112,7 +112,7 @@ def _outbox(options: Options) -> int:
         else:
             _show(alias, messages, as_json=options["format"] == "json")
     except AnyDatabaseError as error:
-        raise OutboxError.of(error) from error
+        raise OutboxError.of(error, alias) from error
     return 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import Error as AnyDatabaseError
+
 from rele.exceptions import ReleError
 
 
@@ -9,10 +12,23 @@ class OutboxError(ReleError):
     """The outbox cannot be used."""
 
     @classmethod
-    def of(cls, error: Exception) -> OutboxError:
-        """What to tell of a database's ``error``."""
-        return cls(
-            f"The outbox cannot be used: {str(error).strip()}. Is its database there, and is it "
-            "migrated (`manage.py migrate`, with --database where RELE['OUTBOX']['USING'] names "
-            "one)?"
-        )
+    def of(cls, error: Exception, alias: str) -> OutboxError:
+        """What to tell of an ``error`` of the database ``alias``, on one line."""
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        return cls(f"The outbox cannot be used: {reason}.{_remedy(alias)}")
+
+
+def _remedy(alias: str) -> str:
+    """What to do, as the database itself shows it."""
+    from rele.contrib.outbox.models import OutboxMessage, Relay
+
+    connection = connections[alias]
+    try:
+        with connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor)
+    except AnyDatabaseError:
+        return f" Is the database {alias!r} there?"
+    if {OutboxMessage._meta.db_table, Relay._meta.db_table} <= set(tables):
+        return ""
+    where = "" if alias == DEFAULT_DB_ALIAS else f", with --database {alias}"
+    return f" Its tables are missing: run `manage.py migrate`{where}."

@@ -59,7 +59,9 @@ class OutboxMessage(models.Model):
 class Relay(models.Model):
     """A relay, by its last sign of life."""
 
-    name = models.CharField(max_length=255, primary_key=True, help_text="host:process id")
+    name = models.CharField(
+        max_length=255, primary_key=True, help_text="host:random part:process id"
+    )
     seen_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:

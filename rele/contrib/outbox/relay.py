@@ -78,6 +78,11 @@ class OutboxRelay:
         self._presence = Presence(self._alias)
         self._can_reach_database = True
 
+    @property
+    def name(self) -> str:
+        """By which others see it."""
+        return self._presence.name
+
     def stop(self) -> None:
         """Let :meth:`run` return soon; what has no outcome then is sent again by the next relay.
 
@@ -90,9 +95,16 @@ class OutboxRelay:
 
         Raises:
             ConfigurationError: another relay works on a database that only one can work on.
-            OutboxError: the database cannot be used.
+            OutboxError: the database, or the file of its lock, cannot be used.
         """
-        self._begin(lasting=True)
+        try:
+            self._presence.begin()
+        except AnyDatabaseError as error:
+            raise OutboxError.of(error, self._alias) from error
+
+    def end(self) -> None:
+        """Be no relay any more, where :meth:`run` was not called."""
+        self._presence.end()
 
     def run(self) -> None:
         """Send what waits and what comes, until :meth:`stop`.
@@ -119,7 +131,7 @@ class OutboxRelay:
             ConfigurationError: another relay works on a database that only one can work on.
             OutboxError: the database cannot be used; what was sent before stays sent.
         """
-        self._begin(lasting=False)
+        self.begin()
         sent = failed = 0
         try:
             while not self._stop.is_set():
@@ -131,16 +143,10 @@ class OutboxRelay:
         except StoppedError:
             _log_stop()
         except AnyDatabaseError as error:
-            raise OutboxError.of(error) from error
+            raise OutboxError.of(error, self._alias) from error
         finally:
             self._presence.end()
         return sent, failed
-
-    def _begin(self, *, lasting: bool) -> None:
-        try:
-            self._presence.begin(lasting=lasting)
-        except AnyDatabaseError as error:
-            raise OutboxError.of(error) from error
 
     def _send_or_report(self) -> bool:
         """Whether there may be more to send at once."""
@@ -150,6 +156,8 @@ class OutboxRelay:
             _log_stop()
         except AnyDatabaseError as error:
             self._report_database(error)
+        except ConfigurationError:
+            raise  # another relay has taken over
         except Exception:
             logger.exception("The outbox could not be relayed; it is tried again.")
             self._stop.wait(_PAUSE_AFTER_FAILURE)
@@ -172,6 +180,7 @@ class OutboxRelay:
         self._stop.wait(_PAUSE_AFTER_FAILURE)
 
     def _send_batch(self) -> _Batch:
+        self._presence.confirm()
         # A lock on the whole database must not wait for Pub/Sub.
         is_shared = can_share(self._alias)
         with transaction.atomic(using=self._alias) if is_shared else nullcontext():

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Relay',
             fields=[
-                ('name', models.CharField(help_text='host:process id', max_length=255, primary_key=True, serialize=False)),
+                ('name', models.CharField(help_text='host:random part:process id', max_length=255, primary_key=True, serialize=False)),
                 ('seen_at', models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),

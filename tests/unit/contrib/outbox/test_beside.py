@@ -14,6 +14,7 @@ from rele.config import Config
 from rele.contrib.outbox import beside
 from rele.contrib.outbox.beside import RelayWatch, relaying, watching
 from rele.contrib.outbox.models import Relay
+from rele.contrib.outbox.relay import make_relay
 from rele.exceptions import ConfigurationError
 from tests.inbox import Inbox
 from tests.unit.conftest import Hooks
@@ -68,10 +69,13 @@ class TestRelaying:
         assert len(waiting()) == 1
 
     def test_what_keeps_it_from_working_is_raised_before_the_block(self, config: Config) -> None:
-        Relay.objects.using(ALIAS).create(name="other:1")
-
-        with pytest.raises(ConfigurationError, match="other:1"), relaying(config):
-            pytest.fail("the block is run")
+        other = make_relay(config)
+        other.begin()
+        try:
+            with pytest.raises(ConfigurationError, match="is at work"), relaying(config):
+                pytest.fail("the block is run")
+        finally:
+            other.end()
 
     def test_a_relay_that_ends_says_so(
         self, config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -3,55 +3,134 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 from django.utils import timezone
 
 import rele
 from rele.contrib.outbox import presence
+from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, Relay
+from rele.contrib.outbox.presence import Presence, present_relays
 from rele.contrib.outbox.relay import OutboxRelay
 from rele.exceptions import ConfigurationError
+from tests.inbox import Inbox
+from tests.unit.conftest import raising
 from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, Servers, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")
 
 
-def note_relay(name: str, seconds_ago: float) -> None:
-    seen_at = timezone.now() - timedelta(seconds=seconds_ago)
-    Relay.objects.using(ALIAS).create(name=name, seen_at=seen_at)
+MakeRelay = Callable[..., OutboxRelay]
+
+
+@pytest.fixture
+def first(make_relay: MakeRelay) -> Iterator[OutboxRelay]:
+    """A relay that is at work."""
+    relay = make_relay()
+    relay.begin()
+    yield relay
+    relay.end()
+
+
+def name_of_the_first() -> str:
+    [name] = present_relays(ALIAS)
+    return name
 
 
 @pytest.mark.parametrize("method", ["run", "run_once"])
-def test_a_second_relay_is_refused(method: str, make_relay: Callable[..., OutboxRelay]) -> None:
+def test_a_second_relay_of_the_process_is_refused(
+    method: str, first: OutboxRelay, make_relay: MakeRelay
+) -> None:
     rele.publish("orders", 1)
-    note_relay("other:1", seconds_ago=1)
+    name = name_of_the_first()
 
-    with pytest.raises(ConfigurationError, match=r"The relay other:1 is at work, and on SQLite"):
+    with pytest.raises(
+        ConfigurationError,
+        match=f"The relay {re.escape(name)} is at work, and on SQLite there can only",
+    ):
         getattr(make_relay(), method)()
 
-    assert [relay.name for relay in Relay.objects.using(ALIAS).all()] == ["other:1"]
+    assert name_of_the_first() == name
     assert len(waiting()) == 1
 
 
-def test_one_that_was_killed_counts_as_gone(
-    make_relay: Callable[..., OutboxRelay], servers: Servers
+def test_one_that_gives_no_sign_is_still_the_only_one(
+    first: OutboxRelay, make_relay: MakeRelay
 ) -> None:
-    rele.publish("orders", 1)
-    note_relay("other:1", seconds_ago=presence.GONE_AFTER.total_seconds() + 1)
+    Relay.objects.using(ALIAS).update(seen_at=timezone.now() - timedelta(days=2))
 
-    make_relay().run_once()
+    with pytest.raises(ConfigurationError, match=f":{os.getpid()} is at work"):
+        make_relay().run_once()
+
+
+@pytest.mark.parametrize("method", ["begin", "run_once"])
+def test_one_that_has_ended_makes_room(
+    method: str, make_relay: MakeRelay, servers: Servers
+) -> None:
+    ended = make_relay()
+    getattr(ended, method)()
+    ended.end()
+    rele.publish("orders", 1)
+
+    assert make_relay().run_once() == (1, 0)
+
+
+def test_signs_of_life_of_those_who_were_killed_keep_nobody_off_and_are_removed(
+    make_relay: MakeRelay, servers: Servers
+) -> None:
+    Relay.objects.using(ALIAS).create(name="killed:1")
+    rele.publish("orders", 1)
+    relay = make_relay()
+
+    relay.begin()
+    try:
+        assert name_of_the_first().endswith(f":{os.getpid()}")
+        relay.run_once()
+    finally:
+        relay.end()
 
     assert servers.data == ["1"]
 
 
-def test_the_same_process_may_begin_again(make_relay: Callable[..., OutboxRelay]) -> None:
-    note_relay(presence.own_name(), seconds_ago=1)
+def test_gives_signs_of_life_while_it_sends_once(
+    make_relay: MakeRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "SIGN_OF_LIFE_SECONDS", 0.01)
+    signs = Inbox()
 
-    assert make_relay().run_once() == (0, 0)
-    assert presence.own_name().endswith(f":{os.getpid()}")
+    class Slow(Servers):
+        def flush(self, timeout: float | None = None) -> None:
+            signs.wait_for(2)
+
+    def give_sign(presence: Presence) -> None:
+        before(presence)
+        signs.put(Relay.objects.using(ALIAS).count())
+
+    before = Presence._give_sign
+    monkeypatch.setattr(Presence, "_give_sign", give_sign)
+    rele.publish("orders", 1)
+
+    assert make_relay(Slow()).run_once() == (1, 0)
+
+    assert set(signs.items) == {1}
+
+
+def test_an_error_that_has_nothing_to_do_with_the_tables_does_not_ask_for_a_migration(
+    make_relay: MakeRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Presence, "_give_sign", raising(IntegrityError("UNIQUE constraint failed: name\nDETAIL"))
+    )
+
+    with pytest.raises(OutboxError) as raised:
+        make_relay().begin()
+
+    assert str(raised.value) == "The outbox cannot be used: UNIQUE constraint failed: name."
 
 
 def test_a_message_that_is_discarded_while_it_is_sent_fails_quietly(

@@ -1,0 +1,250 @@
+"""Being the only relay of a database that several cannot share.
+
+Each kind of lock is freed by whoever keeps it (the operating system, or the database's server) when
+the process that holds it ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib
+import os
+import threading
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+
+from rele.contrib.outbox.exceptions import OutboxError
+
+_MAX_NAME = 1024
+"""Bytes of a lock's file that are read: its holder's name is shorter."""
+
+_LOCKED_BYTE = 2**30
+"""Far behind the name in the file: Windows lets nobody read what is locked."""
+
+_HELD_BY_ANOTHER = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
+
+
+class HeldError(Exception):
+    """Another relay holds the lock.
+
+    Args:
+        holder: its name, or ``""`` where the lock does not know it.
+    """
+
+    def __init__(self, holder: str = "") -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+class Lock(Protocol):
+    """Only one relay holds it at a time."""
+
+    def hold(self, name: str) -> None:
+        """Take the lock for the relay ``name``, or see to it that it is still held.
+
+        Raises:
+            HeldError: another has it.
+        """
+
+    def release(self) -> None:
+        """Let others have it."""
+
+
+def lock_of(alias: str) -> Lock | None:
+    """The lock for the database ``alias``, or ``None`` where there is no kind of it.
+
+    Raises:
+        django.db.Error: the database cannot be used.
+    """
+    connection = connections[alias]
+    if connection.vendor == "sqlite":
+        file = _sqlite_file(connection)
+        return FileLock(file) if file else MemoryLock(str(connection.settings_dict["NAME"]))
+    if connection.vendor == "mysql":
+        return ServerLock(alias)
+    return None
+
+
+def _sqlite_file(connection: Any) -> str:
+    """As SQLite itself knows it, whatever the setting looks like; ``""`` for one in memory."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA database_list")
+        [file] = [file for _, name, file in cursor.fetchall() if name == "main"]
+    return file or ""
+
+
+class FileLock:
+    """A lock of the operating system, on a file beside the database's.
+
+    Unlike a POSIX lock it excludes a second relay of the same process, too.
+
+    Args:
+        database: the path of the database's file.
+    """
+
+    def __init__(self, database: str) -> None:
+        self._path = Path(f"{database}.relay-lock")
+        self._descriptor: int | None = None
+
+    def hold(self, name: str) -> None:
+        if self._is_held():
+            return
+        self.forget()
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            self._lock(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, name.encode())
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        _held_files.add(self)
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the file, without a word in it: another process may still hold the lock by it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _is_held(self) -> bool:
+        """Whether it is, and by the file at the path: somebody may have deleted that."""
+        if self._descriptor is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except OSError:
+            return False
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            _lock_file(descriptor)
+        except OSError as error:
+            if error.errno not in _HELD_BY_ANOTHER:
+                raise self._unusable(error) from error
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            raise HeldError(os.read(descriptor, _MAX_NAME).decode(errors="replace")) from None
+
+    def _unusable(self, error: OSError) -> OutboxError:
+        return OutboxError(
+            f"The file {self._path}, which keeps a second relay off, cannot be used: "
+            f"{error.strerror or error}. The relay's user must be able to write it, on a file "
+            "system that can lock files."
+        )
+
+
+def _lock_file(descriptor: int) -> None:
+    """Lock it, or raise OSError at once."""
+    try:
+        import fcntl
+    except ImportError:
+        _lock_file_on_windows(descriptor)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lock_file_on_windows(descriptor: int) -> None:
+    try:
+        msvcrt: Any = importlib.import_module("msvcrt")
+    except ImportError:
+        raise OutboxError(
+            "A relay on SQLite needs Python's module fcntl, or msvcrt on Windows, to keep a second "
+            "one off: this Python has neither."
+        ) from None
+    os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+    msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+
+
+_held_files: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _forget_files() -> None:
+    """In a forked child: it is no relay, and must not keep the lock when its parent is killed."""
+    for lock in list(_held_files):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_files)
+
+
+class MemoryLock:
+    """A lock within this process, for a database in its memory.
+
+    Args:
+        database: its name.
+    """
+
+    _holders: dict[str, str] = {}  # noqa: RUF012 - shared by all
+    _guard = threading.Lock()
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._is_held = False
+
+    def hold(self, name: str) -> None:
+        if self._is_held:
+            return
+        with self._guard:
+            if self._database in self._holders:
+                raise HeldError(self._holders[self._database])
+            self._holders[self._database] = name
+        self._is_held = True
+
+    def release(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            del self._holders[self._database]
+
+
+class ServerLock:
+    """A named lock of MySQL or MariaDB, which the server frees when the connection ends.
+
+    Args:
+        alias: of the database.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self._connection = connections.create_connection(alias)
+        # Begun in one thread, a relay may run in another.
+        self._connection.inc_thread_sharing()
+        # Locks are the whole server's, and their names have 64 characters at most.
+        database = str(self._connection.settings_dict["NAME"])
+        self._name = f"rele_outbox_{hashlib.sha256(database.encode()).hexdigest()[:32]}"
+
+    def hold(self, name: str) -> None:
+        try:
+            is_held = self._hold()
+        except AnyDatabaseError:
+            self.release()  # by another connection it can be had again
+            raise
+        if not is_held:
+            raise HeldError
+
+    def release(self) -> None:
+        with suppress(AnyDatabaseError):  # then the server has freed it
+            self._connection.close()
+
+    def _hold(self) -> bool:
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT IF(IS_USED_LOCK(%s) = CONNECTION_ID(), 1, GET_LOCK(%s, 0))",
+                [self._name, self._name],
+            )
+            return bool(cursor.fetchone()[0])
