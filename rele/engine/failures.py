@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 
@@ -12,6 +14,7 @@ _PASSING = (
     exceptions.ServerError,
     exceptions.TooManyRequests,
     GoogleAuthError,
+    FutureTimeoutError,
     TimeoutError,
     ConnectionError,
 )

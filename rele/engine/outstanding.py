@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from rele.backends import BaseBackend
+from rele.engine.failures import is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +51,15 @@ class OutstandingPublishes:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send all at once and wait up to ``timeout`` seconds; return whether all succeeded."""
-        return self._finish(self._backend.flush, timeout) == 0
+        return all(map(_was_accepted, self._finish(self._backend.flush, timeout)))
 
     def close(self) -> None:
-        """Send all before the process ends; log how many could not be sent."""
-        lost = self._finish(self._backend.close, self._exit_timeout)
-        if lost:
+        """Send all before the process ends; log how many could not be sent in time.
+
+        What was refused is not among them: the hooks have reported it.
+        """
+        watched = self._finish(self._backend.close, self._exit_timeout)
+        if lost := sum(map(_was_not_sent, watched)):
             logger.error(
                 "%d published message(s) were lost: Pub/Sub had not accepted them within %s s of "
                 "the end of the process.",
@@ -63,8 +67,10 @@ class OutstandingPublishes:
                 self._exit_timeout,
             )
 
-    def _finish(self, send: Callable[[float | None], None], timeout: float | None) -> int:
-        """Send what is under way now; return how much of it was not accepted in time."""
+    def _finish(
+        self, send: Callable[[float | None], None], timeout: float | None
+    ) -> set[Future[str]]:
+        """Send what is under way now, and wait for it; return it."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             watched = set(self._futures)
@@ -74,7 +80,7 @@ class OutstandingPublishes:
                 lambda: not watched & self._futures,
                 None if deadline is None else max(deadline - time.monotonic(), 0),
             )
-        return sum(1 for future in watched if _was_not_accepted(future))
+        return watched
 
     def _conclude(self, report: Callable[[Future[str]], None], future: Future[str]) -> None:
         try:
@@ -85,8 +91,16 @@ class OutstandingPublishes:
                 self._changed.notify_all()
 
 
-def _was_not_accepted(future: Future[str]) -> bool:
-    return not future.done() or future.exception() is not None
+def _was_accepted(future: Future[str]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _was_not_sent(future: Future[str]) -> bool:
+    """Whether nobody took it in time, as opposed to whoever refused it."""
+    if future.cancelled():
+        return False
+    error = future.exception() if future.done() else None
+    return not future.done() or (error is not None and is_passing(error))
 
 
 _all: weakref.WeakSet[OutstandingPublishes] = weakref.WeakSet()

@@ -11,6 +11,7 @@ from contextlib import suppress
 from unittest.mock import Mock
 
 import pytest
+from google.api_core.exceptions import NotFound, RetryError
 
 from rele.engine import outstanding as module
 from rele.engine.outstanding import OutstandingPublishes
@@ -195,7 +196,7 @@ class TestExit:
         assert backend.closed == [0.01]
         assert caplog.text == ""
 
-    @pytest.mark.parametrize("outcome", [None, ValueError("refused")])
+    @pytest.mark.parametrize("outcome", [None, RetryError("gave up", None)])
     def test_logs_how_many_are_lost(
         self,
         backend: ClosedBackend,
@@ -213,6 +214,33 @@ class TestExit:
         assert record.levelname == "ERROR"
         assert "3 published message(s) were lost" in record.getMessage()
         assert "within 0.01 s" in record.getMessage()
+
+    def test_what_was_refused_was_reported_and_is_not_counted_as_late(
+        self,
+        backend: ClosedBackend,
+        publish: Callable[..., Future[str]],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        reported: list[Future[str]] = []
+        futures = [publish(reported.append) for _ in range(3)]
+        late = futures.pop()
+        backend.futures.remove(late)
+        backend.outcome = NotFound("no such topic")
+
+        module._close_all()
+
+        assert reported == futures
+        [record] = caplog.records
+        assert record.getMessage().startswith("1 published message(s) were lost")
+
+    def test_what_was_cancelled_is_not_lost(
+        self, publish: Callable[..., Future[str]], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert publish().cancel()
+
+        module._close_all()
+
+        assert caplog.text == ""
 
     def test_leaves_the_publishes_of_the_parent_process_to_it(
         self,
