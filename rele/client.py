@@ -23,8 +23,10 @@ from rele.engine.clients import make_client
 from rele.engine.connection import Transport, harden
 from rele.engine.outstanding import OutstandingPublishes
 from rele.engine.topics import TopicWatch
+from rele.explaining import with_text
 from rele.limits import TooLargeError
 from rele.publication import Publication, data_and_attributes, error_on_the_spot, failed
+from rele.reachability import what_to_check
 from rele.resources import (
     DEFAULT_RETRY_POLICY,
     NEWER_OPTIONS,
@@ -43,6 +45,9 @@ USE_EMULATOR = bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
 
 DEFAULT_ACK_DEADLINE = 60
 """Seconds."""
+
+_TIMEOUTS = (FutureTimeoutError, TimeoutError)
+"""One class from Python 3.11 on."""
 
 
 def uses_emulator() -> bool:
@@ -253,7 +258,7 @@ class Publisher:
         errors: list[BaseException | None] = []
         try:
             while pending:
-                errors.append(self._wait_for(*pending[0], left))
+                errors.append(self._wait_for(*pending[0], left, timeout))
                 pending.popleft()
                 left = max(deadline - time.monotonic(), 0)
         except BaseException:  # Ctrl-C: the messages are still on their way
@@ -263,18 +268,31 @@ class Publisher:
         return errors
 
     def _wait_for(
-        self, publication: Publication, future: Future[str], timeout: float
+        self, publication: Publication, future: Future[str], left: float, timeout: float
     ) -> BaseException | None:
         try:
-            future.result(timeout=timeout)
-        except Exception as error:  # noqa: BLE001 - the caller decides
+            future.result(timeout=left)
+        except Exception as caught:  # noqa: BLE001 - the caller decides
+            error = caught
+            if isinstance(error, _TIMEOUTS) and not str(error):
+                error = with_text(error, self._text_of_timeout(publication.topic, timeout))
             publication.report_failure(error)
-            if isinstance(error, FutureTimeoutError):
+            if isinstance(error, _TIMEOUTS):
                 # It may still arrive: the end of the process waits for it, the hooks do not.
                 self._outstanding.watch(future, lambda future: None)
             return error
         publication.report_success()
         return None
+
+    def _text_of_timeout(self, topic: str, timeout: float) -> str:
+        where, advice = type(self._backend).__name__, ""
+        if self._backend.address:
+            where, advice = self._backend.address, what_to_check()
+        return (
+            f"{where} did not accept the message for the topic {topic!r} within {timeout:g} s. It "
+            "may still arrive: sending it goes on. Allow more time with PUBLISHER_TIMEOUT or "
+            f"publish(timeout=…). {advice[:1].upper()}{advice[1:]}"
+        ).rstrip()
 
 
 class Subscriber:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rele.backends import Message
 from rele.encoding import encode
+from rele.explaining import forget_way
 from rele.limits import check_attributes, check_ordering_key, check_size, check_topic
 from rele.middleware import run_middleware_hook
 
@@ -26,7 +27,7 @@ class Publication:
     """
 
     def __init__(self, topic: str, data: Any, attrs: Mapping[str, Any]) -> None:
-        self._topic = topic
+        self.topic = topic
         self._data = data
         self._attrs = {**attrs, "published_at": str(time.time())}
         self._ordering_key = self._attrs.pop("ordering_key", "")
@@ -35,7 +36,7 @@ class Publication:
 
     def run_pre_publish(self) -> None:
         """Let the middleware see the data and change the attributes; what it raises is raised."""
-        run_middleware_hook("pre_publish", self._topic, self._data, self._attrs)
+        run_middleware_hook("pre_publish", self.topic, self._data, self._attrs)
 
     def encode(self, encoder: type[json.JSONEncoder]) -> Message | Exception:
         """The message for the backend, or why there is none."""
@@ -48,13 +49,13 @@ class Publication:
         """Refuse what Pub/Sub never takes, as long as a transaction can still be rolled back."""
         # A hook of pre_publish may have given it.
         key = self._attrs.pop("ordering_key", self._ordering_key)
-        check_topic(self._topic)
+        check_topic(self.topic)
         check_ordering_key(key)
         check_attributes(self._attrs)
         payload = encode(self._data, encoder)
-        check_size(self._topic, payload, self._attrs, key)
+        check_size(self.topic, payload, self._attrs, key)
         # A member of an enum that is a string has another text than its value.
-        return Message(str.__str__(self._topic), payload, dict(self._attrs), str.__str__(key))
+        return Message(str.__str__(self.topic), payload, dict(self._attrs), str.__str__(key))
 
     def report(self, future: Future[str]) -> None:
         error = future.exception()
@@ -66,12 +67,12 @@ class Publication:
     def report_success(self) -> None:
         if self.is_deferred:
             return
-        run_middleware_hook("post_publish_success", self._topic, self._data, self._attrs)
-        run_middleware_hook("post_publish", self._topic)
+        run_middleware_hook("post_publish_success", self.topic, self._data, self._attrs)
+        run_middleware_hook("post_publish", self.topic)
 
     def report_failure(self, error: BaseException) -> None:
         if not self.is_deferred:
-            run_failure_hook(self._topic, error, self._data, self._attrs)
+            run_failure_hook(self.topic, error, self._data, self._attrs)
 
 
 _failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
@@ -83,6 +84,7 @@ def run_failure_hook(
     topic: str, error: BaseException, data: Any, attributes: Mapping[str, Any]
 ) -> None:
     """Tell the middleware that a message was not published; ``data`` is what was published."""
+    forget_way(error)
     with _failing(attributes):
         run_middleware_hook("post_publish_failure", topic, error, data)
 

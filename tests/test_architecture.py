@@ -23,6 +23,7 @@ ROWS = {
         "dead_letter_policy",
         "encoding",
         "exceptions",
+        "explaining",
         "limits",
         "problems",
         "retry_policy",

@@ -42,6 +42,9 @@ class BaseBackend(ABC):
     #: Whether somebody else sends the messages later and runs the outcome hooks then.
     defers_outcome = False
 
+    #: Where it sends to, for the texts of errors; ``None`` where that is no address.
+    address: str | None = None
+
     @abstractmethod
     def __init__(self, config: Any) -> None:
         """Make the backend from a :class:`rele.config.Config`."""

@@ -17,12 +17,15 @@ from rele.engine.attributes import as_arguments
 from rele.engine.batches import (
     commit_in_this_thread,
     commit_open_batches,
+    explain_failures,
     let_process_fork,
     stop_using_threads,
 )
 from rele.engine.clients import make_client
 from rele.engine.ordered import OutsideOfLocks
+from rele.engine.refusals import explain
 from rele.exceptions import NoProjectError
+from rele.reachability import pubsub_address
 
 
 class PubSubSettings(Protocol):
@@ -51,8 +54,7 @@ class PubSubBackend(BaseBackend):
             "credentials": config.credentials,
             "client_options": config.client_options,
         }
-        self.client: Any = make_client(pubsub_v1.PublisherClient, **self._client_arguments)
-        let_process_fork(self.client)
+        self.client: Any = self._make_client()
         self._ordered_client: Any = None
         self._ordered_client_lock = threading.Lock()
         self._told_outside = OutsideOfLocks()
@@ -89,6 +91,19 @@ class PubSubBackend(BaseBackend):
         for client in self._clients():
             stop_using_threads(client)
             commit_in_this_thread(client, timeout)
+
+    @property
+    def address(self) -> str:  # type: ignore[override]
+        return pubsub_address(self._client_arguments["client_options"])
+
+    def _make_client(self, **options: Any) -> Any:
+        client = make_client(pubsub_v1.PublisherClient, **self._client_arguments, **options)
+        let_process_fork(client)
+        explain_failures(client, self._explain)
+        return client
+
+    def _explain(self, error: Exception, topic_path: str) -> Exception:
+        return explain(error, topic_path, self.address)
 
     def _clients(self) -> list[Any]:
         return [client for client in (self.client, self._ordered_client) if client is not None]
@@ -137,14 +152,11 @@ class PubSubBackend(BaseBackend):
     def _get_ordered_client(self) -> Any:
         with self._ordered_client_lock:
             if self._ordered_client is None:
-                self._ordered_client = make_client(
-                    pubsub_v1.PublisherClient,
-                    **self._client_arguments,
+                self._ordered_client = self._make_client(
                     publisher_options=pubsub_v1.types.PublisherOptions(
                         enable_message_ordering=True
                     ),
                 )
-                let_process_fork(self._ordered_client)
             return self._ordered_client
 
 

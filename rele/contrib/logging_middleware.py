@@ -10,6 +10,7 @@ from typing import Any
 
 from rele.encoding import encode
 from rele.exceptions import Steering
+from rele.explaining import in_one_line, origin_of
 from rele.middleware import BaseMiddleware
 from rele.publication import failed_attributes
 from rele.settling import describe_without_payload, fingerprint
@@ -46,13 +47,15 @@ class LoggingMiddleware(BaseMiddleware):
         self._logger.error(
             "Publishing to %s failed: %s",
             topic,
-            type(exception).__name__,
+            in_one_line(exception),
             exc_info=exception,
             extra={
                 **self._publication(topic, failed_attributes()),
                 "subscription_message": self._published_text(message),
             },
         )
+        if (origin := origin_of(exception)) is not None:
+            self._logger.debug("Where in Google's client that came from:", exc_info=origin)
 
     def pre_process_message(self, subscription: Subscription, message: Any) -> None:
         self._logger.debug(

@@ -46,6 +46,26 @@ def wrap_requests(client: Any, wrap: Callable[[Callable[..., Any]], Callable[...
     client._gapic_publish = wrap(client._gapic_publish)
 
 
+def explain_failures(client: Any, explain: Callable[[Exception, str], Exception]) -> None:
+    """Let requests fail with what ``explain`` makes of their error and the path of their topic."""
+    if is_google_client(client):
+        client._gapic_publish = _explaining(client._gapic_publish, explain)
+
+
+def _explaining(
+    publish: Callable[..., Any], explain: Callable[[Exception, str], Exception]
+) -> Callable[..., Any]:
+    def explaining(*args: Any, topic: str, **kwargs: Any) -> Any:
+        try:
+            return publish(*args, topic=topic, **kwargs)
+        except Exception as error:  # noqa: BLE001 - all are raised below
+            explained = explain(error, topic)
+        # Here, where the error is no context of what is raised.
+        raise explained
+
+    return explaining
+
+
 def stop_using_threads(client: Any) -> None:
     """From now on, let batches be sent by :func:`commit_in_this_thread` alone."""
     if not is_google_client(client):

@@ -132,6 +132,24 @@ class TestExit:
         assert status == 0
         assert sorted(output.split("\n")[:-1]) == sorted(f"sent {n}" for n in range(50))
 
+    def test_a_refused_message_is_one_line_and_its_error(
+        self, project: Project, count_events: CountEvents
+    ) -> None:
+        project.write_settings(MIDDLEWARE=["rele.contrib.LoggingMiddleware"])
+        script = project.write("publish.py", 'import rele\nrele.publish("order-payed", 1)\n')
+
+        status, output = project.run(str(script))
+
+        assert status == 0
+        line = (
+            f"the topic 'order-payed' does not exist in project {project.project_id}. Run the "
+            "worker that subscribes to it, or make it."
+        )
+        assert output.splitlines() == [
+            f"Publishing to order-payed failed: {line}",
+            f"google.api_core.exceptions.NotFound: 404 {line}",
+        ]
+
     def test_an_unreachable_server_is_a_loss_that_the_log_counts(
         self, project: Project, count_events: CountEvents
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -84,6 +85,48 @@ def test_a_missing_topic_is_told_to_the_hook_and_the_future(recorder: Recorder) 
     [(outcome, error, _)] = recorder.outcomes.wait_for(1)
     assert (outcome, error) == ("failure", NotFound)
     assert isinstance(future.exception(timeout=5), NotFound)
+
+
+NO_TOPIC = (
+    "the topic 'missing' does not exist in project {}. Run the worker that subscribes to it, or "
+    "make it."
+)
+
+
+@pytest.mark.parametrize("ordering_key", ["", "customer-1"])
+def test_a_refusal_says_what_to_do_and_nothing_of_googles_client(
+    configure: Configure,
+    project_id: str,
+    caplog: pytest.LogCaptureFixture,
+    ordering_key: str,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="rele")
+    configure(MIDDLEWARE=["rele.contrib.LoggingMiddleware"])
+    line = NO_TOPIC.format(project_id)
+
+    with pytest.raises(NotFound) as raised:
+        rele.publish("missing", 1, blocking=True, timeout=30, ordering_key=ordering_key)
+
+    assert type(raised.value) is NotFound
+    assert str(raised.value) == f"404 {line}"
+    assert raised.value.__cause__ is raised.value.__context__ is None
+    own = [frame.path for frame in raised.traceback if "google" in str(frame.path)]
+    assert own == []
+    failed, origin = [r for r in caplog.records if "failed" in r.getMessage() or r.exc_info]
+    assert (failed.levelname, origin.levelname) == ("ERROR", "DEBUG")
+    assert failed.getMessage() == f"Publishing to missing failed: {line}"
+    assert failed.exc_info is not None
+    assert failed.exc_info[1] is raised.value
+    assert origin.exc_info is not None
+    assert origin.exc_info[1] is not None
+    assert origin.exc_info[1].__cause__ is not None
+
+
+def test_a_future_that_fails_says_so_too(recorder: Recorder, project_id: str) -> None:
+    error = rele.publish("missing", 1).exception(timeout=30)
+
+    assert isinstance(error, NotFound)
+    assert error.message == NO_TOPIC.format(project_id)
 
 
 def test_raise_exception_false_leaves_it_to_the_hook(recorder: Recorder) -> None:

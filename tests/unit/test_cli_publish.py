@@ -32,6 +32,8 @@ class FailingBackend(HeldBackend):
 class TimingOutBackend(HeldBackend):
     """Accepts every message, and does not send it in time."""
 
+    address = "pubsub.googleapis.com:443"
+
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.outcome = FutureTimeoutError()
@@ -149,7 +151,11 @@ def test_an_attribute_that_is_none_is_an_error(
         ("FailingBackend", "ValueError: no room"),
         (
             "TimingOutBackend",
-            "pubsub.googleapis.com:443 did not accept it within 0.5 s. Check the network, and",
+            (
+                "pubsub.googleapis.com:443 did not accept the message for the topic 'order-paid' "
+                "within 0.5 s. It may still arrive: sending it goes on. Allow more time with "
+                "PUBLISHER_TIMEOUT or publish(timeout=…). Check the network, and"
+            ),
         ),
     ],
 )

@@ -211,6 +211,33 @@ class TestPublish:
         assert hooks.names == ["pre_publish", "post_publish_failure"]
         assert isinstance(hooks.arguments_of("post_publish_failure")[1], FutureTimeoutError)
 
+    @pytest.mark.parametrize("error", [FutureTimeoutError, TimeoutError])
+    def test_that_times_out_says_what_that_means(
+        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend, error: type[Exception]
+    ) -> None:
+        backend.outcome = error()
+
+        with pytest.raises(error) as raised:
+            publisher.publish("photos", 1, blocking=True, timeout=0.5)
+
+        assert type(raised.value) is error
+        assert str(raised.value) == (
+            "HeldBackend did not accept the message for the topic 'photos' within 0.5 s. It may "
+            "still arrive: sending it goes on. Allow more time with PUBLISHER_TIMEOUT or "
+            "publish(timeout=…)."
+        )
+        assert hooks.arguments_of("post_publish_failure")[1] is raised.value
+
+    def test_a_timeout_that_has_a_text_keeps_it(
+        self, publisher: Publisher, backend: HeldBackend
+    ) -> None:
+        backend.outcome = error = TimeoutError("the file system is slow")
+
+        with pytest.raises(TimeoutError) as raised:
+            publisher.publish("photos", 1, blocking=True)
+
+        assert raised.value is error
+
     def test_a_timeout_of_the_call_wins_over_the_publishers(
         self, make_publisher: Callable[..., Publisher]
     ) -> None:

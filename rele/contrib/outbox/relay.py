@@ -31,6 +31,7 @@ from rele.contrib.outbox.waking import Alarm
 from rele.databases import close_connections
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
+from rele.explaining import in_one_line, origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -231,7 +232,7 @@ class OutboxRelay:
             attempts=message.attempts,
             state=message.state,
             next_attempt_at=timezone.now() + pause,
-            last_error=f"{type(error).__name__}: {error}",
+            last_error=in_one_line(error),
         )
 
 
@@ -245,19 +246,23 @@ def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> No
     for message, error in failures:
         if message.state == State.PARKED:
             logger.error(
-                "The message %s is parked after %d attempts: %s", message, message.attempts, error
+                "The message %s is parked after %d attempts: %s",
+                message,
+                message.attempts,
+                in_one_line(error),
             )
         else:
             passing.append((message, error))
     if passing:
         message, error = passing[0]
         logger.warning(
-            "%d message(s) were not accepted and are tried again; the first, %s: %s: %s",
+            "%d message(s) were not accepted and are tried again; the first, %s: %s",
             len(passing),
             message,
-            type(error).__name__,
-            error,
+            in_one_line(error),
         )
+        if (origin := origin_of(error)) is not None:
+            logger.debug("Where in Google's client that came from:", exc_info=origin)
 
 
 def make_relay(config: Config, batch_size: int = BATCH_SIZE) -> OutboxRelay:

@@ -117,7 +117,7 @@ class TestPublishing:
 
         _, failed = records
         assert failed.levelname == "ERROR"
-        assert failed.getMessage() == "Publishing to photos failed: ValueError"
+        assert failed.getMessage() == "Publishing to photos failed: ValueError: refused"
         assert failed.exc_info is not None
         assert failed.exc_info[1] is future.exception()
         assert failed.metrics == publication()

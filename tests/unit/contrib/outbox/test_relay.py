@@ -19,6 +19,7 @@ from rele.contrib.outbox import claiming, relay
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
 from rele.contrib.outbox.relay import OutboxRelay
 from rele.exceptions import ConfigurationError, NoProjectError
+from rele.explaining import explained
 from rele.publication import failed_attributes
 from tests.unit.backends_for_tests import HeldBackend
 from tests.unit.conftest import Hooks
@@ -211,6 +212,26 @@ class TestFailing:
         assert make_relay(Broken()).run_once() == (0, 1)
 
         assert waiting()[0].last_error == "RuntimeError: broken"
+
+    def test_says_in_one_line_what_google_does_not_accept(
+        self, servers: Servers, make_relay: MakeRelay, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG, logger=relay.__name__)
+        publish(1)
+        servers.errors["1"] = explained(REFUSED, "the topic does not exist. Make it.")
+
+        for _ in range(2):
+            make_relay(max_attempts=2).run_once()
+            make_due()
+
+        assert waiting()[0].last_error == "the topic does not exist. Make it."
+        tried_again, of_google, parked = caplog.records
+        for record in (tried_again, parked):
+            assert record.getMessage().endswith(": the topic does not exist. Make it.")
+            assert record.exc_info is None
+        assert of_google.levelno == logging.DEBUG
+        assert of_google.exc_info is not None
+        assert of_google.exc_info[1] is REFUSED
 
     def test_says_once_a_batch_what_is_tried_again(
         self, servers: Servers, make_relay: MakeRelay, caplog: pytest.LogCaptureFixture
