@@ -35,6 +35,7 @@ from rele.resources import (
     update_or_create,
 )
 from rele.retry_policy import RetryPolicy
+from rele.schema import storage_regions
 from rele.subscription import Callback, Subscription
 from rele.subscription_options import SubscriptionOptions
 
@@ -302,7 +303,7 @@ class Subscriber:
         gc_project_id: the Google Cloud project.
         credentials: Google credentials; not used under the emulator.
         message_storage_policy: the regions in which the messages of topics that are made here are
-            kept; one region as a string is deprecated.
+            kept, or ``None``; one region as a string is deprecated.
         client_options: for Google's clients.
         default_ack_deadline: seconds.
         default_retry_policy: for subscriptions that state none; ``None`` sends none.
@@ -323,7 +324,7 @@ class Subscriber:
     ) -> None:
         self._gc_project_id = gc_project_id
         self.credentials = None if uses_emulator() else credentials
-        self._message_storage_policy = message_storage_policy
+        self._regions = storage_regions(message_storage_policy)
         self._client_options = client_options
         self._ack_deadline = default_ack_deadline or DEFAULT_ACK_DEADLINE
         self._retry_policy = default_retry_policy
@@ -360,9 +361,7 @@ class Subscriber:
             "topic": self._client.topic_path(self._gc_project_id, subscription.topic),
             **google_fields({option: value for option, value in options.items() if value}),
         }
-        update_or_create(
-            self._client, self.make_topic_client, request, self._message_storage_policy
-        )
+        update_or_create(self._client, self.make_topic_client, request, self._regions)
 
     def consume(
         self,
@@ -431,7 +430,7 @@ class Subscriber:
             gc_project_id,
             self._client,
             self.make_topic_client,
-            regions=self._message_storage_policy,
+            regions=self._regions,
             defaults=defaults,
             for_new=SubscriptionOptions(
                 ack_deadline=self._ack_deadline, retry_policy=retry_policy_of_new

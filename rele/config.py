@@ -93,6 +93,12 @@ class Config:
         return encoder
 
     @property
+    def storage_regions(self) -> list[str] | None:
+        """GC_STORAGE_REGION as a list."""
+        region = self.gc_storage_region or None
+        return [region] if isinstance(region, str) else region
+
+    @property
     def uses_outbox(self) -> bool:
         """Whether what is published waits in the outbox for a relay."""
         return self.publisher_backend.startswith(f"{OUTBOX}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rele.exceptions import DecodeError
+from rele.exceptions import NotJSONError, NotUTF8Error
 
 
 def encode(data: Any, encoder: type[json.JSONEncoder] = json.JSONEncoder) -> bytes:
@@ -22,10 +22,17 @@ def decode(payload: bytes) -> Any:
     """Turn the bytes of a message back into the object that was published.
 
     Raises:
-        DecodeError: for whatever is wrong with the bytes: not UTF-8, not JSON, nested too deep
-            (RecursionError), a number of too many digits (ValueError).
+        NotUTF8Error: they are not UTF-8.
+        NotJSONError: they are, but no JSON, or nested too deep (RecursionError), or with a number
+            of too many digits (ValueError).
     """
     try:
-        return json.loads(payload.decode("utf-8"))
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotUTF8Error(*error.args) from error
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"The payload is not JSON in UTF-8: {error}") from error
+        reason = getattr(error, "msg", str(error))
+        position = getattr(error, "pos", 0)
+        raise NotJSONError(f"The payload is not JSON in UTF-8: {reason}", text, position) from error

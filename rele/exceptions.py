@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import traceback
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class _MissingError(ConfigurationError):
         super().__init__(" ".join((self.__doc__ or "").split()))
 
 
-class NoSettingsError(_MissingError):
+class NoSettingsError(_MissingError, ValueError):
     """Relé is not set up: call rele.setup({...}), or add `rele` to INSTALLED_APPS, or start in a
     folder with a settings.py that has a dict named RELE.
     """
@@ -54,7 +55,21 @@ class ResourceError(ReleError):
 
 
 class DecodeError(ReleError):
-    """The payload of a message is not what Relé publishes: JSON in UTF-8."""
+    """The payload of a message is not what Relé publishes: JSON in UTF-8.
+
+    It is raised as one of the two classes below, which are those of the standard library, too.
+    """
+
+
+class NotJSONError(DecodeError, json.JSONDecodeError):
+    """The payload is UTF-8, but no JSON that can be used."""
+
+
+class NotUTF8Error(DecodeError, UnicodeDecodeError):
+    """The payload is not UTF-8."""
+
+    def __str__(self) -> str:
+        return f"The payload is not JSON in UTF-8: {UnicodeDecodeError.__str__(self)}"
 
 
 class Steering(ReleError):  # noqa: N818 - it is no error, but an instruction

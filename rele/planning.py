@@ -75,7 +75,7 @@ def _resources(config: Config) -> Iterator[Resources]:
     subscriber = Subscriber(
         config.gc_project_id,
         config.credentials,
-        config.gc_storage_region,
+        config.storage_regions,
         config.client_options,
         config.ack_deadline,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,29 @@ def is_strings(value: Any) -> bool:
 
 def optional(is_of_kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or is_of_kind(value)
+
+
+def storage_regions(policy: Any, stacklevel: int = 2) -> list[str] | None:
+    """A ``message_storage_policy`` as a list of regions, or ``None``.
+
+    One region as a string is deprecated; ``stacklevel`` is that of the warning, seen from here.
+
+    Raises:
+        TypeError: it is neither a list, a tuple, a string nor ``None``.
+    """
+    if policy is None or is_strings(policy):
+        return policy and list(policy)
+    if not is_string(policy):
+        raise TypeError(
+            "message_storage_policy must be a list of regions, such as ['europe-west1'], or None, "
+            f"not {policy!r}."
+        )
+    warnings.warn(
+        f"A storage region as a string is deprecated: make it a list, [{policy!r}].",
+        DeprecationWarning,
+        stacklevel=stacklevel + 1,
+    )
+    return [policy] if policy else None
 
 
 def is_filter(value: Any) -> bool:

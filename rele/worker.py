@@ -25,6 +25,7 @@ from rele.middleware import run_middleware_hook
 from rele.reachability import can_connect, pubsub_address, what_to_check
 from rele.resources import Provisioner, Resources
 from rele.retry_policy import RetryPolicy
+from rele.schema import storage_regions
 from rele.settling import Settling
 from rele.stopping import StopRequest, exit_without_waiting, take_step
 from rele.subscription import Callback, Subscription
@@ -93,7 +94,7 @@ class Worker:
         self._subscriber = Subscriber(
             gc_project_id,
             credentials,
-            gc_storage_region,
+            storage_regions(gc_storage_region),
             client_options,
             default_ack_deadline,
             default_retry_policy,
@@ -327,7 +328,7 @@ def make_worker(subs: Sequence[Subscription], config: Config) -> Worker:
         config.client_options,
         config.gc_project_id,
         config.credentials,
-        config.gc_storage_region,
+        config.storage_regions,
         config.ack_deadline,
         config.threads_per_subscription,
         config.retry_policy,

@@ -16,7 +16,7 @@ def update_or_create(
     subscriber: Any,
     make_topic_client: Callable[[], Any],
     request: Mapping[str, Any],
-    regions: Sequence[str] | str | None,
+    regions: Sequence[str] | None,
 ) -> None:
     """Create the subscription of ``request`` and, where it is missing, its topic.
 

@@ -51,7 +51,7 @@ class Resources:
         subscriber: Any,
         make_topic_client: Callable[[], Any],
         *,
-        regions: Sequence[str] | str | None = None,
+        regions: Sequence[str] | None = None,
         defaults: SubscriptionOptions = _NOTHING,
         for_new: SubscriptionOptions = _NOTHING,
     ) -> None:

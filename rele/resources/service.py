@@ -36,7 +36,7 @@ class Service:
         self,
         subscriber: Any,
         make_topic_client: Callable[[], Any],
-        regions: Sequence[str] | str | None,
+        regions: Sequence[str] | None,
     ) -> None:
         self._subscriber = subscriber
         self._make_topic_client = make_topic_client
@@ -108,10 +108,9 @@ class Service:
         self._subscriber.update_subscription(request=request)
 
 
-def create_topic(client: Any, path: str, regions: Sequence[str] | str | None) -> None:
+def create_topic(client: Any, path: str, regions: Sequence[str] | None) -> None:
     """Create a topic; ``regions``, where given, are the only ones to keep its messages in."""
     request: dict[str, Any] = {"name": path}
     if regions:
-        allowed = [regions] if isinstance(regions, str) else list(regions)
-        request["message_storage_policy"] = {"allowed_persistence_regions": allowed}
+        request["message_storage_policy"] = {"allowed_persistence_regions": list(regions)}
     client.create_topic(request=request)

@@ -50,15 +50,18 @@ def publisher(google: Any) -> Publisher:
 @pytest.fixture
 def worker(google: Any) -> Iterator[Worker]:
     with patch("rele.worker.check_internet_connection", return_value=True):
-        yield Worker(
-            [Subscription(lambda data, **kwargs: data, "cities", prefix="rele")],
-            {"api_endpoint": "custom-api.interconnect.example.com"},
-            "my-project",
-            CREDENTIALS,
-            "europe-west1",
-            default_ack_deadline=60,
-            threads_per_subscription=5,
-        )
+        with pytest.warns(DeprecationWarning, match="europe-west1") as warned:
+            worker = Worker(
+                [Subscription(lambda data, **kwargs: data, "cities", prefix="rele")],
+                {"api_endpoint": "custom-api.interconnect.example.com"},
+                "my-project",
+                CREDENTIALS,
+                "europe-west1",
+                default_ack_deadline=60,
+                threads_per_subscription=5,
+            )
+        assert [warning.filename for warning in warned] == [__file__]
+        yield worker
 
 
 def test_google_clients_are_built_with_credentials_and_client_options(google: Any) -> None:

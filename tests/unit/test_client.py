@@ -724,8 +724,8 @@ class TestSubscriber:
         [
             (None, None),
             ([], None),
-            ("europe-west1", ["europe-west1"]),
             (["europe-west1", "us-east1"], ["europe-west1", "us-east1"]),
+            (("europe-west1",), ["europe-west1"]),
         ],
     )
     def test_creates_a_missing_topic_and_then_the_subscription(
@@ -733,7 +733,7 @@ class TestSubscriber:
         make: Callable[..., Subscriber],
         google_subscriber: Mock,
         google: Mock,
-        regions: list[str] | str | None,
+        regions: list[str] | tuple[str] | None,
         policy: list[str] | None,
     ) -> None:
         create = google_subscriber.return_value.create_subscription
@@ -749,6 +749,30 @@ class TestSubscriber:
         )
         google.return_value.create_topic.assert_called_once_with(request=request)
         assert create.call_count == 2
+
+    def test_a_region_as_a_string_is_deprecated_and_counts(
+        self, make: Callable[..., Subscriber], google_subscriber: Mock, google: Mock
+    ) -> None:
+        create = google_subscriber.return_value.create_subscription
+        create.side_effect = [exceptions.NotFound("no topic"), None]
+
+        with pytest.warns(
+            DeprecationWarning, match=r"make it a list, \['europe-west1'\]"
+        ) as warned:
+            make(regions="europe-west1").update_or_create_subscription(subscription())
+
+        assert len(warned) == 1
+        [call] = google.return_value.create_topic.call_args_list
+        assert call.kwargs["request"]["message_storage_policy"] == {
+            "allowed_persistence_regions": ["europe-west1"]
+        }
+
+    @pytest.mark.parametrize("regions", [5, {"europe-west1"}, b"europe-west1", [5], True])
+    def test_regions_of_another_kind_are_a_type_error(
+        self, make: Callable[..., Subscriber], google_subscriber: Mock, regions: Any
+    ) -> None:
+        with pytest.raises(TypeError, match="message_storage_policy must be a list of regions"):
+            make(regions=regions)
 
     def test_an_existing_one_without_a_stated_policy_is_left_alone(
         self, make: Callable[..., Subscriber], google_subscriber: Mock

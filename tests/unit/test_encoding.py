@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -43,7 +44,6 @@ def test_the_encoder_class_is_used() -> None:
     "payload",
     [
         b"",
-        b"\xff",
         b"{",
         b"{'a': 1}",
         b"\xef\xbb\xbf{}",
@@ -51,9 +51,22 @@ def test_the_encoder_class_is_used() -> None:
         pytest.param(b"1" * 10_000, id="too many digits"),
     ],
 )
-def test_bytes_that_are_no_json_are_a_decode_error(payload: bytes) -> None:
-    with pytest.raises(DecodeError, match="not JSON in UTF-8"):
+def test_what_is_utf_8_but_no_json_is_the_error_of_the_json_module(payload: bytes) -> None:
+    with pytest.raises(json.JSONDecodeError, match="not JSON in UTF-8") as raised:
         decode(payload)
+
+    assert isinstance(raised.value, DecodeError)
+    assert raised.value.doc == payload.decode("utf-8")
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+
+
+def test_what_is_no_utf_8_is_pythons_own_error() -> None:
+    with pytest.raises(UnicodeDecodeError, match=r"not JSON in UTF-8: .* byte 0xff") as raised:
+        decode(b"{}\xff")
+
+    assert isinstance(raised.value, DecodeError)
+    assert raised.value.start == 2
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
 
 
 @given(st.binary())

@@ -126,8 +126,9 @@ def test_without_any_settings_it_says_how_to_set_up(
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(ConfigurationError, match="Relé is not set up"):
+    with pytest.raises(ConfigurationError, match="Relé is not set up") as raised:
         rele.publish("photos", 1)
+    assert isinstance(raised.value, ValueError)
 
 
 def test_without_a_project_it_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:

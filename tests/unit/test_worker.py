@@ -660,3 +660,13 @@ class TestDeletedSubscription:
             return make_worker([subscription()], Config({"GC_PROJECT_ID": "rele"})), resources
 
         return make
+
+
+def test_a_storage_region_that_the_configuration_warned_of_is_not_warned_of_again() -> None:
+    with pytest.warns(DeprecationWarning, match="europe-west1"):
+        config = Config({"GC_PROJECT_ID": "shop", "GC_STORAGE_REGION": "europe-west1"})
+
+    with patch("rele.client.pubsub_v1.SubscriberClient"):
+        worker = make_worker([], config)
+
+    assert worker._subscriber._regions == ["europe-west1"]

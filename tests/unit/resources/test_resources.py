@@ -162,10 +162,10 @@ class TestCreation:
 
     @pytest.mark.parametrize(
         ("regions", "allowed"),
-        [("europe-west1", ["europe-west1"]), (["europe-west1", "us-east1"],) * 2],
+        [(("europe-west1",), ["europe-west1"]), (["europe-west1", "us-east1"],) * 2],
     )
     def test_a_topic_is_kept_in_the_regions_that_are_set(
-        self, server: Server, regions: list[str] | str, allowed: list[str]
+        self, server: Server, regions: list[str] | tuple[str], allowed: list[str]
     ) -> None:
         bring_about(server, photos(), regions=regions)
 
@@ -173,7 +173,7 @@ class TestCreation:
             "allowed_persistence_regions": allowed
         }
 
-    @pytest.mark.parametrize("regions", [None, "", []])
+    @pytest.mark.parametrize("regions", [None, (), []])
     def test_a_topic_has_no_region_where_none_is_set(
         self, server: Server, regions: list[str] | str | None
     ) -> None:
