@@ -10,6 +10,7 @@ from typing import Any
 
 from rele import config as configuration
 from rele import discover
+from rele.cli.log import add_verbosity, log_to_stderr
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, import_failure
 from rele.inspection import find_subscriptions, problems_of_settings
@@ -30,16 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="dotted paths of further modules that declare subscriptions",
     )
+    add_verbosity(parser)
 
 
 def run(options: Options) -> int:
     from rele.worker import create_and_run
 
     setting, module_paths = _discover(options["settings"])
-    # Does nothing where the settings have set logging up.
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(options["verbosity"], of_project=True)
     # It warns of missing credentials, which the error then says better.
     logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     problems = problems_of_settings(setting)

@@ -148,6 +148,7 @@ def test_each_python_block_belongs_to_a_section_that_is_run() -> None:
         "Deciding about a message",
         "Publishing",
         "Middleware",
+        "Logging",
         "Testing your own project",
     )
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.checks import find_problems
+from rele.cli.log import log_to_stderr
 from rele.cli.parser import say_wrong_use_in_one_line
 from rele.config import OUTBOX, Config, load_subscriptions_from_paths, setup
 from rele.exceptions import ConfigurationError, ReleError
@@ -23,11 +24,15 @@ class Command(BaseCommand):
     help = (
         "Consume the subscriptions of the installed apps: make their topics and subscriptions "
         "where they are missing, then handle messages until SIGINT, SIGTERM or SIGTSTP. Running "
-        "handlers then finish, within RELE['SHUTDOWN_TIMEOUT']; a second signal ends at once."
+        "handlers then finish, within RELE['SHUTDOWN_TIMEOUT']; a second signal ends at once. "
+        "What it logs to the standard error, -v says: 0 errors, 1 also a line for each message, 2 "
+        "everything. Where the project has configured logging, that counts unless -v is given."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         say_wrong_use_in_one_line(parser)
+        # So that a -v that is given can be told from one that is not.
+        parser.set_defaults(verbosity=None)
         parser.add_argument(
             "--relay",
             action="store_true",
@@ -43,6 +48,7 @@ class Command(BaseCommand):
         super().check(*args, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        log_to_stderr(options["verbosity"])
         if options["skip_checks"]:
             _refuse_what_is_wrong()
             self._warn_about_lasting_connections()

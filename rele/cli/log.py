@@ -1,0 +1,134 @@
+"""What a worker's log shows on a terminal where the project has not configured logging."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from rele.received import current_message
+
+LEVELS = (logging.ERROR, logging.INFO, logging.DEBUG)
+"""By verbosity."""
+
+VERBOSITY_HELP = (
+    "what is logged to the standard error: 0 errors, 1 also a line for each message, 2 everything "
+    "(default: 1; where the project has configured logging, that)"
+)
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add ``-v``, as Django's commands have it."""
+    parser.add_argument("-v", "--verbosity", type=int, choices=(0, 1, 2), help=VERBOSITY_HELP)
+
+
+def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:
+    """Let Relé's records of the level of ``verbosity`` be seen.
+
+    Args:
+        verbosity: what ``-v`` says; ``None``, where it is not given, changes nothing that the
+            project has configured, and is 1 elsewhere.
+        of_project: whether that is so for the project's own records, too, from INFO, where it has
+            configured nothing.
+    """
+    is_configured = _is_configured()
+    if is_configured and verbosity is None:
+        return
+    level = LEVELS[1 if verbosity is None else min(verbosity, 2)]
+    logging.getLogger("rele").setLevel(level)
+    for logger in _loggers_below():
+        # As a LOGGING without `disable_existing_loggers` leaves what settings.py has imported.
+        logger.disabled = False
+    if of_project and not is_configured:
+        logging.getLogger().setLevel(max(level, logging.INFO))
+    written_from = min((handler.level for handler in _handlers()), default=None)
+    if written_from is None or written_from > level:
+        handler = _handler(below=written_from)
+        logging.getLogger("" if of_project and not is_configured else "rele").addHandler(handler)
+
+
+def _is_configured() -> bool:
+    """Whether somebody has chosen what becomes of Relé's records.
+
+    Django's own default, which is for the logger ``django`` alone, is no such choice.
+    """
+    rele, root = logging.getLogger("rele"), logging.getLogger()
+    return (
+        bool(_handlers())
+        or rele.level != logging.NOTSET
+        or root.level != logging.WARNING  # what it has where nobody sets it
+        or any(logger.handlers for logger in _loggers_below())
+    )
+
+
+def _handlers() -> list[logging.Handler]:
+    """Those that get Relé's records."""
+    rele, root = logging.getLogger("rele"), logging.getLogger()
+    handlers = [*rele.handlers, *(root.handlers if rele.propagate else ())]
+    return [each for each in handlers if not isinstance(each, logging.NullHandler)]
+
+
+def _loggers_below() -> list[logging.Logger]:
+    return [
+        logger
+        for name, logger in list(logging.root.manager.loggerDict.items())
+        if name.startswith("rele.") and isinstance(logger, logging.Logger)
+    ]
+
+
+def _handler(below: int | None) -> logging.Handler:
+    """One that writes to the standard error; where ``below`` is given, only what is below it."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(MessageFormatter())
+    if below is not None:
+        handler.addFilter(lambda record: record.levelno < below)
+    return handler
+
+
+class MessageFormatter(logging.Formatter):
+    """Formats what LoggingMiddleware says of a message as a line of its id, attempt and duration.
+
+    The attempt is there where Pub/Sub counts, which it does with a dead-letter policy. Other
+    records are formatted as ``format`` says.
+    """
+
+    def __init__(self, format: str = _FORMAT) -> None:  # noqa: A002 - as LOGGING calls it
+        super().__init__(format)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        line = _line_on_message(record)
+        if line is None:
+            return super().formatMessage(record)
+        return f"{self.formatTime(record)} {record.levelname} {line}"
+
+
+_STATUSES = ("received", "succeeded", "failed")
+
+
+def _line_on_message(record: logging.LogRecord) -> str | None:
+    """The line for a record about the message that is being handled; ``None`` for any other."""
+    metrics, message = getattr(record, "metrics", None), current_message()
+    if message is None or not isinstance(metrics, dict) or metrics.get("name") != "subscriptions":
+        return None
+    data = metrics.get("data", {})
+    if data.get("status") not in _STATUSES:
+        return None
+    parts = [f"{message.subscription.name}: message {message.id} {_outcome(data, record)}"]
+    if message.delivery_attempt is not None:
+        parts.append(f"attempt {message.delivery_attempt}")
+    if "duration_seconds" in data:
+        parts.append(f"{data['duration_seconds']:.3f} s")
+    return ", ".join(parts)
+
+
+def _outcome(data: Mapping[str, Any], record: logging.LogRecord) -> str:
+    """What became of the message; the traceback that follows has the text of an exception."""
+    if data["status"] != "failed":
+        return "processed" if data["status"] == "succeeded" else "received"
+    if record.exc_info and record.exc_info[1] is not None:
+        return f"failed with {type(record.exc_info[1]).__name__}"
+    decision = record.args[-1] if isinstance(record.args, tuple) and record.args else "an error"
+    return f"ended with {decision!r}"

@@ -1,0 +1,110 @@
+"""What a worker's terminal shows of each message."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+
+from tests.acceptance.conftest import Project, publish_jobs, read_until
+from tests.readme import blocks
+
+SUBS = """
+    from rele import DeadLetterPolicy, sub
+
+    @sub(topic="jobs", dead_letter_policy=DeadLetterPolicy())
+    def work(data, **kwargs):
+        print(f"worked on {data}", flush=True)
+        if data == 1:
+            raise ValueError("broken")
+"""
+
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
+PROCESSED = rf"^{STAMP} INFO jobs: message \d+ processed, attempt 1, \d+\.\d{{3}} s$"
+FAILED = rf"^{STAMP} ERROR jobs: message \d+ failed with ValueError, attempt \d, \d+\.\d{{3}} s$"
+RECEIVED = rf"^{STAMP} DEBUG jobs: message \d+ received, attempt 1$"
+
+
+@pytest.fixture
+def django(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A Django project that configures no logging: Django's own default is in force."""
+    project.write_settings(MIDDLEWARE=["rele.contrib.LoggingMiddleware"])
+    project.write("shop/__init__.py", "")
+    project.write("shop/subs.py", SUBS)
+    add_to_settings(project, "INSTALLED_APPS = ['rele', 'shop']\n")
+    project.environment["DJANGO_SETTINGS_MODULE"] = "settings"
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", project.environment["PUBSUB_EMULATOR_HOST"])
+    return project
+
+
+def add_to_settings(project: Project, code: str) -> None:
+    with (project.folder / "settings.py").open("a", encoding="utf-8") as file:
+        file.write(code)
+
+
+def output_of_worker(project: Project, *arguments: str) -> str:
+    """What a worker prints and logs that handles a job that succeeds and then one that fails."""
+    worker = project.start("-m", *arguments)
+    output = read_until(worker.stdout, "Pulling messages")
+    for number in (0, 1):
+        publish_jobs(project, [number])
+        output += read_until(worker.stdout, f"worked on {number}")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.stdout is not None
+    output += worker.stdout.read()
+    assert worker.wait(timeout=30) == 0, output
+    return output
+
+
+def matches(pattern: str, output: str) -> bool:
+    return re.search(pattern, output, re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "processed", "received"),
+    [((), True, False), (("-v", "0"), False, False), (("-v", "2"), True, True)],
+    ids=["", "-v 0", "-v 2"],
+)
+@pytest.mark.parametrize("command", [("django", "runrele"), ("rele", "run")], ids=" ".join)
+def test_a_line_for_each_message_where_nothing_is_configured(
+    django: Project,
+    command: tuple[str, ...],
+    options: tuple[str, ...],
+    processed: bool,
+    received: bool,
+) -> None:
+    output = output_of_worker(django, *command, *options)
+
+    assert matches(PROCESSED, output) is processed, output
+    assert matches(RECEIVED, output) is received, output
+    assert matches(FAILED, output), output
+    assert "ValueError: broken" in output
+
+
+@pytest.mark.parametrize("command", [("django", "runrele"), ("rele", "run")], ids=" ".join)
+def test_configured_logging_changes_where_it_is_asked_for_alone(
+    django: Project, command: tuple[str, ...]
+) -> None:
+    add_to_settings(
+        django,
+        "import logging\nlogging.basicConfig(level='WARNING', format='OWN %(message)s')\n",
+    )
+
+    output = output_of_worker(django, *command)
+    asked = output_of_worker(django, *command, "-v", "1")
+
+    assert "OWN Processing a message for jobs - work failed: ValueError" in output
+    assert "OWN Processed" not in output
+    assert not matches(PROCESSED, output)
+    assert "OWN Processed a message for jobs - work" in asked
+
+
+def test_the_logging_of_the_manual_shows_the_line(django: Project) -> None:
+    [example] = [code for _, language, code in blocks("Logging") if language == "python"]
+    add_to_settings(django, example)
+
+    output = output_of_worker(django, "django", "runrele")
+
+    assert matches(PROCESSED, output), output
+    assert matches(FAILED, output), output
