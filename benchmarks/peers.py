@@ -1,0 +1,27 @@
+"""An environment with the released packages that Relé is compared with, and nothing of Relé."""
+
+from __future__ import annotations
+
+import subprocess
+import venv
+from importlib.metadata import version
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / ".venv-peers"
+
+PEERS = ("rele == 1.17.2",)
+"""Run as they are."""
+
+AS_HERE = ("google-cloud-pubsub", "grpcio", "protobuf")
+"""Of the same version there as here, so that only the peer differs."""
+
+
+def python() -> str:
+    """The environment's interpreter; the environment is made where it is missing."""
+    interpreter = FOLDER / "bin" / "python"
+    if not interpreter.exists():
+        venv.create(FOLDER, with_pip=True)
+        same = [f"{name} == {version(name)}" for name in AS_HERE]
+        command = [interpreter, "-m", "pip", "install", "--quiet", *PEERS, *same]
+        subprocess.run(command, check=True)
+    return str(interpreter)
