@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 PROJECT = "benchmark"
@@ -43,7 +44,7 @@ class Count:
         figures = {
             "seconds": time.perf_counter() - seconds,
             "cpu": time.process_time() - cpu,
-            "threads": len(os.listdir("/proc/self/task")),
+            "threads": len(list(Path("/proc/self/task").iterdir())),
         }
         sys.stdout.write(json.dumps(figures) + "\n")
         sys.stdout.flush()
