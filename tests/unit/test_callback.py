@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 import pytest
@@ -350,7 +351,7 @@ class TestExactlyOnce:
 
         Callback(subscription)(delivery.message)
 
-        assert isinstance(hooks.arguments_of("post_ack_failure")[1], TimeoutError)
+        assert isinstance(hooks.arguments_of("post_ack_failure")[1], FutureTimeoutError)
 
     def test_the_ack_of_a_hook_is_confirmed_as_well(
         self, hooks: Hooks, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
