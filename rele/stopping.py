@@ -6,8 +6,10 @@ import logging
 import os
 import queue
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +19,8 @@ _SECOND_SIGNAL_AFTER = 1.0
 _LONGEST_WAIT = 0.25
 """Seconds. A signal that another thread happens to take does not wake the main thread, which runs
 its handler: a thread that is just being started takes it, in one of eight under load."""
+
+_LAST_WORDS_SECONDS = 1.0
 
 
 class StopRequest:
@@ -64,13 +68,20 @@ def exit_without_waiting(handlers: int, timeout: float) -> None:
         handlers: how many are given up.
         timeout: seconds for which they were waited for.
     """
+    # The process ends even where its output blocks, or its reader has ended before it.
+    last_words = threading.Thread(target=_say_last_words, args=(handlers, timeout), daemon=True)
+    last_words.start()
+    last_words.join(_LAST_WORDS_SECONDS)
+    os._exit(1)
+
+
+def _say_last_words(handlers: int, timeout: float) -> None:
     logger.error(
         "%d handler(s) still ran after %s s and are given up: their messages will be delivered "
         "again.",
         handlers,
         timeout,
     )
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+    for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+        with suppress(Exception):
+            flush()

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from rele.cli.emulator_status import lines_of
-from rele.cli.output import printing
+from rele.cli.output import printing, tolerant_output
 from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, ReleError
@@ -49,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Options) -> int:
-    return _show_status(options) if options["status"] else _serve(options)
+    if options["status"]:
+        return _show_status(options)
+    with tolerant_output():
+        return _serve(options)
 
 
 def _serve(options: Options) -> int:

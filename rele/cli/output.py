@@ -1,12 +1,12 @@
-"""Printing what a command was run for: where that fails, the command has failed."""
+"""What is printed: a result, without which a command has failed, or what may be lost."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rele.exceptions import ReleError
 
@@ -46,6 +46,78 @@ def printing(stream: Any = None) -> Iterator[Callable[[str], None]]:
     for error in errors:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"The output could not be written: {reason}.") from error
+
+
+class TolerantStream:
+    """A text stream that loses what it cannot write, and raises no error for it.
+
+    What could be written later, as on a disk that is full for a while, is tried again with the
+    next line.
+
+    Args:
+        stream: a text stream, or ``None``, as ``sys.stdout`` is where it was closed at the start.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text`` if possible."""
+        with suppress(OSError, ValueError):
+            try:
+                self._write(text)
+            except UnicodeEncodeError as error:
+                self._write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each line if possible."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Flush the stream if possible."""
+        with suppress(OSError, ValueError):
+            if self._stream is not None:
+                self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        if self._stream is not None:
+            self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def tolerant(stream: Any) -> TextIO:
+    """A :class:`TolerantStream`, which is all that anybody needs of a text stream to print to."""
+    return cast(TextIO, TolerantStream(stream))
+
+
+@contextmanager
+def tolerant_output() -> Iterator[None]:
+    """Within the block, nothing fails because it cannot be printed.
+
+    That goes for what a project's handlers print, and for the log handlers that are made in the
+    block. It is for what works until it is stopped, such as a worker: its reader may have ended
+    (``| tee``), or the disk may be full.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(tolerant, before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for stream in before:
+            if stream is not None:
+                _flush_or_silence(stream)
+
+
+def _flush_or_silence(stream: Any) -> None:
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        _silence(stream)
 
 
 def _silence(stream: Any) -> None:

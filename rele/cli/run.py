@@ -11,6 +11,7 @@ from typing import Any
 from rele import config as configuration
 from rele import discover
 from rele.cli.log import add_verbosity, log_to_stderr
+from rele.cli.output import tolerant_output
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, import_failure
 from rele.inspection import find_subscriptions, problems_of_settings
@@ -35,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Options) -> int:
+    with tolerant_output():
+        return _consume(options)
+
+
+def _consume(options: Options) -> int:
     from rele.worker import create_and_run
 
     setting, module_paths = _discover(options["settings"])

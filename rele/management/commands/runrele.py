@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.checks import find_problems
 from rele.cli.log import log_to_stderr
+from rele.cli.output import tolerant, tolerant_output
 from rele.cli.parser import say_wrong_use_in_one_line
 from rele.config import OUTBOX, Config, load_subscriptions_from_paths, setup
 from rele.exceptions import ConfigurationError, ReleError
@@ -28,6 +30,15 @@ class Command(BaseCommand):
         "What it logs to the standard error, -v says: 0 errors, 1 also a line for each message, 2 "
         "everything. Where the project has configured logging, that counts unless -v is given."
     )
+
+    def __init__(self, stdout: Any = None, stderr: Any = None, *args: Any, **kwargs: Any) -> None:
+        streams = tolerant(stdout or sys.stdout), tolerant(stderr or sys.stderr)
+        super().__init__(*streams, *args, **kwargs)
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Run the command, which does not end because its output cannot be printed."""
+        with tolerant_output():
+            return super().execute(*args, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         say_wrong_use_in_one_line(parser)
