@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from rele.exceptions import NotJSONError, NotUTF8Error
 
@@ -12,10 +17,71 @@ def encode(data: Any, encoder: type[json.JSONEncoder] = json.JSONEncoder) -> byt
     """Turn ``data`` into JSON in UTF-8.
 
     Raises:
-        TypeError: ``data`` holds something that ``encoder`` does not know.
+        TypeError: ``data`` holds something that ``encoder`` does not know; it says what helps.
         ValueError: ``data`` contains itself.
     """
-    return json.dumps(data, cls=encoder).encode("utf-8")
+    try:
+        return json.dumps(data, cls=encoder).encode("utf-8")
+    except TypeError as error:
+        if advice := _advice(data, encoder):
+            error.args = (f"{error}. {advice}",)
+        raise
+
+
+def _advice(data: Any, encoder: type[json.JSONEncoder]) -> str | None:
+    """What to do about the value that ``encoder`` does not know; ``None`` where it is no value."""
+    for value in _refused_values(data, encoder):
+        return next(advice for applies, advice in _ADVICE if applies(value))
+    return None
+
+
+def _refused_values(data: Any, encoder: type[json.JSONEncoder]) -> list[Any]:
+    refused: list[Any] = []
+    if not isinstance(encoder, type):  # a function that makes one
+        return refused
+
+    class Probe(encoder):  # type: ignore[valid-type, misc]
+        def default(self, o: Any) -> Any:
+            try:
+                return super().default(o)
+            except TypeError:
+                refused.append(o)
+                raise
+
+    with suppress(Exception):  # the caller raises what is wrong
+        json.dumps(data, cls=Probe)
+    return refused
+
+
+def _is_model(value: Any) -> bool:
+    return hasattr(value, "_meta") and hasattr(value, "pk")
+
+
+def _is_query_set(value: Any) -> bool:
+    return hasattr(value, "values_list") and hasattr(value, "query")
+
+
+def _is_everyday_type_of_django(value: Any) -> bool:
+    lazy = any(base.__name__ == "Promise" for base in type(value).__mro__)
+    return lazy or isinstance(value, (datetime, date, time, timedelta, Decimal, UUID))
+
+
+_ADVICE: Sequence[tuple[Callable[[Any], bool], str]] = (
+    (_is_model, "Publish its id, or a dict of the fields that a handler needs."),
+    (_is_query_set, "Publish a list of dicts: list(queryset.values())."),
+    (
+        _is_everyday_type_of_django,
+        (
+            'Set RELE["ENCODER_PATH"] = "django.core.serializers.json.DjangoJSONEncoder", which '
+            "encodes it, or name an encoder of your own there."
+        ),
+    ),
+    (
+        lambda value: True,
+        'Publish what JSON has, or name an encoder that knows it in RELE["ENCODER_PATH"].',
+    ),
+)
+"""What helps with a value, the first that applies; without Django, which may not be there."""
 
 
 def decode(payload: bytes) -> Any:

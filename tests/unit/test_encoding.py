@@ -3,15 +3,20 @@ from __future__ import annotations
 import json
 import pickle
 from contextlib import suppress
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rele.encoding import decode, encode
 from rele.exceptions import DecodeError
+from testproject.gallery.models import Photo
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 JSON = st.recursive(
@@ -38,6 +43,46 @@ def test_the_encoder_class_is_used() -> None:
     assert decode(encode({"id": uuid}, Encoder)) == {"id": str(uuid)}
     with pytest.raises(TypeError):
         encode({"id": uuid})
+
+
+BY_DJANGO = 'Set RELE["ENCODER_PATH"] = "django.core.serializers.json.DjangoJSONEncoder", which'
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (datetime(2024, 5, 1, tzinfo=timezone.utc), BY_DJANGO),
+        (date(2024, 5, 1), BY_DJANGO),
+        (timedelta(1), BY_DJANGO),
+        (UUID(int=1), BY_DJANGO),
+        (Decimal("1.5"), BY_DJANGO),
+        (gettext_lazy("paid"), BY_DJANGO),
+        (Photo(id=1), "Publish its id, or a dict of the fields that a handler needs."),
+        (Photo.objects.none(), "Publish a list of dicts: list(queryset.values())."),
+        ({1}, 'Publish what JSON has, or name an encoder that knows it in RELE["ENCODER_PATH"].'),
+    ],
+)
+def test_what_json_has_not_is_refused_with_what_helps(value: Any, advice: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        encode({"orders": [1, {"value": value}]})
+
+    assert str(raised.value).startswith(
+        f"Object of type {type(value).__name__} is not JSON serializable. {advice}"
+    )
+    assert "DjangoJSONEncoder" not in advice or encode(value, DjangoJSONEncoder)
+
+
+def test_a_key_that_json_has_not_keeps_its_error() -> None:
+    with pytest.raises(TypeError, match=r"keys must be str, .*not UUID$"):
+        encode({UUID(int=1): 1})
+
+
+def test_an_encoder_that_is_no_class_fails_as_it_did() -> None:
+    def make_encoder(**options: Any) -> json.JSONEncoder:
+        return json.JSONEncoder(**options)
+
+    with pytest.raises(TypeError, match=r"^Object of type set is not JSON serializable$"):
+        encode({1}, make_encoder)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
