@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rele._version import __version__
 from rele.cli.emulator import EMULATOR
-from rele.cli.parser import say_wrong_use_in_one_line
+from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.publish import PUBLISH
 from rele.cli.run import RUN
 from rele.exceptions import ReleError
@@ -22,12 +22,19 @@ SHARED_COMMANDS = (EMULATOR, PUBLISH)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``rele-cli`` with ``arguments`` (by default the process's); return its exit status."""
-    parser = argparse.ArgumentParser(prog="rele-cli", description="Pub/Sub without ceremony.")
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where in the code an error comes from"
+    parser = argparse.ArgumentParser(
+        prog="rele-cli",
+        description="Publish and consume Google Cloud Pub/Sub messages. `rele-cli NAME --help` "
+        "describes each command.",
     )
-    say_wrong_use_in_one_line(parser)
-    parser.add_argument("--version", action="version", version=f"rele {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    say_wrong_use_plainly(parser)
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"rele {__version__}",
+        help="print the version and exit",
+    )
     subparsers = parser.add_subparsers(dest="name", metavar="NAME")
     for command in (RUN, *SHARED_COMMANDS):
         command.add_to(subparsers)

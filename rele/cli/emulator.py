@@ -25,20 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host-port",
         metavar="HOST:PORT",
-        help=f"the address to listen on (default: {_DEFAULT}; port 0: a free one); with --status, "
-        "to ask (default: PUBSUB_EMULATOR_HOST)",
+        help=f"the address to listen on (default: {_DEFAULT}; port 0 takes a free port); with "
+        f"--status, the address of the server (default: PUBSUB_EMULATOR_HOST, else {_DEFAULT})",
     )
     parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="warning",
-        help="what to log: info, the requests that are refused; debug, all (default: %(default)s)",
+        help="the least level that is logged: info has the requests that are refused, debug every "
+        "request (default: %(default)s)",
     )
     parser.add_argument(
-        "--status", action="store_true", help="show what a running server has, and end"
+        "--status", action="store_true", help="print what a running server has, and exit"
     )
     parser.add_argument(
-        "--format", choices=("table", "json"), default="table", help="of --status (default: table)"
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="with --status: table, for people (the default), or json",
     )
     parser.add_argument(
         "--data-dir",

@@ -7,22 +7,26 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from rele.cli.parser import whole_number
 from rele.received import current_message
 
 LEVELS = (logging.ERROR, logging.INFO, logging.DEBUG)
 """By verbosity."""
-
-VERBOSITY_HELP = (
-    "what is logged to the standard error: 0 errors, 1 also a line for each message, 2 everything "
-    "(default: 1; where the project has configured logging, that)"
-)
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
     """Add ``-v``, as Django's commands have it."""
-    parser.add_argument("-v", "--verbosity", type=int, choices=(0, 1, 2), help=VERBOSITY_HELP)
+    parser.add_argument(
+        "-v",
+        "--verbosity",
+        type=whole_number,
+        choices=(0, 1, 2),
+        help="what is logged to the standard error: 0 errors, 1 also a line for each message, 2 "
+        "everything (default: 1; without -v, logging that the project has configured is left as "
+        "it is)",
+    )
 
 
 def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:

@@ -1,34 +1,68 @@
-"""Reading the command line, with one line for wrong use."""
+"""Reading the command line, with one plain line for wrong use."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
+
+MAX_DAYS = 36_500
+"""A century; much more is before the first date that a database knows."""
+
+_IGNORED = re.compile(r"ignored explicit argument (.*)")
 
 
-def say_wrong_use_in_one_line(parser: argparse.ArgumentParser) -> None:
-    """Let ``parser`` say what is wrong without its usage before that; ``--help`` has it."""
+def say_wrong_use_plainly(parser: argparse.ArgumentParser) -> None:
+    """Let ``parser`` say what is wrong in one line of plain English; ``--help`` has its usage."""
+    in_its_words = parser.error
+
+    def error(message: str) -> NoReturn:
+        in_its_words(_IGNORED.sub(r"it takes no value, not \1", message))
+
     parser.print_usage = lambda file=None: None  # type: ignore[method-assign]
+    parser.error = error  # type: ignore[method-assign]
+    # Of options that are not ours, too: Django's -v.
+    parser.register("type", int, whole_number)
+
+
+def whole_number(text: str) -> int:
+    """What reads an option that is a whole number, for argparse's ``type``."""
+    return _read(text, int, "whole number")
 
 
 Number = TypeVar("Number", int, float)
 
 
-def number_from(least: int, kind: Callable[[str], Number], what: str) -> Callable[[str], Number]:
-    """What reads an option that is a number from ``least``, for argparse's ``type``.
+def number_from(
+    least: int, kind: Callable[[str], Number], what: str, most: float = math.inf
+) -> Callable[[str], Number]:
+    """What reads an option that is a number from ``least`` to ``most``, for argparse's ``type``.
 
     Args:
         least: the smallest that is allowed.
         kind: ``int`` or ``float``.
-        what: the number, as argparse's error calls it.
+        what: the number, as the error calls it.
+        most: the largest that is allowed.
     """
 
     def read(text: str) -> Number:
-        number = kind(text)
-        if not number >= least:  # as not-a-number is not
-            raise ValueError(text)
+        number = _read(text, kind, what)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is too small: the least is {least}")
+        if number > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is too large: the most is {most:g}")
         return number
 
-    read.__name__ = f"{what} from {least}"
     return read
+
+
+def _read(text: str, kind: Callable[[str], Number], what: str) -> Number:
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    if number is None or not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
+    return number

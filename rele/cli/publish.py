@@ -21,7 +21,9 @@ from rele.starting import raise_for_a_worker
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="TOPIC", help="the topic's id, without the project")
     parser.add_argument(
-        "data", metavar="DATA", help="the message's data, as JSON; - reads the standard input"
+        "data",
+        metavar="DATA",
+        help="the message's data as JSON; - reads it from the standard input",
     )
     parser.add_argument(
         "attributes", metavar="KEY=VALUE", nargs="*", help="the message's attributes"

@@ -23,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-s",
         "--settings",
         metavar="PATH",
-        help="dotted path of the settings module (default: settings, in this folder)",
+        help="the dotted path of the settings module (default: settings, in this folder)",
     )
     parser.add_argument(
         "--third-party-subscriptions",
         metavar="MODULE",
         nargs="+",
         default=[],
-        help="dotted paths of further modules that declare subscriptions",
+        help="the dotted paths of further modules that declare subscriptions",
     )
     add_verbosity(parser)
 
@@ -92,5 +92,8 @@ def _imported(path: str) -> str:
 
 
 RUN = Subcommand(
-    "run", "Consume the subscriptions of the subs modules in this folder.", add_arguments, run
+    "run",
+    "Consume the subscriptions that subs.py and subs/ below this folder declare.",
+    add_arguments,
+    run,
 )

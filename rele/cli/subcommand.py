@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rele.cli.parser import say_wrong_use_in_one_line
+from rele.cli.parser import say_wrong_use_plainly
 
 Options = Mapping[str, Any]
 
@@ -25,12 +25,12 @@ class Subcommand:
     def add_to(self, subparsers: Any) -> None:
         """Make a parser for it, whose option ``run`` is the function."""
         parser = subparsers.add_parser(self.name, help=self.help, description=self.help)
-        say_wrong_use_in_one_line(parser)
+        say_wrong_use_plainly(parser)
         self.add_arguments(parser)
         parser.add_argument(
             "--traceback",
             action="store_true",
             default=argparse.SUPPRESS,  # it may have been given before NAME
-            help="show where in the code an error comes from",
+            help="show the traceback of an error",
         )
         parser.set_defaults(run=self.run)

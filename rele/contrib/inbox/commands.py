@@ -10,7 +10,7 @@ from django.db import connections, router
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from rele.cli.parser import number_from
+from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.subcommand import Options, Subcommand
 from rele.contrib.inbox.models import InboxMessage
 from rele.contrib.inbox.purging import delete_in_chunks, handled_before
@@ -22,23 +22,26 @@ RETENTION_DAYS = 7
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--purge", action="store_true", help="delete what was handled long ago, instead"
+        "--purge", action="store_true", help="delete what was handled more than DAYS days ago"
     )
     parser.add_argument(
         "--older-than",
-        type=number_from(0, int, "whole number of days"),
+        type=number_from(0, int, "whole number of days", MAX_DAYS),
         default=RETENTION_DAYS,
         metavar="DAYS",
-        help=f"what counts as long ago; by default, and without --force at least {RETENTION_DAYS}",
+        help=f"with --purge: the least age in days (default: %(default)s; less than "
+        f"{RETENTION_DAYS} needs --force)",
     )
     parser.add_argument(
-        "--force", action="store_true", help="delete also what Pub/Sub may deliver again"
+        "--force",
+        action="store_true",
+        help="with --purge: delete even what Pub/Sub may redeliver, which is then handled again",
     )
     parser.add_argument(
         "--database",
         choices=tuple(connections),
         default=router.db_for_write(InboxMessage),
-        help="the database it is in, as @idempotent(using=...) names it; by default the router's",
+        help="the inbox's database, as in @idempotent(using=...) (default: by the routers)",
     )
 
 
@@ -90,7 +93,10 @@ def _table(alias: str) -> Iterator[str]:
 
 
 INBOX = Subcommand(
-    "inbox", "Show what the inbox has handled, or delete what is old.", _add_arguments, _inbox
+    "inbox",
+    "Show how many handled messages the inbox knows, or delete old ones.",
+    _add_arguments,
+    _inbox,
 )
 
 COMMANDS = (INBOX,)

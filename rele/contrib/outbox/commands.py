@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from rele import publishing
-from rele.cli.parser import number_from
+from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.subcommand import Options, Subcommand
 from rele.cli.table import age, aligned
 from rele.contrib.outbox.conf import OutboxSettings
@@ -28,14 +28,14 @@ from rele.contrib.outbox.upkeep import Group, groups, purge, retry
 
 def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--once", action="store_true", help="send what is due now, and end, as a cron job would"
+        "--once", action="store_true", help="send what is due now, and exit: for a cron job"
     )
     parser.add_argument(
         "--batch-size",
         type=number_from(1, int, "whole number"),
         default=BATCH_SIZE,
         metavar="N",
-        help=f"how many messages it takes in hand at a time, from 1; by default {BATCH_SIZE}",
+        help="how many messages are claimed at a time, at least 1 (default: %(default)s)",
     )
 
 
@@ -78,23 +78,26 @@ def _run(relay: OutboxRelay, *, once: bool) -> int:
 def _add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
-        "--retry", action="store_true", help="let parked messages be tried again, as if new"
+        "--retry", action="store_true", help="send parked messages again, as if they were new"
     )
     action.add_argument(
-        "--purge", action="store_true", help="delete sent messages, which KEEP_SENT has kept"
+        "--purge", action="store_true", help="delete the sent messages that KEEP_SENT has kept"
     )
-    parser.add_argument("--topic", help="only of this topic")
+    parser.add_argument("--topic", help="only messages of this topic")
     parser.add_argument(
         "--older-than",
-        type=number_from(0, float, "number of days"),
+        type=number_from(0, float, "number of days", MAX_DAYS),
         metavar="DAYS",
-        help="with --purge: only what was written longer ago than that; 0 for all",
+        help="with --purge: only messages written more than DAYS days ago; 0 for all",
     )
     parser.add_argument(
-        "--parked", action="store_true", help="with --purge: parked messages, not sent ones"
+        "--parked", action="store_true", help="with --purge: parked messages instead of sent ones"
     )
     parser.add_argument(
-        "--format", choices=("table", "json"), default="table", help="of the counts"
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="the format of the counts (default: table)",
     )
 
 
@@ -171,11 +174,13 @@ NO_RELAY = "No relay is at work: run `manage.py rele relay`, or `manage.py runre
 
 _NUMBERS = frozenset({"Messages", "Oldest"})
 
-RELAY = Subcommand("relay", "Send what waits in the outbox.", _add_relay_arguments, _relay)
+RELAY = Subcommand(
+    "relay", "Send the messages that wait in the outbox.", _add_relay_arguments, _relay
+)
 
 OUTBOX = Subcommand(
     "outbox",
-    "Show how many messages are in the outbox, or look after them.",
+    "Show how many messages the outbox has, retry the parked ones, or delete old ones.",
     _add_outbox_arguments,
     _outbox,
 )

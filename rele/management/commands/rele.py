@@ -12,17 +12,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import module_has_submodule
 
 from rele.cli import SHARED_COMMANDS
-from rele.cli.parser import say_wrong_use_in_one_line
+from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.subcommand import Subcommand
 from rele.exceptions import ReleError
 
 
 class Command(BaseCommand):
-    help = "Relé's tools: see `manage.py rele NAME --help`."
+    help = "Tools for Pub/Sub. `manage.py rele NAME --help` describes each of them."
     requires_system_checks = []  # noqa: RUF012 - as Django declares it
 
     def add_arguments(self, parser: CommandParser) -> None:
-        say_wrong_use_in_one_line(parser)
+        say_wrong_use_plainly(parser)
         subparsers = parser.add_subparsers(dest="name", metavar="NAME")
         for command in (*SHARED_COMMANDS, *_commands_of_rooms()):
             command.add_to(subparsers)

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rele.checks import find_problems
 from rele.cli.log import log_to_stderr
 from rele.cli.output import tolerant, tolerant_output
-from rele.cli.parser import say_wrong_use_in_one_line
+from rele.cli.parser import say_wrong_use_plainly
 from rele.config import OUTBOX, Config, load_subscriptions_from_paths, setup
 from rele.exceptions import ConfigurationError, ReleError
 from rele.management.discover import discover_subs_modules
@@ -27,8 +27,8 @@ class Command(BaseCommand):
         "Consume the subscriptions of the installed apps: make their topics and subscriptions "
         "where they are missing, then handle messages until SIGINT, SIGTERM or SIGTSTP. Running "
         "handlers then finish, within RELE['SHUTDOWN_TIMEOUT']; a second signal ends at once. "
-        "What it logs to the standard error, -v says: 0 errors, 1 also a line for each message, 2 "
-        "everything. Where the project has configured logging, that counts unless -v is given."
+        "-v sets what is logged to the standard error: 0 errors, 1 also a line for each message, "
+        "2 everything. Without -v, logging that the project has configured is left as it is."
     )
 
     def __init__(self, stdout: Any = None, stderr: Any = None, *args: Any, **kwargs: Any) -> None:
@@ -41,13 +41,13 @@ class Command(BaseCommand):
             return super().execute(*args, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        say_wrong_use_in_one_line(parser)
+        say_wrong_use_plainly(parser)
         # So that a -v that is given can be told from one that is not.
         parser.set_defaults(verbosity=None)
         parser.add_argument(
             "--relay",
             action="store_true",
-            help="send what waits in the outbox, too, as `manage.py rele relay` does",
+            help="also send what waits in the outbox, as `manage.py rele relay` does",
         )
 
     def check(self, *args: Any, **kwargs: Any) -> None:

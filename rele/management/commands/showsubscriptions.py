@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.cli.output import printing
-from rele.cli.parser import say_wrong_use_in_one_line
+from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.style import style_of, terminal_width
 from rele.cli.table import aligned, block
 from rele.config import Config, read_settings
@@ -30,36 +30,37 @@ AS_DECLARED = "Pub/Sub has everything as it is declared."
 
 class Command(BaseCommand):
     help = (
-        "List the subscriptions of the installed apps, sorted by topic; or compare them with those "
-        "of Pub/Sub."
+        "List the subscriptions of the installed apps, sorted by topic, or compare them with what "
+        "Pub/Sub has."
     )
     requires_system_checks = []  # noqa: RUF012 - as Django declares it
 
     def add_arguments(self, parser: CommandParser) -> None:
-        say_wrong_use_in_one_line(parser)
+        say_wrong_use_plainly(parser)
         action = parser.add_mutually_exclusive_group()
         action.add_argument(
             "--verbose",
             action="store_true",
-            help="add filters, retry policy, ack deadline and all other options",
+            help="show each subscription in a block, with its function's dotted path and every "
+            "option that is stated",
         )
         action.add_argument(
             "--diff",
             action="store_true",
-            help="print what would have to be done for Pub/Sub to have them as declared, and exit "
-            "with status 1 if there is anything",
+            help="print the changes that Pub/Sub needs to match what is declared; exit with status "
+            "1 if there are any",
         )
         action.add_argument(
             "--apply",
             action="store_true",
-            help="do that, and exit with status 1 if anything cannot be changed",
+            help="make those changes; exit with status 1 if one of them is impossible",
         )
         parser.add_argument(
             "--format",
             choices=("table", "json"),
             default="table",
-            help="table (the default; lines with --diff and --apply), or json, which has "
-            "everything",
+            help="table, for people (the default; plain lines with --diff and --apply), or json, "
+            "which has every field",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -95,7 +95,9 @@ class TestPurge:
 
     @pytest.mark.parametrize("days", ["-1", "soon"])
     def test_says_what_days_are(self, days: str, capsys: Output) -> None:
-        with pytest.raises(CommandError, match="invalid whole number of days from 0 value"):
+        with pytest.raises(
+            CommandError, match=r"is not a whole number of days|is too small: the least is 0"
+        ):
             inbox(capsys, "--purge", f"--older-than={days}")
 
     def test_goes_by_chunks(

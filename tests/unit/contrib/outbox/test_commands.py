@@ -79,7 +79,9 @@ class TestRelay:
 
     @pytest.mark.parametrize("size", ["0", "-1", "many"])
     def test_a_batch_has_at_least_one_message(self, size: str) -> None:
-        with pytest.raises(CommandError, match="whole number from 1"):
+        with pytest.raises(
+            CommandError, match=r"is not a whole number|is too small: the least is 1"
+        ):
             call_command("rele", "relay", "--batch-size", size)
 
 
@@ -181,9 +183,12 @@ class TestOutbox:
         with pytest.raises(CommandError, match="--purge needs --older-than DAYS"):
             call_command("rele", "outbox", "--purge")
 
-    @pytest.mark.parametrize("days", ["-1", "nan", "old"])
+    @pytest.mark.parametrize("days", ["-1", "nan", "old", "1e300"])
     def test_an_age_is_a_number_of_days(self, days: str) -> None:
-        with pytest.raises(CommandError, match="number of days from 0"):
+        with pytest.raises(
+            CommandError,
+            match=r"is not a number of days|is too (small: the least|large: the most) is",
+        ):
             call_command("rele", "outbox", "--purge", "--older-than", days)
 
 

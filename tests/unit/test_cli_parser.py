@@ -1,0 +1,85 @@
+"""What is said of options that are not what they may be."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from rele.cli import RUN, SHARED_COMMANDS, main
+from rele.cli.parser import number_from, say_wrong_use_plainly, whole_number
+from rele.contrib.inbox import commands as inbox
+from rele.contrib.outbox import commands as outbox
+
+Output = Any
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("x", "'x' is not a whole number"),
+        ("", "'' is not a whole number"),
+        ("1.5", "'1.5' is not a whole number"),
+        ("0", "'0' is too small: the least is 1"),
+        ("11", "'11' is too large: the most is 10"),
+    ],
+)
+def test_a_number_that_is_none_is_described_in_english(
+    text: str, complaint: str, capsys: Output
+) -> None:
+    parser = argparse.ArgumentParser(prog="tool")
+    say_wrong_use_plainly(parser)
+    parser.add_argument("--size", type=number_from(1, int, "whole number", 10))
+
+    with pytest.raises(SystemExit) as raised:
+        parser.parse_args(["--size", text])
+
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == f"tool: error: argument --size: {complaint}\n"
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "x"])
+def test_what_is_no_finite_number_is_none(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a number of days"):
+        number_from(0, float, "number of days")(text)
+
+
+def test_numbers_are_read() -> None:
+    assert whole_number("7") == 7
+    assert number_from(0, float, "number of days", 1)("0.5") == 0.5
+
+
+@pytest.mark.parametrize("command", ["runrele", "showsubscriptions"])
+def test_an_option_of_django_is_described_in_english_too(command: str) -> None:
+    with pytest.raises(CommandError, match="argument -v/--verbosity: 'x' is not a whole number"):
+        call_command(command, "-v", "x")
+
+
+def test_an_option_that_takes_no_value_says_so(capsys: Output) -> None:
+    with pytest.raises(SystemExit):
+        main(["emulator", "--status=now"])
+
+    assert capsys.readouterr().err == (
+        "rele-cli emulator: error: argument --status: it takes no value, not 'now'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [RUN, *SHARED_COMMANDS, *outbox.COMMANDS, *inbox.COMMANDS],
+    ids=lambda command: command.name,
+)
+def test_each_option_has_a_help_text(command: Any) -> None:
+    recorded: list[dict[str, Any]] = []
+
+    class Recorder(argparse.ArgumentParser):
+        def add_argument(self, *names: Any, **settings: Any) -> Any:
+            recorded.append(settings)
+            return super().add_argument(*names, **settings)
+
+    command.add_to(argparse.ArgumentParser().add_subparsers(parser_class=Recorder))
+
+    assert len(recorded) > 2
+    assert all(settings["help"] for settings in recorded)
