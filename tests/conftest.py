@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rele import publishing
-from tests import postgres, servers
+from tests import mariadb, postgres, servers
 
 # Nothing in the tests may look for Google's metadata server.
 os.environ["NO_GCE_CHECK"] = "true"
@@ -48,6 +48,13 @@ def pubsub(pubsub_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def postgres_url() -> Iterator[str]:
     """The URL of a PostgreSQL database, on a server of the tests' own."""
     with postgres.started() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """The URL of a MariaDB database, on a server of the tests' own."""
+    with mariadb.started("rele") as url:
         yield url
 
 

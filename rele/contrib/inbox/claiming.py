@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from django.db import IntegrityError, OperationalError, connections, transaction
 
-from rele.contrib.inbox.models import InboxMessage
+from rele.contrib.inbox.models import InboxMessage, digest_of
+from rele.contrib.inbox.unbroken import left_unbroken
 from rele.exceptions import Retry
 
 LOCK_TIMEOUT = 5.0
 """Seconds to wait for another transaction that handles the same message, on PostgreSQL.
 
-SQLite waits for as long as ``OPTIONS["timeout"]`` says: 5 s by default.
+SQLite waits for as long as ``OPTIONS["timeout"]`` says (5 s by default), MySQL and MariaDB for as
+long as their ``innodb_lock_wait_timeout`` says (50 s by default).
 """
 
 _LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOCK_WAIT_TIMEOUT, _DEADLOCK = 1205, 1213  # https://mariadb.com/kb/en/mariadb-error-codes/
 
 # One statement is one round trip. It waits with a lock_timeout of its own; with the row that it
 # inserts it sets back the one before, which is the handler's. Without a row the rollback does so.
 _INSERT_ON_POSTGRESQL = """
-INSERT INTO {table} (subscription, event_id, handled_at)
-SELECT %s, %s, now() FROM (
+INSERT INTO {table} (subscription, event_id, digest, handled_at)
+SELECT %s, %s, %s, now() FROM (
     SELECT
         set_config('rele.lock_timeout', current_setting('lock_timeout'), true),
         set_config('lock_timeout', '{milliseconds:.0f}ms', true)
 ) AS limited
-ON CONFLICT DO NOTHING
-RETURNING set_config('lock_timeout', current_setting('rele.lock_timeout'), true)
+ON CONFLICT (digest) DO NOTHING
+RETURNING id, handled_at, set_config('lock_timeout', current_setting('rele.lock_timeout'), true)
 """
 
 
@@ -41,45 +45,73 @@ def claimed(alias: str, subscription: str, event_id: str) -> Iterator[bool]:
 
     Raises:
         Retry: the other transaction is still open after the database's lock timeout.
+        TransactionBrokenError: the block has returned, but its transaction cannot be committed.
         django.db.DatabaseError: the database failed.
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(transaction.atomic(using=alias))
-            is_first = _insert(alias, subscription, event_id)
+            row = _insert(alias, subscription, event_id)
         except OperationalError as error:
-            if _is_lock_timeout(error):
+            if _is_handled_elsewhere(error):
                 raise Retry from error
             raise
-        if not is_first:
+        if row is None:
             transaction.set_rollback(True, using=alias)
-        yield is_first
+            yield False
+        else:
+            with left_unbroken(alias, partial(_is_there, alias, row)):
+                yield True
 
 
-def _insert(alias: str, subscription: str, event_id: str) -> bool:
-    """Whether the row is new."""
+def _insert(alias: str, subscription: str, event_id: str) -> InboxMessage | None:
+    """The new row; ``None`` where there is one already."""
+    row = InboxMessage(subscription=subscription, event_id=event_id)
     if connections[alias].vendor == "postgresql":
-        return _insert_on_postgresql(alias, subscription, event_id)
+        return _insert_on_postgresql(alias, row)
     try:
-        InboxMessage.objects.using(alias).create(subscription=subscription, event_id=event_id)
+        row.save(force_insert=True, using=alias)
     except IntegrityError:
-        return False
-    return True
+        # The database has undone the statement alone, so it can be asked which rule was violated.
+        transaction.set_rollback(False, using=alias)
+        if not InboxMessage.objects.using(alias).filter(digest=row.digest).exists():
+            raise
+        return None
+    return row
 
 
-def _insert_on_postgresql(alias: str, subscription: str, event_id: str) -> bool:
+def _insert_on_postgresql(alias: str, row: InboxMessage) -> InboxMessage | None:
     connection = connections[alias]
+    digest = digest_of(row.subscription, row.event_id)
     statement = _INSERT_ON_POSTGRESQL.format(
         table=connection.ops.quote_name(InboxMessage._meta.db_table),
         milliseconds=LOCK_TIMEOUT * 1000,
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement, [subscription, event_id])
-        inserted: int = cursor.rowcount
-    return inserted == 1
+        cursor.execute(statement, [row.subscription, row.event_id, digest])
+        returned = cursor.fetchone()
+    if returned is None:
+        return None
+    row.id, row.handled_at, _ = returned
+    return row
 
 
-def _is_lock_timeout(error: OperationalError) -> bool:
+def _is_there(alias: str, row: InboxMessage) -> bool:
+    """Whether the transaction still has ``row``.
+
+    Where it was rolled back, another may have written one for the same event, on SQLite even with
+    the same id.
+    """
+    own = InboxMessage.objects.using(alias).filter(id=row.id, handled_at=row.handled_at)
+    return own.exists()
+
+
+def _is_handled_elsewhere(error: OperationalError) -> bool:
+    """Whether another transaction that handles the message has not ended in time."""
     cause = error.__cause__
     sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return sqlstate == _LOCK_NOT_AVAILABLE or "database is locked" in str(error)
+    return (
+        sqlstate == _LOCK_NOT_AVAILABLE
+        or "database is locked" in str(error)
+        or error.args[:1] in ((_LOCK_WAIT_TIMEOUT,), (_DEADLOCK,))
+    )

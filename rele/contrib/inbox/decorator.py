@@ -8,11 +8,12 @@ from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, TypeVar, overload
 
-from django.db import router, transaction
+from django.db import router
 
 from rele.callables import name_of
 from rele.contrib.inbox.claiming import claimed
 from rele.contrib.inbox.models import InboxMessage
+from rele.contrib.inbox.unbroken import unbroken_transaction
 from rele.handlers import check_is_run, check_result
 from rele.middleware import run_middleware_hook
 from rele.received import google_message_in_hand
@@ -48,11 +49,15 @@ def idempotent(handler: Any = None, /, *, using: str | None = None) -> Any:
     attribute ``event_id``, or where it has none, with the id that Pub/Sub gave. It is acknowledged
     after the commit. A message that is noted already is acknowledged and not handled; the hook
     ``post_process_message_duplicate`` runs. One that is being handled elsewhere waits for that, for
-    up to 5 s (on SQLite for the database's ``timeout``), and is then given back.
+    up to 5 s (for the database's own limit on SQLite, MySQL and MariaDB), and is then nacked.
 
     Whatever the handler raises rolls back what it wrote and the note, ``Drop`` and ``DeadLetter``
-    too. Only what is written to that database is written once: an e-mail or a request belongs into
-    ``transaction.on_commit``, and may be lost, or into the handler, and may be sent twice.
+    too. A handler that returns from a transaction which can no longer be committed has failed with
+    :class:`rele.contrib.inbox.exceptions.TransactionBrokenError`, and its message is nacked: one
+    that catches an error of the database needs a savepoint, a ``transaction.atomic()`` of its own
+    around the statement that may fail. Only what is written to that database is written once: an
+    e-mail or a request belongs into ``transaction.on_commit``, and may be lost, or into the
+    handler, and may be sent twice.
 
     Outside of a worker, in a plain call, the handler runs in a transaction and nothing is noted.
     Called by another idempotent handler it is a part of that one; called by a handler that is not
@@ -80,7 +85,7 @@ def _idempotent(handler: Handler, *, using: str | None) -> Handler:
         alias = using or router.db_for_write(InboxMessage)
         in_hand = google_message_in_hand()
         if in_hand is None or in_hand[0] is _claimed_message.get():
-            with transaction.atomic(using=alias):
+            with unbroken_transaction(alias):
                 return handler(*args, **attributes)
         message, subscription = in_hand
         _check_call(subscription, handle_once)

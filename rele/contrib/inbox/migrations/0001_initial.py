@@ -22,7 +22,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'message',
-                'constraints': [models.UniqueConstraint(fields=('subscription', 'event_id'), name='rele_inbox_once')],
             },
         ),
     ]

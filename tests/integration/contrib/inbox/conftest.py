@@ -1,4 +1,7 @@
-"""Databases with the inbox's tables, beside the project's own: of SQLite and of PostgreSQL."""
+"""Databases with the tables of inbox and outbox, beside the project's own, of each kind.
+
+The outbox has none on MariaDB.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,14 @@ from django.core.management import call_command
 from django.db import connections
 
 from rele.contrib.inbox.models import InboxMessage
+from rele.contrib.outbox.models import OutboxMessage
 from testproject.activity.models import Activity
 
 NAME = "rele_inbox"
+
+APPS = ("rele_inbox", "activity")
+
+OUTBOX = "rele_outbox"
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +57,21 @@ def postgres_database(postgres_url: str, django_db_blocker: Any) -> Iterator[str
         connection.execute(f"DROP DATABASE {NAME}")
 
 
+@pytest.fixture(scope="module")
+def mariadb_database(mariadb_url: str, django_db_blocker: Any) -> Iterator[str]:
+    with django_db_blocker.unblock(), _installed("mariadb", mariadb_url) as alias:
+        yield alias
+        for app in APPS:
+            call_command("migrate", app, "zero", database=alias, verbosity=0)
+
+
 @contextmanager
 def _installed(alias: str, url: str, options: dict[str, Any] | None = None) -> Iterator[str]:
     database = {**environ.Env.db_url_config(url), "OPTIONS": options or {}}
     databases = connections.configure_settings({"default": {}, alias: database})
     connections.settings[alias] = databases[alias]
-    for app in ("rele_inbox", "activity"):
+    outbox = () if connections[alias].vendor == "mysql" else (OUTBOX,)
+    for app in (*APPS, *outbox):
         call_command("migrate", app, database=alias, verbosity=0)
     yield alias
     connections[alias].close()
@@ -67,7 +84,7 @@ IMMEDIATE = pytest.param(
 )
 
 
-@pytest.fixture(params=["sqlite", IMMEDIATE, "postgres"])
+@pytest.fixture(params=["sqlite", IMMEDIATE, "postgres", "mariadb"])
 def alias(request: pytest.FixtureRequest) -> Iterator[str]:
     """The alias of a database with empty tables."""
     alias = request.getfixturevalue(f"{request.param}_database")
@@ -82,7 +99,15 @@ def postgres(postgres_database: str) -> Iterator[str]:
     _empty(postgres_database)
 
 
+@pytest.fixture
+def mariadb(mariadb_database: str) -> Iterator[str]:
+    """The same of MariaDB alone."""
+    yield mariadb_database
+    _empty(mariadb_database)
+
+
 def _empty(alias: str) -> None:
-    for model in (InboxMessage, Activity):
+    outbox = () if connections[alias].vendor == "mysql" else (OutboxMessage,)
+    for model in (InboxMessage, Activity, *outbox):
         model.objects.using(alias).all().delete()
     connections[alias].close()  # the next test may change how one connects

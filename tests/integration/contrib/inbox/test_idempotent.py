@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 from google.cloud.pubsub_v1.subscriber.message import Message
 
 import rele
@@ -92,6 +92,43 @@ class TestDuplicates:
             write(alias, "after")
 
         assert texts(alias) == ["first", "after"]
+
+
+class TestWhatTheTableRefuses:
+    """Only a row of the same event makes a message a duplicate."""
+
+    @pytest.mark.parametrize("alias", ["sqlite"], indirect=True)
+    def test_is_no_duplicate(self, alias: str) -> None:
+        with connections[alias].cursor() as cursor:
+            cursor.execute(
+                "CREATE TRIGGER refuse BEFORE INSERT ON rele_inbox_inboxmessage "
+                "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+        try:
+            delivery = deliver(writer(alias), "first", event_id=EVENT)
+        finally:
+            with connections[alias].cursor() as cursor:
+                cursor.execute("DROP TRIGGER refuse")
+
+        assert delivery.nacked
+        assert isinstance(delivery.exception, IntegrityError)
+        assert texts(alias) == []
+
+    def test_is_no_duplicate_on_postgresql(self, postgres: str) -> None:
+        """A sequence is behind the ids, as after a restore of the rows alone."""
+        deliver(writer(postgres), "first", event_id=EVENT)
+        sequence = "pg_get_serial_sequence('rele_inbox_inboxmessage', 'id')"
+        with connections[postgres].cursor() as cursor:
+            cursor.execute(
+                f"SELECT setval({sequence}, max(id), false) FROM rele_inbox_inboxmessage"
+            )
+
+        delivery = deliver(writer(postgres), "second", event_id=EVENT.upper())
+
+        assert delivery.nacked
+        assert isinstance(delivery.exception, IntegrityError)
+        assert deliver(writer(postgres), "third", event_id=EVENT.upper()).acked
+        assert texts(postgres) == ["first", "third"]
 
 
 class ToPostgres:
@@ -197,7 +234,7 @@ class Race:
         """Begin the second delivery, up to where it waits for the first."""
         second = self.executor.submit(self._deliver, "second")
         assert self.is_claiming.wait(20)
-        if connections[self.alias].vendor == "postgresql":
+        if connections[self.alias].vendor in WAITING_FOR_A_LOCK:
             wait_for_a_lock(self.alias)
         return second
 
@@ -218,12 +255,18 @@ def deliver_and_close(alias: str, orders: Subscription, data: str) -> Delivery:
         connections[alias].close()
 
 
+WAITING_FOR_A_LOCK = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+}
+
+
 def wait_for_a_lock(alias: str) -> None:
     """Return when a transaction waits for another."""
     deadline = time.monotonic() + 20
     with connections[alias].cursor() as cursor:
         while time.monotonic() < deadline:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            cursor.execute(WAITING_FOR_A_LOCK[connections[alias].vendor])
             if cursor.fetchone() != (0,):
                 return
     pytest.fail("no transaction waits for a lock")
@@ -245,6 +288,9 @@ def short_lock_timeout(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claiming, "LOCK_TIMEOUT", 0.3)
     if connections[alias].vendor == "sqlite":
         monkeypatch.setitem(connections.settings[alias]["OPTIONS"], "timeout", 0.3)
+    if connections[alias].vendor == "mysql":
+        limit = "SET SESSION innodb_lock_wait_timeout = 1"
+        monkeypatch.setitem(connections.settings[alias]["OPTIONS"], "init_command", limit)
 
 
 class TestTwoAtATime:
@@ -318,7 +364,7 @@ class TestPostgres:
 
         assert texts(postgres) == ["first"]
 
-    def test_claiming_is_one_statement(self, postgres: str) -> None:
+    def test_it_takes_one_statement_before_the_handler_and_one_after(self, postgres: str) -> None:
         statements: list[str] = []
 
         def note(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
@@ -328,7 +374,7 @@ class TestPostgres:
         with connections[postgres].execute_wrapper(note):
             deliver(writer(postgres), "first", event_id=EVENT)
 
-        assert len(statements) == 2, statements  # and the handler's own
+        assert len(statements) == 3, statements  # and the handler's own
 
 
 def show_lock_timeout(alias: str) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import TestCase
 
 import rele
 from rele import Callback, Subscription, sub
 from rele.contrib.inbox import idempotent
+from rele.contrib.inbox.exceptions import TransactionBrokenError
 from rele.contrib.inbox.models import InboxMessage
 from rele.testing import deliver as deliver_to
 from testproject.activity.models import Activity
@@ -226,6 +227,21 @@ class TestInAProjectsTestCase(TestCase):
         assert deliver_to(ORDERS, "again", event_id=EVENT).acked
 
         assert texts() == ["first"]
+
+    def test_a_handler_that_catches_an_integrity_error_has_failed(self) -> None:
+        @idempotent
+        def handler(data: str, **attributes: Any) -> None:
+            Activity.objects.create(photo=1, text=data)
+            with pytest.raises(IntegrityError):
+                Activity.objects.create(photo=1, text="taken")
+
+        delivery = deliver_to(Subscription(handler, "orders"), "first", event_id=EVENT)
+
+        assert delivery.nacked
+        assert isinstance(delivery.exception, TransactionBrokenError)
+        assert texts() == []
+        assert deliver_to(ORDERS, "second", event_id=EVENT).acked
+        assert texts() == ["second"]
 
     def test_what_waits_for_the_commit_is_captured(self) -> None:
         @idempotent

@@ -1,0 +1,22 @@
+"""What the inbox raises."""
+
+from __future__ import annotations
+
+from rele.exceptions import ReleError
+
+
+class TransactionBrokenError(ReleError):
+    """The transaction of an idempotent handler can no longer be committed.
+
+    Args:
+        alias: of its database.
+        reason: why not.
+    """
+
+    def __init__(self, alias: str, reason: str) -> None:
+        super().__init__(
+            f"The transaction of the handler on the database {alias!r} can no longer be committed "
+            f"({reason}): all that the handler wrote there is rolled back. A handler that catches "
+            "an error of the database needs a savepoint around the statement that may fail: "
+            "`try: with transaction.atomic(): ...`, with `except` outside of that block."
+        )
