@@ -14,15 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pymysql
-
 from tests.servers import free_port, skip_for_missing
-
-if importlib.util.find_spec("MySQLdb") is None:
-    # PyMySQL is pure Python, so that no compiler is needed to run the tests. It stands in for
-    # mysqlclient, whose version Django asks for.
-    pymysql.version_info = (2, 2, 7, "final", 0)
-    pymysql.install_as_MySQLdb()
 
 _SECONDS = 60
 _LOOPBACK = "127.0.0.1"
@@ -76,20 +68,25 @@ class Server:
         self._process.wait(_SECONDS)
 
     def _can_be_used(self) -> bool:
+        import MySQLdb
+
         try:
             self._connect().close()
-        except pymysql.err.OperationalError:
+        except MySQLdb.OperationalError:
             return False
         return True
 
     def _connect(self) -> Any:
-        return pymysql.connect(host=_LOOPBACK, port=self._port, user="root")
+        import MySQLdb
+
+        return MySQLdb.connect(host=_LOOPBACK, port=self._port, user="root")
 
 
 @contextmanager
 def started(database: str) -> Iterator[str]:
     """Run a server with an empty database of that name, and give the URL of it."""
     _binaries()
+    _provide_driver()
     with tempfile.TemporaryDirectory(prefix="rele-mariadb-") as folder:
         server = Server(Path(folder))
         try:
@@ -98,6 +95,18 @@ def started(database: str) -> Iterator[str]:
             yield server.url_of(database)
         finally:
             server.stop()
+
+
+def _provide_driver() -> None:
+    """Let PyMySQL stand in for mysqlclient, which Django knows, where that is not installed.
+
+    It is pure Python, so that no compiler is needed to run the tests.
+    """
+    if importlib.util.find_spec("MySQLdb") is None:
+        import pymysql
+
+        pymysql.version_info = (2, 2, 7, "final", 0)  # Django asks for a version of mysqlclient
+        pymysql.install_as_MySQLdb()
 
 
 def _binaries() -> tuple[str, str]:
