@@ -6,13 +6,16 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_FOR_DEMO := $(VENV)/.installed-for-demo
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test soak lint types format clean
+.PHONY: demo test test-unit soak lint types format clean
 
 demo: $(INSTALLED_FOR_DEMO)
 	@$(BIN)/python -m testproject.demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-unit: $(INSTALLED)
+	$(BIN)/python -m pytest tests/unit
 
 soak: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

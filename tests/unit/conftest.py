@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from typing import Any
 
@@ -16,6 +17,49 @@ from rele import middleware
 # How long an example takes says nothing on a machine that is busy.
 settings.register_profile("unit", deadline=None)
 settings.load_profile("unit")
+
+_STARTS_A_PROCESS = {
+    *("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile"),
+    *("os.system", "pty.spawn", "subprocess.Popen"),
+}
+
+_running: list[str] = []
+"""The unit test that runs, if any."""
+_started: list[str] = []
+"""What it started."""
+
+
+def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
+    if _running and event in _STARTS_A_PROCESS:
+        _started.append(f"{event}{arguments[:2]}")
+        raise RuntimeError(
+            f"{_running[0]} starts a process by {event}: a unit test starts none, nor a database "
+            "server. Move it to tests/integration or tests/acceptance."
+        )
+
+
+sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Refuse processes while the test runs, in the fixtures of the whole session too."""
+    _running.append(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        _running.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, Any, Any]:
+    """Fail a test that has caught the refusal."""
+    result = yield
+    started = _started.copy()
+    _started.clear()
+    if started:
+        pytest.fail(f"A unit test starts no process, but this one tried: {started[0]}")
+    return result
 
 
 class Hooks:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -160,40 +159,6 @@ def test_another_process_has_a_publisher_of_its_own(monkeypatch: pytest.MonkeyPa
         rele.publish("photos", 3)
 
     assert [len(backend.messages) for backend in made] == [1, 2]
-
-
-def test_a_forked_child_publishes_by_a_publisher_of_its_own() -> None:
-    script = """
-import os, sys
-import rele, rele.backends, rele.client
-
-class Backend(rele.backends.BaseBackend):
-    def __init__(self, config):
-        self.process_id = os.getpid()
-    def send(self, messages):
-        assert self.process_id == os.getpid()
-        future = rele.client.Future()
-        future.set_result("message")
-        return [future]
-
-rele.setup({"MIDDLEWARE": [], "PUBLISHER_BACKEND": "__main__.Backend"})
-rele.publish("photos", 1)
-child = os.fork()
-rele.publish("photos", 2)
-if child:
-    _, status = os.waitpid(child, 0)
-    sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-    completed = subprocess.run(
-        [sys.executable, "-W", "ignore::FutureWarning", "-c", script],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert (completed.returncode, completed.stderr) == (0, "")
 
 
 class TestFlush:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import subprocess
-import sys
 import zlib
 from importlib.metadata import version
 from typing import Any
@@ -85,20 +83,3 @@ def test_what_the_copy_does_not_know_is_given_back() -> None:
 def test_an_unknown_message_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         message_class("Nope")
-
-
-@pytest.mark.parametrize("first", ["rele.emulator.protocol", "google.pubsub_v1"])
-def test_both_can_be_imported_in_one_process(first: str) -> None:
-    script = (
-        f"import {first}, rele.emulator.protocol, google.pubsub_v1\n"
-        "print(google.pubsub_v1.Topic.pb() is rele.emulator.protocol.Topic)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::FutureWarning", "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    assert done.stdout == "False\n"

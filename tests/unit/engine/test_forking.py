@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,50 +127,3 @@ def test_a_renewed_gate_knows_nothing_of_the_calls_before(
 
     assert gate._under_way == 0
     assert gate.guard(lambda: "goes through")() == "goes through"
-
-
-FORK_WHILE_CALLS_ARE_UNDER_WAY = """
-import os, sys, threading, warnings
-from rele.engine.forking import gate
-
-warnings.simplefilter("ignore", DeprecationWarning)  # of fork, where there are threads
-in_call = [0]
-ends = threading.Event()
-
-@gate.guard
-def call():
-    in_call[0] += 1
-    in_call[0] -= 1
-
-def work():
-    while not ends.is_set():
-        call()
-
-threads = [threading.Thread(target=work) for _ in range(4)]
-for thread in threads:
-    thread.start()
-for _ in range(20):
-    child = os.fork()
-    if child == 0:
-        call()
-        os._exit(0 if gate._under_way == 0 and in_call[0] == 0 else 1)
-    _, status = os.waitpid(child, 0)
-    assert status == 0, status
-ends.set()
-for thread in threads:
-    thread.join(10)
-    assert not thread.is_alive()
-"""
-
-
-def test_no_fork_happens_in_the_middle_of_a_call() -> None:
-    completed = subprocess.run(
-        [sys.executable, "-c", FORK_WHILE_CALLS_ARE_UNDER_WAY],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert (completed.returncode, completed.stderr) == (0, "")

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -86,24 +84,3 @@ def test_what_is_no_refusal_ends_it_at_once_without_beginning_the_rest(error: Ex
         if thread.name == "rele-resources":
             thread.join(10)
     assert len(begun) <= MAX_CALLS + 1
-
-
-EXIT_AMID_A_CALL = """
-import threading
-from rele.resources.calls import Calls
-
-has_begun = threading.Event()
-
-def never_answer(item):
-    has_begun.set()
-    threading.Event().wait()
-
-threading.Thread(target=Calls().run, args=[never_answer, [1]], daemon=True).start()
-assert has_begun.wait(10)
-"""
-
-
-def test_a_call_that_is_not_answered_holds_up_no_process_that_ends() -> None:
-    completed = subprocess.run([sys.executable, "-c", EXIT_AMID_A_CALL], timeout=30)
-
-    assert completed.returncode == 0

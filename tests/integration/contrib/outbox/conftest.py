@@ -1,33 +1,63 @@
-"""Outboxes on real databases: see ``tests/unit/contrib/outbox/conftest.py``."""
+"""Outboxes on PostgreSQL, too: see ``tests/unit/contrib/outbox/conftest.py``."""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.unit.conftest import hooks
 from tests.unit.contrib.outbox.conftest import (
-    database,
+    filled_in,
+    installed,
     make_relay,
-    postgres,
-    postgres_database,
     servers,
     sqlite,
     sqlite_database,
 )
 
 __all__ = (
-    "database",
     "hooks",
     "make_relay",
-    "postgres",
-    "postgres_database",
     "servers",
     "sqlite",
     "sqlite_database",
 )
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres_url: str, django_db_blocker: Any) -> dict[str, Any]:
+    """An empty database of these tests, migrated."""
+    with closing(psycopg.connect(postgres_url, autocommit=True)) as connection:
+        name = f"outbox_{uuid.uuid4().hex}"
+        connection.execute(f"CREATE DATABASE {name}")
+        info = connection.info
+        database = {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": name,
+            "USER": info.user,
+            "HOST": info.host,
+            "PORT": info.port,
+        }
+    return filled_in(database)
+
+
+@pytest.fixture
+def postgres(postgres_database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
+    """The outbox is on PostgreSQL."""
+    yield from installed(postgres_database, django_db_blocker)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """The outbox is on SQLite, then on PostgreSQL."""
+    request.getfixturevalue(request.param)
+    kind: str = request.param
+    return kind
 
 
 def terminate_all_connections(database: dict[str, Any]) -> None:

@@ -1,16 +1,13 @@
-"""An outbox on a database of the tests' own, of SQLite or PostgreSQL, and where to relay to."""
+"""An outbox on a database of the tests' own, and where to relay to."""
 
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
@@ -71,23 +68,6 @@ def filled_in(database: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
-@pytest.fixture(scope="session")
-def postgres_database(postgres_url: str, django_db_blocker: Any) -> dict[str, Any]:
-    """An empty database of these tests, migrated."""
-    with closing(psycopg.connect(postgres_url, autocommit=True)) as connection:
-        name = f"outbox_{uuid.uuid4().hex}"
-        connection.execute(f"CREATE DATABASE {name}")
-        info = connection.info
-        database = {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": name,
-            "USER": info.user,
-            "HOST": info.host,
-            "PORT": info.port,
-        }
-    return filled_in(database)
-
-
 @pytest.fixture
 def sqlite_database(tmp_path: Path) -> dict[str, Any]:
     return filled_in(
@@ -99,7 +79,8 @@ def sqlite_database(tmp_path: Path) -> dict[str, Any]:
     )
 
 
-def _installed(database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
+def installed(database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
+    """Have the outbox on an empty ``database``, for a fixture."""
     with django_db_blocker.unblock():
         connections.settings[ALIAS] = database
         call_command("migrate", "rele_outbox", database=ALIAS, verbosity=0)
@@ -118,21 +99,7 @@ def _installed(database: dict[str, Any], django_db_blocker: Any) -> Iterator[Non
 @pytest.fixture
 def sqlite(sqlite_database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
     """The outbox is on SQLite, in a file."""
-    yield from _installed(sqlite_database, django_db_blocker)
-
-
-@pytest.fixture
-def postgres(postgres_database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
-    """The outbox is on PostgreSQL."""
-    yield from _installed(postgres_database, django_db_blocker)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest) -> str:
-    """The outbox is on SQLite, then on PostgreSQL."""
-    request.getfixturevalue(request.param)
-    kind: str = request.param
-    return kind
+    yield from installed(sqlite_database, django_db_blocker)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import connections, transaction
 from django.utils import timezone
@@ -24,6 +23,7 @@ from rele.contrib.outbox.relay import OutboxRelay
 from rele.contrib.outbox.stopping import Stop
 from rele.contrib.outbox.waking import Alarm
 from tests.inbox import Inbox
+from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, InThread, Servers, waiting
 
@@ -233,19 +233,6 @@ class TestWaking:
 
         assert len(waiting()) == 1
         assert "no notification" in caplog.text
-
-
-def terminate_all_connections(database: dict[str, Any]) -> None:
-    """As a restart of the server does."""
-    with closing(
-        psycopg.connect(
-            host=database["HOST"], port=database["PORT"], user=database["USER"], dbname="postgres"
-        )
-    ) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-            [database["NAME"]],
-        )
 
 
 def test_the_relay_lives_on_when_its_connections_are_closed(
