@@ -42,21 +42,21 @@ sys.addaudithook(_refuse_processes)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Refuse processes while the test runs, in the fixtures of the whole session too."""
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Refuse processes from here on, in the fixtures of the whole session too."""
     _running.append(item.nodeid)
-    try:
-        return (yield)
-    finally:
-        _running.clear()
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Generator[None, Any, Any]:
-    """Fail a test that has caught the refusal."""
-    result = yield
-    started = _started.copy()
-    _started.clear()
+    """Refuse them no longer, and fail a test that has caught the refusal."""
+    try:
+        result = yield
+    finally:
+        _running.clear()
+        started = _started.copy()
+        _started.clear()
     if started:
         pytest.fail(f"A unit test starts no process, but this one tried: {started[0]}")
     return result
