@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rele.callables import code_that_does_not_run
 from rele.problems import Problem
 
 MIN_ACK_DEADLINE, MAX_ACK_DEADLINE = 10, 600
@@ -96,9 +97,13 @@ def storage_regions(policy: Any, stacklevel: int = 2) -> list[str] | None:
 
 
 def is_filter(value: Any) -> bool:
-    if callable(value):
-        return True
-    return isinstance(value, (list, tuple, set, frozenset)) and all(map(callable, value))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(map(_answers, value))
+    return _answers(value)
+
+
+def _answers(value: Any) -> bool:
+    return callable(value) and code_that_does_not_run(value) is None
 
 
 def has_backoffs(value: Any) -> bool:
@@ -150,7 +155,7 @@ SETTINGS: dict[str, Setting] = {
     "ENCODER_PATH": Setting("json.JSONEncoder", _DOTTED_PATH, is_string),
     "FILTER_SUBS_BY": Setting(
         None,
-        "a callable, several of them, or None",
+        "a callable (no `async def`, and without `yield`), several of them, or None",
         optional(is_filter),
         example="lambda **attributes: True",
     ),

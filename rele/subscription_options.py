@@ -135,7 +135,10 @@ OPTIONS: dict[str, Setting] = {
 DEFAULTS_WITHOUT_OPTION: dict[str, Setting] = {
     "prefix": Setting(None, "a string", is_string, example="'shop'"),
     "filter_by": Setting(
-        None, "a callable or several of them", is_filter, example="lambda **attributes: True"
+        None,
+        "a callable (no `async def`, and without `yield`), or several of them",
+        is_filter,
+        example="lambda **attributes: True",
     ),
 }
 """What ``RELE["SUBSCRIPTION_DEFAULTS"]`` takes besides, though it is no option of the server."""

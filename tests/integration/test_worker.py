@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 
 import rele
 from rele.client import Subscriber
 from rele.retry_policy import RetryPolicy
-from rele.subscription import Subscription
+from rele.subscription import Subscription, sub
 from tests.inbox import Inbox
 
 Run = Callable[..., Any]
@@ -42,6 +44,32 @@ def test_a_failed_message_comes_again(run_worker: Run) -> None:
     rele.publish("orders", 1)
 
     assert inbox.wait_for(2) == [1, 1]
+
+
+def test_a_coroutine_is_handled_where_it_is_run_and_redelivered_where_it_is_not(
+    run_worker: Run,
+) -> None:
+    handled, returned = Inbox(), Inbox()
+
+    async def handle(data: Any, **attrs: Any) -> None:
+        await asyncio.sleep(0)
+        handled.put(data)
+
+    def pass_on(data: Any, **attrs: Any) -> Any:
+        returned.put(data)
+        return handle(data, **attrs)
+
+    run_worker(
+        [
+            sub("orders")(async_to_sync(handle)),
+            Subscription(pass_on, "orders", suffix="wrong", retry_policy=RetryPolicy(1, 2)),
+        ]
+    )
+
+    rele.publish("orders", 1)
+
+    assert returned.wait_for(2) == [1, 1]
+    assert handled.wait_for(1) == [1]
 
 
 def test_failing_messages_do_not_hold_up_good_ones(run_worker: Run) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from django.core import checks
@@ -33,7 +34,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "CLIENT_OPTIONS": ["api_endpoint", ["api_endpoint"]],
     "DEFAULT_RETRY_POLICY": [10, (10, 600), SimpleNamespace(minimum_backoff=1)],
     "ENCODER_PATH": [None, json.JSONEncoder],
-    "FILTER_SUBS_BY": [1, "shop.filters", [print, None]],
+    "FILTER_SUBS_BY": [1, "shop.filters", [print, None], AsyncMock(), [print, AsyncMock()]],
     "GC_CREDENTIALS_PATH": [1, {}],
     "GC_PROJECT_ID": [1, b"my-project"],
     "GC_STORAGE_REGION": [1, ["europe-west1", None]],
