@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.signals import setting_changed
 
-from rele import config, publishing
+from rele import config, middleware, publishing
 from rele.checks import TAG, check_deployment, check_project
 
 
@@ -19,6 +19,7 @@ class ReleConfig(AppConfig):
 
     def ready(self) -> None:
         config.read_settings_by(lambda: getattr(settings, "RELE", {}))
+        middleware.read_config_by(publishing.read_project)
         checks.register(check_project, TAG)
         checks.register(check_deployment, TAG, deploy=True)
         setting_changed.connect(_forget_old_settings, dispatch_uid="rele")

@@ -199,6 +199,15 @@ class Publisher:
         """
         return self._outstanding.flush(timeout)
 
+    def close(self) -> None:
+        """Send what was accepted, wait until the hooks have run, and close the connections.
+
+        Nothing can be published any more.
+        """
+        self.flush()
+        self._backend.close()
+        self._backend.release()
+
     def _publish(
         self,
         publications: Sequence[Publication],

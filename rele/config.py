@@ -51,6 +51,7 @@ class Config:
 
     def __init__(self, setting: Mapping[str, Any]) -> None:
         values = {**DEFAULTS, **setting}
+        self.given = _copy(values)
         stated = stated_defaults(setting)
         self.app_name: str | None = values["APP_NAME"]
         self.sub_prefix: str | None = stated.pop("prefix", None)
@@ -162,6 +163,13 @@ class Config:
             return None
         project: str | None = self._credentials_of_file.project_id
         return project
+
+
+def _copy(value: Any) -> Any:
+    """A copy that stays as it is where the project changes its lists and dicts."""
+    if isinstance(value, Mapping):
+        return {key: _copy(inner) for key, inner in value.items()}
+    return [*map(_copy, value)] if isinstance(value, (list, tuple)) else value
 
 
 def _import(setting: str, path: str) -> Any:
@@ -284,6 +292,9 @@ def read_settings() -> Mapping[str, Any]:
 
 def setup(setting: Mapping[str, Any] | None = None, **kwargs: Any) -> Config:
     """Register the middleware and let :func:`rele.publish` use ``setting``.
+
+    Called again, it registers the middleware anew; the process's publisher stays where the settings
+    are equal. Else the former one sends what it has, and is closed.
 
     Args:
         setting: the ``RELE`` dict; by default that of the project.

@@ -6,7 +6,10 @@ import logging
 import pkgutil
 import threading
 import warnings
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+
+from rele.exceptions import NoSettingsError
 
 if TYPE_CHECKING:
     from rele.subscription import Subscription
@@ -20,6 +23,9 @@ DEPRECATED_HOOKS = {"post_publish": "post_publish_success"}
 
 #: What these raise reaches the caller, who has not sent anything yet.
 _HOOKS_THAT_MAY_REFUSE = frozenset({"pre_publish"})
+
+#: Here nothing has begun yet, so that settings that cannot be used are an error of the caller.
+_HOOKS_BEFORE_ANYTHING = frozenset({"pre_publish", "pre_worker_start"})
 
 
 class MiddlewareConfig(Protocol):
@@ -116,7 +122,11 @@ class BaseMiddleware:
         """Called when every message in hand is settled and the clients are closed."""
 
 
-_middlewares: list[Any] = []
+_middlewares: list[Any] | None = None
+"""Those that are registered; ``None`` until some are."""
+_read_config: Callable[[], MiddlewareConfig] | None = None
+_lock = threading.RLock()
+_this_thread = threading.local()
 
 
 def register_middleware(config: MiddlewareConfig, **kwargs: Any) -> None:
@@ -127,23 +137,70 @@ def register_middleware(config: MiddlewareConfig, **kwargs: Any) -> None:
         Exception: whatever a middleware's ``setup`` raises.
     """
     global _middlewares
+    middlewares = _set_up(config, **kwargs)
+    with _lock:
+        _middlewares = middlewares
+
+
+def read_config_by(read: Callable[[], MiddlewareConfig]) -> None:
+    """Let the first hook register the middleware of ``read()``, unless some is registered by then.
+
+    So does the Django app, for what never calls ``setup``: a Callback or a Worker that is built by
+    hand.
+    """
+    global _read_config
+    _read_config = read
+
+
+def register_first(read: Callable[[], MiddlewareConfig]) -> None:
+    """Register the middleware of ``read()``, unless some is registered.
+
+    Other threads wait for it. Hooks that a middleware's ``setup`` causes do not run: nothing is
+    registered yet.
+
+    Raises:
+        what ``read`` and :func:`register_middleware` raise.
+    """
+    global _middlewares
+    if _middlewares is not None or getattr(_this_thread, "registers", False):
+        return
+    with _lock:
+        if _middlewares is not None:
+            return
+        _this_thread.registers = True
+        try:
+            middlewares = _set_up(read())
+        finally:
+            _this_thread.registers = False
+        if _middlewares is None:  # else a setup has registered others
+            _middlewares = middlewares
+
+
+def _set_up(config: MiddlewareConfig, **kwargs: Any) -> list[Any]:
     middlewares = []
     for path in config.middleware:
         middleware = pkgutil.resolve_name(path)()
         middleware.setup(config, **kwargs)
         middlewares.append(middleware)
-    _middlewares = middlewares
+    return middlewares
 
 
 def forget_middleware() -> None:
-    """Run no hook any more, until middleware is registered again."""
+    """Forget what is registered: in a Django project the next hook reads the settings again."""
     global _middlewares
-    _middlewares = []
+    with _lock:
+        _middlewares = None
 
 
 def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
-    """Call ``hook_name`` of every registered middleware that has it, in order."""
-    for middleware in _middlewares:
+    """Call ``hook_name`` of every registered middleware that has it, in order.
+
+    Raises:
+        what a ``pre_publish`` raises; and before a publish or the start of a worker, what is wrong
+        with the settings that are then read.
+    """
+    middlewares = _middlewares
+    for middleware in _first_middlewares(hook_name) if middlewares is None else middlewares:
         hook = getattr(middleware, hook_name, None)
         if hook is None:
             continue
@@ -158,6 +215,30 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
                 type(middleware).__qualname__,
                 error,
             )
+
+
+def _first_middlewares(hook_name: str) -> Sequence[Any]:
+    """Those of the project's settings, where nobody has registered any."""
+    if _read_config is not None:
+        try:
+            register_first(_read_config)
+        except NoSettingsError:
+            return ()
+        except Exception as error:
+            if hook_name in _HOOKS_BEFORE_ANYTHING:
+                raise
+            logger.exception(
+                "The hook %s does not run: the middleware of the settings cannot be set up: %r",
+                hook_name,
+                error,
+            )
+    return _middlewares or ()
+
+
+def renew_lock() -> None:
+    """In a forked child, where the thread that held it does not exist."""
+    global _lock
+    _lock = threading.RLock()
 
 
 def _is_ctrl_c(error: BaseException) -> bool:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rele import config as configuration
+from rele import middleware
 from rele.exceptions import ConfigurationError
-from rele.middleware import forget_middleware, register_middleware
+from rele.publisher_in_use import PublisherInUse
 
 if TYPE_CHECKING:
     from rele.backends import BaseBackend
@@ -19,18 +20,28 @@ if TYPE_CHECKING:
     from rele.config import Config
 
 _config: Config | None = None
-_publisher: Publisher | None = None
-_process_id: int | None = None
+"""What was given."""
+_config_of_project: Config | None = None
+"""What was read where nothing was given."""
+_in_use: PublisherInUse | None = None
 _stand_in: BaseBackend | None = None
 _lock = threading.RLock()
 
 
 def init_global_publisher(config: Config) -> None:
-    """Let :func:`publish` use ``config``, whose publisher is made when something is published."""
-    global _config, _publisher
+    """Let :func:`publish` use ``config``, whose publisher is made when something is published.
+
+    A publisher that was made for equal settings stays in use. Any other sends what it has, and is
+    closed.
+    """
+    global _config, _in_use
     with _lock:
         _config = config
-        _publisher = None
+        former = _in_use
+        if former is None or former.suits(config):
+            return
+        _in_use = None
+    former.retire()
 
 
 def publish(
@@ -66,14 +77,15 @@ def publish(
         ConfigurationError: Relé is not set up and finds no settings.
         what :meth:`rele.client.Publisher.publish` raises.
     """
-    return _get_publisher().publish(
-        topic,
-        data,
-        blocking=blocking,
-        timeout=timeout,
-        raise_exception=raise_exception,
-        **kwargs,
-    )
+    with _call() as publisher:
+        return publisher.publish(
+            topic,
+            data,
+            blocking=blocking,
+            timeout=timeout,
+            raise_exception=raise_exception,
+            **kwargs,
+        )
 
 
 def publish_many(
@@ -101,26 +113,37 @@ def publish_many(
         ConfigurationError: Relé is not set up and finds no settings.
         what :meth:`rele.client.Publisher.publish_many` raises.
     """
-    return _get_publisher().publish_many(
-        topic, messages, blocking=blocking, timeout=timeout, raise_exception=raise_exception
-    )
+    with _call() as publisher:
+        return publisher.publish_many(
+            topic, messages, blocking=blocking, timeout=timeout, raise_exception=raise_exception
+        )
 
 
 def configure() -> Config:
     """The configuration in use: what ``setup`` was given, else the project's settings.
 
-    In the latter case its middleware is registered now.
+    In the latter case their middleware is registered now, unless some is already.
 
     Raises:
         ConfigurationError: Relé is not set up and finds no settings.
     """
-    global _config
+    if _config is None:
+        middleware.register_first(read_project)
+    # Not under a lock that publishing needs: what a middleware's setup starts may publish.
+    return _config or read_project()
+
+
+def read_project() -> Config:
+    """The configuration of the project's settings, which are read once.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
+    global _config_of_project
     with _lock:
-        if _config is None:
-            config = configuration.load()
-            register_middleware(config)
-            _config = config
-        return _config
+        if _config_of_project is None:
+            _config_of_project = configuration.load()
+        return _config_of_project
 
 
 def flush(timeout: float | None = None) -> bool:
@@ -132,29 +155,28 @@ def flush(timeout: float | None = None) -> bool:
     Returns:
         whether all of it was accepted by Pub/Sub in time.
     """
-    publisher = _publisher
-    if publisher is None or _process_id != os.getpid():
+    in_use = _in_use
+    if in_use is None or not in_use.belongs_here:
         return True
-    if timeout is None and _config is not None:
-        timeout = _config.publisher_timeout
-    return publisher.flush(timeout)
+    return in_use.publisher.flush(in_use.config.publisher_timeout if timeout is None else timeout)
 
 
 def forget() -> None:
     """Send what is under way, then forget configuration, publisher and middleware."""
-    global _config
+    global _config, _config_of_project
     forget_publisher()
     with _lock:
-        _config = None
-    forget_middleware()
+        _config = _config_of_project = None
+    middleware.forget_middleware()
 
 
 def forget_publisher() -> None:
     """Send what is under way; the next publish makes a publisher anew, for the environment then."""
-    global _publisher
-    flush()
+    global _in_use
     with _lock:
-        _publisher = None
+        former, _in_use = _in_use, None
+    if former is not None:
+        former.retire()
 
 
 @contextmanager
@@ -164,40 +186,63 @@ def sent_through(backend: BaseBackend) -> Iterator[None]:
     That holds whatever is set up or forgotten in the block; without any settings it works as if
     ``RELE`` were empty.
     """
-    global _stand_in, _publisher
+    global _stand_in, _in_use
     with _lock:
-        before = _stand_in, _publisher
-        _stand_in, _publisher = backend, None
+        stand_in_before, before = _stand_in, _in_use
+        _stand_in, _in_use = backend, None
     try:
         yield
     finally:
         with _lock:
-            _stand_in, _publisher = before
+            _stand_in, _in_use = stand_in_before, before
+            config = _config or _config_of_project
+        if before is not None and (config is None or not before.suits(config)):
+            forget_publisher()
+
+
+@contextmanager
+def _call() -> Iterator[Publisher]:
+    """The publisher, which nobody closes within the block."""
+    in_use = _get_in_use()
+    while not in_use.enter():  # another thread has called setup() just now
+        in_use = _get_in_use()
+    try:
+        yield in_use.publisher
+    finally:
+        in_use.leave()
 
 
 def _get_publisher() -> Publisher:
-    global _publisher, _process_id
-    publisher = _publisher
-    if publisher is not None and _process_id == os.getpid():
-        return publisher
+    return _get_in_use().publisher
+
+
+def _get_in_use() -> PublisherInUse:
+    global _in_use
+    in_use = _in_use
+    if in_use is not None and in_use.belongs_here:
+        return in_use
+    config = _configure_if_possible()
     with _lock:
-        if _publisher is None or _process_id != os.getpid():
-            _publisher = _make_publisher()
-            _process_id = os.getpid()
-        return _publisher
+        if _in_use is None or not _in_use.belongs_here:
+            # Another thread may have called setup() since.
+            _in_use = _make(_config or config)
+        return _in_use
 
 
-def _make_publisher() -> Publisher:
-    from rele.client import Publisher
-
+def _configure_if_possible() -> Config:
     try:
-        config = configure()
+        return configure()
     except ConfigurationError:
         if _stand_in is None:
             raise
-        config = configuration.Config({})
-    # The backend knows project and credentials, if it needs any: they may have to be looked up.
-    return Publisher(
+        return configuration.Config({})
+
+
+def _make(config: Config) -> PublisherInUse:
+    from rele.client import Publisher
+
+    publisher = Publisher(
+        # The backend knows both, if it needs any: they may have to be looked up.
         gc_project_id=None,
         credentials=None,
         encoder=config.encoder,
@@ -206,12 +251,14 @@ def _make_publisher() -> Publisher:
         blocking=config.publisher_blocking,
         backend=_stand_in or config.make_publisher_backend(),
     )
+    return PublisherInUse(publisher, config)
 
 
 def _renew_lock() -> None:
     """In a forked child, where the thread that held it does not exist."""
     global _lock
     _lock = threading.RLock()
+    middleware.renew_lock()
 
 
 os.register_at_fork(after_in_child=_renew_lock)

@@ -53,6 +53,7 @@ ROWS = {
         "inspection",
         "overview",
         "planning",
+        "publisher_in_use",
         "publishing",
         "starting",
         "schema",

@@ -64,9 +64,12 @@ class BaseBackend(ABC):
         """
 
     def close(self, timeout: float | None = None) -> None:
-        """As :meth:`flush`, for good: the process is about to end.
+        """As :meth:`flush`, for good: the process is about to end, or :meth:`release` follows.
 
         From Python 3.12 on no thread can be started any more when this is called. Messages may
         still be given to :meth:`send`, which then sends them before it returns.
         """
         self.flush(timeout)
+
+    def release(self) -> None:  # noqa: B027 - optional
+        """Close connections: another backend takes this one's place. Nothing is sent after this."""

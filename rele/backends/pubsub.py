@@ -15,6 +15,7 @@ from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingK
 from rele.backends import BaseBackend, Message
 from rele.engine.attributes import as_arguments
 from rele.engine.batches import (
+    close_connection,
     commit_in_this_thread,
     commit_open_batches,
     explain_failures,
@@ -104,6 +105,11 @@ class PubSubBackend(BaseBackend):
 
     def _explain(self, error: Exception, topic_path: str) -> Exception:
         return explain(error, topic_path, self.address)
+
+    def release(self) -> None:
+        """Close the connections."""
+        for client in self._clients():
+            close_connection(client)
 
     def _clients(self) -> list[Any]:
         return [client for client in (self.client, self._ordered_client) if client is not None]

@@ -117,6 +117,12 @@ def _commit(batch: Any, client: Any, deadline: float) -> bool:
     return True
 
 
+def close_connection(client: Any) -> None:
+    """Close what ``client`` sends through; it cannot be used any more."""
+    if is_google_client(client):
+        client.transport.close()
+
+
 def is_google_client(client: Any) -> bool:
     """Whether it is a real one, rather than what a test has put in its place."""
     return isinstance(PublisherClient, type) and isinstance(client, PublisherClient)

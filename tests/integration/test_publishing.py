@@ -238,3 +238,21 @@ def test_when_a_key_fails_all_its_messages_fail_and_a_hook_may_publish_to_it(
     assert all(future.exception(timeout=20) for future in futures)
     for future in again.wait_for(250):
         assert future.exception(timeout=20)
+
+
+def test_a_new_setup_sends_by_the_former_client_what_it_has_and_closes_it(
+    configure: Configure, topic: str, project_id: str
+) -> None:
+    configure()
+    futures = [rele.publish(topic, number) for number in range(50)]
+    former = rele.publishing._get_publisher()._client
+
+    configure()
+    assert rele.publishing._get_publisher()._client is former
+    configure(APP_NAME="other")
+
+    assert all(future.done() and future.exception() is None for future in futures)
+    assert rele.publish(topic, 1, blocking=True, timeout=10).result(timeout=0)
+    assert rele.publishing._get_publisher()._client is not former
+    with pytest.raises(ValueError, match="closed channel"):
+        former.get_topic(request={"topic": former.topic_path(project_id, topic)})

@@ -100,6 +100,12 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Hooks:
     return hooks
 
 
+@pytest.fixture
+def no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No middleware is registered, not that of the test project's settings either."""
+    monkeypatch.setattr(middleware, "_middlewares", [])
+
+
 class Delivery:
     """One of Google's messages, as the client hands it over, and what was asked for it."""
 

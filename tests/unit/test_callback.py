@@ -277,6 +277,7 @@ class TestCallback:
 
         assert dict(delivery.message.attributes) == {"lang": "en"}
 
+    @pytest.mark.usefixtures("no_middleware")
     def test_handles_a_message_without_middleware(
         self, deliver: Deliver, handler: Recorder, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 import threading
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 import rele
+from rele import middleware, publishing
+from rele.backends.locmem import LocMemBackend
 from rele.middleware import (
     BaseMiddleware,
     default_middleware,
@@ -32,9 +36,56 @@ class Second(First):
         calls.append(("Second", "post_worker_start"))
 
 
+class CountsMessages(BaseMiddleware):
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        calls.append(("setup",))
+
+    def pre_process_message(self, subscription: Any, message: Any) -> None:
+        calls.append(("pre_process",))
+
+    def post_process_message_success(self, *args: Any) -> None:
+        calls.append(("success",))
+
+    def post_process_message(self) -> None:
+        calls.append(("post_process",))
+
+
+class PublishesNothing(BaseMiddleware):
+    def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
+        raise ValueError("refused by the settings' middleware")
+
+
 class Broken(BaseMiddleware):
     def setup(self, config: Any, **kwargs: Any) -> None:
         raise ValueError("no key")
+
+
+class PublishesAtSetup(BaseMiddleware):
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        rele.publish("photos", "from setup")
+
+    def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
+        calls.append(("PublishesAtSetup", data))
+
+
+class Replaces(BaseMiddleware):
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        register_middleware(globals()["config"]("First"))
+
+
+class Slow(First):
+    begun = threading.Event()
+    may_end = threading.Event()
+
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        self.begun.set()
+        assert self.may_end.wait(10)
+
+
+@pytest.fixture
+def no_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Django project whose settings could be read."""
+    monkeypatch.setattr("rele.middleware._read_config", None)
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +142,7 @@ def test_a_path_that_leads_nowhere_is_told(path: str) -> None:
         register_middleware(SimpleNamespace(middleware=[path]))
 
 
+@pytest.mark.usefixtures("no_project")
 def test_forgotten_middleware_runs_no_hook() -> None:
     register_middleware(config("First"))
     calls.clear()
@@ -208,3 +260,179 @@ def test_the_base_class_has_every_hook_of_the_reference(
     hook: str, arguments: tuple[Any, ...]
 ) -> None:
     assert getattr(BaseMiddleware(), hook)(*arguments) is None
+
+
+def handle(message: Any) -> None:
+    """As a project may do it: with a Callback that it builds itself."""
+    rele.Callback(rele.Subscription(lambda data, **attributes: None, "photos"))(message)
+
+
+class TestSettingsOfTheProject:
+    """``settings.RELE`` counts at the first hook, whatever runs it, where nothing was set up."""
+
+    @pytest.fixture(autouse=True)
+    def _settings(self, settings: Any) -> None:
+        settings.RELE = {"MIDDLEWARE": [f"{__name__}.First"]}
+
+    def use(self, settings: Any, *names: str) -> None:
+        settings.RELE = {"MIDDLEWARE": [f"{__name__}.{name}" for name in names]}
+
+    def test_a_callback_runs_them(self, deliver: Any, settings: Any) -> None:
+        delivery = deliver()
+        self.use(settings, "CountsMessages")
+
+        handle(delivery.message)
+
+        assert [call[0] for call in calls] == ["setup", "pre_process", "success", "post_process"]
+        assert delivery.settlements() == ["ack"]
+
+    def test_a_worker_that_is_built_by_hand_runs_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rele.worker.check_internet_connection", lambda address: True)
+        with patch("rele.client.pubsub_v1.SubscriberClient"):
+            rele.Worker([], None, "shop").start()
+
+        assert [call[1] for call in calls[1:]] == ["post_worker_start"]
+
+    def test_a_publisher_that_is_built_by_hand_runs_them(self, settings: Any) -> None:
+        self.use(settings, "PublishesNothing")
+        publisher = rele.Publisher(None, None, json.JSONEncoder, 1, None, backend=LocMemBackend())
+
+        with pytest.raises(ValueError, match="refused by the settings' middleware"):
+            publisher.publish("photos", 1)
+
+    def test_they_are_set_up_once_and_by_the_configuration_that_publishes(
+        self, rele_messages: list[Any]
+    ) -> None:
+        run_middleware_hook("post_worker_start")
+        rele.publish("photos", 1)
+        run_middleware_hook("post_worker_start")
+
+        [set_up] = [call for call in calls if len(call) == 3]
+        assert set_up[1] is publishing.configure()
+
+    def test_an_explicit_setup_is_not_overridden(self, rele_messages: list[Any]) -> None:
+        rele.setup({"MIDDLEWARE": [f"{__name__}.Second"]})
+        calls.clear()
+
+        run_middleware_hook("post_worker_start")
+        rele.publish("photos", 1)
+        run_middleware_hook("post_worker_start")
+
+        assert calls == [("Second", "post_worker_start")] * 2
+
+    def test_an_explicit_registration_is_not_overridden(self, rele_messages: list[Any]) -> None:
+        register_middleware(config("Second"))
+        calls.clear()
+
+        run_middleware_hook("post_worker_start")
+        rele.publish("photos", 1)
+        run_middleware_hook("post_worker_start")
+
+        assert calls == [("Second", "post_worker_start")] * 2
+
+    def test_settings_that_are_overridden_count(self, settings: Any) -> None:
+        run_middleware_hook("post_worker_start")
+        self.use(settings, "Second")
+        calls.clear()
+
+        run_middleware_hook("post_worker_start")
+
+        assert calls[-1] == ("Second", "post_worker_start")
+
+    def test_without_the_setting_the_default_counts(
+        self, settings: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        del settings.RELE
+
+        with caplog.at_level("INFO"):
+            run_middleware_hook("pre_worker_stop", [])
+
+        assert "Cleaning up 0 subscription(s)" in caplog.text
+
+    def test_a_middleware_that_publishes_while_it_is_set_up(
+        self, settings: Any, rele_messages: list[Any]
+    ) -> None:
+        self.use(settings, "PublishesAtSetup")
+
+        rele.publish("photos", "later")
+
+        assert [message.json() for message in rele_messages] == ["from setup", "later"]
+        assert calls == [("PublishesAtSetup", "later")]
+
+    def test_what_a_setup_registers_explicitly_stays(self, settings: Any) -> None:
+        self.use(settings, "Replaces")
+
+        run_middleware_hook("post_worker_start")
+
+        assert calls[-1] == ("First", "post_worker_start")
+
+    def test_other_threads_wait_for_the_setup(self, settings: Any) -> None:
+        self.use(settings, "Slow")
+        Slow.begun.clear()
+        Slow.may_end.clear()
+        threads = [
+            threading.Thread(target=run_middleware_hook, args=["post_worker_start"])
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        assert Slow.begun.wait(10)
+        Slow.may_end.set()
+        for thread in threads:
+            thread.join(10)
+
+        assert calls == [("First", "post_worker_start")] * 4
+
+    def test_in_a_forked_child_a_setup_that_the_parent_had_begun_holds_nothing_up(
+        self, settings: Any
+    ) -> None:
+        self.use(settings, "Slow")
+        Slow.begun.clear()
+        Slow.may_end.clear()
+        thread = threading.Thread(target=run_middleware_hook, args=["post_worker_start"])
+        thread.start()
+        assert Slow.begun.wait(10)
+        try:
+            publishing._renew_lock()  # as the child does
+            assert middleware._lock.acquire(blocking=False)
+            middleware._lock.release()
+        finally:
+            Slow.may_end.set()
+            thread.join(10)
+
+    @pytest.mark.parametrize("path", ["no.such.Middleware", f"{__name__}.Broken"])
+    def test_what_cannot_be_set_up_is_raised_before_anything_and_logged_after(
+        self,
+        settings: Any,
+        deliver: Any,
+        rele_messages: list[Any],
+        caplog: pytest.LogCaptureFixture,
+        path: str,
+    ) -> None:
+        settings.RELE = {"MIDDLEWARE": [path]}
+        delivery = deliver()
+
+        for _ in range(2):
+            with pytest.raises((ImportError, ValueError), match="no"):
+                rele.publish("photos", 1)
+        with pytest.raises((ImportError, ValueError), match="no"):
+            run_middleware_hook("pre_worker_start")
+        handle(delivery.message)
+
+        assert delivery.settlements() == ["ack"]
+        assert "the middleware of the settings cannot be set up" in caplog.text
+        assert rele_messages == []
+
+
+@pytest.mark.usefixtures("no_project")
+def test_without_any_settings_there_are_no_hooks_and_no_error(
+    deliver: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivery = deliver()
+
+    handle(delivery.message)
+
+    assert delivery.settlements() == ["ack"]
+    assert caplog.records == []

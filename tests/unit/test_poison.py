@@ -148,6 +148,7 @@ def test_one_that_is_held_back_is_dropped_once(names: tuple[str, ...]) -> None:
     check(outcomes, poison.UNDECODABLE, ["drop", "modack"])
 
 
+@pytest.mark.usefixtures("no_middleware")
 @pytest.mark.parametrize("name", poison.UNDECODABLE)
 def test_what_cannot_be_decoded_is_in_the_log_at_error(name: str) -> None:
     content = poison.UNDECODABLE[name]

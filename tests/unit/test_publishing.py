@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -27,7 +27,35 @@ class NotedBackend(HeldBackend):
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         self.settles_at_flush = True
+        self.closes = 0
+        self.closed = threading.Event()
         made.append(self)
+
+    def close(self, timeout: float | None = None) -> None:
+        assert all(future.done() for future in self.futures)
+        self.closes += 1
+
+    def release(self) -> None:
+        assert self.closes
+        self.closed.set()
+
+
+class Noted(middleware.BaseMiddleware):
+    """Notes with which keyword it was set up, at each publish; may keep a publish waiting."""
+
+    heard: ClassVar[list[str]] = []
+    blocks = False
+    entered = threading.Event()
+    waits = threading.Event()
+
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        self._app = kwargs["flask_app"]
+
+    def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
+        self.heard.append(self._app)
+        if self.blocks:
+            self.entered.set()
+            assert self.waits.wait(10)
 
 
 class BrokenBackend(HeldBackend):
@@ -45,6 +73,7 @@ SETTINGS = {
 @pytest.fixture(autouse=True)
 def _forget_backends() -> Iterator[None]:
     made.clear()
+    Noted.heard.clear()
     yield
     for backend in made:
         backend.settle_the_rest()
@@ -100,13 +129,106 @@ def test_the_settings_of_the_publisher_are_those_of_rele() -> None:
     assert made[0].messages[0].data == b'"1.5"'
 
 
-def test_a_new_setup_makes_a_new_publisher() -> None:
-    rele.setup(SETTINGS)
-    rele.publish("photos", 1)
-    rele.setup(SETTINGS)
-    rele.publish("photos", 2)
+class TestSetupAgain:
+    def test_with_equal_settings_keeps_the_publisher(self) -> None:
+        for number in range(3):
+            rele.setup({**SETTINGS, "CLIENT_OPTIONS": {"api_endpoint": "x"}})
+            rele.publish("photos", number)
 
-    assert [backend.messages[0].data for backend in made] == [b"1", b"2"]
+        [backend] = made
+        assert [message.data for message in backend.messages] == [b"0", b"1", b"2"]
+        assert backend.closes == 0
+
+    def test_registers_the_middleware_anew_with_the_new_keywords(self) -> None:
+        settings = {**SETTINGS, "MIDDLEWARE": [f"{__name__}.Noted"]}
+        for app in ("first", "second"):
+            rele.setup(settings, flask_app=app)
+            rele.publish("photos", app)
+
+        assert len(made) == 1
+        assert Noted.heard == ["first", "second"]
+
+    def test_with_other_settings_flushes_and_closes_the_former(self) -> None:
+        rele.setup(SETTINGS)
+        future = rele.publish("photos", 1)
+        made[0].outcome = "message-1"
+
+        rele.setup({**SETTINGS, "APP_NAME": "shop"})
+        rele.publish("photos", 2)
+
+        assert future.result(timeout=0) == "message-1"
+        assert (made[0].closes, made[1].closes) == (1, 0)
+        assert [backend.messages[0].data for backend in made] == [b"1", b"2"]
+
+    def test_settings_that_were_changed_in_place_are_others(self) -> None:
+        settings = {**SETTINGS, "CLIENT_OPTIONS": {"api_endpoint": "x"}}
+        rele.setup(settings)
+        rele.publish("photos", 1)
+        settings["CLIENT_OPTIONS"]["api_endpoint"] = "y"  # type: ignore[index]
+        made[0].outcome = "message-1"
+
+        rele.setup(settings)
+        rele.publish("photos", 2)
+
+        assert len(made) == 2
+
+    def test_another_server_in_the_environment_needs_another_publisher(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rele.setup(SETTINGS)
+        rele.publish("photos", 1)
+        made[0].outcome = "message-1"
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:1")
+
+        rele.setup(SETTINGS)
+        rele.publish("photos", 2)
+
+        assert len(made) == 2
+
+    def test_what_the_former_cannot_send_at_once_is_sent_before_it_closes(self) -> None:
+        rele.setup(SETTINGS)
+        future = rele.publish("photos", 1)
+        [former] = made
+
+        rele.setup({**SETTINGS, "APP_NAME": "shop"})
+        assert (future.done(), former.closes) == (False, 0)
+        former.settle_the_rest()
+
+        assert former.closed.wait(10)
+        assert future.result(timeout=0) == "message"
+
+    def test_a_publish_under_way_in_the_former_is_not_lost(self) -> None:
+        Noted.waits = threading.Event()
+        rele.setup({**SETTINGS, "MIDDLEWARE": [f"{__name__}.Noted"]}, flask_app="first")
+        rele.publish("photos", 0)
+        [former] = made
+        former.outcome = "message"
+        Noted.heard.clear()
+        with ThreadPoolExecutor(1) as threads:
+            Noted.blocks = True
+            publishing_ = threads.submit(rele.publish, "photos", 1)
+            assert Noted.entered.wait(10)
+            Noted.blocks = False
+            rele.setup({**SETTINGS, "MIDDLEWARE": []})
+            assert former.closes == 0
+            Noted.waits.set()
+            future = publishing_.result(10)
+
+        assert former.closed.wait(10)
+        assert future.result(timeout=0) == "message"
+        assert [message.data for message in former.messages] == [b"0", b"1"]
+
+    def test_in_a_forked_child_leaves_the_publisher_of_the_parent_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rele.setup(SETTINGS)
+        rele.publish("photos", 1)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: -1)
+            rele.setup({**SETTINGS, "APP_NAME": "shop"})
+
+        assert (made[0].flushes, made[0].closes) == ([], 0)
 
 
 def test_without_setup_the_settings_of_the_project_count(settings: Any) -> None:
@@ -209,8 +331,8 @@ class TestForget:
         publishing.forget()
 
         assert future.done()
-        assert middleware._middlewares == []
         rele.publish("photos", 2)
+        assert middleware._middlewares == []
         assert len(made) == 2
 
     def test_changed_django_settings_count_at_the_next_publish(self, settings: Any) -> None:

@@ -83,6 +83,7 @@ class TestSteering:
         assert delivery.settlements() == ["nack"]
         assert "could not be published to the dead-letter topic" in caplog.text
 
+    @pytest.mark.usefixtures("no_middleware")
     def test_dead_letter_without_a_policy_is_an_error_and_given_back(
         self, deliver: Deliver, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -117,6 +118,7 @@ class TestUndecodable:
 
         assert delivery.settlements() == ["nack"]
 
+    @pytest.mark.usefixtures("no_middleware")
     def test_without_logged_payloads_it_is_given_back(
         self, deliver: Deliver, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -174,7 +174,7 @@ def test_neither_project_nor_settings_are_needed(
     monkeypatch.chdir(tmp_path)
 
     assert deliver(Subscription(handler, "photos"), {"id": 1}).acked
-    assert middleware._middlewares == []
+    assert not middleware._middlewares
 
 
 def test_a_handler_may_publish_meanwhile(rele_messages: list[Any]) -> None:
