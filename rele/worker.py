@@ -30,6 +30,7 @@ from rele.settling import Settling
 from rele.stopping import StopRequest, exit_without_waiting, take_step
 from rele.subscription import Callback, Subscription
 from rele.subscription_options import SubscriptionOptions
+from rele.waiting import reported_if_long
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ def require_connection(address: str) -> None:
     Raises:
         NotConnectionError: it cannot, within 10 s; it says what to look at.
     """
-    if not check_internet_connection(address):
+    with reported_if_long(lambda: logger.warning("Waiting up to 10 s for Pub/Sub at %s.", address)):
+        is_reachable = check_internet_connection(address)
+    if not is_reachable:
         raise NotConnectionError(
             f"Pub/Sub cannot be reached at {address} within 10 s: {what_to_check()}"
         )
@@ -131,11 +134,17 @@ class Worker:
             ResourceError: Pub/Sub refused one (built by hand: Google's GoogleAPIError), or the
                 subscriptions are not as declared and the worker is to change nothing.
         """
-        if self._provisioner is not None:
-            self._provisioner.set_up()
-            return
-        for subscription in self._subscriptions:
-            self._subscriber.update_or_create_subscription(subscription)
+        with reported_if_long(self._report_setup):
+            if self._provisioner is not None:
+                self._provisioner.set_up()
+                return
+            for subscription in self._subscriptions:
+                self._subscriber.update_or_create_subscription(subscription)
+
+    def _report_setup(self) -> None:
+        logger.info(
+            "Waiting for Pub/Sub at %s to answer about topics and subscriptions.", self._address
+        )
 
     def start(self) -> None:
         """Begin to consume all subscriptions, each in threads of its own.
@@ -235,7 +244,8 @@ class Worker:
             self._topic_watch.stop()
         still_running = self._close_streams()
         self._close_subscriber()
-        take_step(publishing.flush)
+        with reported_if_long(_report_flush):
+            take_step(publishing.flush)
         run_middleware_hook("post_worker_stop")
         return still_running
 
@@ -257,7 +267,16 @@ class Worker:
         # All first, so that they end side by side within the one deadline.
         for stream in self._streams:
             stream.drain(deadline)
-        return sum(stream.join(deadline) for stream in self._streams)
+        with reported_if_long(self._report_running):
+            return sum(stream.join(deadline) for stream in self._streams)
+
+    def _report_running(self) -> None:
+        if running := sum(stream.running for stream in self._streams):
+            logger.info(
+                "Waiting up to %s s for %d running handler(s) to finish.",
+                self._shutdown_timeout,
+                running,
+            )
 
     def _check_connection(self) -> None:
         require_connection(self._address)
@@ -313,6 +332,10 @@ class Worker:
             self._provisioner.restore(subscription)
         else:
             self._subscriber.update_or_create_subscription(subscription)
+
+
+def _report_flush() -> None:
+    logger.info("Waiting for Pub/Sub to accept what was published.")
 
 
 def make_worker(subs: Sequence[Subscription], config: Config) -> Worker:

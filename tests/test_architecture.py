@@ -29,6 +29,7 @@ ROWS = {
         "retry_policy",
         "schema",
         "subscription_options",
+        "waiting",
     ),
     "messaging": (
         "backends",

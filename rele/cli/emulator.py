@@ -7,10 +7,12 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from rele.cli.emulator_status import lines_of
-from rele.cli.output import printing, tolerant_output
+from rele.cli.output import printing, saying_after_a_second, tolerant_output
 from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, ReleError
@@ -60,17 +62,27 @@ def run(options: Options) -> int:
 
 
 def _serve(options: Options) -> int:
-    from rele import emulator
-
     host, port = _parsed(options["host_port"] or _DEFAULT, "--host-port")
     _log(options["log_level"])
+
+    with ExitStack() as starting:
+        starting.enter_context(saying_after_a_second("Starting the Pub/Sub server ..."))
+
+        def on_started(address: str) -> None:
+            starting.close()
+            _say_where_it_listens(address, options["data_dir"])
+
+        return _run_server(host, port, on_started, options["data_dir"])
+
+
+def _run_server(
+    host: str, port: int, on_started: Callable[[str], None], data_dir: Path | None
+) -> int:
+    from rele import emulator
+
     try:
         status: int = emulator.serve(
-            host,
-            port,
-            on_started=lambda address: _say_where_it_listens(address, options["data_dir"]),
-            data_dir=options["data_dir"],
-            on_progress=_say,
+            host, port, on_started=on_started, data_dir=data_dir, on_progress=_say_progress
         )
     except emulator.EmulatorError as error:
         raise ReleError(str(error)) from error
@@ -86,7 +98,8 @@ def _show_status(options: Options) -> int:
     address = named or _DEFAULT
     _parsed(address, source)
     try:
-        report = emulator.ask_status(address)
+        with saying_after_a_second(f"Waiting for the Pub/Sub server at {address} ..."):
+            report = emulator.ask_status(address)
     except emulator.StatusError as error:
         raise ReleError(str(error)) from error
     with printing() as show:
@@ -109,6 +122,10 @@ def _log(level: str) -> None:
     # Does nothing where Django's settings have set logging up.
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("rele.emulator").setLevel(level.upper())
+
+
+def _say_progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _say(line: str) -> None:

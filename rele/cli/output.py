@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 from rele.exceptions import ReleError
+from rele.waiting import reported_if_long
 
 
 class OutputError(ReleError):
@@ -46,6 +47,21 @@ def printing(stream: Any = None) -> Iterator[Callable[[str], None]]:
     for error in errors:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"The output could not be written: {reason}.") from error
+
+
+@contextmanager
+def saying_after_a_second(line: str) -> Iterator[None]:
+    """Where the block takes longer, print ``line``, on what is waited for, to the standard error.
+
+    Where that is not possible, nothing is said.
+    """
+
+    def say() -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            print(line, file=sys.stderr, flush=True)
+
+    with reported_if_long(say):
+        yield
 
 
 class TolerantStream:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rele import config as configuration
 from rele import publishing
+from rele.cli.output import OutputError, printing
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import NoSettingsError, ReleError
 from rele.explaining import in_one_line
@@ -47,8 +48,16 @@ def run(options: Options) -> int:
             f"The message for the topic {options['topic']!r} was not published: "
             f"{in_one_line(error)}"
         ) from error
-    print(future.result())
+    _print_id(future.result())
     return 0
+
+
+def _print_id(message_id: str) -> None:
+    try:
+        with printing() as show:
+            show(message_id)
+    except OutputError as error:
+        raise OutputError(f"The message was published with the id {message_id}. {error}") from error
 
 
 def _configure() -> None:

@@ -127,6 +127,11 @@ class KeptStream:
             if not future.done():
                 logger.debug("The stream of %s has not ended in time.", self._name)
         self._executor.shutdown(wait=False)
+        return self.running
+
+    @property
+    def running(self) -> int:
+        """How many handlers have begun and not returned."""
         return sum(scheduler.running for _, scheduler in self._streams)
 
     def _start_again_later(self) -> None:

@@ -6,17 +6,18 @@ import fcntl
 import os
 import pty
 import re
+import socket
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Project
+from tests.acceptance.conftest import Project, read_until
 
 SUBS = """
     from rele import RetryPolicy, sub
@@ -144,3 +145,49 @@ def test_no_colour_where_it_is_refused_or_piped(
     django.environment["NO_COLOR"] = "1"
 
     assert "\033" not in on_a_terminal(django, arguments)
+
+
+@needs_dev_full
+def test_a_message_whose_id_cannot_be_printed_was_published(django: Project) -> None:
+    assert django.run(*LIST, "--apply")[0] == 0
+    with Path("/dev/full").open("w") as full:
+        status, errors = run(django, ("-m", "rele", "publish", "orders", "1"), full.fileno())
+
+    assert status == 1
+    assert re.search(r"published with the id \d+\. The output could not be written", errors)
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_what_is_waited_for_is_said(django: Project, silent_server: str) -> None:
+    django.environment["PUBSUB_EMULATOR_HOST"] = silent_server
+
+    status, output = django.run(*STATUS)
+
+    assert status == 1
+    waiting, error = output.splitlines()
+    assert waiting == f"Waiting for the Pub/Sub server at {silent_server} ..."
+    assert "No Pub/Sub server answers" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("-m", "rele", "run"), "Waiting for Pub/Sub at {} to answer about topics"),
+        ((*LIST, "--diff"), "Comparing what is declared with what Pub/Sub has ..."),
+    ],
+    ids=["rele-cli run", "showsubscriptions --diff"],
+)
+def test_a_server_that_does_not_answer_is_waited_for_by_name(
+    django: Project, silent_server: str, arguments: tuple[str, ...], line: str
+) -> None:
+    django.environment["PUBSUB_EMULATOR_HOST"] = silent_server
+
+    process = django.start(*arguments)
+
+    read_until(process.stdout, line.format(silent_server))

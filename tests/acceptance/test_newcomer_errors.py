@@ -610,8 +610,13 @@ class TestWrongEmulatorAddress:
     ) -> None:
         newcomer, process = unreachable["run"]
 
-        assert newcomer.output_of(process) == (
-            f"{CONFIGURED}Error: Pub/Sub cannot be reached at 127.0.0.1:PORT within 10 s: "
+        configured, waiting, error = re.split(
+            r"^(.* WARNING .*\n)", newcomer.output_of(process), flags=re.MULTILINE
+        )
+        assert configured == CONFIGURED
+        assert waiting.endswith("rele.worker: Waiting up to 10 s for Pub/Sub at 127.0.0.1:PORT.\n")
+        assert error == (
+            "Error: Pub/Sub cannot be reached at 127.0.0.1:PORT within 10 s: "
             "PUBSUB_EMULATOR_HOST names that address. Start `rele-cli emulator` there, or correct "
             "it.\n"
         )

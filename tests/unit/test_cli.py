@@ -289,8 +289,9 @@ class TestEmulator:
         assert serve.call_args.kwargs["data_dir"] == Path("some/where")
         serve.call_args.kwargs["on_progress"]("Opening …")
         serve.call_args.kwargs["on_started"]("127.0.0.1:8085")
-        assert capsys.readouterr().out.splitlines() == [
-            "Opening …",
+        output = capsys.readouterr()
+        assert output.err == "Opening …\n"
+        assert output.out.splitlines() == [
             "Topics, subscriptions and messages are kept in some/where.",
             "Pub/Sub is listening on 127.0.0.1:8085. Point clients at it with:",
             "export PUBSUB_EMULATOR_HOST=127.0.0.1:8085",

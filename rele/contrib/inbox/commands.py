@@ -10,6 +10,7 @@ from django.db import connections, router
 from django.db.models import Count, Min
 from django.utils import timezone
 
+from rele.cli.output import printing
 from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.subcommand import Options, Subcommand
 from rele.contrib.inbox.models import InboxMessage
@@ -46,15 +47,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _inbox(options: Options) -> int:
-    if options["purge"]:
-        _purge(options["database"], options["older_than"], is_forced=options["force"])
-    else:
-        for line in _table(options["database"]):
-            print(line)
+    with printing() as show:
+        if options["purge"]:
+            show(_purge(options["database"], options["older_than"], is_forced=options["force"]))
+        else:
+            for line in _table(options["database"]):
+                show(line)
     return 0
 
 
-def _purge(alias: str, days: int, *, is_forced: bool) -> None:
+def _purge(alias: str, days: int, *, is_forced: bool) -> str:
     if days < RETENTION_DAYS and not is_forced:
         raise ReleError(
             f"Pub/Sub keeps messages for {RETENTION_DAYS} days unless a subscription says "
@@ -69,7 +71,7 @@ def _purge(alias: str, days: int, *, is_forced: bool) -> None:
         for number in delete_in_chunks(messages):
             progress.update(number)
             deleted += number
-    print(f"{deleted} message(s) deleted.")
+    return f"{deleted} message(s) deleted."
 
 
 def _table(alias: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from rele.cli.output import printing
+from rele.cli.output import printing, saying_after_a_second
 from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.style import style_of, terminal_width
 from rele.cli.table import aligned, block
@@ -25,6 +25,7 @@ COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "function": "Sub"}
 
 Show = Callable[[str], None]
 
+COMPARING = "Comparing what is declared with what Pub/Sub has ..."
 AS_DECLARED = "Pub/Sub has everything as it is declared."
 
 
@@ -110,7 +111,8 @@ class Command(BaseCommand):
     ) -> int:
         from rele.planning import compare
 
-        comparison = compare(config, subs)
+        with saying_after_a_second(COMPARING):
+            comparison = compare(config, subs)
         changes = comparison.plan.changes
         if options["format"] == "json":
             content = {
@@ -143,7 +145,8 @@ class Command(BaseCommand):
             if not as_json:
                 self._show_change(change, show, "" if change.carry_out is None else "Done: ")
 
-        obstacles = bring_about(config, subs, report).obstacles
+        with saying_after_a_second(COMPARING):
+            obstacles = bring_about(config, subs, report).obstacles
         if as_json:
             done = [change.as_json() for change in reported if change not in obstacles]
             left = [each.as_json() for each in obstacles]
