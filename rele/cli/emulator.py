@@ -102,11 +102,16 @@ def _show_status(options: Options) -> int:
             report = emulator.ask_status(address)
     except emulator.StatusError as error:
         raise ReleError(str(error)) from error
+    style = style_of(
+        sys.stdout,  # Django's commands alone have these options
+        is_forced=options.get("force_color", False),
+        is_refused=options.get("no_color", False),
+    )
     with printing() as show:
         if options["format"] == "json":
             show(json.dumps(report, indent=2))
         else:
-            for line in lines_of(report, terminal_width(), style_of(sys.stdout)):
+            for line in lines_of(report, terminal_width(), style):
                 show(line)
     return 0
 

@@ -751,6 +751,17 @@ class TestRele:
 
         assert raised.value.code == 3
 
+    @pytest.mark.parametrize(("option", "is_coloured"), [("--force-color", True), ("-v0", False)])
+    def test_the_status_of_the_emulator_has_the_colour_that_is_asked_for(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: Output, option: str, is_coloured: bool
+    ) -> None:
+        report = {"topics": [{"name": "projects/p/topics/t", "subscriptions": 0}]}
+        monkeypatch.setattr(emulator, "ask_status", lambda _: {**report, "subscriptions": []})
+
+        call_command("rele", option, "emulator", "--status")
+
+        assert ("\033[1m" in capsys.readouterr().out) is is_coloured
+
     def test_an_unknown_subcommand_is_an_error(self) -> None:
         with pytest.raises(CommandError):
             call_command("rele", "no-such-command")
