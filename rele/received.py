@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rele.subscription import Subscription
@@ -36,6 +36,12 @@ _current: ContextVar[tuple[Any, Subscription] | None] = ContextVar(
 )
 
 
+Skip = Literal["filtered", "duplicate"]
+"""Why the handler of a message that succeeds is not run."""
+
+_skips: ContextVar[list[Skip] | None] = ContextVar("rele_skips", default=None)
+
+
 def current_message() -> ReceivedMessage | None:
     """The message whose handler, filter or hook calls this; ``None`` outside of those."""
     current = google_message_in_hand()
@@ -55,6 +61,25 @@ def handling(message: Any, subscription: Subscription) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def noting_skips() -> Iterator[list[Skip]]:
+    """Within the block, note why handlers are not run."""
+    skips: list[Skip] = []
+    token = _skips.set(skips)
+    try:
+        yield skips
+    finally:
+        _skips.reset(token)
+
+
+def note_skip(subscription: Subscription, reason: Skip) -> None:
+    """Note that ``subscription`` does not run its handler with the current message."""
+    skips, current = _skips.get(), _current.get()
+    # A handler may call another subscription, whose filters say nothing about the message.
+    if skips is not None and current is not None and current[1] is subscription:
+        skips.append(reason)
 
 
 def _describe(message: Any, subscription: Subscription) -> ReceivedMessage:

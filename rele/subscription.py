@@ -20,6 +20,7 @@ from rele.callables import (
 from rele.callback import Callback
 from rele.dead_letter_policy import DeadLetterPolicy
 from rele.handlers import check_is_run, check_result, check_signature, warn_outside_subs
+from rele.received import note_skip
 from rele.retry_policy import RetryPolicy
 from rele.subscription_options import Duration, SubscriptionOptions
 
@@ -229,6 +230,7 @@ class Subscription(Generic[Parameters, Result]):
     def _filter_and_handle(self, data: Any, attributes: dict[str, Any]) -> Result | None:
         attributes = self._arguments_from(attributes)
         if not all(self._passes(predicate, attributes) for predicate in self._predicates):
+            note_skip(self, "filtered")
             return None
         return self._func(data, **attributes)
 

@@ -14,17 +14,17 @@ messages: list[Message] = []
 
 
 class LocMemBackend(BaseBackend):
-    """Appends each message to :data:`rele.backends.locmem.messages`."""
+    """Appends each message to a list, by default :data:`rele.backends.locmem.messages`."""
 
-    def __init__(self, config: Any = None) -> None:
+    def __init__(self, config: Any = None, *, messages: list[Message] = messages) -> None:
         """Make the backend; it needs nothing of ``config``."""
+        self._messages = messages
 
     def send(self, messages: Sequence[Message]) -> list[Future[str]]:
-        return [_keep(message) for message in messages]
+        return [self._keep(message) for message in messages]
 
-
-def _keep(message: Message) -> Future[str]:
-    messages.append(message)
-    future: Future[str] = Future()
-    future.set_result(str(len(messages)))
-    return future
+    def _keep(self, message: Message) -> Future[str]:
+        self._messages.append(message)
+        future: Future[str] = Future()
+        future.set_result(str(len(self._messages)))
+        return future

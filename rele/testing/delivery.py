@@ -18,6 +18,7 @@ from rele.config import Config
 from rele.encoding import encode
 from rele.engine.settlement import Settlement, settled_once
 from rele.exceptions import ConfigurationError
+from rele.received import noting_skips
 from rele.settling import Settling
 from rele.subscription import Callback, Subscription
 
@@ -38,16 +39,26 @@ class Delivery:
     """What the handler returned."""
     dead_lettered: bool = False
     """Whether it was put into the dead-letter topic, and then acknowledged."""
+    handled: bool = False
+    """Whether the handler has run, without an exception."""
+    filtered: bool = False
+    """Whether a filter turned it away, so that it was acknowledged without the handler."""
+    duplicate: bool = False
+    """Whether the inbox has it already, so that it was acknowledged without the handler."""
 
 
-def deliver(sub: Subscription, data: Any, /, **attributes: str) -> Delivery:
+def deliver(
+    sub: Subscription, data: Any, /, *, raise_exceptions: bool = False, **attributes: str
+) -> Delivery:
     """Run ``sub`` with a message as the worker would: filters, middleware and all.
 
-    Nothing is raised for a message that fails, as nothing is in the worker: the result tells.
+    Nothing is raised for a message that fails, as nothing is in the worker, unless it is asked for:
+    the result has the exception.
 
     Args:
         sub: what ``@sub`` has made.
         data: what was published; ``bytes`` are taken as the payload itself.
+        raise_exceptions: raise what the message failed with, after it was settled.
         attributes: those of the message. ``published_at`` is added where it is not given, and
             ``ordering_key`` is the message's ordering key.
     """
@@ -61,14 +72,19 @@ def deliver(sub: Subscription, data: Any, /, **attributes: str) -> Delivery:
         delivery_attempt=0 if settling.send_to_dead_letters is None else 1,
     )
     callback = _RecordingCallback(sub, settling=settling)
-    with settled_once(message) as settlement:
+    with settled_once(message) as settlement, noting_skips() as skips:
         result = callback(message)
+    if raise_exceptions and callback.exception is not None:
+        raise callback.exception
     return Delivery(
         acked=settlement.method in ("ack", "ack_with_response"),
         nacked=settlement.method in ("nack", "nack_with_response", "drop"),
         exception=callback.exception,
         result=result,
         dead_lettered=bool(dead_letters),
+        handled=callback.has_succeeded and not skips,
+        filtered=callback.has_succeeded and "filtered" in skips,
+        duplicate=callback.has_succeeded and "duplicate" in skips,
     )
 
 
@@ -89,6 +105,11 @@ def _settling(sub: Subscription, put_away: Callable[[Any], None]) -> Settling:
 
 class _RecordingCallback(Callback):
     exception: BaseException | None = None
+    has_succeeded = False
+
+    def _succeed(self, message: Any, start_time: float, settlement: Settlement) -> None:
+        self.has_succeeded = True
+        super()._succeed(message, start_time, settlement)
 
     def _fail(
         self, message: Any, error: BaseException, start_time: float, settlement: Settlement

@@ -16,7 +16,7 @@ from rele.contrib.inbox.models import InboxMessage
 from rele.contrib.inbox.unbroken import unbroken_transaction
 from rele.handlers import check_is_run, check_result
 from rele.middleware import run_middleware_hook
-from rele.received import google_message_in_hand
+from rele.received import google_message_in_hand, note_skip
 from rele.subscription import Subscription
 
 logger = logging.getLogger(__name__)
@@ -134,4 +134,5 @@ def _skip(message: Any, subscription: Subscription, event_id: str) -> None:
         subscription,
         event_id,
     )
+    note_skip(subscription, "duplicate")
     run_middleware_hook("post_process_message_duplicate", subscription, message)

@@ -41,7 +41,9 @@ def hooks(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> Hooks:
 def test_a_message_that_is_handled_is_acked_and_has_the_result(handler: Recorder) -> None:
     delivery = deliver(Subscription(handler, "photos"), {"id": 1}, lang="en", published_at="2.5")
 
-    assert delivery == Delivery(acked=True, nacked=False, exception=None, result="done")
+    assert delivery == Delivery(
+        acked=True, nacked=False, exception=None, result="done", handled=True
+    )
     assert handler.calls == [({"id": 1}, {"lang": "en", "published_at": 2.5})]
 
 
@@ -66,6 +68,7 @@ def test_a_handler_steers_its_message_as_in_the_worker() -> None:
     again = deliver(Subscription(raising(Retry(30)), "photos"), 1)
 
     assert (dropped.acked, dropped.nacked) == (True, False)
+    assert [dropped.handled, dropped.filtered, dropped.duplicate] == [False] * 3
     assert (again.acked, again.nacked) == (False, True)
 
 
@@ -96,8 +99,35 @@ def test_the_defaults_of_the_project_count(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_message_that_a_filter_turns_away_is_acked_unhandled(handler: Recorder) -> None:
     sub = Subscription(handler, "photos", filter_by=lambda **attributes: "lang" in attributes)
 
-    assert deliver(sub, 1) == Delivery(acked=True, nacked=False, exception=None, result=None)
-    assert deliver(sub, 1, lang="en").result == "done"
+    assert deliver(sub, 1) == Delivery(
+        acked=True, nacked=False, exception=None, result=None, filtered=True
+    )
+    passed = deliver(sub, 1, lang="en")
+    assert (passed.result, passed.handled, passed.filtered) == ("done", True, False)
+
+
+def test_the_filters_of_another_sub_say_nothing_about_the_message(handler: Recorder) -> None:
+    other = Subscription(handler, "thumbs", filter_by=lambda **attributes: False)
+    sub = Subscription(lambda data, **attributes: other(data), "photos")
+
+    delivery = deliver(sub, 1)
+
+    assert (delivery.handled, delivery.filtered) == (True, False)
+
+
+@pytest.mark.parametrize("error", [ValueError("boo"), Drop(), Retry(3)], ids=repr)
+def test_what_a_message_fails_with_can_be_raised(hooks: Hooks, error: Exception) -> None:
+    sub = Subscription(raising(error), "photos")
+
+    with pytest.raises(type(error)) as raised:
+        deliver(sub, 1, raise_exceptions=True)
+
+    assert raised.value is error
+    assert hooks.names[-2:] == ["post_process_message_failure", "post_process_message"]
+
+
+def test_nothing_is_raised_for_a_message_that_is_handled(handler: Recorder) -> None:
+    assert deliver(Subscription(handler, "photos"), 1, raise_exceptions=True).handled
 
 
 def test_bytes_are_the_payload_itself(handler: Recorder) -> None:

@@ -80,6 +80,13 @@ class TestDuplicates:
         assert deliver_to(ORDERS, "first", event_id=EVENT).result == "FIRST"
         assert deliver_to(ORDERS, "again", event_id=EVENT).result is None
 
+    def test_a_delivery_says_so(self) -> None:
+        first = deliver_to(ORDERS, "first", event_id=EVENT)
+        again = deliver_to(ORDERS, "again", event_id=EVENT)
+
+        assert (first.handled, first.duplicate) == (True, False)
+        assert (again.handled, again.filtered, again.duplicate) == (False, False, True)
+
 
 class TestWhatItDecorates:
     def test_a_handler_under_sub(self) -> None:
