@@ -25,6 +25,7 @@ from rele.engine.outstanding import OutstandingPublishes
 from rele.engine.topics import TopicWatch
 from rele.explaining import with_text
 from rele.limits import TooLargeError
+from rele.own_records import log_publishing
 from rele.publication import Publication, data_and_attributes, error_on_the_spot, failed
 from rele.reachability import what_to_check
 from rele.resources import (
@@ -246,8 +247,10 @@ class Publisher:
     def _send_at_once(self) -> None:
         try:
             self._backend.flush(0)
-        except Exception:
-            logger.exception("%r could not send at once.", self._backend)
+        except Exception:  # noqa: BLE001 - the futures tell what became of the messages
+            log_publishing(
+                logger, logging.ERROR, "%r could not send at once.", self._backend, exc_info=True
+            )
 
     def _leave(self, publication: Publication, future: Future[str]) -> BaseException | None:
         """Let the hooks run whenever the outcome is known; return what is wrong already."""

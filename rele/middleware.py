@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.exceptions import NoSettingsError
+from rele.own_records import log_publishing
 
 if TYPE_CHECKING:
     from rele.subscription import Subscription
@@ -209,12 +210,21 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
         except BaseException as error:
             if hook_name in _HOOKS_THAT_MAY_REFUSE or _is_ctrl_c(error):
                 raise
-            logger.exception(
+            _log_error(
+                hook_name,
                 "The hook %s of %s raised %r; everything else goes on.",
                 hook_name,
                 type(middleware).__qualname__,
                 error,
             )
+
+
+def _log_error(hook_name: str, message: str, *args: object) -> None:
+    """Log the error that is being handled."""
+    if "publish" in hook_name:
+        log_publishing(logger, logging.ERROR, message, *args, exc_info=True)
+    else:
+        logger.exception(message, *args)
 
 
 def _first_middlewares(hook_name: str) -> Sequence[Any]:
@@ -227,7 +237,8 @@ def _first_middlewares(hook_name: str) -> Sequence[Any]:
         except Exception as error:
             if hook_name in _HOOKS_BEFORE_ANYTHING:
                 raise
-            logger.exception(
+            _log_error(
+                hook_name,
                 "The hook %s does not run: the middleware of the settings cannot be set up: %r",
                 hook_name,
                 error,

@@ -15,6 +15,7 @@ from rele.encoding import encode
 from rele.explaining import forget_way
 from rele.limits import check_attributes, check_ordering_key, check_size, check_topic
 from rele.middleware import run_middleware_hook
+from rele.own_records import is_caused_by_own_record, silent
 
 
 class Publication:
@@ -31,12 +32,14 @@ class Publication:
         self._data = data
         self._attrs = {**attrs, "published_at": str(time.time())}
         self._ordering_key = self._attrs.pop("ordering_key", "")
+        self._is_caused_by_record = is_caused_by_own_record()
         self.is_deferred = False
         """Whether a backend has accepted it whose sender runs the outcome hooks, later."""
 
     def run_pre_publish(self) -> None:
         """Let the middleware see the data and change the attributes; what it raises is raised."""
-        run_middleware_hook("pre_publish", self.topic, self._data, self._attrs)
+        with silent(self._is_caused_by_record):
+            run_middleware_hook("pre_publish", self.topic, self._data, self._attrs)
 
     def encode(self, encoder: type[json.JSONEncoder]) -> Message | Exception:
         """The message for the backend, or why there is none."""
@@ -67,11 +70,14 @@ class Publication:
     def report_success(self) -> None:
         if self.is_deferred:
             return
-        run_middleware_hook("post_publish_success", self.topic, self._data, self._attrs)
-        run_middleware_hook("post_publish", self.topic)
+        with silent(self._is_caused_by_record):
+            run_middleware_hook("post_publish_success", self.topic, self._data, self._attrs)
+            run_middleware_hook("post_publish", self.topic)
 
     def report_failure(self, error: BaseException) -> None:
-        if not self.is_deferred:
+        if self.is_deferred:
+            return
+        with silent(self._is_caused_by_record):
             run_failure_hook(self.topic, error, self._data, self._attrs)
 
 

@@ -25,6 +25,7 @@ ROWS = {
         "exceptions",
         "explaining",
         "limits",
+        "own_records",
         "problems",
         "retry_policy",
         "schema",

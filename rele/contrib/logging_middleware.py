@@ -12,6 +12,7 @@ from rele.encoding import encode
 from rele.exceptions import Steering
 from rele.explaining import in_one_line, origin_of
 from rele.middleware import BaseMiddleware
+from rele.own_records import log_publishing
 from rele.publication import failed_attributes
 from rele.settling import describe_without_payload, fingerprint
 from rele.subscription import Subscription
@@ -38,13 +39,27 @@ class LoggingMiddleware(BaseMiddleware):
         self._logs_payloads = getattr(config, "log_payloads", True)
 
     def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
-        self._logger.debug("Publishing to %s", topic, extra=self._publication(topic, attrs))
+        log_publishing(
+            self._logger,
+            logging.DEBUG,
+            "Publishing to %s",
+            topic,
+            extra=self._publication(topic, attrs),
+        )
 
     def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
-        self._logger.info("Published to %s", topic, extra=self._publication(topic, attrs))
+        log_publishing(
+            self._logger,
+            logging.INFO,
+            "Published to %s",
+            topic,
+            extra=self._publication(topic, attrs),
+        )
 
     def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
-        self._logger.error(
+        log_publishing(
+            self._logger,
+            logging.ERROR,
             "Publishing to %s failed: %s",
             topic,
             in_one_line(exception),
@@ -55,7 +70,12 @@ class LoggingMiddleware(BaseMiddleware):
             },
         )
         if (origin := origin_of(exception)) is not None:
-            self._logger.debug("Where in Google's client that came from:", exc_info=origin)
+            log_publishing(
+                self._logger,
+                logging.DEBUG,
+                "Where in Google's client that came from:",
+                exc_info=origin,
+            )
 
     def pre_process_message(self, subscription: Subscription, message: Any) -> None:
         self._logger.debug(
