@@ -27,7 +27,14 @@ from rele.resources import Provisioner, Resources
 from rele.retry_policy import RetryPolicy
 from rele.schema import storage_regions
 from rele.settling import Settling
-from rele.stopping import StopRequest, exit_without_waiting, take_step
+from rele.stopping import (
+    STOP_SIGNALS,
+    StopRequest,
+    StopRequestedError,
+    exit_without_waiting,
+    stop_signals,
+    take_step,
+)
 from rele.subscription import Callback, Subscription
 from rele.subscription_options import SubscriptionOptions
 from rele.waiting import reported_if_long
@@ -199,13 +206,16 @@ class Worker:
         self._runs_forever = True
         try:
             self._check_connection()
-            self.setup()
+            self._stop.run_unless_stopped(self.setup)
             self.start()
             if on_start is not None:
                 on_start()
             self._wait_forever(sleep_interval)
+        except StopRequestedError:
+            logger.info("The worker was stopped before it had started.")
         finally:
             self._runs_forever = False
+        self.stop()
 
     def _wait_forever(self, sleep_interval: float) -> None:
         try:
@@ -213,13 +223,11 @@ class Worker:
                 pass
         except KeyboardInterrupt:
             logger.info("Interrupted.")  # and nobody has installed stop() as the handler
-        self._runs_forever = False
-        self.stop()
 
     def stop(self, signal: int | None = None, frame: FrameType | None = None) -> None:
         """Finish what has begun, hand back the rest, and exit with status 0.
 
-        As a signal handler, while :meth:`run_forever` runs, it only tells that to stop; a second
+        As a signal handler, while :meth:`run_forever` runs, it only asks that to stop; a second
         signal, a second or more after the first, ends the process at once with status 1.
         Handlers that run longer than the shutdown timeout are given up, with status 1.
 
@@ -279,7 +287,11 @@ class Worker:
             )
 
     def _check_connection(self) -> None:
-        require_connection(self._address)
+        check = partial(require_connection, self._address)
+        if self._runs_forever:
+            self._stop.run_unless_stopped(check)
+        else:
+            check()
 
     def _consume(self, subscription: Subscription, scheduler: DrainingScheduler) -> Any:
         return self._subscriber.consume(
@@ -365,7 +377,7 @@ def create_and_run(
     *,
     on_start: Callable[[], None] | None = None,
 ) -> None:
-    """Make a worker for ``subs`` and run it until SIGINT, SIGTERM or SIGTSTP.
+    """Make a worker for ``subs`` and run it until SIGINT, SIGTERM, SIGHUP or SIGTSTP.
 
     Args:
         subs: what to consume.
@@ -380,7 +392,7 @@ def create_and_run(
     worker = make_worker(subs, config)
     # Elsewhere, as under Django's autoreloader, Python lets nobody handle signals.
     if threading.current_thread() is threading.main_thread():
-        for signum in (signals.SIGINT, signals.SIGTERM, signals.SIGTSTP):
+        for signum in stop_signals(*STOP_SIGNALS, "SIGTSTP"):
             signals.signal(signum, worker.stop)
     if on_start is None:
         worker.run_forever()

@@ -479,7 +479,7 @@ class TestCreateAndRun:
     @pytest.fixture
     def handlers(self) -> Iterator[None]:
         """The signal handlers as they were, afterwards."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
         before = {number: signal.getsignal(number) for number in numbers}
         yield
         for number, handler in before.items():
@@ -525,7 +525,9 @@ class TestCreateAndRun:
         subscriber.return_value.update_or_create_subscription.assert_not_called()
 
     @pytest.mark.usefixtures("handlers")
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGTSTP])
+    @pytest.mark.parametrize(
+        "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP]
+    )
     def test_a_signal_drains_and_exits_with_0(
         self, hooks: Hooks, streams: Streams, number: int
     ) -> None:

@@ -25,10 +25,11 @@ from rele.worker import create_and_run
 class Command(BaseCommand):
     help = (
         "Consume the subscriptions of the installed apps: make their topics and subscriptions "
-        "where they are missing, then handle messages until SIGINT, SIGTERM or SIGTSTP. Running "
-        "handlers then finish, within RELE['SHUTDOWN_TIMEOUT']; a second signal ends at once. "
-        "-v sets what is logged to the standard error: 0 errors, 1 also a line for each message, "
-        "2 everything. Without -v, logging that the project has configured is left as it is."
+        "where they are missing, then handle messages until SIGINT, SIGTERM, SIGHUP or SIGTSTP. "
+        "Running handlers then finish, within RELE['SHUTDOWN_TIMEOUT']; a second signal ends at "
+        "once. -v sets what is logged to the standard error: 0 errors, 1 also a line for each "
+        "message, 2 everything. Without -v, logging that the project has configured is left as it "
+        "is."
     )
 
     def __init__(self, stdout: Any = None, stderr: Any = None, *args: Any, **kwargs: Any) -> None:
