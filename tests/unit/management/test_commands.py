@@ -241,7 +241,7 @@ class TestRunrele:
             Runrele().create_parser("manage.py", "runrele").parse_args(["--help"])
 
         text = " ".join(capsys.readouterr().out.split())
-        assert "then handle messages until SIGINT, SIGTERM or SIGTSTP." in text
+        assert "then handle messages until SIGINT, SIGTERM, SIGHUP or SIGTSTP." in text
         assert "a second signal ends at once." in text
 
     def test_does_not_warn_of_connections_that_are_closed(
