@@ -74,8 +74,7 @@ class StopRequest:
     def wait(self, seconds: float) -> bool:
         """Whether to stop; waits for that for ``seconds`` at most."""
         if self._requested_at is None:
-            with suppress(queue.Empty):
-                self._wake_ups.get(timeout=min(seconds, _LONGEST_WAIT))
+            self._await_wake_up(seconds)
         return self._requested_at is not None
 
     def run_unless_stopped(self, function: Callable[[], Result]) -> Result:
@@ -91,9 +90,14 @@ class StopRequest:
         if self._requested_at is None:
             thread.start()
         while not outcome.done():
-            if self.wait(_LONGEST_WAIT):
+            if self._requested_at is not None:
                 raise StopRequestedError
+            self._await_wake_up(_LONGEST_WAIT)
         return outcome.result()
+
+    def _await_wake_up(self, seconds: float) -> None:
+        with suppress(queue.Empty):
+            self._wake_ups.get(timeout=min(seconds, _LONGEST_WAIT))
 
 
 def _complete(outcome: Future[Result], function: Callable[[], Result]) -> None:

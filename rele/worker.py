@@ -213,9 +213,10 @@ class Worker:
             self._wait_forever(sleep_interval)
         except StopRequestedError:
             logger.info("The worker was stopped before it had started.")
+            self._runs_forever = False
+            self.stop()
         finally:
             self._runs_forever = False
-        self.stop()
 
     def _wait_forever(self, sleep_interval: float) -> None:
         try:
@@ -223,6 +224,8 @@ class Worker:
                 pass
         except KeyboardInterrupt:
             logger.info("Interrupted.")  # and nobody has installed stop() as the handler
+        self._runs_forever = False
+        self.stop()
 
     def stop(self, signal: int | None = None, frame: FrameType | None = None) -> None:
         """Finish what has begun, hand back the rest, and exit with status 0.
