@@ -104,6 +104,11 @@ class Config:
         """Whether what is published waits in the outbox for a relay."""
         return self.publisher_backend.startswith(f"{OUTBOX}.")
 
+    @property
+    def publishes_to_pubsub(self) -> bool:
+        """Whether what is published goes there at once, by Relé's own backend."""
+        return bool(self.publisher_backend == DEFAULTS["PUBLISHER_BACKEND"])
+
     def make_publisher_backend(self) -> BaseBackend:
         """A new backend of the class that PUBLISHER_BACKEND names.
 

@@ -36,6 +36,11 @@ def sub_modules(settings_path: str | None = None) -> tuple[ModuleType | None, li
     return settings, find_subs_modules(folder)
 
 
+def has_manage_py() -> bool:
+    """Whether the current folder is that of a Django project."""
+    return Path("manage.py").is_file()
+
+
 def find_subs_modules(folder: Path, package: str = "") -> list[str]:
     """The dotted paths of ``subs.py`` and of all in ``subs/``, at any depth of ``folder``.
 

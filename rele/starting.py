@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
+from rele.config import Config
 from rele.exceptions import ConfigurationError
 from rele.problems import Problem
+from rele.reachability import pubsub_address
 from rele.subscription import Subscription
 
 #: Warnings elsewhere, since ``migrate`` and image builds run checks too; a worker cannot do
@@ -32,6 +34,24 @@ def warn(problems: Iterable[Problem]) -> None:
     for problem in problems:
         if not problem.is_error and problem.id not in ERRORS_FOR_A_WORKER:
             print(f"Warning: {problem}", file=sys.stderr)
+
+
+def say_project(config: Config, write: Callable[[str], object] | None = None) -> None:
+    """Say which project a command uses, and where; nothing where no project is known.
+
+    Args:
+        config: the project's configuration.
+        write: takes the line; by default it goes to the standard error, as a result is on the
+            standard output.
+    """
+    project = config.gc_project_id
+    if project is None:
+        return  # the error that follows says so
+    line = f"Using the Pub/Sub project {project} at {pubsub_address(config.client_options)}."
+    if write is not None:
+        write(line)
+    elif sys.stderr is not None:
+        print(line, file=sys.stderr, flush=True)
 
 
 def announce(subs: Sequence[Subscription], looked_in: str, write: Callable[[str], object]) -> None:

@@ -13,10 +13,12 @@ from rele import config as configuration
 from rele import publishing
 from rele.cli.output import OutputError, printing
 from rele.cli.subcommand import Options, Subcommand
-from rele.exceptions import NoSettingsError, ReleError
+from rele.config import Config
+from rele.discover import has_manage_py
+from rele.exceptions import ConfigurationError, NoSettingsError, ReleError
 from rele.explaining import in_one_line
 from rele.inspection import problems_of_settings
-from rele.starting import raise_for_a_worker
+from rele.starting import raise_for_a_worker, say_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Options) -> int:
     data = _read_json(options["data"])
     attributes = _read_attributes(options["attributes"])
-    _configure()
+    config = _configure()
+    if config.publishes_to_pubsub:
+        say_project(config)
     # The error below says what failed: the middleware's record of it, with a traceback, is left
     # to a project that has set logging up.
     logging.getLogger("rele").addHandler(logging.NullHandler())
@@ -60,13 +64,18 @@ def _print_id(message_id: str) -> None:
         raise OutputError(f"The message was published with the id {message_id}. {error}") from error
 
 
-def _configure() -> None:
+def _configure() -> Config:
     try:
         setting = configuration.read_settings()
-    except NoSettingsError:
+    except NoSettingsError as error:
+        if has_manage_py():
+            raise ConfigurationError(
+                "This is a Django project, whose settings rele-cli does not read: the message "
+                "would go to another Pub/Sub project. Use `python manage.py rele publish`."
+            ) from error
         setting = {}  # the environment may be enough
     raise_for_a_worker(problems_of_settings(setting))
-    configuration.setup(setting)
+    return configuration.setup(setting)
 
 
 def _read_json(text: str) -> Any:

@@ -15,7 +15,7 @@ from rele.cli.output import tolerant_output
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, import_failure
 from rele.inspection import find_subscriptions, problems_of_settings
-from rele.starting import PULLING, announce, raise_for_a_worker, warn
+from rele.starting import PULLING, announce, raise_for_a_worker, say_project, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +56,7 @@ def _consume(options: Options) -> int:
     raise_for_a_worker(more)
     warn([*problems, *more])
     announce(subs, f"subs.py and subs/ below {Path.cwd()}", print)
+    say_project(config)
     create_and_run(subs, config, on_start=lambda: print(PULLING, flush=True))
     return 0
 
@@ -67,6 +68,11 @@ def _discover(settings_path: str | None) -> tuple[Any, list[str]]:
     except Exception as error:
         failure = import_failure(f"The settings module {settings_path or 'settings'!r}", error)
         raise ConfigurationError(f"{failure} Mend it, or name another with --settings.") from error
+    if settings is None and discover.has_manage_py():
+        raise ConfigurationError(
+            "This is a Django project, whose settings rele-cli does not read: use `python "
+            "manage.py runrele`, or name the settings module with --settings."
+        )
     if settings is None:
         raise ConfigurationError(
             f"There is no settings.py in {Path.cwd()}: make one with a dict named RELE, or name "

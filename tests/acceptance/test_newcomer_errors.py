@@ -36,6 +36,8 @@ SUBS = """
 WITH_PROJECT = 'RELE = {"GC_PROJECT_ID": "my-shop"}'
 
 CONFIGURED = "Configuring worker with 1 subscription(s)...\n  order-paid - ship\n"
+IN_GOOGLE_CLOUD = "Using the Pub/Sub project my-shop at pubsub.googleapis.com:443.\n"
+HERE = "Using the Pub/Sub project my-shop at 127.0.0.1:PORT.\n"
 NO_PROJECT = (
     'No Google Cloud project is known. Give it as RELE["GC_PROJECT_ID"], or in the environment as '
     'GOOGLE_CLOUD_PROJECT, or set RELE["GC_CREDENTIALS_PATH"] to a service account\'s key file, '
@@ -255,6 +257,12 @@ class TestReleCliRun:
             "the settings module with --settings.\n"
         )
 
+    def test_in_a_django_project(self, django: Newcomer) -> None:
+        assert django.rele_cli("run") == (
+            "Error: This is a Django project, whose settings rele-cli does not read: use `python "
+            "manage.py runrele`, or name the settings module with --settings.\n"
+        )
+
     def test_settings_without_rele(self, plain: Newcomer) -> None:
         plain.write("settings.py", "DEBUG = True")
 
@@ -292,7 +300,7 @@ class TestReleCliRun:
         assert plain.rele_cli("run") == f"{CONFIGURED}Error: {NO_PROJECT}"
 
     def test_no_credentials(self, plain: Newcomer) -> None:
-        assert plain.rele_cli("run") == f"{CONFIGURED}Error: {NO_CREDENTIALS}"
+        assert plain.rele_cli("run") == f"{CONFIGURED}{IN_GOOGLE_CLOUD}Error: {NO_CREDENTIALS}"
 
     def test_a_key_file_that_is_not_there(self, plain: Newcomer) -> None:
         plain.write("settings.py", 'RELE = {"GC_CREDENTIALS_PATH": "key.json"}')
@@ -311,7 +319,7 @@ class TestReleCliRun:
     def test_a_server_without_permission(self, plain: Newcomer, denying_server: str) -> None:
         plain.environment["PUBSUB_EMULATOR_HOST"] = denying_server
 
-        assert plain.rele_cli("run") == f"{CONFIGURED}Error: {DENIED_TO_READ}"
+        assert plain.rele_cli("run") == f"{CONFIGURED}{HERE}Error: {DENIED_TO_READ}"
 
     @pytest.mark.parametrize(
         ("code", "failure"),
@@ -374,7 +382,9 @@ class TestReleCliPublish:
         assert newcomer.rele_cli("publish", "order-paid", "1") == f"Error: {NO_PROJECT}"
 
     def test_no_credentials(self, plain: Newcomer) -> None:
-        assert plain.rele_cli("publish", "order-paid", "1") == f"Error: {NO_CREDENTIALS}"
+        assert plain.rele_cli("publish", "order-paid", "1") == (
+            f"{IN_GOOGLE_CLOUD}Error: {NO_CREDENTIALS}"
+        )
 
     def test_a_key_file_that_is_not_there(self, plain: Newcomer) -> None:
         plain.write("settings.py", 'RELE = {"GC_CREDENTIALS_PATH": "key.json"}')
@@ -398,12 +408,12 @@ class TestReleCliPublish:
     def test_a_server_without_permission(self, plain: Newcomer, denying_server: str) -> None:
         plain.environment["PUBSUB_EMULATOR_HOST"] = denying_server
 
-        assert plain.rele_cli("publish", "order-paid", "1") == f"Error: {DENIED_TO_PUBLISH}"
+        assert plain.rele_cli("publish", "order-paid", "1") == f"{HERE}Error: {DENIED_TO_PUBLISH}"
 
     def test_a_topic_that_does_not_exist(self, plain: Newcomer, embedded_server: str) -> None:
         plain.environment["PUBSUB_EMULATOR_HOST"] = embedded_server
 
-        assert plain.rele_cli("publish", "no-such-topic", "1") == f"Error: {NO_TOPIC}"
+        assert plain.rele_cli("publish", "no-such-topic", "1") == f"{HERE}Error: {NO_TOPIC}"
 
     def test_a_message_too_large(self, plain: Newcomer, embedded_server: str) -> None:
         plain.environment["PUBSUB_EMULATOR_HOST"] = embedded_server
@@ -412,7 +422,15 @@ class TestReleCliPublish:
         output = plain.rele_cli("publish", "order-paid", "-", given=data)
 
         # How long published_at is differs each time.
-        assert re.sub("10,000,1[0-9]{2}", "10,000,NNN", output) == f"Error: {TOO_LARGE}"
+        assert re.sub("10,000,1[0-9]{2}", "10,000,NNN", output) == f"{HERE}Error: {TOO_LARGE}"
+
+    def test_in_a_django_project(self, django: Newcomer, embedded_server: str) -> None:
+        django.environment["PUBSUB_EMULATOR_HOST"] = embedded_server
+
+        assert django.rele_cli("publish", "order-paid", "1") == (
+            "Error: This is a Django project, whose settings rele-cli does not read: the message "
+            "would go to another Pub/Sub project. Use `python manage.py rele publish`.\n"
+        )
 
     def test_data_that_is_no_json(self, newcomer: Newcomer) -> None:
         assert newcomer.rele_cli("publish", "order-paid", "hello") == f"Error: {NO_JSON}"
@@ -475,7 +493,10 @@ class TestManagePy:
         assert django.manage("rele", "publish", "order-paid", "1") == f"CommandError: {NO_PROJECT}"
 
     def test_no_credentials(self, django: Newcomer) -> None:
-        assert django.manage("runrele") == f"{CONFIGURED}CommandError: {NO_CREDENTIALS}"
+        assert (
+            django.manage("runrele")
+            == f"{CONFIGURED}{IN_GOOGLE_CLOUD}CommandError: {NO_CREDENTIALS}"
+        )
 
     def test_a_key_file_that_is_not_there(self, django: Newcomer) -> None:
         install(django, {"GC_CREDENTIALS_PATH": "key.json"})
@@ -485,10 +506,10 @@ class TestManagePy:
     def test_a_server_without_permission(self, django: Newcomer, denying_server: str) -> None:
         django.environment["PUBSUB_EMULATOR_HOST"] = denying_server
 
-        assert django.manage("runrele") == f"{CONFIGURED}CommandError: {DENIED_TO_READ}"
+        assert django.manage("runrele") == f"{CONFIGURED}{HERE}CommandError: {DENIED_TO_READ}"
         assert (
             django.manage("rele", "publish", "order-paid", "1")
-            == f"CommandError: {DENIED_TO_PUBLISH}"
+            == f"{HERE}CommandError: {DENIED_TO_PUBLISH}"
         )
 
     def test_no_subs(self, django: Newcomer) -> None:
@@ -536,7 +557,7 @@ class TestManagePy:
 
         output = django.manage("rele", "publish", "no-such-topic", "1")
 
-        assert output == f"CommandError: {NO_TOPIC}"
+        assert output == f"{HERE}CommandError: {NO_TOPIC}"
 
     def test_data_that_is_no_json(self, django: Newcomer) -> None:
         output = django.manage("rele", "publish", "order-paid", "hello")
@@ -613,7 +634,9 @@ class TestWrongEmulatorAddress:
         configured, waiting, error = re.split(
             r"^(.* WARNING .*\n)", newcomer.output_of(process), flags=re.MULTILINE
         )
-        assert configured == CONFIGURED
+        assert configured == (
+            f"{CONFIGURED}Using the Pub/Sub project rele-local at 127.0.0.1:PORT.\n"
+        )
         assert waiting.endswith("rele.worker: Waiting up to 10 s for Pub/Sub at 127.0.0.1:PORT.\n")
         assert error == (
             "Error: Pub/Sub cannot be reached at 127.0.0.1:PORT within 10 s: "
@@ -627,6 +650,7 @@ class TestWrongEmulatorAddress:
         newcomer, process = unreachable["publish order-paid 1"]
 
         assert newcomer.output_of(process) == (
+            "Using the Pub/Sub project rele-local at 127.0.0.1:PORT.\n"
             "Error: The message for the topic 'order-paid' was not published: 127.0.0.1:PORT did "
             "not accept the message for the topic 'order-paid' within 1.5 s. It may still arrive: "
             "sending it goes on. Allow more time with PUBLISHER_TIMEOUT or publish(timeout=…). "

@@ -66,6 +66,19 @@ def test_publishes_json_with_attributes_and_prints_the_id(
     assert capsys.readouterr().out == "1\n"
 
 
+def test_says_on_the_standard_error_which_project_it_uses(
+    rele_messages: list[Message], tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")
+    (tmp_path / "settings.py").write_text("RELE = {'GC_PROJECT_ID': 'my-shop'}")
+
+    assert main(["publish", "order-paid", "1"]) == 0
+
+    output = capsys.readouterr()
+    assert output.out == "1\n"
+    assert output.err == "Using the Pub/Sub project my-shop at 127.0.0.1:8085.\n"
+
+
 @pytest.mark.parametrize("data", ['"text"', "1.5", "null", "[]", '{"á": "é"}'])
 def test_any_json_will_do(rele_messages: list[Message], data: str) -> None:
     assert main(["publish", "order-paid", data]) == 0

@@ -18,12 +18,13 @@ from rele import publishing
 from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.subcommand import Options, Subcommand
 from rele.cli.table import age, aligned
-from rele.contrib.outbox.conf import OutboxSettings
+from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.presence import present_relays
 from rele.contrib.outbox.relay import BATCH_SIZE, OutboxRelay, make_relay
 from rele.contrib.outbox.upkeep import Group, groups, purge, retry
+from rele.starting import say_project
 
 
 def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,10 @@ def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _relay(options: Options) -> int:
-    relay = make_relay(publishing.configure(), options["batch_size"])
+    config = publishing.configure()
+    relay = make_relay(config, options["batch_size"])
+    if OutboxSettings.of(config.outbox).backend == OUTBOX_SETTINGS["BACKEND"].default:
+        say_project(config)
     with _stopped_by_signals(relay):
         return _run(relay, once=options["once"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -18,7 +19,7 @@ from rele.cli.parser import say_wrong_use_plainly
 from rele.config import OUTBOX, Config, load_subscriptions_from_paths, setup
 from rele.exceptions import ConfigurationError, ReleError
 from rele.management.discover import discover_subs_modules
-from rele.starting import PULLING, announce, raise_for_a_worker
+from rele.starting import PULLING, announce, raise_for_a_worker, say_project
 from rele.worker import create_and_run
 
 
@@ -76,6 +77,7 @@ class Command(BaseCommand):
         )
         names = ", ".join(app.name for app in apps.get_app_configs())
         announce(subs, f"subs.py and subs/ in the installed apps: {names}", self.stdout.write)
+        say_project(config, partial(self.stderr.write, style_func=str))
         with _outbox_at_work(config, with_relay) as begin:
             create_and_run(subs, config, on_start=lambda: self._has_started(begin))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -18,7 +19,7 @@ from rele.exceptions import ReleError
 from rele.inspection import find_subscriptions, problems_of_settings
 from rele.management.discover import discover_subs_modules
 from rele.overview import describe, stated_fields
-from rele.starting import raise_for_a_worker
+from rele.starting import raise_for_a_worker, say_project
 from rele.subscription import Subscription
 
 COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "function": "Sub"}
@@ -75,6 +76,8 @@ class Command(BaseCommand):
         )
         try:
             config, subs = _find()
+            if options["diff"] or options["apply"]:
+                say_project(config, partial(self.stderr.write, style_func=str))
             with printing(self.stdout) as show:
                 status = run(config, subs, options, show)
         except ReleError as error:

@@ -190,7 +190,8 @@ class TestRunrele:
 
         call_command("runrele")
 
-        [warning] = capsys.readouterr().err.splitlines()
+        warning, project = capsys.readouterr().err.splitlines()
+        assert project.startswith("Using the Pub/Sub project ")
         assert "the database 'archive' has CONN_MAX_AGE" in warning
         create_and_run.assert_called_once()
 
@@ -251,7 +252,23 @@ class TestRunrele:
 
         call_command("runrele")
 
-        assert capsys.readouterr().err == ""
+        assert "CONN_MAX_AGE" not in capsys.readouterr().err
+
+    def test_says_on_the_standard_error_which_project_it_uses(
+        self,
+        install_app: InstallApp,
+        settings: Any,
+        create_and_run: Mock,
+        capsys: Output,
+    ) -> None:
+        install_app("gallery_app", {"subs.py": SUBS})
+        settings.RELE = {**settings.RELE, "GC_PROJECT_ID": "my-shop"}
+
+        call_command("runrele")
+
+        assert capsys.readouterr().err == (
+            "Using the Pub/Sub project my-shop at pubsub.googleapis.com:443.\n"
+        )
 
 
 class TestShowsubscriptions:
@@ -590,7 +607,26 @@ class TestShowsubscriptionsAgainstPubSub:
 
         assert status_of("--diff") == 0
 
-        assert capsys.readouterr().err == "refused to list\n"
+        assert capsys.readouterr().err.splitlines()[1:] == ["refused to list"]
+
+    @pytest.mark.parametrize("option", ["--diff", "--apply"])
+    def test_says_on_the_standard_error_which_project_it_uses(
+        self,
+        compare: Mock,
+        bring_about: Callable[..., None],
+        settings: Any,
+        capsys: Output,
+        option: str,
+    ) -> None:
+        compare.return_value = Comparison(Plan())
+        bring_about()
+        settings.RELE = {**settings.RELE, "GC_PROJECT_ID": "my-shop"}
+
+        status_of(option)
+
+        assert capsys.readouterr().err == (
+            "Using the Pub/Sub project my-shop at pubsub.googleapis.com:443.\n"
+        )
 
     def test_diff_tells_the_refusals_after_what_is_known(
         self, compare: Mock, capsys: Output
