@@ -9,9 +9,10 @@ from typing import Any
 from rele.backends import BaseBackend, Message
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
-from rele.contrib.outbox.models import OutboxMessage
+from rele.contrib.outbox.models import CAUSED_BY_RECORD, OutboxMessage
 from rele.contrib.outbox.waking import wake_after_commit
 from rele.limits import MAX_ATTRIBUTES, check_size
+from rele.own_records import is_caused_by_own_record
 from rele.publication import failed
 
 
@@ -49,8 +50,11 @@ def _row(message: Message) -> OutboxMessage | Exception:
         _check(message, attributes)
     except ValueError as error:
         return error
+    event_id = attributes[ATTRIBUTE]
+    if is_caused_by_own_record():
+        attributes = {**attributes, CAUSED_BY_RECORD: ""}
     return OutboxMessage(
-        event_id=attributes[ATTRIBUTE],
+        event_id=event_id,
         topic=message.topic,
         data=message.data,
         attributes=attributes,

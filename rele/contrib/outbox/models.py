@@ -5,6 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+# No message can have an attribute of that name: Pub/Sub keeps `goog` for itself.
+CAUSED_BY_RECORD = "goog-rele-caused-by-record"
+"""Among a row's attributes, and never sent: a log record about a publish has caused the message."""
+
 
 class State(models.IntegerChoices):
     """What has become of a message."""
@@ -54,6 +58,16 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic} {self.event_id}"
+
+    @property
+    def is_caused_by_record(self) -> bool:
+        """Whether nothing is logged about its publish: see :mod:`rele.own_records`."""
+        return CAUSED_BY_RECORD in self.attributes
+
+    @property
+    def sent_attributes(self) -> dict[str, str]:
+        """The attributes that the message has for others."""
+        return {key: text for key, text in self.attributes.items() if key != CAUSED_BY_RECORD}
 
 
 class Relay(models.Model):

@@ -10,6 +10,7 @@ from rele.databases import renew_connections, renew_failed_connections
 from rele.encoding import decode
 from rele.exceptions import DecodeError
 from rele.middleware import run_middleware_hook
+from rele.own_records import silent
 from rele.publication import run_failure_hook
 
 
@@ -30,17 +31,19 @@ def with_fresh_connections(alias: str) -> Iterator[None]:
 def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
     """As a publisher does once Pub/Sub has accepted a message."""
     for message in messages:
-        run_middleware_hook(
-            "post_publish_success", message.topic, _data_of(message), message.attributes
-        )
-        run_middleware_hook("post_publish", message.topic)
+        with silent(message.is_caused_by_record):
+            run_middleware_hook(
+                "post_publish_success", message.topic, _data_of(message), message.sent_attributes
+            )
+            run_middleware_hook("post_publish", message.topic)
         renew_failed_connections()
 
 
 def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
     """As a publisher does where a message is given up."""
     for message, error in parked:
-        run_failure_hook(message.topic, error, _data_of(message), message.attributes)
+        with silent(message.is_caused_by_record):
+            run_failure_hook(message.topic, error, _data_of(message), message.sent_attributes)
         renew_failed_connections()
 
 

@@ -32,6 +32,7 @@ from rele.databases import close_connections
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
 from rele.explaining import in_one_line, origin_of
+from rele.own_records import log_publishing
 
 logger = logging.getLogger(__name__)
 
@@ -244,8 +245,12 @@ def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> No
     """A line for each that is given up, and one for all others: there may be many."""
     passing = []
     for message, error in failures:
+        if message.is_caused_by_record:
+            continue
         if message.state == State.PARKED:
-            logger.error(
+            log_publishing(
+                logger,
+                logging.ERROR,
                 "The message %s is parked after %d attempts: %s",
                 message,
                 message.attempts,
@@ -255,14 +260,21 @@ def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> No
             passing.append((message, error))
     if passing:
         message, error = passing[0]
-        logger.warning(
+        log_publishing(
+            logger,
+            logging.WARNING,
             "%d message(s) were not accepted and are tried again; the first, %s: %s",
             len(passing),
             message,
             in_one_line(error),
         )
         if (origin := origin_of(error)) is not None:
-            logger.debug("Where in Google's client that came from:", exc_info=origin)
+            log_publishing(
+                logger,
+                logging.DEBUG,
+                "Where in Google's client that came from:",
+                exc_info=origin,
+            )
 
 
 def make_relay(config: Config, batch_size: int = BATCH_SIZE) -> OutboxRelay:

@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from rele.backends import BaseBackend, Message
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.stopping import Stop
+from rele.own_records import log_publishing, silent
 from rele.publication import failed
 
 logger = logging.getLogger(__name__)
@@ -65,16 +66,20 @@ class Sender:
     def _begin(self, messages: Sequence[OutboxMessage]) -> list[Future[str]]:
         if not messages:
             return []
-        try:
-            futures = self._backend.send([_as_message(message) for message in messages])
-        except Exception as error:
-            logger.exception("%r could not send.", self._backend)
-            return [failed(error) for _ in messages]
-        try:
-            self._backend.flush(0)
-        except Exception:
-            logger.exception("%r could not send at once.", self._backend)
-        return futures
+        with silent(all(message.is_caused_by_record for message in messages)):
+            try:
+                futures = self._backend.send([_as_message(message) for message in messages])
+            except Exception as error:  # noqa: BLE001 - of whatever backend
+                self._log_error("%r could not send.")
+                return [failed(error) for _ in messages]
+            try:
+                self._backend.flush(0)
+            except Exception:  # noqa: BLE001
+                self._log_error("%r could not send at once.")
+            return futures
+
+    def _log_error(self, text: str) -> None:
+        log_publishing(logger, logging.ERROR, text, self._backend, exc_info=True)
 
     def _wait(self, messages: Sequence[OutboxMessage], futures: Sequence[Future[str]]) -> Outcomes:
         return [
@@ -122,6 +127,6 @@ def _as_message(message: OutboxMessage) -> Message:
     return Message(
         topic=message.topic,
         data=bytes(message.data),
-        attributes=message.attributes,
+        attributes=message.sent_attributes,
         ordering_key=message.ordering_key,
     )
