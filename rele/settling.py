@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rele.engine.settlement import Settlement
 from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
+from rele.explaining import in_one_line, origin_of
 from rele.middleware import run_middleware_hook
 
 if TYPE_CHECKING:
@@ -90,16 +91,24 @@ class Settling:
             return
         try:
             self.send_to_dead_letters(message)
-        except Exception:
-            logger.exception(
-                "The message %s of %s could not be published to the dead-letter topic: it is given "
-                "back.",
-                message.message_id,
-                self.subscription,
-            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not there
+            self._report_dead_letter(message, error)
             self._give_back(message)
         else:
             message.ack()
+
+    def _report_dead_letter(self, message: Any, error: Exception) -> None:
+        origin = origin_of(error)
+        logger.error(
+            "The message %s of %s could not be published to the dead-letter topic, and is nacked: "
+            "%s",
+            message.message_id,
+            self.subscription,
+            in_one_line(error),
+            exc_info=error if origin is None else None,
+        )
+        if origin is not None:
+            logger.debug("Where in Google's client that came from:", exc_info=origin)
 
     def _settle_undecodable(self, message: Any, error: DecodeError) -> None:
         """Delivered again it would fail in the same way, for ever: do not leave it to that."""

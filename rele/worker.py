@@ -110,10 +110,10 @@ class Worker:
             default_retry_policy,
             **({} if config is None else {"resilient": True}),
         )
-        self._dead_letters = DeadLetterPublisher(self._subscriber.make_topic_client)
+        self._address = pubsub_address(client_options)
+        self._dead_letters = DeadLetterPublisher(self._subscriber.make_topic_client, self._address)
         self._subscriptions = subscriptions
         self._project_id = gc_project_id
-        self._address = pubsub_address(client_options)
         self._threads = threads_per_subscription or DEFAULT_THREADS_PER_SUBSCRIPTION
         self._config = config
         self._shutdown_timeout = (

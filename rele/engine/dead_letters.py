@@ -10,6 +10,7 @@ from typing import Any
 
 from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
+from rele.engine.refusals import explain
 from rele.limits import MAX_ATTRIBUTES
 
 PUBLISH_TIMEOUT = 10.0
@@ -23,10 +24,12 @@ class DeadLetterPublisher:
 
     Args:
         make_client: gives Google's publisher client.
+        address: where Pub/Sub is, for the texts of errors.
     """
 
-    def __init__(self, make_client: Callable[[], Any]) -> None:
+    def __init__(self, make_client: Callable[[], Any], address: str) -> None:
         self._make_client = make_client
+        self._address = address
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -36,20 +39,23 @@ class DeadLetterPublisher:
         What it is called with is Google's message; it returns when Pub/Sub has accepted it.
 
         Raises:
-            google.api_core.exceptions.GoogleAPIError: Pub/Sub did not.
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub did not; it says why in one line.
         """
         return partial(self._send, topic, subscription)
 
     def _send(self, topic: str, subscription: str, message: Any) -> None:
         client = self._get_client()
-        # This method of the class above takes whole messages, with attributes of any name, and
-        # returns when it is done; that of the client itself collects batches.
-        PlainPublisherClient.publish(
-            client,
-            request={"topic": topic, "messages": [_dead_letter(message, subscription)]},
-            retry=None,
-            timeout=PUBLISH_TIMEOUT,
-        )
+        try:
+            # This method of the class above takes whole messages, with attributes of any name, and
+            # returns when it is done; that of the client itself collects batches.
+            PlainPublisherClient.publish(
+                client,
+                request={"topic": topic, "messages": [_dead_letter(message, subscription)]},
+                retry=None,
+                timeout=PUBLISH_TIMEOUT,
+            )
+        except Exception as error:  # noqa: BLE001 - it is raised again
+            raise explain(error, topic, self._address) from None
 
     def _get_client(self) -> Any:
         with self._lock:

@@ -126,6 +126,32 @@ def test_a_dead_letter_is_found_in_the_dead_letter_topic(
     assert found.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "1"
 
 
+def test_a_dead_letter_topic_that_is_gone_is_one_line(
+    run_worker: Run, project_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = Inbox()
+
+    def handle(data: Any, **attributes: Any) -> None:
+        attempts.put(data)
+        raise DeadLetter
+
+    policy = DeadLetterPolicy("failures")
+    run_worker([Subscription(handle, "orders", retry_policy=QUICKLY, dead_letter_policy=policy)])
+    with pubsub_v1.PublisherClient() as publisher:
+        publisher.delete_topic(request={"topic": f"projects/{project_id}/topics/failures"})
+
+    rele.publish("orders", 1)
+    attempts.wait_for(2)
+
+    record = next(r for r in caplog.records if "dead-letter topic" in r.getMessage())
+    assert record.levelname == "ERROR"
+    assert record.exc_info is None
+    assert record.getMessage().endswith(
+        "could not be published to the dead-letter topic, and is nacked: the topic 'failures' does "
+        f"not exist in project {project_id}. Run the worker that subscribes to it, or make it."
+    )
+
+
 def test_what_fails_too_often_is_put_there_by_pubsub(
     run_worker: Run, pull: Callable[[str], Any]
 ) -> None:
