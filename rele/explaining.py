@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
 AnyError = TypeVar("AnyError", bound=BaseException)
@@ -44,6 +45,6 @@ def in_one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if origin_of(error) is not None:
         return text.removeprefix(f"{getattr(error, 'code', None)} ")
-    if isinstance(error, TimeoutError) and text:
+    if isinstance(error, (TimeoutError, FutureTimeoutError)) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

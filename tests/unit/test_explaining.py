@@ -75,6 +75,7 @@ def test_only_an_explained_error_forgets_its_way() -> None:
         (ValueError(), "ValueError"),
         (TimeoutError(), "TimeoutError"),
         (TimeoutError("not in time"), "not in time"),
+        (FutureTimeoutError("not in time"), "not in time"),
         (explained(NotFound("no"), "it is not there."), "it is not there."),
         (NotFound("no"), "NotFound: 404 no"),
     ],
