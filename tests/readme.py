@@ -11,7 +11,7 @@ README = (REPOSITORY / "README.rst").read_text(encoding="utf-8")
 
 FIRST_STEPS = "Publish, subscribe, run"
 
-_BLOCK = re.compile(r"^(.*?):?\n\n\.\. code:: (\w+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+_BLOCK = re.compile(r"((?:^.+\n)+)\n\.\. code:: (\w+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 
 
 def section(title: str) -> str:
@@ -19,28 +19,40 @@ def section(title: str) -> str:
     return re.split(r"\n[^\n]+\n={4,}\n\n", README.split(f"\n{title}\n", 1)[1][1:])[0]
 
 
-def blocks(title: str) -> list[tuple[str, str, str]]:
-    """The paragraph before each code block of a section, the block's language, and its code."""
+def blocks_of(text: str) -> list[tuple[str, str, str]]:
+    """The paragraph before each code block of a text, the block's language, and its code."""
     return [
         (paragraph, language, textwrap.dedent(code).strip() + "\n")
-        for paragraph, language, code in _BLOCK.findall(section(title))
+        for paragraph, language, code in _BLOCK.findall(text)
     ]
 
 
-def commands(title: str) -> list[str]:
-    """The shell commands of a section, without their prompts."""
+def commands_of(text: str) -> list[str]:
+    """The shell commands of a text, without their prompts."""
     return [
         line.removeprefix("$ ")
-        for _, language, code in blocks(title)
+        for _, language, code in blocks_of(text)
         if language == "console"
         for line in code.splitlines()
     ]
 
 
-def files(title: str) -> list[tuple[str, str]]:
-    """The files that a section tells to write or to extend: each name, and the code to add."""
+def files_of(text: str) -> list[tuple[str, str]]:
+    """The files that a text says to write or to extend: each name, and the code to add."""
     return [
         (re.findall(r"``([\w/]+\.py)``", paragraph)[-1], code)
-        for paragraph, language, code in blocks(title)
+        for paragraph, language, code in blocks_of(text)
         if language == "python"
     ]
+
+
+def blocks(title: str) -> list[tuple[str, str, str]]:
+    return blocks_of(section(title))
+
+
+def commands(title: str) -> list[str]:
+    return commands_of(section(title))
+
+
+def files(title: str) -> list[tuple[str, str]]:
+    return files_of(section(title))

@@ -43,6 +43,15 @@ def test_the_first_steps_have_fewer_than_25_lines() -> None:
     assert 0 < len(lines) < 25
 
 
+def test_the_first_steps_install_version_2_and_no_earlier_one() -> None:
+    installs = re.findall(r"``(pip install [^`]+)``", section(FIRST_STEPS))
+
+    assert installs == [
+        'pip install "rele[django]>=2"',
+        'pip install "/path/to/clone[django]"',
+    ]
+
+
 def test_the_first_steps_handle_a_message(folder: Project) -> None:
     start_project, start_app, emulator, worker, publish = commands(FIRST_STEPS)
     for command in (start_project, start_app):

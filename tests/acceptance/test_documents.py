@@ -1,0 +1,108 @@
+"""The README and the documents, followed to the letter: their code, in order, in one project.
+
+Each block of Python says in the paragraph before it which file it goes into, and is appended there,
+as a reader would paste it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import Project, read_until
+from tests.acceptance.shop import wait_until
+from tests.readme import (
+    FIRST_STEPS,
+    REPOSITORY,
+    blocks_of,
+    commands,
+    commands_of,
+    files_of,
+    section,
+)
+
+README = section(FIRST_STEPS)
+GOOGLE_CLOUD, TRANSACTIONS = (
+    (REPOSITORY / "docs" / f"{name}.rst").read_text(encoding="utf-8")
+    for name in ("google-cloud", "transactions")
+)
+
+
+@pytest.fixture
+def shop(project: Project) -> Project:
+    """The project of the README's first steps, in which nothing has been written yet."""
+    (project.folder / "settings.py").unlink()
+    del project.environment["PYTHONPATH"]
+    project.environment["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
+    for command in commands(FIRST_STEPS)[:2]:
+        assert succeeds(project, command)
+    return project
+
+
+def paste(shop: Project, document: str) -> None:
+    for name, code in files_of(document):
+        path = shop.folder / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(code)
+
+
+def start(shop: Project, command: str) -> subprocess.Popen[str]:
+    """Start a command of a document, on the server of the test."""
+    command = re.sub(r"PUBSUB_EMULATOR_HOST=\S+ ", "", command)
+    return shop.start("-c", f"exec {command}", python="sh")
+
+
+def succeeds(shop: Project, command: str) -> bool:
+    process = start(shop, command)
+    output, _ = process.communicate(timeout=60)
+    print(output)
+    return process.returncode == 0
+
+
+def rows(shop: Project, query: str) -> list[Any]:
+    with closing(sqlite3.connect(shop.folder / "db.sqlite3")) as connection:
+        return connection.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("text", [README, GOOGLE_CLOUD, TRANSACTIONS], ids=["README", "gc", "tx"])
+def test_each_block_of_python_says_which_file_it_goes_into(text: str) -> None:
+    assert len(blocks_of(text)) == text.count(".. code::")
+    assert len(files_of(text)) == text.count(".. code:: python")
+
+
+def test_all_documents_make_one_project_that_runs(shop: Project) -> None:
+    for document in (README, GOOGLE_CLOUD, TRANSACTIONS):
+        paste(shop, document)
+    make_migrations, migrate, worker, relay, rolled_back, committed, *upkeep = commands_of(
+        TRANSACTIONS
+    )
+    assert succeeds(shop, make_migrations)
+    assert succeeds(shop, migrate)
+    consumer = start(shop, worker)
+    read_until(consumer.stdout, "Pulling messages")
+    relaying = start(shop, relay)
+    read_until(relaying.stdout, "Relaying the outbox")
+
+    assert not succeeds(shop, rolled_back)
+    assert succeeds(shop, committed)
+
+    read_until(consumer.stdout, " processed")
+    assert rows(shop, "SELECT country FROM orders_order") == [("ES",)]
+    assert rows(shop, "SELECT order_id FROM orders_shipment") == [(1,)]
+    assert rows(shop, "SELECT subscription FROM rele_inbox_inboxmessage") == [("order-paid",)]
+    wait_until(lambda: rows(shop, "SELECT id FROM rele_outbox_outboxmessage") == [], 10)
+    assert all(succeeds(shop, command) for command in upkeep)
+    for process in (consumer, relaying):
+        process.terminate()
+        assert process.wait(timeout=20) == 0
