@@ -37,6 +37,21 @@ class OtherThreadBackend(HeldBackend):
         thread.join(10)
 
 
+class LateBackend(HeldBackend):
+    """Says what became of a message when the test asks for it, in a thread of its own."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        made.append(self)
+
+    def settle(self) -> None:
+        self.outcome = "message-1"
+        thread = threading.Thread(target=self._settle)
+        thread.start()
+        thread.join(10)
+        self.outcome = None
+
+
 class CannotFlushBackend(OtherThreadBackend):
     def flush(self, timeout: float | None = None) -> None:
         raise OSError("no flush")
@@ -106,6 +121,22 @@ def test_each_record_about_a_publish_is_published_once(
     assert handler.texts == ["Publishing to orders", "Published to orders"]
     [backend] = made
     assert [message.topic for message in backend.messages].count("records") == 2
+
+
+def test_so_it_is_where_the_outcome_is_known_later_in_another_thread(
+    log_to: Callable[[logging.Handler], None],
+) -> None:
+    set_up(LateBackend)
+    handler = PublishingHandler()
+    log_to(handler)
+    rele.publish("orders", 1)
+
+    [backend] = made
+    for _ in range(MOST):
+        backend.settle()
+
+    assert handler.texts == ["Publishing to orders", "Published to orders"]
+    assert all(future.done() for future in backend.futures)
 
 
 def test_a_record_of_the_project_is_published_and_so_is_what_is_logged_about_that(

@@ -218,6 +218,19 @@ class TestSetupAgain:
         assert future.result(timeout=0) == "message"
         assert [message.data for message in former.messages] == [b"0", b"1"]
 
+    def test_a_publish_that_has_found_the_former_goes_to_the_new_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rele.setup(SETTINGS)
+        former = publishing._get_in_use()
+        rele.setup({**SETTINGS, "APP_NAME": "shop"})
+        found = iter([former, publishing._get_in_use()])
+        monkeypatch.setattr(publishing, "_get_in_use", lambda: next(found))
+
+        rele.publish("photos", 1)
+
+        assert [len(backend.messages) for backend in made] == [0, 1]
+
     def test_in_a_forked_child_leaves_the_publisher_of_the_parent_alone(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
