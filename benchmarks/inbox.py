@@ -24,8 +24,8 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1.types import PubsubMessage
 
 from rele import Subscription
-from rele.received import handling
-from tests import postgres
+from rele.handling.current import handling
+from tests.support import postgres
 
 WARM_UP, MESSAGES = 500, 5_000
 

@@ -19,7 +19,7 @@ from google.pubsub_v1 import types
 from benchmarks.emulator_servers import RELE, running
 from benchmarks.outbox_processes import Databases, children, environment
 from benchmarks.outbox_relay import SUBSCRIPTION, topic
-from tests.postgres import started
+from tests.support.postgres import started
 
 RATES = {1: 60.0, 50: 20.0, 500: 10.0}
 """Messages a second, and for how many seconds."""

@@ -18,7 +18,7 @@ from statistics import median
 import psycopg
 
 from benchmarks.outbox_processes import Child, Databases, children, environment
-from tests.postgres import started
+from tests.support.postgres import started
 
 ROUNDS = 25
 WRITERS = (1, 8)

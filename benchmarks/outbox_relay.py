@@ -22,7 +22,7 @@ from benchmarks.emulator_stubs import PROJECT, stubs
 from benchmarks.outbox_child import TOPIC
 from benchmarks.outbox_plans import plans
 from benchmarks.outbox_processes import Databases, Rows, children, environment
-from tests.postgres import started
+from tests.support.postgres import started
 
 ROUNDS = 3
 SECONDS = 3.0

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from rele.client import Subscriber as Subscriber
     from rele.config import setup as setup
     from rele.dead_letter_policy import DeadLetterPolicy as DeadLetterPolicy
+    from rele.handling.current import ReceivedMessage as ReceivedMessage
+    from rele.handling.current import current_message as current_message
     from rele.publishing import publish as publish
     from rele.publishing import publish_many as publish_many
-    from rele.received import ReceivedMessage as ReceivedMessage
-    from rele.received import current_message as current_message
     from rele.retry_policy import RetryPolicy as RetryPolicy
     from rele.subscription import Callback as Callback
     from rele.subscription import Subscription as Subscription
@@ -30,12 +30,12 @@ _MODULE_OF = {
     "Callback": "rele.subscription",
     "DeadLetterPolicy": "rele.dead_letter_policy",
     "Publisher": "rele.client",
-    "ReceivedMessage": "rele.received",
+    "ReceivedMessage": "rele.handling.current",
     "RetryPolicy": "rele.retry_policy",
     "Subscriber": "rele.client",
     "Subscription": "rele.subscription",
     "Worker": "rele.worker",
-    "current_message": "rele.received",
+    "current_message": "rele.handling.current",
     "publish": "rele.publishing",
     "publish_many": "rele.publishing",
     "setup": "rele.config",

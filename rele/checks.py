@@ -1,4 +1,4 @@
-"""The system checks, under the tag ``rele``: what :mod:`rele.inspection` finds, for Django."""
+"""The system checks, under the tag ``rele``: the problems of :mod:`rele.project.inspection`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.core import checks
 
 from rele.config import OUTBOX, Config
 from rele.exceptions import ConfigurationError
-from rele.inspection import find_subscriptions, problems_of_settings
 from rele.management.discover import discover_subs_modules
-from rele.problems import Problem
+from rele.project.inspection import find_subscriptions, problems_of_settings
+from rele.schema.problems import Problem
 
 TAG = "rele"
 

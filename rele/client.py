@@ -19,14 +19,11 @@ from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
 from rele.backends import BaseBackend, Message
 from rele.backends.pubsub import PubSubBackend
-from rele.engine.clients import make_client
-from rele.engine.connection import Transport, harden
-from rele.engine.outstanding import OutstandingPublishes
-from rele.engine.topics import TopicWatch
-from rele.explaining import with_text
-from rele.limits import TooLargeError
-from rele.own_records import log_publishing
-from rele.publication import Publication, data_and_attributes, error_on_the_spot, failed
+from rele.declaration.options import SubscriptionOptions
+from rele.engine.google.clients import make_client
+from rele.engine.google.connection import Transport, harden
+from rele.messages.explaining import with_text
+from rele.messages.limits import TooLargeError
 from rele.reachability import what_to_check
 from rele.resources import (
     DEFAULT_RETRY_POLICY,
@@ -35,10 +32,13 @@ from rele.resources import (
     google_fields,
     update_or_create,
 )
+from rele.resources.topic_watch import TopicWatch
 from rele.retry_policy import RetryPolicy
-from rele.schema import storage_regions
+from rele.schema.settings import storage_regions
+from rele.sending.outstanding import OutstandingPublishes
+from rele.sending.own_records import log_publishing
+from rele.sending.publication import Publication, data_and_attributes, error_on_the_spot, failed
 from rele.subscription import Callback, Subscription
-from rele.subscription_options import SubscriptionOptions
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from rele import discover
 from rele.backends import BaseBackend
+from rele.declaration.options import ALIASES, OPTIONS, SubscriptionOptions
+from rele.declaration.subscription import Filters, Subscription
 from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
 from rele.middleware import register_middleware
-from rele.schema import DEFAULTS, SETTINGS
-from rele.subscription import Filters, Subscription
-from rele.subscription_options import ALIASES, OPTIONS, SubscriptionOptions
+from rele.schema.settings import DEFAULTS, SETTINGS
 
 EMULATOR_PROJECT = "rele-local"
 """The project under an emulator, where none is named: there, any will do."""
@@ -152,7 +152,7 @@ class Config:
 
     @cached_property
     def _credentials_of_file(self) -> Any:
-        from rele.engine import clients
+        from rele.engine.google import clients
 
         try:
             return clients.read_key_file(self.gc_credentials_path)

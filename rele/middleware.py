@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.exceptions import NoSettingsError
-from rele.own_records import log_publishing
+from rele.sending.own_records import log_publishing
 
 if TYPE_CHECKING:
-    from rele.subscription import Subscription
+    from rele.declaration.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 

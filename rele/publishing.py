@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rele import config as configuration
 from rele import middleware
 from rele.exceptions import ConfigurationError
-from rele.publisher_in_use import PublisherInUse
+from rele.runtime.publisher_in_use import PublisherInUse
 
 if TYPE_CHECKING:
     from rele.backends import BaseBackend

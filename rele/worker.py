@@ -15,19 +15,19 @@ from typing import Any
 from rele import publishing
 from rele.client import Subscriber
 from rele.config import Config
-from rele.engine.dead_letters import DeadLetterPublisher
-from rele.engine.flow_control import flow_control, max_lease_duration, states_limits
-from rele.engine.google import KeptStream
-from rele.engine.scheduler import DrainingScheduler
-from rele.engine.topics import TopicWatch
+from rele.declaration.options import SubscriptionOptions
+from rele.engine.google.dead_letters import DeadLetterPublisher
+from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
+from rele.engine.google.scheduler import DrainingScheduler
+from rele.engine.google.streams import KeptStream
 from rele.exceptions import NoProjectError, ReleError
+from rele.handling.settling import Settling
 from rele.middleware import run_middleware_hook
 from rele.reachability import can_connect, pubsub_address, what_to_check
 from rele.resources import Provisioner, Resources
+from rele.resources.topic_watch import TopicWatch
 from rele.retry_policy import RetryPolicy
-from rele.schema import storage_regions
-from rele.settling import Settling
-from rele.stopping import (
+from rele.runtime.stopping import (
     STOP_SIGNALS,
     StopRequest,
     StopRequestedError,
@@ -35,9 +35,9 @@ from rele.stopping import (
     stop_signals,
     take_step,
 )
+from rele.runtime.waiting import reported_if_long
+from rele.schema.settings import storage_regions
 from rele.subscription import Callback, Subscription
-from rele.subscription_options import SubscriptionOptions
-from rele.waiting import reported_if_long
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rele import publishing
-from tests import mariadb, postgres, servers
+from tests.support import mariadb, postgres, servers
 
 # Nothing in the tests may look for Google's metadata server.
 os.environ["NO_GCE_CHECK"] = "true"

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 
 
 class SilentServer(grpc.GenericRpcHandler):

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from rele.encoding import decode
+from rele.messages.codec import decode
 
 
 @dataclass(frozen=True)

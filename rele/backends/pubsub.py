@@ -13,8 +13,8 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingKeyException
 
 from rele.backends import BaseBackend, Message
-from rele.engine.attributes import as_arguments
-from rele.engine.batches import (
+from rele.engine.google.attributes import as_arguments
+from rele.engine.google.batches import (
     close_connection,
     commit_in_this_thread,
     commit_open_batches,
@@ -22,9 +22,9 @@ from rele.engine.batches import (
     let_process_fork,
     stop_using_threads,
 )
-from rele.engine.clients import make_client
-from rele.engine.ordered import OutsideOfLocks
-from rele.engine.refusals import explain
+from rele.engine.google.clients import make_client
+from rele.engine.google.ordering import OutsideOfLocks
+from rele.engine.google.refusals import explain
 from rele.exceptions import NoProjectError
 from rele.reachability import pubsub_address
 

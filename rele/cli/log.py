@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rele.cli.parser import whole_number
-from rele.received import current_message
+from rele.handling.current import current_message
 
 LEVELS = (logging.ERROR, logging.INFO, logging.DEBUG)
 """By verbosity."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 from rele.exceptions import ReleError
-from rele.waiting import reported_if_long
+from rele.runtime.waiting import reported_if_long
 
 
 class OutputError(ReleError):

@@ -16,9 +16,9 @@ from rele.cli.subcommand import Options, Subcommand
 from rele.config import Config
 from rele.discover import has_manage_py
 from rele.exceptions import ConfigurationError, NoSettingsError, ReleError
-from rele.explaining import in_one_line
-from rele.inspection import problems_of_settings
-from rele.starting import raise_for_a_worker, say_project
+from rele.messages.explaining import in_one_line
+from rele.project.inspection import problems_of_settings
+from rele.project.startup import raise_for_a_worker, say_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,8 @@ from rele.cli.log import add_verbosity, log_to_stderr
 from rele.cli.output import tolerant_output
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, import_failure
-from rele.inspection import find_subscriptions, problems_of_settings
-from rele.starting import PULLING, announce, raise_for_a_worker, say_project, warn
+from rele.project.inspection import find_subscriptions, problems_of_settings
+from rele.project.startup import PULLING, announce, raise_for_a_worker, say_project, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

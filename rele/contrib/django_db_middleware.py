@@ -6,9 +6,9 @@ from typing import Any
 from django import db
 from django.db import connections
 
-from rele.databases import close_connections, renew_connections
+from rele.declaration.subscription import Subscription
+from rele.management.databases import close_connections, renew_connections
 from rele.middleware import BaseMiddleware
-from rele.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from rele.declaration.subscription import Subscription
 from rele.exceptions import ConfigurationError
 from rele.middleware import BaseMiddleware
-from rele.subscription import Subscription
 
 
 class FlaskMiddleware(BaseMiddleware):

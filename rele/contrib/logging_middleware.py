@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rele.encoding import encode
+from rele.declaration.subscription import Subscription
 from rele.exceptions import Steering
-from rele.explaining import in_one_line, origin_of
+from rele.handling.settling import describe_without_payload, fingerprint
+from rele.messages.codec import encode
+from rele.messages.explaining import in_one_line, origin_of
 from rele.middleware import BaseMiddleware
-from rele.own_records import log_publishing
-from rele.publication import failed_attributes
-from rele.settling import describe_without_payload, fingerprint
-from rele.subscription import Subscription
+from rele.sending.own_records import log_publishing
+from rele.sending.publication import failed_attributes
 
 
 class LoggingMiddleware(BaseMiddleware):

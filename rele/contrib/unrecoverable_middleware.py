@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rele.declaration.subscription import Subscription
 from rele.middleware import BaseMiddleware
-from rele.subscription import Subscription
 
 
 class UnrecoverableException(Exception):  # noqa: N818 - the name is the API's

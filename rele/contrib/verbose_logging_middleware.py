@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from rele.contrib.logging_middleware import LoggingMiddleware
-from rele.subscription import Subscription
+from rele.declaration.subscription import Subscription
 
 
 class VerboseLoggingMiddleware(LoggingMiddleware):

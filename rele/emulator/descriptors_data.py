@@ -1,6 +1,6 @@
 """The ``.proto`` files of ``google.pubsub.v1``, as a pool takes them.
 
-Made by ``python -m tests.pubsub_descriptors``.
+Made by ``python -m tests.support.pubsub_descriptors``.
 """
 
 MADE_FROM = "2.44.0"

@@ -9,9 +9,9 @@ from typing import Any
 from google.cloud import pubsub_v1
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from rele.declaration.options import NEVER
 from rele.resources.changes import Difference
 from rele.resources.desired import GOOGLE_FIELDS, Desired
-from rele.subscription_options import NEVER
 
 _FIXED_OPTIONS = ("backend_filter_by", "enable_message_ordering")
 """Pub/Sub takes them when a subscription is made, and never again; so it does its topic."""

@@ -10,8 +10,8 @@ from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 
 from rele.dead_letter_policy import DeadLetterPolicy
+from rele.declaration.options import MAX_RETENTION, NEVER, seconds_of
 from rele.retry_policy import RetryPolicy
-from rele.subscription_options import MAX_RETENTION, NEVER, seconds_of
 
 GOOGLE_FIELDS = {
     "backend_filter_by": "filter",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from rele.declaration.subscription import Subscription
 from rele.exceptions import ResourceError
 from rele.resources.changes import CANNOT_CHANGE, CREATE_SUBSCRIPTION, CREATE_TOPIC, Plan
 from rele.resources.resources import Resources
-from rele.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from rele.dead_letter_policy import SUFFIX
+from rele.declaration.options import SubscriptionOptions
+from rele.declaration.subscription import Subscription
 from rele.resources import advice
 from rele.resources.applying import apply, log
 from rele.resources.changes import (
@@ -22,8 +24,6 @@ from rele.resources.comparing import fixed_differences, updatable_differences, u
 from rele.resources.desired import Desired, dead_letter_subscription, google_fields
 from rele.resources.service import Service
 from rele.resources.survey import survey
-from rele.subscription import Subscription
-from rele.subscription_options import SubscriptionOptions
 
 logger = logging.getLogger(__name__)
 

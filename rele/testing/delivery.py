@@ -15,11 +15,11 @@ from google.pubsub_v1.types import PubsubMessage
 
 from rele import publishing
 from rele.config import Config
-from rele.encoding import encode
 from rele.engine.settlement import Settlement, settled_once
 from rele.exceptions import ConfigurationError
-from rele.received import noting_skips
-from rele.settling import Settling
+from rele.handling.current import noting_skips
+from rele.handling.settling import Settling
+from rele.messages.codec import encode
 from rele.subscription import Callback, Subscription
 
 _numbers = itertools.count(1)

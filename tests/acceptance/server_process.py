@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 
 from tests.acceptance.conftest import read_until
-from tests.servers import free_port
-from tests.streams import SOON
+from tests.support.servers import free_port
+from tests.support.streams import SOON
 
 
 class Server:

@@ -17,7 +17,7 @@ from rele.emulator.status_client import ask_status
 from tests.acceptance.conftest import Project
 from tests.acceptance.ledger import WRITE
 from tests.acceptance.server_process import Server
-from tests.proxy import Proxy
+from tests.support.proxy import Proxy
 
 RATE = 200
 """Messages a second."""

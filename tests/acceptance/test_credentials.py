@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.conftest import Project, publish_jobs
 from tests.acceptance.watched import start_watched, write_project
-from tests.tls_front import MetadataServer, TlsFront, write_service_account
+from tests.support.tls_front import MetadataServer, TlsFront, write_service_account
 
 Publish = Callable[[range], None]
 
@@ -57,7 +57,7 @@ def test_a_permission_that_is_withdrawn_and_given_back(
     write_service_account(key)
     write_project(
         project,
-        {"rele.engine.google.HEALTHY_AFTER": 1.0},
+        {"rele.engine.google.streams.HEALTHY_AFTER": 1.0},
         GC_CREDENTIALS_PATH=str(key),
         CLIENT_OPTIONS={"api_endpoint": front.address},
     )
@@ -97,7 +97,7 @@ def test_credentials_that_cannot_be_refreshed_for_a_while(
 ) -> None:
     write_project(
         project,
-        {"rele.engine.availability.SETTLED": settled},
+        {"rele.engine.google.availability.SETTLED": settled},
         CLIENT_OPTIONS={"api_endpoint": front.address},
     )
     worker = start_watched(project)

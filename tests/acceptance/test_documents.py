@@ -19,7 +19,7 @@ import pytest
 
 from tests.acceptance.conftest import Project, read_until
 from tests.acceptance.shop import wait_until
-from tests.readme import (
+from tests.support.readme import (
     FIRST_STEPS,
     REPOSITORY,
     blocks_of,

@@ -18,7 +18,7 @@ import pytest
 from google.pubsub_v1 import types
 
 from tests.acceptance.server_process import Server, unary
-from tests.streams import SOON
+from tests.support.streams import SOON
 
 TOPIC = "projects/p/topics/orders"
 EXACTLY_ONCE = "projects/p/subscriptions/exactly-once"

@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from tests.acceptance.conftest import REPOSITORY, Project, read_until
-from tests.servers import free_port, wait_for_port
+from tests.support.servers import free_port, wait_for_port
 
 
 @pytest.fixture

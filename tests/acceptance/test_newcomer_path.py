@@ -7,13 +7,16 @@ import sys
 
 import pytest
 
-from tests.readme import REPOSITORY
+from tests.support.readme import REPOSITORY
 
 
 @pytest.mark.timeout(300)
 def test_from_an_empty_folder_to_a_handled_message() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "tests.newcomer"], cwd=REPOSITORY, capture_output=True, text=True
+        [sys.executable, "-m", "tests.support.newcomer"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
     )
 
     assert result.returncode == 0, result.stderr

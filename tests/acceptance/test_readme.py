@@ -17,12 +17,12 @@ from django.core.management import call_command
 
 from rele.backends import Message
 from rele.cli import RUN, SHARED_COMMANDS, main
+from rele.declaration.options import OPTIONS
 from rele.middleware import BaseMiddleware
-from rele.schema import SETTINGS
-from rele.subscription_options import OPTIONS
+from rele.schema.settings import SETTINGS
 from rele.testing import Delivery, deliver
 from tests.acceptance.conftest import Project, read_until
-from tests.readme import FIRST_STEPS, README, REPOSITORY, blocks, commands, files, section
+from tests.support.readme import FIRST_STEPS, README, REPOSITORY, blocks, commands, files, section
 
 
 @pytest.fixture

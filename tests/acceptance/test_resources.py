@@ -127,9 +127,9 @@ def test_verify_makes_nothing_again_and_goes_on_when_its_owner_does(
 
 
 APPLY = """
-import rele.planning, settings, subs
+import rele.project.comparison, settings, subs
 from rele.config import Config
-rele.planning.bring_about(Config(settings.RELE), [subs.work], print)
+rele.project.comparison.bring_about(Config(settings.RELE), [subs.work], print)
 """
 
 

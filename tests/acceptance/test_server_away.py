@@ -9,13 +9,13 @@ import pytest
 
 from tests.acceptance.conftest import Project, publish_jobs
 from tests.acceptance.watched import Watched, start_watched, write_project
-from tests.proxy import Proxy
+from tests.support.proxy import Proxy
 
 Publish = Callable[[range], None]
 
 AWAY = "cannot be reached"
 BACK = "answers again"
-EVERY = "rele.engine.trouble.REPORT_EVERY"
+EVERY = "rele.engine.outages.REPORT_EVERY"
 
 
 @pytest.fixture
@@ -121,9 +121,9 @@ def test_a_connection_that_has_gone_silent_is_noticed_and_made_again(
     write_project(
         project,
         {
-            "rele.engine.connection.KEEPALIVE_TIME": 1.0,
-            "rele.engine.connection.KEEPALIVE_TIMEOUT": 0.5,
-            "rele.engine.connection.CONNECT_TIMEOUT": 1.0,
+            "rele.engine.google.connection.KEEPALIVE_TIME": 1.0,
+            "rele.engine.google.connection.KEEPALIVE_TIMEOUT": 0.5,
+            "rele.engine.google.connection.CONNECT_TIMEOUT": 1.0,
         },
     )
     worker = start_watched(project)

@@ -11,7 +11,7 @@ from google.cloud import pubsub_v1
 
 from tests.acceptance.conftest import Project, publish_jobs, read_until
 from tests.acceptance.watched import start_watched, write_project
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 Publish = Callable[[range], None]
 
@@ -120,7 +120,7 @@ def test_a_topic_that_is_deleted_is_said_once_a_minute_with_what_repairs_it(
     project: Project, server: Server, publish: Publish
 ) -> None:
     server.start()
-    write_project(project, {"rele.engine.topics.LOOK_EVERY": 0.5})
+    write_project(project, {"rele.resources.topic_watch.LOOK_EVERY": 0.5})
     worker = start_watched(project)
     topic = f"projects/{project.project_id}/topics/jobs"
     path = f"projects/{project.project_id}/subscriptions/jobs"
@@ -146,7 +146,7 @@ def test_where_resources_are_not_to_be_read_topics_are_not_watched(
     server.start()
     write_project(project)
     start_watched(project).stop()
-    write_project(project, {"rele.engine.topics.LOOK_EVERY": 0.1}, RESOURCES="ignore")
+    write_project(project, {"rele.resources.topic_watch.LOOK_EVERY": 0.1}, RESOURCES="ignore")
     worker = start_watched(project)
 
     with pubsub_v1.PublisherClient() as publisher:

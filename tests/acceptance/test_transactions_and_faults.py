@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import postgres
 from tests.acceptance.conftest import Project
 from tests.acceptance.ledger import WRITE, Ledger
 from tests.acceptance.shop import Shop
 from tests.acceptance.supervised import Supervised
-from tests.proxy import Proxy
+from tests.support import postgres
+from tests.support.proxy import Proxy
 
 MODELS = """
     from django.db import models

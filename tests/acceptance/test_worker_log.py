@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tests.acceptance.conftest import Project, publish_jobs, read_until
-from tests.readme import blocks
+from tests.support.readme import blocks
 
 SUBS = """
     from rele import DeadLetterPolicy, sub

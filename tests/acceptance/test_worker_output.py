@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.conftest import Project, publish_jobs, read_until
 from tests.acceptance.ledger import WRITE, Ledger
-from tests.servers import free_port, wait_for_port
+from tests.support.servers import free_port, wait_for_port
 
 SUBS = (
     WRITE

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.acceptance.conftest import Project
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 
 HANDLER = """
     import os, time

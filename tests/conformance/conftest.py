@@ -16,7 +16,7 @@ import grpc
 import pytest
 from google.pubsub_v1 import types
 
-from tests.streams import SOON, BareStream
+from tests.support.streams import SOON, BareStream
 
 PUBLISHER = "google.pubsub.v1.Publisher"
 SUBSCRIBER = "google.pubsub.v1.Subscriber"

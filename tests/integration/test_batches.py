@@ -1,4 +1,4 @@
-"""The private names of Google's publisher client that rele.engine.batches relies on."""
+"""The private names of Google's publisher client that rele.engine.google.batches relies on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from collections.abc import Iterator
 import pytest
 from google.cloud import pubsub_v1
 
-from rele.engine.batches import commit_in_this_thread, commit_open_batches, stop_using_threads
+from rele.engine.google.batches import (
+    commit_in_this_thread,
+    commit_open_batches,
+    stop_using_threads,
+)
 
 NEVER = float("inf")
 

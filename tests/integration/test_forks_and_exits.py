@@ -46,7 +46,7 @@ if child:
 
 FORK_WHILE_CALLS_ARE_UNDER_WAY = """
 import os, sys, threading, warnings
-from rele.engine.forking import gate
+from rele.engine.google.forking import gate
 
 warnings.simplefilter("ignore", DeprecationWarning)  # of fork, where there are threads
 in_call = [0]

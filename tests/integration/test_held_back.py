@@ -18,9 +18,9 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.types import FlowControl, PublisherOptions
 from google.protobuf.duration_pb2 import Duration
 
-from rele.engine.held_back import hand_back_held
-from rele.engine.scheduler import DrainingScheduler
-from tests.inbox import Inbox
+from rele.engine.google.held import hand_back_held
+from rele.engine.google.scheduler import DrainingScheduler
+from tests.support.inbox import Inbox
 from tests.unit.engine.conftest import Handler, handler
 
 __all__ = ["handler"]

@@ -17,12 +17,12 @@ import pytest
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription
 from rele.worker import make_worker
-from tests import poison
-from tests.bundled import SETS, reading_logs, set_up
 from tests.conformance.conftest import Service
-from tests.inbox import Inbox
 from tests.integration.conftest import stop
-from tests.poison import Poison
+from tests.support import poison
+from tests.support.bundled import SETS, reading_logs, set_up
+from tests.support.inbox import Inbox
+from tests.support.poison import Poison
 
 GOOD = {"order": 1}
 

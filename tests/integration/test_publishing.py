@@ -16,7 +16,7 @@ import rele
 from rele import middleware
 from rele.config import Config
 from rele.middleware import BaseMiddleware
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 
 Configure = Callable[..., Config]
 

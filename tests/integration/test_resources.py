@@ -16,12 +16,12 @@ from rele.client import Subscriber
 from rele.config import Config
 from rele.dead_letter_policy import DeadLetterPolicy
 from rele.exceptions import ResourceError
-from rele.planning import bring_about, compare
+from rele.project.comparison import bring_about, compare
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription
 from rele.worker import make_worker
-from tests.inbox import Inbox
 from tests.integration.conftest import stop
+from tests.support.inbox import Inbox
 
 DAY = timedelta(days=1)
 

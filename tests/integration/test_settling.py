@@ -15,7 +15,7 @@ import rele
 from rele import DeadLetterPolicy, RetryPolicy, Subscription, middleware
 from rele.exceptions import DeadLetter, Drop, Retry
 from rele.middleware import BaseMiddleware
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 
 Run = Callable[..., Any]
 Declare = Callable[..., Subscription]

@@ -14,7 +14,7 @@ import rele
 from rele.client import Subscriber
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription, sub
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 
 Run = Callable[..., Any]
 

@@ -20,7 +20,7 @@ from rele.contrib import DjangoDBMiddleware
 from rele.dead_letter_policy import DeadLetterPolicy
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
-from rele.schema import DEFAULTS, SETTINGS
+from rele.schema.settings import DEFAULTS, SETTINGS
 
 REPOSITORY = Path(__file__).parents[2]
 

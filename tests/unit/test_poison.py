@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from rele import Callback, Subscription
 from rele.contrib import UnrecoverableException
-from rele.settling import Settling
-from tests import poison
-from tests.bundled import SETS, reading_logs, set_up
-from tests.poison import Poison
+from rele.handling.settling import Settling
+from tests.support import poison
+from tests.support.bundled import SETS, reading_logs, set_up
+from tests.support.poison import Poison
 from tests.unit.conftest import Delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)

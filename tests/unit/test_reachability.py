@@ -10,7 +10,7 @@ from google.api_core.client_options import ClientOptions
 
 from rele.exceptions import ConfigurationError
 from rele.reachability import can_connect, pubsub_address
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 NO_TIME = 0.05
 

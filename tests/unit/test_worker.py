@@ -27,7 +27,7 @@ from rele.worker import (
     create_and_run,
     make_worker,
 )
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 from tests.unit.conftest import Delivery, Hooks, raising
 from tests.unit.streams import Stream
 
@@ -604,7 +604,7 @@ class TestDeletedTopic:
 class TestDeletedSubscription:
     @pytest.fixture(autouse=True)
     def _no_pause(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("rele.engine.google.FIRST_PAUSE", 0.001)
+        monkeypatch.setattr("rele.engine.google.streams.FIRST_PAUSE", 0.001)
 
     def test_is_made_again_and_told(
         self, streams: Streams, make_planned: Callable[..., Worker], caplog: Any

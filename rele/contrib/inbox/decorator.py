@@ -10,14 +10,14 @@ from typing import Any, TypeVar, overload
 
 from django.db import router
 
-from rele.callables import name_of
 from rele.contrib.inbox.claiming import claimed
 from rele.contrib.inbox.models import InboxMessage
 from rele.contrib.inbox.unbroken import unbroken_transaction
-from rele.handlers import check_is_run, check_result
+from rele.declaration.handlers import check_is_run, check_result
+from rele.declaration.subscription import Subscription
+from rele.handling.current import google_message_in_hand, note_skip
 from rele.middleware import run_middleware_hook
-from rele.received import google_message_in_hand, note_skip
-from rele.subscription import Subscription
+from rele.schema.callables import name_of
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
 from rele.contrib.outbox.models import CAUSED_BY_RECORD, OutboxMessage
 from rele.contrib.outbox.waking import wake_after_commit
-from rele.limits import MAX_ATTRIBUTES, check_size
-from rele.own_records import is_caused_by_own_record
-from rele.publication import failed
+from rele.messages.limits import MAX_ATTRIBUTES, check_size
+from rele.sending.own_records import is_caused_by_own_record
+from rele.sending.publication import failed
 
 
 class OutboxBackend(BaseBackend):

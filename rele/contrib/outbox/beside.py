@@ -14,7 +14,7 @@ from rele.config import Config
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.presence import present_relays
 from rele.contrib.outbox.relay import OutboxRelay, make_relay
-from rele.databases import close_connections, renew_connections
+from rele.management.databases import close_connections, renew_connections
 
 logger = logging.getLogger(__name__)
 

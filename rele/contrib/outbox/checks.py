@@ -11,8 +11,8 @@ from django.core import checks
 from rele.checks import as_message
 from rele.config import OUTBOX
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
-from rele.inspection import problems_of_backend, problems_of_keys
-from rele.problems import Problem, about
+from rele.project.inspection import problems_of_backend, problems_of_keys
+from rele.schema.problems import Problem, about
 
 
 def check_outbox(**kwargs: Any) -> list[checks.CheckMessage]:

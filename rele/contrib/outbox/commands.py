@@ -24,7 +24,7 @@ from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.presence import present_relays
 from rele.contrib.outbox.relay import BATCH_SIZE, OutboxRelay, make_relay
 from rele.contrib.outbox.upkeep import Group, groups, purge, retry
-from rele.starting import say_project
+from rele.project.startup import say_project
 
 
 def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:

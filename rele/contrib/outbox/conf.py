@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rele.schema import Setting, is_bool, is_integer, is_positive, is_string, optional
+from rele.schema.settings import Setting, is_bool, is_integer, is_positive, is_string, optional
 
 OUTBOX_SETTINGS: dict[str, Setting] = {
     "USING": Setting(

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rele.contrib.outbox.models import OutboxMessage
-from rele.databases import renew_connections, renew_failed_connections
-from rele.encoding import decode
 from rele.exceptions import DecodeError
+from rele.management.databases import renew_connections, renew_failed_connections
+from rele.messages.codec import decode
 from rele.middleware import run_middleware_hook
-from rele.own_records import silent
-from rele.publication import run_failure_hook
+from rele.sending.own_records import silent
+from rele.sending.publication import run_failure_hook
 
 
 @contextmanager

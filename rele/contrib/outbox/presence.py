@@ -16,8 +16,8 @@ from django.utils import timezone
 from rele.contrib.outbox.claiming import can_share
 from rele.contrib.outbox.exclusion import HeldError, Lock, lock_of
 from rele.contrib.outbox.models import Relay
-from rele.databases import close_connections
 from rele.exceptions import ConfigurationError
+from rele.management.databases import close_connections
 
 logger = logging.getLogger(__name__)
 

@@ -28,11 +28,11 @@ from rele.contrib.outbox.presence import Presence
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
 from rele.contrib.outbox.stopping import Stop
 from rele.contrib.outbox.waking import Alarm
-from rele.databases import close_connections
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
-from rele.explaining import in_one_line, origin_of
-from rele.own_records import log_publishing
+from rele.management.databases import close_connections
+from rele.messages.explaining import in_one_line, origin_of
+from rele.sending.own_records import log_publishing
 
 logger = logging.getLogger(__name__)
 

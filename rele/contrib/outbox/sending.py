@@ -10,8 +10,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from rele.backends import BaseBackend, Message
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.stopping import Stop
-from rele.own_records import log_publishing, silent
-from rele.publication import failed
+from rele.sending.own_records import log_publishing, silent
+from rele.sending.publication import failed
 
 logger = logging.getLogger(__name__)
 

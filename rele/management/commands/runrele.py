@@ -19,7 +19,7 @@ from rele.cli.parser import say_wrong_use_plainly
 from rele.config import OUTBOX, Config, load_subscriptions_from_paths, setup
 from rele.exceptions import ConfigurationError, ReleError
 from rele.management.discover import discover_subs_modules
-from rele.starting import PULLING, announce, raise_for_a_worker, say_project
+from rele.project.startup import PULLING, announce, raise_for_a_worker, say_project
 from rele.worker import create_and_run
 
 

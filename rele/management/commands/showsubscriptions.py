@@ -15,12 +15,12 @@ from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.style import style_of, terminal_width
 from rele.cli.table import aligned, block
 from rele.config import Config, read_settings
+from rele.declaration.subscription import Subscription
 from rele.exceptions import ReleError
-from rele.inspection import find_subscriptions, problems_of_settings
 from rele.management.discover import discover_subs_modules
-from rele.overview import describe, stated_fields
-from rele.starting import raise_for_a_worker, say_project
-from rele.subscription import Subscription
+from rele.project.inspection import find_subscriptions, problems_of_settings
+from rele.project.overview import describe, stated_fields
+from rele.project.startup import raise_for_a_worker, say_project
 
 COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "function": "Sub"}
 
@@ -112,7 +112,7 @@ class Command(BaseCommand):
     def _diff(
         self, config: Config, subs: list[Subscription], options: dict[str, Any], show: Show
     ) -> int:
-        from rele.planning import compare
+        from rele.project.comparison import compare
 
         with saying_after_a_second(COMPARING):
             comparison = compare(config, subs)
@@ -138,7 +138,7 @@ class Command(BaseCommand):
     def _apply(
         self, config: Config, subs: list[Subscription], options: dict[str, Any], show: Show
     ) -> int:
-        from rele.planning import bring_about
+        from rele.project.comparison import bring_about
 
         reported: list[Any] = []
         as_json = options["format"] == "json"

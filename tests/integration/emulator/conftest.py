@@ -10,7 +10,7 @@ import pytest
 from google.cloud import pubsub_v1
 
 from rele.emulator import EmbeddedServer
-from tests.streams import SOON, BareStream
+from tests.support.streams import SOON, BareStream
 
 __all__ = ["SOON", "BareStream"]
 

@@ -10,8 +10,8 @@ from google.cloud import pubsub_v1
 
 from rele.cli import main
 from rele.emulator import EmbeddedServer, StatusError, ask_status
-from tests import servers
 from tests.integration.emulator.conftest import BareStream
+from tests.support import servers
 
 Publish = Callable[..., list[str]]
 

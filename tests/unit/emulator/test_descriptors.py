@@ -13,7 +13,7 @@ from google.pubsub_v1 import types
 
 from rele.emulator.descriptors import message_class
 from rele.emulator.descriptors_data import FILES, MADE_FROM
-from tests.pubsub_descriptors import installed_files
+from tests.support.pubsub_descriptors import installed_files
 
 LABELS = descriptor_pb2.FieldDescriptorProto.Label
 

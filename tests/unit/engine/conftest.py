@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 
 FOREVER = float("inf")
 

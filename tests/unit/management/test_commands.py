@@ -17,7 +17,7 @@ from rele.emulator import PortInUseError
 from rele.exceptions import NoProjectError, ResourceError
 from rele.management.commands.runrele import Command as Runrele
 from rele.middleware import BaseMiddleware
-from rele.planning import Comparison
+from rele.project.comparison import Comparison
 from rele.resources import Change, Difference, Plan
 from rele.retry_policy import RetryPolicy
 from rele.worker import NotConnectionError
@@ -543,7 +543,7 @@ class TestShowsubscriptionsAgainstPubSub:
     def compare(self, monkeypatch: pytest.MonkeyPatch) -> Mock:
         """What stands in for the comparison."""
         compare = Mock(return_value=Comparison(Plan()))
-        monkeypatch.setattr("rele.planning.compare", compare)
+        monkeypatch.setattr("rele.project.comparison.compare", compare)
         return compare
 
     @pytest.fixture
@@ -556,7 +556,7 @@ class TestShowsubscriptionsAgainstPubSub:
                     tell(change)
                 return Plan(changes)
 
-            monkeypatch.setattr("rele.planning.bring_about", bring_about)
+            monkeypatch.setattr("rele.project.comparison.bring_about", bring_about)
 
         return returns
 
@@ -708,7 +708,7 @@ class TestShowsubscriptionsAgainstPubSub:
         self, monkeypatch: pytest.MonkeyPatch, option: str, error: Exception
     ) -> None:
         for name in ("compare", "bring_about"):
-            monkeypatch.setattr(f"rele.planning.{name}", Mock(side_effect=error))
+            monkeypatch.setattr(f"rele.project.comparison.{name}", Mock(side_effect=error))
 
         with pytest.raises(CommandError) as raised:
             call_command("showsubscriptions", option)

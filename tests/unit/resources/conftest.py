@@ -11,9 +11,9 @@ from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
 from rele.dead_letter_policy import DeadLetterPolicy
+from rele.declaration.options import SubscriptionOptions
 from rele.resources import DEFAULT_RETRY_POLICY, Resources
 from rele.subscription import Subscription
-from rele.subscription_options import SubscriptionOptions
 
 SUBSCRIPTIONS, TOPICS = "projects/rele/subscriptions/", "projects/rele/topics/"
 

@@ -22,7 +22,7 @@ from rele.middleware import BaseMiddleware
 from rele.subscription import Subscription
 from rele.testing import Delivery, deliver
 from testproject.activity.models import Activity
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 
 numbers = itertools.count(1)
 

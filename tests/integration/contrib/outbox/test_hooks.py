@@ -10,8 +10,8 @@ from django.db import connections
 
 import rele
 from rele.contrib.outbox.relay import OutboxRelay
-from tests.inbox import Inbox
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
+from tests.support.inbox import Inbox
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import REFUSED, InThread, Servers
 

@@ -22,8 +22,8 @@ from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.relay import OutboxRelay
 from rele.contrib.outbox.stopping import Stop
 from rele.contrib.outbox.waking import Alarm
-from tests.inbox import Inbox
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
+from tests.support.inbox import Inbox
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, InThread, Servers, waiting
 

@@ -19,8 +19,8 @@ from rele.contrib.outbox import claiming, relay
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
 from rele.contrib.outbox.relay import OutboxRelay
 from rele.exceptions import ConfigurationError, NoProjectError
-from rele.explaining import explained
-from rele.publication import failed_attributes
+from rele.messages.explaining import explained
+from rele.sending.publication import failed_attributes
 from tests.unit.backends_for_tests import HeldBackend
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import (

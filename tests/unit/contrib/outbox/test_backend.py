@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 
 import rele
 from rele.contrib.outbox import backend
-from rele.limits import MAX_ATTRIBUTES, MAX_REQUEST_BYTES, request_size
+from rele.messages.limits import MAX_ATTRIBUTES, MAX_REQUEST_BYTES, request_size
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import ALIAS, waiting
 

@@ -16,7 +16,7 @@ from rele.contrib.outbox.beside import RelayWatch, relaying, watching
 from rele.contrib.outbox.models import Relay
 from rele.contrib.outbox.relay import make_relay
 from rele.exceptions import ConfigurationError
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import ALIAS, Servers, waiting
 

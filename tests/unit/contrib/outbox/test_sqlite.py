@@ -18,7 +18,7 @@ from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.presence import Presence, present_relays
 from rele.contrib.outbox.relay import OutboxRelay
 from rele.exceptions import ConfigurationError
-from tests.inbox import Inbox
+from tests.support.inbox import Inbox
 from tests.unit.conftest import raising
 from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, Servers, waiting
 

@@ -1,0 +1,1 @@
+"""What a project declares: subscriptions, their handlers, and what each may state."""

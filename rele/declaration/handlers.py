@@ -1,0 +1,104 @@
+"""What can be a handler: a function that does its work when it is called."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from typing import Any
+
+from rele.schema.callables import (
+    code_that_does_not_run,
+    dotted_path,
+    layers,
+    module_of,
+    name_of,
+    positional_parameters,
+    signature_of,
+)
+
+logger = logging.getLogger("rele.subscription")
+
+REMEDY = (
+    "Let a synchronous function run it, such as asgiref's `async_to_sync(function)` for an "
+    "`async def`, or declare it with `def` and without `yield`."
+)
+
+_UNDONE = {
+    Coroutine: "a coroutine",
+    Awaitable: "an awaitable",
+    AsyncGenerator: "an async generator",
+    Generator: "a generator",
+}
+
+
+def check_is_run(func: Callable[..., Any]) -> None:
+    """Refuse what a call would only prepare.
+
+    Raises:
+        RuntimeError: it is a coroutine function, a generator function or an async generator
+            function, or an object with such a ``__call__``.
+    """
+    found = code_that_does_not_run(func)
+    if found is not None:
+        path, kind = found
+        raise RuntimeError(
+            f"{path} is {kind}: Relé only calls it, which runs none of it, and neither awaits nor "
+            f"iterates over the result. {REMEDY}"
+        )
+
+
+def check_signature(func: Callable[..., Any]) -> None:
+    """Refuse what cannot be called with data and attributes.
+
+    Raises:
+        RuntimeError: it does not take one positional argument and ``**kwargs``.
+    """
+    signature = signature_of(func)
+    if signature is None:
+        return
+    parameters = signature.parameters.values()
+    takes_attributes = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    if len(positional_parameters(signature)) != 1 or not takes_attributes:
+        raise RuntimeError(
+            f"{dotted_path(func)} must take one positional argument, the data, and **kwargs, the "
+            f"attributes: declare it as `def {name_of(func)}(data, **kwargs)`, not with "
+            f"{signature}."
+        )
+
+
+def warn_outside_subs(func: Callable[..., Any]) -> None:
+    """Log that the function is declared where no subscription is looked for."""
+    if not any("subs" in module_of(layer).split(".") for layer in layers(func)):
+        logger.warning(
+            "%s is declared outside of a `subs` module, where it will not be found: move it to a "
+            "module or package named `subs`.",
+            dotted_path(func),
+        )
+
+
+def check_result(result: Any, function: str) -> None:
+    """Refuse a result that has yet to be awaited or iterated over: nothing has been done.
+
+    Args:
+        result: what ``function`` returned.
+        function: who returned it, as the subject of the error.
+
+    Raises:
+        RuntimeError: it is an awaitable, a generator or an async generator. One that can be closed
+            is closed.
+    """
+    # By its class: that of a lazy object's content would have to be worked out.
+    found = next((name for kind, name in _UNDONE.items() if issubclass(type(result), kind)), None)
+    if found is None:
+        return
+    error = RuntimeError(
+        f"{function} returned {found}, which Relé does not run: what it stands for was not done. "
+        f"{REMEDY}"
+    )
+    try:
+        if isinstance(result, (Coroutine, Generator)):
+            result.close()
+    except BaseException as cause:
+        raise error from cause
+    raise error

@@ -1,0 +1,1 @@
+"""Messages are moved by Google's high-level client."""

@@ -1,0 +1,155 @@
+"""A connection to Pub/Sub that outlives what its server does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from functools import partial, wraps
+from typing import Any
+
+import grpc
+from google.api_core.exceptions import RetryError
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from rele.engine.google.availability import Availability
+
+KEEPALIVE_TIME = 30.0
+KEEPALIVE_TIMEOUT = 10.0
+"""Seconds between two pings, and to wait for the answer: a connection gone silent is noticed.
+
+Google's client pings every 30 s, too, but not under PUBSUB_EMULATOR_HOST. Servers end
+connections that ping more often than they like.
+"""
+
+LONGEST_RECONNECT_PAUSE = 10.0
+"""Seconds between two attempts to connect; gRPC's own are up to 120 apart."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for one attempt to connect; gRPC's own is 20."""
+
+_WAITING_METHODS = ("StreamingPull", "Acknowledge", "ModifyAckDeadline")
+"""Methods whose calls wait for a connection, where others fail at once without one.
+
+Google's client would open a failed stream five times within 10 s and then sleep in a way that
+nothing ends, not even its shutdown; and where acknowledging fails for 60 s it ends the stream.
+"""
+
+_ENDED_BY_ANSWER = frozenset(
+    ("OK", "CANCELLED", "INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED")
+)
+"""Codes of streams that Google's client does not open again by itself."""
+
+
+def channel_options() -> list[tuple[str, Any]]:
+    """The gRPC options of a connection that is given up late and made again soon."""
+    methods = [{"service": "google.pubsub.v1.Subscriber", "method": m} for m in _WAITING_METHODS]
+    return [
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_metadata_size", 4 * 1024 * 1024),
+        ("grpc.keepalive_time_ms", _milliseconds(KEEPALIVE_TIME)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(KEEPALIVE_TIMEOUT)),
+        # gRPC 1.85 takes the longer of the two; this one is 60 s by default.
+        ("grpc.http2.ping_timeout_ms", _milliseconds(KEEPALIVE_TIMEOUT)),
+        # By default a third ping waits for data, which an idle stream does not send.
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_reconnect_backoff_ms", _milliseconds(LONGEST_RECONNECT_PAUSE)),
+        # Despite its name this is the time that an attempt may take.
+        ("grpc.min_reconnect_backoff_ms", _milliseconds(CONNECT_TIMEOUT)),
+        (
+            "grpc.service_config",
+            json.dumps({"methodConfig": [{"name": methods, "waitForReady": True}]}),
+        ),
+    ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+class Transport(SubscriberGrpcTransport):
+    """How Google's subscriber client reaches Pub/Sub: its own way, with options of ours.
+
+    To be given as ``SubscriberClient(transport=Transport)``. ``availability`` says whether the
+    server answers.
+    """
+
+    def __init__(self, *, host: str, channel: grpc.Channel | None = None, **arguments: Any) -> None:
+        self.availability = Availability(host)
+        if channel is None:
+            super().__init__(host=host, channel=self._connect, **arguments)
+        else:
+            # Under the emulator Google's client makes the channel, without any options.
+            channel.close()
+            own = grpc.insecure_channel(host, options=channel_options())
+            super().__init__(host=host, channel=self._observed(own), **arguments)
+
+    def _connect(self, host: str, *, options: Any = (), **arguments: Any) -> grpc.Channel:
+        options = [*options, *channel_options()]
+        return self._observed(type(self).create_channel(host, options=options, **arguments))
+
+    def _observed(self, channel: grpc.Channel) -> grpc.Channel:
+        self.availability.watch(channel)
+        return grpc.intercept_channel(channel, _StreamObserver(self.availability))
+
+
+class _StreamObserver(grpc.StreamStreamClientInterceptor):
+    """Tells the availability of each stream that has ended by an error."""
+
+    def __init__(self, availability: Availability) -> None:
+        self._availability = availability
+
+    def intercept_stream_stream(
+        self, continuation: Callable[..., Any], details: Any, requests: Iterator[Any]
+    ) -> Any:
+        call = continuation(details, requests)
+        call.add_done_callback(partial(self._note_end, time.monotonic()))
+        return call
+
+    def _note_end(self, opened_at: float, call: Any) -> None:
+        if call.code().name not in _ENDED_BY_ANSWER:
+            self._availability.note_failure(time.monotonic() - opened_at, call.details())
+
+
+def harden(client: Any) -> Availability | None:
+    """Prepare a client with our :class:`Transport` for outages; return what follows them.
+
+    ``None`` for what a test has put in the client's place.
+    """
+    if not isinstance(client.transport, Transport):
+        return None
+    _quiet_loggers()
+    for name in ("acknowledge", "modify_ack_deadline"):
+        setattr(client, name, _raising_the_cause(getattr(client, name)))
+    return client.transport.availability
+
+
+def _raising_the_cause(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let what did not get through within 60 s be lost, and the stream live.
+
+    Google's client takes any other error of these methods for one that happens, since the
+    message comes again. At a RetryError it ends the stream, and threads of it die with a traceback.
+    """
+
+    @wraps(method)
+    def settle(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return method(*arguments, **keywords)
+        except RetryError as error:
+            raise error.cause from error
+
+    return settle
+
+
+def _quiet_loggers() -> None:
+    """Let what is said here about an outage not be said many times below.
+
+    gRPC logs a traceback for each call without credentials; Google's client a line for each
+    stream that takes longer than a second to end. A level that somebody has set stays.
+    """
+    for name in ("grpc._plugin_wrapping", "google.api_core.bidi"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.CRITICAL)

@@ -1,0 +1,165 @@
+"""Saying to Pub/Sub what became of a message: acknowledged, given back, or put away."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rele.engine.settlement import Settlement
+from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
+from rele.messages.explaining import in_one_line, origin_of
+from rele.middleware import run_middleware_hook
+
+if TYPE_CHECKING:
+    from rele.declaration.subscription import Subscription
+
+logger = logging.getLogger(__name__)
+
+ACK_TIMEOUT = 60.0
+"""Seconds to wait for Pub/Sub's answer to an acknowledgement.
+
+Google's client repeats one that fails in passing for up to 600 s.
+"""
+
+
+@dataclass(frozen=True)
+class Settling:
+    """How the messages of one subscription are settled, once their handler has ended."""
+
+    subscription: Subscription
+    failure_pause: int | None = None
+    """Seconds (10 to 600) for which a failed message is held back, where the subscription has no
+    retry policy; ``None`` gives it back to the policy."""
+    confirms_acks: bool = False
+    """Whether to wait for Pub/Sub's answer to an ack, as exactly-once delivery needs."""
+    send_to_dead_letters: Callable[[Any], None] | None = None
+    """Publishes a message to the dead-letter topic, and raises what keeps it from that; ``None``
+    without a dead-letter policy."""
+    logs_payloads: bool = True
+    """Whether a payload that cannot be decoded may be written to the log."""
+
+    def settle_failed(self, message: Any, error: BaseException) -> None:
+        """Do what ``error``, which a handler has raised, asks for; by default give it back."""
+        if isinstance(error, Drop):
+            message.ack()
+        elif isinstance(error, Retry) and error.delay is not None:
+            _hold_back(message, error.delay)
+        elif isinstance(error, DeadLetter):
+            self._put_away(message)
+        elif isinstance(error, DecodeError):
+            self._settle_undecodable(message, error)
+        else:
+            self._give_back(message)
+
+    def confirm(self, message: Any, settlement: Settlement) -> None:
+        """Wait until Pub/Sub has answered to an ack; say so where it failed."""
+        response = settlement.response
+        if response is None:
+            return
+        try:
+            response.result(timeout=ACK_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - AcknowledgeError, TimeoutError: not acked
+            logger.error(
+                "The acknowledgement of the message %s of %s failed (%s): it may be delivered and "
+                "handled again.",
+                message.message_id,
+                self.subscription,
+                _reason(error),
+            )
+            run_middleware_hook("post_ack_failure", self.subscription, error, message)
+
+    def _give_back(self, message: Any) -> None:
+        if self.failure_pause is None:
+            message.nack()
+        else:
+            _hold_back(message, self.failure_pause)
+
+    def _put_away(self, message: Any) -> None:
+        if self.send_to_dead_letters is None:
+            logger.error(
+                "The handler of %s put the message %s away, but the subscription has no "
+                "dead-letter policy: it is given back. State one with "
+                "@sub(dead_letter_policy=DeadLetterPolicy()).",
+                self.subscription,
+                message.message_id,
+            )
+            self._give_back(message)
+            return
+        try:
+            self.send_to_dead_letters(message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not there
+            self._report_dead_letter(message, error)
+            self._give_back(message)
+        else:
+            message.ack()
+
+    def _report_dead_letter(self, message: Any, error: Exception) -> None:
+        origin = origin_of(error)
+        logger.error(
+            "The message %s of %s could not be published to the dead-letter topic, and is nacked: "
+            "%s",
+            message.message_id,
+            self.subscription,
+            in_one_line(error),
+            exc_info=error if origin is None else None,
+        )
+        if origin is not None:
+            logger.debug("Where in Google's client that came from:", exc_info=origin)
+
+    def _settle_undecodable(self, message: Any, error: DecodeError) -> None:
+        """Delivered again it would fail in the same way, for ever: do not leave it to that."""
+        if self.send_to_dead_letters is not None:
+            logger.error(
+                "The message %s of %s goes to the dead-letter topic: %s",
+                message.message_id,
+                self.subscription,
+                error,
+            )
+            self._put_away(message)
+        elif self.logs_payloads:
+            logger.error(
+                "The message %s of %s is acknowledged unhandled: %s It was %r.",
+                message.message_id,
+                self.subscription,
+                error,
+                message.data,
+            )
+            message.ack()
+        else:
+            # Whoever may not read it here may need it: it stays until its retention ends.
+            logger.error(
+                "%s of %s is given back: it is not JSON in UTF-8. State a dead-letter policy to "
+                "keep such messages.",
+                describe_without_payload(message),
+                self.subscription,
+            )
+            self._give_back(message)
+
+
+def describe_without_payload(message: Any) -> str:
+    """The message by its id, and its payload by size and SHA-256 alone."""
+    return f"The message {message.message_id} ({fingerprint(message.data)})"
+
+
+def fingerprint(payload: bytes) -> str:
+    """The payload by its size in bytes and its SHA-256."""
+    return f"{len(payload)} bytes, SHA-256 {hashlib.sha256(payload).hexdigest()}"
+
+
+def _hold_back(message: Any, seconds: float) -> None:
+    """Let ``message`` come back when that time is over.
+
+    That is when the ack deadline ends and nobody extends it: it is dropped first, so that Google's
+    client extends it no more.
+    """
+    message.drop()
+    message.modify_ack_deadline(math.ceil(seconds))
+
+
+def _reason(error: Exception) -> str:
+    code = getattr(error, "error_code", None)
+    return getattr(code, "name", None) or str(error) or type(error).__name__

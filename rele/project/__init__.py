@@ -1,0 +1,1 @@
+"""A project as a whole, for every front door: what it declares, and what is wrong with it."""

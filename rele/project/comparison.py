@@ -1,0 +1,83 @@
+"""What is declared against what Pub/Sub has, without a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from rele.client import Subscriber
+from rele.config import Config
+from rele.declaration.subscription import Subscription
+from rele.exceptions import NoProjectError, ResourceError
+from rele.reachability import pubsub_address
+from rele.resources import Change, Plan, Resources
+from rele.worker import require_connection
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a look at the server has shown."""
+
+    plan: Plan
+    orphans: Sequence[str] = ()
+    """The paths of subscriptions under SUB_PREFIX that no code declares."""
+    complaint: str = ""
+    """Why the orphans are not known."""
+
+
+def compare(config: Config, subscriptions: Sequence[Subscription]) -> Comparison:
+    """Compare what is declared with what Pub/Sub has; change nothing.
+
+    Raises:
+        NoProjectError: the configuration names no project.
+        NoCredentialsError: there are none.
+        NotConnectionError: Pub/Sub cannot be reached.
+        ResourceError: it does not answer. What it refuses is told by the plan.
+    """
+    with _resources(config) as resources:
+        plan = resources.plan(subscriptions)
+        if not config.sub_prefix:
+            return Comparison(plan)
+        try:
+            return Comparison(plan, resources.orphans(config.sub_prefix, subscriptions))
+        except ResourceError as error:
+            return Comparison(plan, complaint=str(error))
+
+
+def bring_about(
+    config: Config, subscriptions: Sequence[Subscription], tell: Callable[[Change], object]
+) -> Plan:
+    """Make what is declared be so, whatever ``RELE["RESOURCES"]`` says.
+
+    Args:
+        config: the project's configuration.
+        subscriptions: what is declared.
+        tell: called with each step that was carried out, and with each obstacle.
+
+    Returns:
+        the plan that was carried out, but for its obstacles.
+
+    Raises:
+        ResourceError: Pub/Sub refused some of it; and what :func:`compare` raises.
+    """
+    with _resources(config) as resources:
+        plan = resources.plan(subscriptions)
+        resources.apply(plan, tell)
+        return plan
+
+
+@contextmanager
+def _resources(config: Config) -> Iterator[Resources]:
+    if config.gc_project_id is None:
+        raise NoProjectError
+    require_connection(pubsub_address(config.client_options))
+    subscriber = Subscriber(
+        config.gc_project_id,
+        config.credentials,
+        config.storage_regions,
+        config.client_options,
+        config.ack_deadline,
+    )
+    with closing(subscriber):
+        yield subscriber.resources(config.gc_project_id, config.subscription_defaults)

@@ -1,0 +1,290 @@
+"""Looking for what is wrong with a project, without network and without Google's modules."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import os
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from rele.backends import BaseBackend
+from rele.config import Config, declared_in, prepare, same_name, stated_twice
+from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
+from rele.declaration.options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
+from rele.declaration.subscription import Subscription
+from rele.exceptions import import_failure
+from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
+from rele.retry_policy import out_of_range
+from rele.schema.problems import Problem, about
+from rele.schema.settings import DEFAULTS, SETTINGS, Setting
+
+BUILT_IN_BACKENDS = frozenset(
+    {
+        "rele.backends.pubsub.PubSubBackend",
+        "rele.backends.console.ConsoleBackend",
+        "rele.backends.locmem.LocMemBackend",
+        "rele.contrib.outbox.OutboxBackend",
+        "rele.contrib.outbox.backend.OutboxBackend",
+    }
+)
+"""Known without a look, which would load Google's modules, or models before Django is ready."""
+
+_EXTRAS = {name: f"Install it with `pip install 'rele[{name}]'`." for name in ("django", "flask")}
+"""What to do where the package of that name is missing."""
+
+
+def problems_of_settings(settings: Any) -> list[Problem]:
+    """What is wrong with the ``RELE`` dict and with what its paths lead to."""
+    if not isinstance(settings, Mapping):
+        return [
+            Problem(
+                "rele.E001",
+                f"RELE must be a dict, not {settings!r}.",
+                "Write RELE = {'GC_PROJECT_ID': 'my-project'}.",
+            )
+        ]
+    problems = [*problems_of_keys(settings, SETTINGS, "RELE"), *_stated_twice(settings)]
+    wrong = {problem.setting for problem in problems}
+    values = {**DEFAULTS, **settings}
+    for name, look in _LOOKS.items():
+        if name not in wrong:
+            problems += about(name, look(name, values[name]))
+    return problems
+
+
+def problems_of_keys(
+    values: Mapping[str, Any], known: Mapping[str, Setting], of: str
+) -> Iterator[Problem]:
+    """Which keys of the dict ``of`` nobody knows, and which values are not what they may be.
+
+    Each problem's setting is the key; where the dict is not ``RELE`` itself, :func:`about` corrects
+    that.
+    """
+    for name, value in values.items():
+        if name not in known:
+            yield _unknown(name, known, of)
+        elif problem := known[name].problem(name, value, of=of):
+            yield replace(problem, setting=name)
+
+
+def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    defaults = settings.get("SUBSCRIPTION_DEFAULTS")
+    for alias, key in ALIASES.items():
+        if isinstance(defaults, Mapping) and None not in (settings.get(alias), defaults.get(key)):
+            yield Problem(
+                "rele.E009",
+                stated_twice(alias, key),
+                f"Keep RELE['SUBSCRIPTION_DEFAULTS'][{key!r}].",
+                alias,
+            )
+
+
+def _unknown(name: Any, known: Iterable[str], of: str) -> Problem:
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
+    return Problem(
+        "rele.W001",
+        f"{of} has the unknown setting {name!r}.",
+        f"Did you mean {nearest[0]!r}? Else remove it.",
+        str(name),
+    )
+
+
+def _look_at_class(where: str, path: str, base: type, what: str, example: str) -> Iterator[Problem]:
+    """Import what ``path`` names; it must be a subclass of ``base``, or ``base`` itself."""
+    hint = f"Write the dotted path of {what}, such as {example!r}."
+    try:
+        found = _resolve(path)
+    except Exception as error:  # noqa: BLE001 - the project's own code runs here
+        yield Problem(
+            "rele.E004",
+            f"{where} names {path!r}, which cannot be imported: {type(error).__name__}: {error}.",
+            _EXTRAS.get(getattr(error, "name", None) or "", hint),
+        )
+        return
+    if not (isinstance(found, type) and issubclass(found, base)):
+        yield Problem(
+            "rele.E005",
+            f"{where} names {path!r}, which is not {what}.",
+            hint,
+        )
+
+
+def _place(name: str) -> str:
+    return f"RELE[{name!r}]"
+
+
+def _resolve(path: str) -> Any:
+    try:
+        return pkgutil.resolve_name(path)
+    except AttributeError:
+        # So it is told also of a module that is there, but cannot be imported.
+        importlib.import_module(path.rpartition(".")[0])
+        raise
+
+
+def _look_at_middleware(name: str, paths: Iterable[str]) -> Iterator[Problem]:
+    for path in paths:
+        yield from _look_at_class(
+            _place(name), path, object, "a middleware class", "rele.contrib.LoggingMiddleware"
+        )
+
+
+def _look_at_encoder(name: str, path: str) -> Iterator[Problem]:
+    return _look_at_class(
+        _place(name),
+        path,
+        json.JSONEncoder,
+        "a subclass of json.JSONEncoder",
+        "django.core.serializers.json.DjangoJSONEncoder",
+    )
+
+
+def _look_at_publisher_backend(name: str, path: str) -> Iterator[Problem]:
+    return problems_of_backend(_place(name), path)
+
+
+def problems_of_backend(where: str, path: str) -> Iterator[Problem]:
+    """What is wrong with the dotted path of a backend, which stands ``where`` it says."""
+    if path in BUILT_IN_BACKENDS:
+        return iter(())
+    return _look_at_class(
+        where,
+        path,
+        BaseBackend,
+        "a subclass of rele.backends.BaseBackend",
+        DEFAULTS["PUBLISHER_BACKEND"],
+    )
+
+
+def _look_at_credentials(name: str, path: str | None) -> Iterator[Problem]:
+    if path is None or os.environ.get("PUBSUB_EMULATOR_HOST"):
+        return
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a str may be all there is
+            kind = json.load(file).get("type")
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (ValueError, AttributeError):
+        reason = "it is no JSON object"
+    else:
+        if kind == "service_account":
+            return
+        reason = f"its type is {kind!r}, not 'service_account'"
+    yield Problem(
+        "rele.W002",
+        f"RELE[{name!r}] = {path!r} is not the key file of a service account: {reason}.",
+        "Write the path of the JSON key of a service account, or leave the setting out to use "
+        "Application Default Credentials.",
+    )
+
+
+def _look_at_subscription_defaults(name: str, defaults: Mapping[str, Any]) -> Iterator[Problem]:
+    known = {**OPTIONS, **DEFAULTS_WITHOUT_OPTION}
+    where = f"RELE[{name!r}]"
+    stated = {key: value for key, value in defaults.items() if value is not None}
+    wrong = list(problems_of_keys(stated, known, where))
+    yield from wrong
+    if not wrong:
+        for key in _OPTION_LOOKS.keys() & stated.keys():
+            yield from _OPTION_LOOKS[key](f"{where}[{key!r}]", stated[key])
+
+
+def _look_at_backoffs(where: str, policy: Any) -> Iterator[Problem]:
+    if complaint := out_of_range(policy):
+        yield _retry_policy_problem(where, complaint)
+
+
+def _look_at_default_retry_policy(name: str, policy: Any) -> Iterator[Problem]:
+    return iter(()) if policy is None else _look_at_backoffs(f"RELE[{name!r}]", policy)
+
+
+def _look_at_dead_letter_policy(where: str, policy: DeadLetterPolicy) -> Iterator[Problem]:
+    if policy.max_delivery_attempts < ADVISED_ATTEMPTS:
+        yield Problem(
+            "rele.W007",
+            f"{where}: after {policy.max_delivery_attempts} deliveries a message goes to the "
+            "dead-letter topic, and each time that a stopping worker hands it back counts as one: "
+            "a few deploys may be enough.",
+            f"Write DeadLetterPolicy(max_delivery_attempts={ADVISED_ATTEMPTS}), or more.",
+        )
+
+
+_OPTION_LOOKS: dict[str, Callable[[str, Any], Iterator[Problem]]] = {
+    "dead_letter_policy": _look_at_dead_letter_policy,
+    "retry_policy": _look_at_backoffs,
+}
+"""What an option's value may be in for, beside its kind and range."""
+
+_LOOKS: dict[str, Callable[[str, Any], Iterable[Problem]]] = {
+    "DEFAULT_RETRY_POLICY": _look_at_default_retry_policy,
+    "ENCODER_PATH": _look_at_encoder,
+    "GC_CREDENTIALS_PATH": _look_at_credentials,
+    "MIDDLEWARE": _look_at_middleware,
+    "PUBLISHER_BACKEND": _look_at_publisher_backend,
+    "SUBSCRIPTION_DEFAULTS": _look_at_subscription_defaults,
+}
+
+
+def _retry_policy_problem(where: str, complaint: str) -> Problem:
+    return Problem("rele.E008", f"{where}: {complaint}", "Write RetryPolicy(10, 600).")
+
+
+def find_subscriptions(
+    module_paths: Iterable[str], config: Config
+) -> tuple[list[Subscription], list[Problem]]:
+    """Import subs modules; return what they declare, each once, and what is wrong with it."""
+    found: list[Subscription] = []
+    problems: list[Problem] = []
+    for path in module_paths:
+        try:
+            for declared in declared_in(importlib.import_module(path)):
+                subscription = prepare(declared, config.sub_prefix, config.filter_by)
+                if not any(_are_one(subscription, other) for other in found):
+                    found.append(subscription)
+        except Exception as error:  # noqa: BLE001 - the project's own code runs here
+            problems.append(_not_importable(path, error))
+    return found, problems + problems_of_subscriptions(found)
+
+
+def _are_one(one: Subscription, other: Subscription) -> bool:
+    """Whether it is the same, imported twice, or one class's instances."""
+    return one.name == other.name and one.has_function_of(other)
+
+
+def problems_of_subscriptions(subscriptions: Iterable[Subscription]) -> list[Problem]:
+    """What Pub/Sub would refuse in them, and names that stand for two."""
+    problems: list[Problem] = []
+    by_name: dict[str, Subscription] = {}
+    for subscription in subscriptions:
+        other = by_name.setdefault(subscription.name, subscription)
+        if not _are_one(other, subscription):
+            problems.append(
+                Problem("rele.E006", same_name(other, subscription), "Write @sub(…, suffix='…').")
+            )
+        problems += _refused_names(subscription)
+        stated = subscription.options.stated()
+        for option in _OPTION_LOOKS.keys() & stated.keys():
+            problems += _OPTION_LOOKS[option](subscription.path, stated[option])
+    return problems
+
+
+def _not_importable(path: str, error: Exception) -> Problem:
+    return Problem(
+        "rele.W003",
+        import_failure(f"The subs module {path!r}", error),
+        "Mend it: until then its subscriptions are not consumed.",
+    )
+
+
+def _refused_names(subscription: Subscription) -> Iterator[Problem]:
+    for kind, name in (("topic", subscription.topic), ("subscription", subscription.name)):
+        if not is_resource_name(name):
+            yield Problem(
+                "rele.E007",
+                f"{subscription.path}: Pub/Sub refuses the {kind} name {name!r}.",
+                f"Write {RESOURCE_NAME_RULE}.",
+            )

@@ -1,0 +1,73 @@
+"""The declared subscriptions as rows of plain values, for tables and JSON."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from rele.config import Config
+from rele.dead_letter_policy import SUFFIX, DeadLetterPolicy
+from rele.declaration.options import NEVER, OPTIONS, seconds_of
+from rele.declaration.subscription import Subscription
+
+_KEYS = {"backend_filter_by": "backend_filter"}
+"""Of options that are shown under another name."""
+
+_SHOWN_KEYS = ("topic", "sub", "filters", *(_KEYS.get(option, option) for option in OPTIONS))
+
+_IN_SECONDS = frozenset(
+    {"ack_deadline", "message_retention_duration", "expiration_policy", "max_lease_duration"}
+)
+
+
+def describe(sub: Subscription, config: Config) -> dict[str, Any]:
+    """A subscription's names, filters, and options, durations in seconds.
+
+    An option is what the code states, else ``config``; else ``None``.
+    """
+    options = sub.options.over(config.subscription_defaults).stated()
+    options.setdefault("ack_deadline", config.ack_deadline)
+    return {
+        "topic": sub.topic,
+        "subscription": sub.name,
+        "sub": sub.path,
+        "function": sub.function_name,
+        "filters": [
+            getattr(function, "__qualname__", repr(function)) for function in sub.filter_by
+        ],
+        **{_KEYS.get(option, option): _plain(options.get(option), sub.name) for option in OPTIONS},
+    }
+
+
+def stated_fields(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the row states, beside the subscription's name: a label and a text each."""
+    return [
+        (key.replace("_", " ").capitalize(), _text(key, row[key]))
+        for key in _SHOWN_KEYS
+        if row[key] not in (None, [], {})
+    ]
+
+
+def _plain(value: Any, subscription: str) -> Any:
+    if isinstance(value, DeadLetterPolicy):
+        return {
+            "dead_letter_topic": value.dead_letter_topic or f"{subscription}{SUFFIX}",
+            "max_delivery_attempts": value.max_delivery_attempts,
+        }
+    if isinstance(value, timedelta):
+        return int(seconds) if (seconds := seconds_of(value)).is_integer() else seconds
+    if hasattr(value, "minimum_backoff"):
+        return f"{value.minimum_backoff}-{value.maximum_backoff} s"
+    return value
+
+
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key == "dead_letter_policy":
+        return f"to {value['dead_letter_topic']}, after {value['max_delivery_attempts']} attempts"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={text}" for name, text in value.items())
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value} s" if key in _IN_SECONDS and value != NEVER else str(value)

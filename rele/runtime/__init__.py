@@ -1,0 +1,1 @@
+"""The life of a process: signals, and how it is asked to stop."""

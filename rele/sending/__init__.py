@@ -1,0 +1,1 @@
+"""One published message: the hooks around it, and what is outstanding."""

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rele import DeadLetterPolicy, RetryPolicy, Subscription, sub
+from rele.declaration.options import OPTIONS, SubscriptionOptions
+
+RIGHT: dict[str, list[Any]] = {
+    "backend_filter_by": ["attributes:lang"],
+    "retry_policy": [RetryPolicy(1, 2)],
+    "ack_deadline": [10, 600],
+    "dead_letter_policy": [DeadLetterPolicy()],
+    "enable_message_ordering": [True, False],
+    "enable_exactly_once_delivery": [True, False],
+    "message_retention_duration": [600, 2678400.0, timedelta(days=31)],
+    "retain_acked_messages": [True, False],
+    "expiration_policy": [86400, timedelta(days=1), "never"],
+    "labels": [{}, {"team": "shop", "cost-centre_1": "", "größe": "l"}],
+    "threads": [1, 100],
+    "max_messages": [1, 5000],
+    "max_bytes": [1],
+    "max_lease_duration": [0.5, timedelta(hours=2)],
+}
+WRONG: dict[str, list[Any]] = {
+    "backend_filter_by": [1],
+    "retry_policy": [10],
+    "ack_deadline": [9, 601, 60.0, True],
+    "dead_letter_policy": ["failures"],
+    "enable_message_ordering": [1, "yes"],
+    "enable_exactly_once_delivery": ["no"],
+    "message_retention_duration": [599, 2678401, timedelta(days=32), "7 days", float("nan")],
+    "retain_acked_messages": [0],
+    "expiration_policy": [86399, "Never", timedelta(hours=1)],
+    "labels": [
+        ["team"],
+        {"Team": "shop"},
+        {"1": "shop"},
+        {"team": "Shop"},
+        {"team": 1},
+        {"": "shop"},
+        {"team": "x" * 64},
+        {f"team-{number}": "" for number in range(65)},
+    ],
+    "threads": [0, 2.0, True],
+    "max_messages": [0, -1],
+    "max_bytes": [0, 1.5],
+    "max_lease_duration": [0, -1, "1 h", timedelta(0)],
+}
+
+
+def each(values: dict[str, list[Any]]) -> list[tuple[str, Any]]:
+    return [(name, value) for name in values for value in values[name]]
+
+
+def test_every_option_is_tried() -> None:
+    names = {field.name for field in fields(SubscriptionOptions)}
+
+    assert set(RIGHT) == set(WRONG) == set(OPTIONS) == names
+
+
+@pytest.mark.parametrize("declare", [sub, Subscription])
+def test_every_option_is_an_argument_of_a_declaration(declare: Any) -> None:
+    parameters = inspect.signature(declare).parameters
+
+    of_the_reference = {"backend_filter_by", "retry_policy"}
+    assert set(OPTIONS) <= set(parameters)
+    for name in set(OPTIONS) - of_the_reference:
+        assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameters[name].default is None
+
+
+@pytest.mark.parametrize(("name", "value"), each(RIGHT))
+def test_what_is_declared_can_be_read(name: str, value: Any) -> None:
+    @sub("photos", **{name: value})
+    def handle(data: Any, **kwargs: Any) -> None: ...
+
+    assert handle.options.stated() == {name: value}
+
+
+@pytest.mark.parametrize(("name", "value"), each(WRONG))
+def test_what_pubsub_would_refuse_is_refused_where_it_is_declared(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} (must be|is out of range).* Write {name}="):
+        SubscriptionOptions(**{name: value})
+
+
+def test_the_error_is_that_of_the_declaration() -> None:
+    with pytest.raises(ValueError, match="threads is out of range"):
+        Subscription(print, "photos", threads=0)
+
+
+def test_nothing_is_stated_by_default() -> None:
+    assert Subscription(print, "photos").options.stated() == {}
+
+
+def test_what_is_stated_goes_over_the_defaults() -> None:
+    declared = SubscriptionOptions(threads=4, retain_acked_messages=False)
+    defaults = SubscriptionOptions(threads=2, retain_acked_messages=True, max_messages=50)
+
+    effective = declared.over(defaults)
+
+    assert effective.stated() == {
+        "threads": 4,
+        "retain_acked_messages": False,
+        "max_messages": 50,
+    }

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rele import Callback, Subscription
+from rele.exceptions import DeadLetter, Drop, Retry
+from rele.handling.settling import Settling
+from tests.unit.conftest import Delivery, Hooks, raising
+
+Deliver = Callable[..., Delivery]
+
+BROKEN = b"\xff secret"
+
+
+def deliver_failing(delivery: Delivery, error: Exception, **arguments: Any) -> None:
+    """Let a handler raise ``error`` for the message, which is settled by ``arguments``."""
+    subscription = Subscription(raising(error), "photos")
+    Callback(subscription, settling=Settling(subscription, **arguments))(delivery.message)
+
+
+def deliver_broken(delivery: Delivery, **arguments: Any) -> None:
+    subscription = Subscription(print, "photos")
+    Callback(subscription, settling=Settling(subscription, **arguments))(delivery.message)
+
+
+class TestSteering:
+    def test_drop_acknowledges(self, hooks: Hooks, deliver: Deliver) -> None:
+        delivery = deliver()
+
+        deliver_failing(delivery, Drop())
+
+        assert delivery.settlements() == ["ack"]
+        assert "post_process_message_failure" in hooks.names
+
+    def test_retry_gives_back(self, deliver: Deliver) -> None:
+        delivery = deliver()
+
+        deliver_failing(delivery, Retry())
+
+        assert delivery.settlements() == ["nack"]
+
+    @pytest.mark.parametrize(("delay", "seconds"), [(0.2, 1), (30, 30), (600, 600)])
+    def test_retry_with_a_delay_holds_it_back(
+        self, deliver: Deliver, delay: float, seconds: int
+    ) -> None:
+        delivery = deliver()
+
+        deliver_failing(delivery, Retry(delay))
+
+        drop, extension = delivery.requests()
+        assert type(drop).__name__ == "DropRequest"
+        assert extension.seconds == seconds
+
+    @pytest.mark.parametrize("delay", [-1, 601, float("nan")])
+    def test_a_delay_that_pubsub_does_not_know_is_refused(self, delay: float) -> None:
+        with pytest.raises(ValueError, match="from 0 to 600"):
+            Retry(delay)
+
+    def test_dead_letter_publishes_and_then_acknowledges(self, deliver: Deliver) -> None:
+        delivery = deliver()
+        put_away: list[tuple[Any, list[str]]] = []
+
+        deliver_failing(
+            delivery,
+            DeadLetter(),
+            send_to_dead_letters=lambda message: put_away.append((message, delivery.settlements())),
+        )
+
+        assert put_away == [(delivery.message, [])]
+        assert delivery.settlements() == ["ack"]
+
+    def test_dead_letter_that_cannot_be_published_is_given_back(
+        self, deliver: Deliver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        delivery = deliver()
+
+        deliver_failing(delivery, DeadLetter(), send_to_dead_letters=raising(OSError("away")))
+
+        assert delivery.settlements() == ["nack"]
+        assert "could not be published to the dead-letter topic" in caplog.text
+
+    @pytest.mark.usefixtures("no_middleware")
+    def test_dead_letter_without_a_policy_is_an_error_and_given_back(
+        self, deliver: Deliver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        delivery = deliver()
+
+        deliver_failing(delivery, DeadLetter())
+
+        assert delivery.settlements() == ["nack"]
+        [record] = caplog.records
+        assert record.levelname == "ERROR"
+        assert "message-1" in record.getMessage()
+        assert "no dead-letter policy" in record.getMessage()
+
+
+class TestUndecodable:
+    def test_goes_to_the_dead_letter_topic_where_there_is_one(
+        self, deliver: Deliver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        delivery = deliver(BROKEN)
+        put_away: list[Any] = []
+
+        deliver_broken(delivery, send_to_dead_letters=put_away.append)
+
+        assert put_away == [delivery.message]
+        assert delivery.settlements() == ["ack"]
+        assert "message-1" in caplog.text
+
+    def test_is_given_back_where_that_topic_cannot_be_reached(self, deliver: Deliver) -> None:
+        delivery = deliver(BROKEN)
+
+        deliver_broken(delivery, send_to_dead_letters=raising(OSError("away")))
+
+        assert delivery.settlements() == ["nack"]
+
+    @pytest.mark.usefixtures("no_middleware")
+    def test_without_logged_payloads_it_is_given_back(
+        self, deliver: Deliver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        delivery = deliver(BROKEN)
+
+        deliver_broken(delivery, logs_payloads=False)
+
+        assert delivery.settlements() == ["nack"]
+        [record] = caplog.records
+        assert record.levelname == "ERROR"
+        for expected in ("message-1", "8 bytes", hashlib.sha256(BROKEN).hexdigest()):
+            assert expected in record.getMessage()
+        assert "secret" not in caplog.text
