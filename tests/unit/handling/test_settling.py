@@ -51,9 +51,7 @@ class TestSteering:
 
         deliver_failing(delivery, Retry(delay))
 
-        drop, extension = delivery.requests()
-        assert type(drop).__name__ == "DropRequest"
-        assert extension.seconds == seconds
+        assert held_back_for(delivery) == seconds
 
     @pytest.mark.parametrize("delay", [-1, 601, float("nan")])
     def test_a_delay_that_pubsub_does_not_know_is_refused(self, delay: float) -> None:
@@ -96,6 +94,57 @@ class TestSteering:
         assert record.levelname == "ERROR"
         assert "message-1" in record.getMessage()
         assert "no dead-letter policy" in record.getMessage()
+
+
+class TestWithAFailurePause:
+    """Where the subscription has no retry policy: a nack would be redelivered at once."""
+
+    @pytest.mark.parametrize(
+        ("error", "arguments"),
+        [
+            (ValueError(), {}),
+            (Retry(), {}),
+            (DeadLetter(), {}),
+            (DeadLetter(), {"send_to_dead_letters": raising(OSError("unavailable"))}),
+        ],
+        ids=["failed", "Retry", "DeadLetter without a policy", "DeadLetter that is not published"],
+    )
+    def test_a_message_is_not_redelivered_before_its_end(
+        self, deliver: Deliver, error: Exception, arguments: dict[str, Any]
+    ) -> None:
+        delivery = deliver()
+
+        deliver_failing(delivery, error, failure_pause=30, **arguments)
+
+        assert held_back_for(delivery) == 30
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"logs_payloads": False}, {"send_to_dead_letters": raising(OSError("unavailable"))}],
+        ids=["unlogged", "not published"],
+    )
+    def test_one_that_cannot_be_decoded_neither(
+        self, deliver: Deliver, arguments: dict[str, Any]
+    ) -> None:
+        delivery = deliver(BROKEN)
+
+        deliver_broken(delivery, failure_pause=30, **arguments)
+
+        assert held_back_for(delivery) == 30
+
+    def test_the_delay_of_a_retry_counts_instead(self, deliver: Deliver) -> None:
+        delivery = deliver()
+
+        deliver_failing(delivery, Retry(5), failure_pause=30)
+
+        assert held_back_for(delivery) == 5
+
+
+def held_back_for(delivery: Delivery) -> Any:
+    """Seconds for which the message is not redelivered; fails where it was settled otherwise."""
+    drop, extension = delivery.requests()
+    assert type(drop).__name__ == "DropRequest"
+    return extension.seconds
 
 
 class TestUndecodable:

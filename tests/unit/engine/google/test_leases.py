@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rele.engine.google.leases import Leases
+from rele.engine.google.leases import Lease, Leases
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.handling.callback import Callback
 from rele.subscription import Subscription
@@ -128,6 +128,56 @@ def test_a_message_that_waits_too_long_is_given_back_and_not_begun(
     # In one line, or in two where the machine was slow to schedule them.
     counts = re.findall(r"(\d) message\(s\) of photos waited for a thread for 0.2 s", caplog.text)
     assert sum(map(int, counts)) == 2
+
+
+class EndsBeforeItBegins(Leases):
+    """The first lease ends at the last moment: a thread has taken its message from the queue."""
+
+    is_first = True
+
+    def begin(self, lease: Lease) -> bool:
+        if self.is_first:
+            self.is_first = False
+            lease.ends_at = time.monotonic()
+            assert self._timer is not None
+            self._timer.cancel()
+            self._end_due()
+        return super().begin(lease)
+
+
+def test_a_lease_that_ends_while_its_message_is_taken_begins_no_handler(handler: Handler) -> None:
+    given_back, handled = Inbox(), Inbox()
+    with ThreadPoolExecutor(1) as executor:
+        scheduler = DrainingScheduler(executor, leases=EndsBeforeItBegins("photos", 3600))
+        over = make_message(given_back)
+        scheduler.schedule(handler, over)
+        scheduler.schedule(handled.put, "next")
+
+        assert given_back.wait_for(1) == [over]
+        assert handled.wait_for(1) == ["next"]
+        scheduler.shutdown()
+
+    assert handler.begun.items == []
+    assert scheduler.running == 0
+    assert given_back.items == [over]
+
+
+def test_leases_that_end_one_after_another_are_logged_once_a_second(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    given_back = Inbox()
+    leases = Leases("photos", LEASE)
+    for number in range(6):
+        lease = leases.take(make_message(given_back))
+        lease.ends_at += number * 0.15
+
+    given_back.wait_for(6)
+
+    counts = re.findall(r"(\d) message\(s\) of photos waited for a thread", caplog.text)
+    assert sum(map(int, counts)) == 6
+    assert len(counts) <= 2, caplog.text
+    for timer in timers():
+        timer.join(10)
 
 
 def test_what_was_given_back_is_not_kept_while_all_threads_are_stuck(
