@@ -261,4 +261,5 @@ def _renew_lock() -> None:
     middleware.renew_lock()
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
+    os.register_at_fork(after_in_child=_renew_lock)

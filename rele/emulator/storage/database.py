@@ -5,7 +5,6 @@ It is SQLite in WAL mode with ``synchronous=FULL``: a commit has been written wi
 anything is written, and left as it is if it is not ours or is damaged.
 """
 
-import fcntl
 import os
 import sqlite3
 import time
@@ -109,6 +108,15 @@ def open_database(directory: Path, on_progress: Progress) -> Database:
 
 
 def _take_lock(lock: IO[bytes], directory: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        raise DataDirError(
+            directory,
+            "a lock keeps a second server off it, for which this system lacks Python's module "
+            "fcntl (Windows does). Start the server without --data-dir: it keeps its messages in "
+            "memory then.",
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

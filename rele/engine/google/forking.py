@@ -59,4 +59,5 @@ class ForkGate:
 
 gate = ForkGate()
 
-os.register_at_fork(before=gate.close, after_in_parent=gate.open, after_in_child=gate.renew)
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
+    os.register_at_fork(before=gate.close, after_in_parent=gate.open, after_in_child=gate.renew)
