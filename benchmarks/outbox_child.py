@@ -114,14 +114,14 @@ def publish_steadily(rate: float) -> Callable[[float], dict[str, float]]:
 def relay_for() -> Callable[[float], tuple[int, float]]:
     """Relay for so many seconds; how many messages were sent, and how long that took."""
     from rele import publishing
-    from rele.contrib.outbox.relay import make_relay
+    from rele.contrib.outbox.relays import make_relays
 
     def measure(seconds: float) -> tuple[int, float]:
-        relay = make_relay(publishing.configure())
+        relay = make_relays(publishing.configure())
         alarm = threading.Timer(seconds, relay.stop)
         alarm.start()
         began = time.perf_counter()
-        sent = relay.run_once()
+        sent = relay.run_once().sent
         passed = time.perf_counter() - began
         alarm.cancel()
         return sent, passed

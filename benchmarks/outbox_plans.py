@@ -36,7 +36,7 @@ def show(work):
 with transaction.atomic():
     messages = show(lambda: claiming.claim("default", BATCH_SIZE))
     for keep_sent in (False, True):
-        relay = OutboxRelay(OutboxSettings(keep_sent=keep_sent), None)
+        relay = OutboxRelay("default", OutboxSettings(keep_sent=keep_sent), None)
         savepoint = transaction.savepoint()
         show(lambda: relay._settle_sent(messages))
         transaction.savepoint_rollback(savepoint)

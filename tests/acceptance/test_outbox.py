@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +275,118 @@ def test_a_relay_on_sqlite_that_is_suspended_for_long_is_still_the_only_one(
     assert status == 1
     assert f":{relay.pid} is at work" in output
     end(relay, 2)
+
+
+def test_a_hangup_drains_a_relay(shop_on_sqlite: Project) -> None:
+    relay = start_relay(shop_on_sqlite)
+
+    relay.send_signal(signal.SIGHUP)
+
+    assert relay.wait(20) == 0
+    assert "No relay is at work" in manage(shop_on_sqlite, "rele", "outbox")[1]
+
+
+IGNORE_HANGUP = """
+    import os, signal, sys
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.execv(sys.executable, [sys.executable, "-m", "django", "rele", "relay"])
+"""
+
+
+def test_a_relay_under_nohup_outlives_the_terminal(shop_on_sqlite: Project) -> None:
+    make_topics(shop_on_sqlite)
+    shop_on_sqlite.write("nohup.py", IGNORE_HANGUP)
+    relay = shop_on_sqlite.start("nohup.py")
+    read_until(relay.stdout, "Relaying the outbox")
+
+    relay.send_signal(signal.SIGHUP)
+
+    publish(shop_on_sqlite)
+    wait_until_sent(shop_on_sqlite)
+    end(relay, 10)
+
+
+def make_topics(project: Project) -> None:
+    status, output = manage(project, "showsubscriptions", "--apply")
+    assert status == 0, output
+
+
+def wait_until_sent(project: Project) -> None:
+    """Return when no row of the outbox is left."""
+    deadline = time.monotonic() + 60
+    path = project.folder / "shop.sqlite3"
+    with closing(sqlite3.connect(path, timeout=20)) as connection:
+        while connection.execute("SELECT count(*) FROM rele_outbox_outboxmessage").fetchone()[0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)  # the database tells nobody
+
+
+def broken_pipe() -> int:
+    """The end to write to of a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def full_disk() -> int:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+UNPRINTABLE = pytest.mark.parametrize("make_output", [broken_pipe, full_disk])
+
+
+@contextmanager
+def into(project: Project, output: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command of the project whose standard output is ``output``, buffered."""
+    environment = {**project.environment}
+    environment.pop("PYTHONUNBUFFERED")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", "rele", *arguments],
+        cwd=project.folder,
+        env=environment,
+        stdout=output,
+        stderr=subprocess.PIPE,
+    )
+    os.close(output)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@UNPRINTABLE
+def test_what_cannot_be_printed_stops_no_relay(
+    shop_on_sqlite: Project, make_output: Callable[[], int]
+) -> None:
+    make_topics(shop_on_sqlite)
+    publish(shop_on_sqlite)
+    with into(shop_on_sqlite, make_output(), "relay") as relay:
+        wait_until_sent(shop_on_sqlite)
+        publish(shop_on_sqlite)
+        wait_until_sent(shop_on_sqlite)
+        relay.terminate()
+        assert relay.wait(20) == 0
+
+    publish(shop_on_sqlite)
+    with into(shop_on_sqlite, make_output(), "relay", "--once") as relay:
+        assert relay.wait(60) == 0
+    wait_until_sent(shop_on_sqlite)
+
+
+@UNPRINTABLE
+@pytest.mark.parametrize("options", [[], ["--format", "json"]])
+def test_what_is_in_the_outbox_is_to_be_printed(
+    shop_on_sqlite: Project, make_output: Callable[[], int], options: list[str]
+) -> None:
+    with into(shop_on_sqlite, make_output(), "outbox", *options) as outbox:
+        _, errors = outbox.communicate(timeout=60)
+
+    assert outbox.returncode == 1
+    assert b"The output could not be written" in errors.splitlines()[-1]
 
 
 def test_a_test_case_of_a_project_works_without_a_relay(shop: Project) -> None:

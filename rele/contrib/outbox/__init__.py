@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rele.contrib.outbox.backend import OutboxBackend as OutboxBackend
+    from rele.contrib.outbox.routing import using as using
+
+_MODULES = {"OutboxBackend": "backend", "using": "routing"}
 
 
 def __getattr__(name: str) -> Any:
     # A model cannot be imported while Django still loads the apps, of which this is one.
-    if name == "OutboxBackend":
-        return importlib.import_module("rele.contrib.outbox.backend").OutboxBackend
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ from rele.backends import BaseBackend, Message
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
 from rele.contrib.outbox.models import CAUSED_BY_RECORD, OutboxMessage
+from rele.contrib.outbox.routing import chosen_alias, warn_of_another_transaction
 from rele.contrib.outbox.waking import wake_after_commit
 from rele.messages.limits import MAX_ATTRIBUTES, check_size
 from rele.sending.own_records import is_caused_by_own_record
@@ -31,14 +32,20 @@ class OutboxBackend(BaseBackend):
     def send(self, messages: Sequence[Message]) -> list[Future[str]]:
         """Write ``messages``; all of them wait for the commit, or none."""
         rows = [_row(message) for message in messages]
+        alias = chosen_alias() or self._alias
         good = [row for row in rows if isinstance(row, OutboxMessage)]
-        if len(good) == 1:
-            good[0].save(force_insert=True, using=self._alias)
-        elif good:
-            OutboxMessage.objects.using(self._alias).bulk_create(good)
         if good:
-            wake_after_commit(self._alias)
+            warn_of_another_transaction(alias)
+            _write(good, alias)
+            wake_after_commit(alias)
         return [failed(row) if isinstance(row, Exception) else _written(row) for row in rows]
+
+
+def _write(rows: Sequence[OutboxMessage], alias: str) -> None:
+    if len(rows) == 1:
+        rows[0].save(force_insert=True, using=alias)
+    else:
+        OutboxMessage.objects.using(alias).bulk_create(rows)
 
 
 def _row(message: Message) -> OutboxMessage | Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import Error as AnyDatabaseError
@@ -13,7 +13,7 @@ from django.db import Error as AnyDatabaseError
 from rele.config import Config
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.presence import present_relays
-from rele.contrib.outbox.relay import OutboxRelay, make_relay
+from rele.contrib.outbox.relays import Relays, make_relays
 from rele.management.databases import close_connections, renew_connections
 
 logger = logging.getLogger(__name__)
@@ -35,23 +35,23 @@ def relaying(config: Config) -> Iterator[Callable[[], None]]:
         ConfigurationError: it cannot be made, or another works where only one can.
         OutboxError: its database cannot be used.
     """
-    relay = make_relay(config)
-    relay.begin()
+    relays = make_relays(config)
+    relays.begin()
     renew_connections()  # the relay's own thread has another
-    thread = threading.Thread(target=_run, args=(relay,), name="rele-outbox-relay", daemon=True)
+    thread = threading.Thread(target=_run, args=(relays,), name="rele-outbox-relay", daemon=True)
     try:
         yield thread.start
     finally:
-        relay.stop()
+        relays.stop()
         if thread.ident is None:
-            relay.end()
+            relays.end()
         else:
             thread.join(_STOP_SECONDS)
 
 
-def _run(relay: OutboxRelay) -> None:
+def _run(relays: Relays) -> None:
     try:
-        relay.run()
+        relays.run()
     except Exception:
         logger.exception("The relay has ended; the worker goes on without it.")
     finally:
@@ -66,11 +66,11 @@ def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callabl
         config: the project's.
         interval: seconds between two looks.
     """
-    watch = RelayWatch(OutboxSettings.of(config.outbox).alias)
+    watches = [RelayWatch(alias) for alias in OutboxSettings.of(config.outbox).aliases]
     stop = threading.Event()
     thread = threading.Thread(
         target=_look_again_and_again,
-        args=(watch, stop, interval),
+        args=(watches, stop, interval),
         name="rele-outbox-watch",
         daemon=True,
     )
@@ -82,9 +82,12 @@ def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callabl
             thread.join(_STOP_SECONDS)
 
 
-def _look_again_and_again(watch: RelayWatch, stop: threading.Event, interval: float) -> None:
+def _look_again_and_again(
+    watches: Sequence[RelayWatch], stop: threading.Event, interval: float
+) -> None:
     while not stop.wait(interval):
-        watch.look()
+        for watch in watches:
+            watch.look()
         close_connections()  # it is long until the next look
 
 
@@ -114,7 +117,9 @@ class RelayWatch:
         self._looks_in_vain += 1
         if self._looks_in_vain == 2:
             logger.warning(
-                "No relay has been at work on the outbox for %.0f s: what is published waits there "
-                "and is not sent. Run `manage.py rele relay`, or `manage.py runrele --relay`.",
+                "No relay has been at work on the outbox in %r for %.0f s: what is published "
+                "waits there and is not sent. Run `manage.py rele relay`, or `manage.py runrele "
+                "--relay`.",
+                self._alias,
                 time.monotonic() - self._seen_at,
             )

@@ -20,6 +20,16 @@ def check_outbox(**kwargs: Any) -> list[checks.CheckMessage]:
     return [as_message(problem) for problem in about("OUTBOX", _problems())]
 
 
+def _unknown_databases(options: OutboxSettings) -> Iterator[Problem]:
+    for alias in options.aliases if options.using else ():
+        if alias not in settings.DATABASES:
+            yield Problem(
+                "rele.E010",
+                f"RELE['OUTBOX']['USING'] names the database {alias!r}, which is not in DATABASES.",
+                f"Write one of {', '.join(map(repr, sorted(settings.DATABASES)))}.",
+            )
+
+
 def _problems() -> Iterator[Problem]:
     setting = getattr(settings, "RELE", {})
     outbox = setting.get("OUTBOX", {}) if isinstance(setting, Mapping) else {}
@@ -30,13 +40,7 @@ def _problems() -> Iterator[Problem]:
     if any(problem.is_error for problem in wrong):
         return
     options = OutboxSettings.of(outbox)
-    if options.using is not None and options.using not in settings.DATABASES:
-        yield Problem(
-            "rele.E010",
-            f"RELE['OUTBOX']['USING'] names the database {options.using!r}, which is not in "
-            "DATABASES.",
-            f"Write one of {', '.join(map(repr, sorted(settings.DATABASES)))}.",
-        )
+    yield from _unknown_databases(options)
     if options.backend.startswith(f"{OUTBOX}."):
         yield Problem(
             "rele.E011",

@@ -5,26 +5,31 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.db import Error as AnyDatabaseError
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from rele import publishing
+from rele.cli.output import printing, saying_after_a_second, tolerant_output
 from rele.cli.parser import MAX_DAYS, number_from
+from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options, Subcommand
-from rele.cli.table import age, aligned
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
-from rele.contrib.outbox.exceptions import OutboxError
+from rele.contrib.outbox.contents import as_json, as_text, contents_of, messages_of, parked_of
+from rele.contrib.outbox.exceptions import OutboxError, explained_errors
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.presence import present_relays
-from rele.contrib.outbox.relay import BATCH_SIZE, OutboxRelay, make_relay
-from rele.contrib.outbox.upkeep import Group, groups, purge, retry
+from rele.contrib.outbox.relay import BATCH_SIZE
+from rele.contrib.outbox.relays import Relays, make_relays
+from rele.contrib.outbox.upkeep import purge, retry
 from rele.project.startup import say_project
+from rele.runtime.stopping import stop_signals
+
+Write = Callable[[str], None]
 
 
 def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,24 +46,38 @@ def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _relay(options: Options) -> int:
+    with tolerant_output():
+        return _run(options)
+
+
+def _run(options: Options) -> int:
     config = publishing.configure()
-    relay = make_relay(config, options["batch_size"])
+    aliases = OutboxSettings.of(config.outbox).aliases
+    with saying_after_a_second("Waiting for Google credentials ..."):
+        relays = make_relays(config, options["batch_size"])
     if OutboxSettings.of(config.outbox).backend == OUTBOX_SETTINGS["BACKEND"].default:
         say_project(config)
-    with _stopped_by_signals(relay):
-        return _run(relay, once=options["once"])
+    with _stopped_by_signals(relays):
+        with saying_after_a_second(_waiting_for(aliases)):
+            relays.begin()
+        if options["once"]:
+            return _relay_once(relays, aliases)
+        print("Relaying the outbox. Press Ctrl-C to stop.", flush=True)
+        relays.run()
+    return 0
+
+
+def _waiting_for(aliases: Sequence[str]) -> str:
+    return f"Waiting for the database {' and '.join(map(repr, aliases))} ..."
 
 
 @contextmanager
-def _stopped_by_signals(relay: OutboxRelay) -> Iterator[None]:
+def _stopped_by_signals(relays: Relays) -> Iterator[None]:
     """Where Python lets anybody handle signals, which it does in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {
-        signum: signal.signal(signum, lambda *_: relay.stop())
-        for signum in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {signum: signal.signal(signum, lambda *_: relays.stop()) for signum in stop_signals()}
     try:
         yield
     finally:
@@ -66,17 +85,24 @@ def _stopped_by_signals(relay: OutboxRelay) -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def _run(relay: OutboxRelay, *, once: bool) -> int:
-    if once:
-        sent, failed = relay.run_once()
-        print(f"{sent} message(s) sent.")
-        if failed:
-            print(f"{failed} attempt(s) failed: see `manage.py rele outbox` and the log.")
-        return 0
-    relay.begin()
-    print("Relaying the outbox. Press Ctrl-C to stop.", flush=True)
-    relay.run()
-    return 0
+def _relay_once(relays: Relays, aliases: Sequence[str]) -> int:
+    with saying_after_a_second("Sending what waits in the outbox ..."):
+        tally = relays.run_once()
+    print(f"{tally.sent} message(s) sent.")
+    if tally.failed:
+        print(f"{tally.failed} attempt(s) failed: see `manage.py rele outbox` and the log.")
+    for alias in aliases:
+        with explained_errors(alias):
+            _name_the_parked(alias)
+    return 1 if tally.parked else 0
+
+
+def _name_the_parked(alias: str) -> None:
+    parked = parked_of(messages_of(alias))
+    if count := parked.count():
+        print(f"{count} message(s) are parked; `manage.py rele outbox --retry` tries them again:")
+        for message in parked.iterator():
+            print(f"  {message}, {message.attempts} attempt(s): {message.last_error}")
 
 
 def _add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,82 +127,63 @@ def _add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("table", "json"),
         default="table",
-        help="the format of the counts (default: table)",
+        help="the format of what is shown (default: table)",
     )
 
 
 def _outbox(options: Options) -> int:
-    alias = OutboxSettings.of(publishing.configure().outbox).alias
-    messages = OutboxMessage.objects.using(alias)
-    if options["topic"]:
-        messages = messages.filter(topic=options["topic"])
-    try:
-        if options["retry"]:
-            count = retry(messages.filter(state=State.PARKED))
-            print(f"{count} message(s) are tried again.")
-        elif options["purge"]:
-            _purge(messages, options)
-        else:
-            _show(alias, messages, as_json=options["format"] == "json")
-    except AnyDatabaseError as error:
-        raise OutboxError.of(error, alias) from error
+    aliases = OutboxSettings.of(publishing.configure().outbox).aliases
+    act = _retry if options["retry"] else _purge if options["purge"] else _show
+    with printing() as write:
+        act(aliases, options, write)
     return 0
 
 
-def _purge(messages: QuerySet[OutboxMessage], options: Options) -> None:
+def _retry(aliases: Sequence[str], options: Options, write: Write) -> None:
+    count = 0
+    with saying_after_a_second(_waiting_for(aliases)):
+        for alias in aliases:
+            with explained_errors(alias):
+                count += retry(messages_of(alias, options["topic"]).filter(state=State.PARKED))
+    write(f"{count} message(s) are tried again.")
+
+
+def _purge(aliases: Sequence[str], options: Options, write: Write) -> None:
     if options["older_than"] is None:
         raise OutboxError("--purge needs --older-than DAYS, such as 7, or 0 for all.")
+    state = State.PARKED if options["parked"] else State.SENT
+    before = timezone.now() - timedelta(days=options["older_than"])
+    deleted = 0
+    for alias in aliases:
+        with explained_errors(alias):
+            messages = messages_of(alias, options["topic"])
+            for number in _purged(alias, messages.filter(state=state, created_at__lte=before)):
+                deleted += number
+    write(f"{deleted} {state.label} message(s) deleted.")
+
+
+def _purged(alias: str, old: QuerySet[OutboxMessage]) -> Iterator[int]:
+    """Delete them behind a progress bar; give the number of each chunk."""
     from tqdm import tqdm  # of the extra `django`: only this needs it
 
-    before = timezone.now() - timedelta(days=options["older_than"])
-    state = State.PARKED if options["parked"] else State.SENT
-    old = messages.filter(state=state, created_at__lte=before)
-    deleted = 0
-    with tqdm(total=old.count(), unit=" messages", disable=None) as progress:
+    with saying_after_a_second(_waiting_for([alias])):
+        total = old.count()
+    with tqdm(total=total, desc=alias, unit=" messages", disable=None) as progress:
         for number in purge(old):
             progress.update(number)
-            deleted += number
-    print(f"{deleted} {state.label} message(s) deleted.")
+            yield number
 
 
-def _show(alias: str, messages: QuerySet[OutboxMessage], *, as_json: bool) -> None:
-    found, relays, now = groups(messages), present_relays(alias), timezone.now()
-    if as_json:
-        rows = [
-            {
-                "state": group.state.label,
-                "topic": group.topic,
-                "messages": group.count,
-                "oldest_seconds": (now - group.oldest).total_seconds(),
-            }
-            for group in found
-        ]
-        print(json.dumps({"messages": rows, "relays": relays}, indent=2))
+def _show(aliases: Sequence[str], options: Options, write: Write) -> None:
+    with saying_after_a_second(_waiting_for(aliases)):
+        databases = [contents_of(alias, options["topic"]) for alias in aliases]
+    now = timezone.now()
+    if options["format"] == "json":
+        write(json.dumps(as_json(databases, now), indent=2))
         return
-    for line in _table(found, now):
-        print(line)
-    print()
-    print(f"Relays at work: {', '.join(relays)}" if relays else NO_RELAY)
+    for line in as_text(databases, now, terminal_width(), style_of(sys.stdout)):
+        write(line)
 
-
-def _table(found: list[Group], now: datetime) -> list[str]:
-    if not found:
-        return ["The outbox is empty."]
-    rows = [
-        (
-            group.state.label,
-            group.topic,
-            f"{group.count:,}",
-            age((now - group.oldest).total_seconds()),
-        )
-        for group in found
-    ]
-    return aligned([("State", "Topic", "Messages", "Oldest"), *rows], _NUMBERS)
-
-
-NO_RELAY = "No relay is at work: run `manage.py rele relay`, or `manage.py runrele --relay`."
-
-_NUMBERS = frozenset({"Messages", "Oldest"})
 
 RELAY = Subcommand(
     "relay", "Send the messages that wait in the outbox.", _add_relay_arguments, _relay

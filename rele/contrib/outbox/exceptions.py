@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import Error as AnyDatabaseError
 
@@ -16,6 +19,15 @@ class OutboxError(ReleError):
         """What to tell of an ``error`` of the database ``alias``, on one line."""
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         return cls(f"The outbox cannot be used: {reason}.{_remedy(alias)}")
+
+
+@contextmanager
+def explained_errors(alias: str) -> Iterator[None]:
+    """Within the block, let an error of the database ``alias`` be an :class:`OutboxError`."""
+    try:
+        yield
+    except AnyDatabaseError as error:
+        raise OutboxError.of(error, alias) from error
 
 
 def _remedy(alias: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pkgutil
 from collections.abc import Iterable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -14,10 +13,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from rele.backends import BaseBackend
-from rele.config import Config
 from rele.contrib.outbox.claiming import can_share, claim
 from rele.contrib.outbox.conf import OutboxSettings
-from rele.contrib.outbox.exceptions import OutboxError
+from rele.contrib.outbox.exceptions import explained_errors
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.outcomes import (
     run_failure_hooks,
@@ -59,20 +57,41 @@ class _Batch:
         """Those of the failed ones that are given up."""
         return [failure for failure in self.failed if failure[0].state == State.PARKED]
 
+    @property
+    def tally(self) -> Tally:
+        return Tally(len(self.sent), len(self.failed), len(self.parked))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many messages were sent, and how many were not; of these, how many are given up."""
+
+    sent: int = 0
+    failed: int = 0
+    parked: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.sent + other.sent, self.failed + other.failed, self.parked + other.parked)
+
 
 class OutboxRelay:
-    """Sends the waiting messages, in batches.
+    """Sends the waiting messages of one database, in batches.
 
     Args:
+        alias: of the database.
         settings: the outbox's.
         backend: what it sends through.
         batch_size: how many messages it takes in hand at a time.
     """
 
     def __init__(
-        self, settings: OutboxSettings, backend: BaseBackend, batch_size: int = BATCH_SIZE
+        self,
+        alias: str,
+        settings: OutboxSettings,
+        backend: BaseBackend,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
-        self._alias = settings.alias
+        self._alias = alias
         self._settings = settings
         self._batch_size = batch_size
         self._stop = Stop()
@@ -99,10 +118,8 @@ class OutboxRelay:
             ConfigurationError: another relay works on a database that only one can work on.
             OutboxError: the database, or the file of its lock, cannot be used.
         """
-        try:
+        with explained_errors(self._alias):
             self._presence.begin()
-        except AnyDatabaseError as error:
-            raise OutboxError.of(error, self._alias) from error
 
     def end(self) -> None:
         """Be no relay any more, where :meth:`run` was not called."""
@@ -126,29 +143,27 @@ class OutboxRelay:
         finally:
             self._presence.end()
 
-    def run_once(self) -> tuple[int, int]:
-        """Send what is due now; return how many messages were sent, and how many were not.
+    def run_once(self) -> Tally:
+        """Send what is due now, and return what became of it.
 
         Raises:
             ConfigurationError: another relay works on a database that only one can work on.
             OutboxError: the database cannot be used; what was sent before stays sent.
         """
         self.begin()
-        sent = failed = 0
+        tally = Tally()
         try:
-            while not self._stop.is_set():
-                batch = self._send_batch()
-                sent += len(batch.sent)
-                failed += len(batch.failed)
-                if not batch.taken:
-                    break
+            with explained_errors(self._alias):
+                while not self._stop.is_set():
+                    batch = self._send_batch()
+                    tally += batch.tally
+                    if not batch.taken:
+                        break
         except StoppedError:
             _log_stop()
-        except AnyDatabaseError as error:
-            raise OutboxError.of(error, self._alias) from error
         finally:
             self._presence.end()
-        return sent, failed
+        return tally
 
     def _send_or_report(self) -> bool:
         """Whether there may be more to send at once."""
@@ -172,11 +187,13 @@ class OutboxRelay:
         """Say once that it is away, and once that it is back."""
         if error is None:
             if not self._can_reach_database:
-                logger.info("The outbox can be read and written again.")
+                logger.info("The outbox in %r can be read and written again.", self._alias)
             self._can_reach_database = True
             return
         if self._can_reach_database:
-            logger.error("The outbox cannot be read or written: %s", str(error).strip())
+            logger.error(
+                "The outbox in %r cannot be read or written: %s", self._alias, str(error).strip()
+            )
         self._can_reach_database = False
         close_connections()  # those that a hook has opened, too
         self._stop.wait(_PAUSE_AFTER_FAILURE)
@@ -275,24 +292,3 @@ def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> No
                 "Where in Google's client that came from:",
                 exc_info=origin,
             )
-
-
-def make_relay(config: Config, batch_size: int = BATCH_SIZE) -> OutboxRelay:
-    """The relay that ``config`` describes.
-
-    Raises:
-        ConfigurationError: its backend cannot be made, or would send nothing.
-    """
-    settings = OutboxSettings.of(config.outbox)
-    try:
-        backend_class: type[BaseBackend] = pkgutil.resolve_name(settings.backend)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} cannot be imported: {error}"
-        ) from error
-    if backend_class.defers_outcome:
-        raise ConfigurationError(
-            f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} is the outbox itself: nothing would "
-            "be sent. Leave it out to send to Pub/Sub."
-        )
-    return OutboxRelay(settings, backend_class(config), batch_size)

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 _LOOK_AT_STOP = 0.5
 """Seconds."""
 
+_LOOKS_BEFORE_IT_IS_SAID = 4
+"""How often it has looked in vain when it says what it waits for."""
+
 _ALONE_AT_A_TIME = 50
 """Requests under way: each is a thread of Google's client."""
 
@@ -40,6 +43,7 @@ class Sender:
     def __init__(self, backend: BaseBackend, stop: Stop) -> None:
         self._backend = backend
         self._stop = stop
+        self._looks_in_vain = 0
 
     def send(self, messages: Sequence[OutboxMessage]) -> Outcomes:
         """Send ``messages`` and wait without limit; the outcomes are in their order within a key.
@@ -82,10 +86,12 @@ class Sender:
         log_publishing(logger, logging.ERROR, text, self._backend, exc_info=True)
 
     def _wait(self, messages: Sequence[OutboxMessage], futures: Sequence[Future[str]]) -> Outcomes:
-        return [
-            (message, self._outcome_of(future))
-            for message, future in zip(messages, futures, strict=True)
-        ]
+        self._looks_in_vain = 0
+        with silent(all(message.is_caused_by_record for message in messages)):
+            return [
+                (message, self._outcome_of(future))
+                for message, future in zip(messages, futures, strict=True)
+            ]
 
     def _outcome_of(self, future: Future[str]) -> BaseException | None:
         """Wait for it without limit: the client has its own, and nothing else can be sent."""
@@ -97,6 +103,14 @@ class Sender:
             except FutureTimeoutError:
                 if self._stop.is_set():
                     raise StoppedError from None
+                self._looks_in_vain += 1
+                if self._looks_in_vain == _LOOKS_BEFORE_IT_IS_SAID:
+                    log_publishing(
+                        logger,
+                        logging.WARNING,
+                        "Waiting for Pub/Sub, which has not accepted a batch for %.0f s.",
+                        self._looks_in_vain * _LOOK_AT_STOP,
+                    )
 
 
 def _split(

@@ -32,19 +32,19 @@ POLL_WITHOUT_NOTIFY = 0.1
 
 
 class _Notifier:
-    """Sends at most one notification in an interval."""
+    """Sends at most one notification in an interval to a database."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last = 0.0
+        self._last: dict[str, float] = {}
 
-    def is_due(self) -> bool:
+    def is_due(self, alias: str) -> bool:
         """Whether to send one now; if so, it counts as sent."""
         now = time.monotonic()
         with self._lock:
-            if now - self._last < NOTIFY_INTERVAL:
+            if now - self._last.get(alias, -NOTIFY_INTERVAL) < NOTIFY_INTERVAL:
                 return False
-            self._last = now
+            self._last[alias] = now
             return True
 
 
@@ -60,7 +60,7 @@ def wake_after_commit(alias: str) -> None:
 
 
 def _notify(connection: Any) -> None:
-    if _notifier.is_due():
+    if _notifier.is_due(connection.alias):
         with connection.cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
 

@@ -19,7 +19,7 @@ from rele.backends import Message
 from rele.contrib.outbox import presence, waking
 from rele.contrib.outbox.claiming import claim
 from rele.contrib.outbox.models import OutboxMessage, Relay
-from rele.contrib.outbox.relay import OutboxRelay
+from rele.contrib.outbox.relay import OutboxRelay, Tally
 from rele.contrib.outbox.stopping import Stop
 from rele.contrib.outbox.waking import Alarm
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
@@ -75,7 +75,7 @@ class TestTwoRelays:
         other = first()
         rele.publish("orders", 3)
 
-        assert make_relay().run_once() == (1, 0)
+        assert make_relay().run_once() == Tally(1, 0)
 
         assert servers.data == ["3"]
         assert other.data == []
@@ -88,7 +88,7 @@ class TestTwoRelays:
         rele.publish("orders", 4, ordering_key="a")
         rele.publish("orders", 5, ordering_key="b")
 
-        assert make_relay().run_once() == (1, 0)
+        assert make_relay().run_once() == Tally(1, 0)
 
         assert servers.data == ["5"]
 
@@ -171,11 +171,11 @@ def test_nothing_is_sent_that_has_not_committed(make_relay: MakeRelay, servers: 
 
     writer = InThread(write)
     assert begun.wait(20)
-    assert make_relay().run_once() == (0, 0)
+    assert make_relay().run_once() == Tally(0, 0)
     may_end.set()
     writer.join()
 
-    assert make_relay().run_once() == (1, 0)
+    assert make_relay().run_once() == Tally(1, 0)
 
 
 class TestWaking:
@@ -183,7 +183,7 @@ class TestWaking:
     def listening(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alarm]:
         """Would wait for a minute by itself."""
         monkeypatch.setattr(waking, "LONG_POLL", 60)
-        monkeypatch.setattr(waking._notifier, "_last", 0.0)
+        monkeypatch.setattr(waking._notifier, "_last", {})
         alarm = Alarm(ALIAS)
         alarm.wait(Stop())  # begins to listen, and looks again
         yield alarm
@@ -211,7 +211,7 @@ class TestWaking:
 
     def test_many_commits_are_few_notifications(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(waking, "NOTIFY_INTERVAL", 60)
-        monkeypatch.setattr(waking._notifier, "_last", -1000.0)
+        monkeypatch.setattr(waking._notifier, "_last", {})
         with closing(connections[ALIAS].copy()) as listener:
             with listener.cursor() as cursor:
                 cursor.execute(f"LISTEN {waking.CHANNEL}")

@@ -17,7 +17,8 @@ from rele.backends import Message
 from rele.config import Config
 from rele.contrib.outbox import claiming, relay
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
-from rele.contrib.outbox.relay import OutboxRelay
+from rele.contrib.outbox.relay import OutboxRelay, Tally
+from rele.contrib.outbox.relays import make_relays
 from rele.exceptions import ConfigurationError, NoProjectError
 from rele.messages.explaining import explained
 from rele.sending.publication import failed_attributes
@@ -53,7 +54,7 @@ class TestSending:
     ) -> None:
         future = rele.publish("orders", {"id": 1}, country="ES", ordering_key="customer-7")
 
-        assert make_relay().run_once() == (1, 0)
+        assert make_relay().run_once() == Tally(1, 0)
 
         [message] = servers.accepted
         assert (message.topic, message.json()) == ("orders", {"id": 1})
@@ -78,7 +79,7 @@ class TestSending:
     def test_sends_in_batches(self, servers: Servers, make_relay: MakeRelay) -> None:
         publish(*range(5))
 
-        assert make_relay(batch_size=2).run_once() == (5, 0)
+        assert make_relay(batch_size=2).run_once() == Tally(5, 0)
 
         assert servers.requests == [["0", "1"], ["2", "3"], ["4"]]
 
@@ -108,7 +109,7 @@ class TestFailing:
 
         for _ in range(3):
             before = timezone.now()
-            assert make_relay().run_once() == (0, 1)
+            assert make_relay().run_once() == Tally(0, 1)
             pauses.append(waiting()[0].next_attempt_at - before)
             make_due()
 
@@ -123,9 +124,9 @@ class TestFailing:
         make_relay().run_once()
         servers.errors.clear()
 
-        assert make_relay().run_once() == (0, 0)
+        assert make_relay().run_once() == Tally(0, 0)
         make_due()
-        assert make_relay().run_once() == (1, 0)
+        assert make_relay().run_once() == Tally(1, 0)
 
     def test_no_pause_is_longer_than_ten_minutes(
         self, servers: Servers, make_relay: MakeRelay
@@ -209,7 +210,7 @@ class TestFailing:
 
         publish(1)
 
-        assert make_relay(Broken()).run_once() == (0, 1)
+        assert make_relay(Broken()).run_once() == Tally(0, 1)
 
         assert waiting()[0].last_error == "RuntimeError: broken"
 
@@ -288,7 +289,7 @@ class TestOrder:
         make_relay(batch_size=3).run_once()
         publish("other")
 
-        assert make_relay(batch_size=3).run_once() == (1, 0)
+        assert make_relay(batch_size=3).run_once() == Tally(1, 0)
 
         assert servers.data == ['"other"']
 
@@ -433,21 +434,21 @@ class TestMaking:
         config = Config({"OUTBOX": {"USING": ALIAS, "BACKEND": f"{__name__}.Servers"}})
         publish(1)
 
-        assert relay.make_relay(config).run_once() == (1, 0)
+        assert make_relays(config).run_once() == Tally(1, 0)
 
     @pytest.mark.parametrize("path", ["no path", "no_such_module.Backend", "rele.NoBackend"])
     def test_a_backend_that_cannot_be_imported_is_a_wrong_configuration(self, path: str) -> None:
         with pytest.raises(ConfigurationError, match=r"RELE\['OUTBOX'\]\['BACKEND'\] = "):
-            relay.make_relay(Config({"OUTBOX": {"USING": ALIAS, "BACKEND": path}}))
+            make_relays(Config({"OUTBOX": {"USING": ALIAS, "BACKEND": path}}))
 
     def test_the_outbox_cannot_be_relayed_to_itself(self) -> None:
         path = "rele.contrib.outbox.backend.OutboxBackend"
 
         with pytest.raises(ConfigurationError, match="itself"):
-            relay.make_relay(Config({"OUTBOX": {"USING": ALIAS, "BACKEND": path}}))
+            make_relays(Config({"OUTBOX": {"USING": ALIAS, "BACKEND": path}}))
 
     def test_pubsub_needs_a_project(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("rele.config.get_google_defaults", lambda: (None, None))
 
         with pytest.raises(NoProjectError):
-            relay.make_relay(Config({"OUTBOX": {"USING": ALIAS}}))
+            make_relays(Config({"OUTBOX": {"USING": ALIAS}}))

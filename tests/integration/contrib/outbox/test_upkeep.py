@@ -12,7 +12,7 @@ import rele
 from rele.contrib.outbox import upkeep
 from rele.contrib.outbox.claiming import claim
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.relay import OutboxRelay
+from rele.contrib.outbox.relay import OutboxRelay, Tally
 from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, InThread, Servers, waiting
 
 
@@ -50,7 +50,7 @@ def test_what_is_tried_again_is_as_new(
     assert upkeep.retry(messages) == 2
 
     assert {(row.state, row.attempts) for row in waiting()} == {(State.WAITING, 0)}
-    assert make_relay().run_once() == (2, 0)
+    assert make_relay().run_once() == Tally(2, 0)
 
 
 def test_what_is_sent_is_not_tried_again(messages: QuerySet[OutboxMessage]) -> None:
@@ -70,7 +70,7 @@ def test_what_waits_is_tried_at_once(
 
     assert upkeep.retry(messages) == 1
 
-    assert make_relay().run_once() == (1, 0)
+    assert make_relay().run_once() == Tally(1, 0)
 
 
 def test_the_key_of_a_discarded_message_goes_on_at_once(
@@ -84,7 +84,7 @@ def test_the_key_of_a_discarded_message_goes_on_at_once(
 
     assert upkeep.discard(messages.filter(data=b"1")) == 1
 
-    assert make_relay().run_once() == (1, 0)
+    assert make_relay().run_once() == Tally(1, 0)
     assert servers.data == ["2"]
 
 

@@ -114,7 +114,7 @@ def make_relay(servers: Servers) -> Callable[..., OutboxRelay]:
     def make(
         backend: BaseBackend | None = None, batch_size: int = 1000, **settings: Any
     ) -> OutboxRelay:
-        return OutboxRelay(OutboxSettings(using=ALIAS, **settings), backend or servers, batch_size)
+        return OutboxRelay(ALIAS, OutboxSettings(**settings), backend or servers, batch_size)
 
     return make
 

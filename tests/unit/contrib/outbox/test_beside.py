@@ -14,7 +14,7 @@ from rele.config import Config
 from rele.contrib.outbox import beside
 from rele.contrib.outbox.beside import RelayWatch, relaying, watching
 from rele.contrib.outbox.models import Relay
-from rele.contrib.outbox.relay import make_relay
+from rele.contrib.outbox.relays import make_relays
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
 from tests.unit.conftest import Hooks
@@ -69,7 +69,7 @@ class TestRelaying:
         assert len(waiting()) == 1
 
     def test_what_keeps_it_from_working_is_raised_before_the_block(self, config: Config) -> None:
-        other = make_relay(config)
+        other = make_relays(config)
         other.begin()
         try:
             with pytest.raises(ConfigurationError, match="is at work"), relaying(config):
@@ -114,7 +114,7 @@ class TestWatching:
 
         [warning] = look()
 
-        assert warning.startswith("No relay has been at work on the outbox for 0 s: ")
+        assert warning.startswith("No relay has been at work on the outbox in 'outbox' for 0 s: ")
         assert "`manage.py rele relay`" in warning
 
     def test_warns_once(self, look: Look) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import signal
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +13,11 @@ from django.db import connections
 from django.utils import timezone
 
 import rele
+from rele.contrib.outbox.contents import SHOWN_PARKED
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
+from rele.contrib.outbox.relay import Tally
+from rele.contrib.outbox.relays import Relays
+from tests.support.inbox import Inbox
 from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, Servers, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")
@@ -56,6 +62,35 @@ def age(days: float, *data: int) -> None:
     messages.update(created_at=timezone.now() - timedelta(days=days))
 
 
+class Lines(io.StringIO):
+    """A stream whose lines can be waited for."""
+
+    def __init__(self, lines: Inbox) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def flush(self) -> None:
+        for line in self.getvalue().splitlines():
+            self._lines.put(line)
+        self.seek(0)
+        self.truncate()
+
+
+def park(*numbers: int) -> None:
+    """Let messages have been refused for good."""
+    OutboxMessage.objects.using(ALIAS).bulk_create(
+        OutboxMessage(
+            event_id=f"e-{number}",
+            topic="orders",
+            data=b"1",
+            state=State.PARKED,
+            attempts=3,
+            last_error=f"NotFound: {number}",
+        )
+        for number in numbers
+    )
+
+
 class TestRelay:
     def test_once_sends_what_is_due_and_ends(self, capsys: Output) -> None:
         rele.publish_many("orders", range(3))
@@ -77,6 +112,61 @@ class TestRelay:
             "0 message(s) sent.\n2 attempt(s) failed: see `manage.py rele outbox` and the log.\n"
         )
 
+    def test_once_names_all_that_are_parked_and_fails_where_it_has_parked_one(
+        self, capsys: Output
+    ) -> None:
+        park(7)
+        set_up(Refusing, MAX_ATTEMPTS=1)
+        event_id = rele.publish("orders", 1).result(0)
+
+        with pytest.raises(SystemExit) as exit_:
+            call_command("rele", "relay", "--once")
+
+        assert exit_.value.code == 1
+        assert capsys.readouterr().out.splitlines()[2:] == [
+            "2 message(s) are parked; `manage.py rele outbox --retry` tries them again:",
+            "  orders e-7, 3 attempt(s): NotFound: 7",
+            f"  orders {event_id}, 1 attempt(s): InvalidArgument: 400 refused",
+        ]
+
+        call_command("rele", "relay", "--once")  # which has parked none, and does not fail
+
+        assert "2 message(s) are parked" in capsys.readouterr().out
+
+    def test_begins_with_the_signals_that_ask_it_to_stop(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        handled: list[Any] = []
+        run_once = Relays.run_once
+
+        def look_and_run(relays: Relays) -> Tally:
+            signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            handled.extend(each for each in signals if callable(signal.getsignal(each)))
+            return run_once(relays)
+
+        monkeypatch.setattr(Relays, "run_once", look_and_run)
+
+        call_command("rele", "relay", "--once")
+
+        assert handled == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+    def test_says_what_it_waits_for_before_a_wait_of_seconds(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = Inbox()
+        begin = Relays.begin
+
+        def begin_late(relays: Relays) -> None:
+            lines.wait_for(1)
+            begin(relays)
+
+        monkeypatch.setattr(Relays, "begin", begin_late)
+        monkeypatch.setattr(sys, "stderr", Lines(lines))
+
+        call_command("rele", "relay", "--once")
+
+        assert lines.items == ["Waiting for the database 'outbox' ..."]
+
     @pytest.mark.parametrize("size", ["0", "-1", "many"])
     def test_a_batch_has_at_least_one_message(self, size: str) -> None:
         with pytest.raises(
@@ -86,11 +176,18 @@ class TestRelay:
 
 
 class TestOutbox:
-    def test_shows_how_many_there_are_of_each_state_and_topic(self, capsys: Output) -> None:
+    def test_shows_how_many_there_are_of_each_state_and_topic(
+        self, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         rele.publish_many("orders", range(3))
         rele.publish("photos", 9)
+        now = timezone.now()
+        monkeypatch.setattr(timezone, "now", lambda: now)
         age(2, 0, 1)
-        OutboxMessage.objects.using(ALIAS).filter(data=b"1").update(state=State.PARKED)
+        age(0, 9)
+        OutboxMessage.objects.using(ALIAS).filter(data=b"1").update(
+            state=State.PARKED, event_id="e-1", attempts=20, last_error="NotFound: no such topic"
+        )
         Relay.objects.using(ALIAS).create(name="web-1:7")
 
         call_command("rele", "outbox")
@@ -101,6 +198,10 @@ class TestOutbox:
             "waiting  orders         2     2 d",
             "waiting  photos         1   0.0 s",
             "parked   orders         1     2 d",
+            "",
+            "orders e-1",
+            "  Attempts    20",
+            "  Last error  NotFound: no such topic",
             "",
             "Relays at work: web-1:7",
         ]
@@ -122,8 +223,44 @@ class TestOutbox:
         content = json.loads(capsys.readouterr().out)
         [row] = content.pop("messages")
         assert 86_400 <= row.pop("oldest_seconds") < 86_460
-        assert row == {"state": "waiting", "topic": "orders", "messages": 1}
-        assert content == {"relays": []}
+        assert row == {
+            "database": ALIAS,
+            "state": "waiting",
+            "topic": "orders",
+            "messages": 1,
+        }
+        assert content == {"parked": [], "relays": []}
+
+    def test_as_json_it_has_all_that_are_parked(self, capsys: Output) -> None:
+        park(*range(SHOWN_PARKED + 1))
+
+        call_command("rele", "outbox", "--format", "json")
+
+        parked = json.loads(capsys.readouterr().out)["parked"]
+        assert len(parked) == SHOWN_PARKED + 1
+        assert parked[0] == {
+            "database": ALIAS,
+            "topic": "orders",
+            "event_id": "e-0",
+            "attempts": 3,
+            "last_error": "NotFound: 0",
+        }
+
+    def test_shows_people_only_the_first_that_are_parked(self, capsys: Output) -> None:
+        park(*range(SHOWN_PARKED + 2))
+
+        call_command("rele", "outbox")
+
+        lines = capsys.readouterr().out.splitlines()
+        assert sum(line.startswith("orders e-") for line in lines) == SHOWN_PARKED
+        assert "... and 2 more that are parked: `--format json` has all of them." in lines
+
+    def test_shows_what_is_parked_of_one_topic(self, capsys: Output) -> None:
+        park(1)
+
+        call_command("rele", "outbox", "--topic", "photos")
+
+        assert "e-1" not in capsys.readouterr().out
 
     def test_shows_one_topic(self, capsys: Output) -> None:
         rele.publish("orders", 1)

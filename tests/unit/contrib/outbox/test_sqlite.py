@@ -16,7 +16,7 @@ from rele.contrib.outbox import presence
 from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.presence import Presence, present_relays
-from rele.contrib.outbox.relay import OutboxRelay
+from rele.contrib.outbox.relay import OutboxRelay, Tally
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
 from tests.unit.conftest import raising
@@ -77,7 +77,7 @@ def test_one_that_has_ended_makes_room(
     ended.end()
     rele.publish("orders", 1)
 
-    assert make_relay().run_once() == (1, 0)
+    assert make_relay().run_once() == Tally(1, 0)
 
 
 def test_signs_of_life_of_those_who_were_killed_keep_nobody_off_and_are_removed(
@@ -115,7 +115,7 @@ def test_gives_signs_of_life_while_it_sends_once(
     monkeypatch.setattr(Presence, "_give_sign", give_sign)
     rele.publish("orders", 1)
 
-    assert make_relay(Slow()).run_once() == (1, 0)
+    assert make_relay(Slow()).run_once() == Tally(1, 0)
 
     assert set(signs.items) == {1}
 
@@ -144,6 +144,6 @@ def test_a_message_that_is_discarded_while_it_is_sent_fails_quietly(
     servers.errors["1"] = REFUSED
     rele.publish("orders", 1)
 
-    assert make_relay(servers).run_once() == (0, 1)
+    assert make_relay(servers).run_once() == Tally(0, 1)
 
     assert waiting() == []

@@ -1,0 +1,139 @@
+"""The relays of one process: one for each database that the outbox is in."""
+
+from __future__ import annotations
+
+import logging
+import pkgutil
+import threading
+from collections.abc import Sequence
+
+from rele.backends import BaseBackend
+from rele.config import Config
+from rele.contrib.outbox.conf import OutboxSettings
+from rele.contrib.outbox.exceptions import OutboxError
+from rele.contrib.outbox.relay import BATCH_SIZE, OutboxRelay, Tally
+from rele.exceptions import ConfigurationError
+from rele.management.databases import close_connections
+
+logger = logging.getLogger(__name__)
+
+_STOP_SECONDS = 2.0
+
+
+class Relays:
+    """Several relays that begin and end together; each has a thread, and waits for no other.
+
+    Args:
+        relays: one at least.
+    """
+
+    def __init__(self, relays: Sequence[OutboxRelay]) -> None:
+        self._relays = relays
+        self._errors: list[BaseException] = []
+
+    def begin(self) -> None:
+        """Be a relay of each database, as others see it; :meth:`run` does this, too.
+
+        Raises:
+            ConfigurationError: another relay works on a database that only one can work on.
+            OutboxError: one of the databases cannot be used.
+        """
+        try:
+            for relay in self._relays:
+                relay.begin()
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Be no relay any more, where :meth:`run` was not called."""
+        for relay in self._relays:
+            relay.end()
+
+    def stop(self) -> None:
+        """Let :meth:`run` return soon; may be called in a signal handler, and from any thread."""
+        for relay in self._relays:
+            relay.stop()
+
+    def run(self) -> None:
+        """Send what waits and what comes, until :meth:`stop`, or until one of them has failed.
+
+        Raises:
+            ConfigurationError: another relay works on a database that only one can work on.
+            OutboxError: a database cannot be used when it begins; later it is waited for.
+        """
+        self.begin()
+        own, *others = self._relays
+        threads = [
+            threading.Thread(
+                target=self._run_in_thread, args=(relay,), name="rele-outbox-relay", daemon=True
+            )
+            for relay in others
+        ]
+        for thread in threads:
+            thread.start()
+        self._run(own)
+        for thread in threads:
+            thread.join(_STOP_SECONDS)
+        if self._errors:
+            raise self._errors[0]
+
+    def run_once(self) -> Tally:
+        """Send what is due now in each database, and return what became of it.
+
+        Raises:
+            ConfigurationError: another relay works on a database that only one can work on.
+            OutboxError: a database cannot be used; the others were relayed nevertheless.
+        """
+        self.begin()
+        tally, errors = Tally(), []
+        try:
+            for relay in self._relays:
+                try:
+                    tally += relay.run_once()
+                except OutboxError as error:
+                    errors.append(error)
+        finally:
+            self.end()
+        for other in errors[1:]:
+            logger.error("%s", other)
+        if errors:
+            raise errors[0]
+        return tally
+
+    def _run_in_thread(self, relay: OutboxRelay) -> None:
+        try:
+            self._run(relay)
+        finally:
+            close_connections()
+
+    def _run(self, relay: OutboxRelay) -> None:
+        try:
+            relay.run()
+        except BaseException as error:  # noqa: BLE001 - raised by run()
+            self._errors.append(error)
+        finally:
+            # A process that relays only some of its databases would look as if it were well.
+            self.stop()
+
+
+def make_relays(config: Config, batch_size: int = BATCH_SIZE) -> Relays:
+    """The relays that ``config`` describes.
+
+    Raises:
+        ConfigurationError: their backend cannot be made, or would send nothing.
+    """
+    settings = OutboxSettings.of(config.outbox)
+    try:
+        backend_class: type[BaseBackend] = pkgutil.resolve_name(settings.backend)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} cannot be imported: {error}"
+        ) from error
+    if backend_class.defers_outcome:
+        raise ConfigurationError(
+            f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} is the outbox itself: nothing would "
+            "be sent. Leave it out to send to Pub/Sub."
+        )
+    backend = backend_class(config)
+    return Relays([OutboxRelay(alias, settings, backend, batch_size) for alias in settings.aliases])
