@@ -18,9 +18,8 @@ from rele.contrib.outbox.exclusion import FileLock
 
 lock = FileLock(sys.argv[1])
 lock.hold("first")
-child = os.fork()
-if child:
-    print(child, flush=True)
+if not os.fork():
+    print(os.getpid(), flush=True)
 sys.stdin.read()
 """
 
