@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rele.backends import Message
+from rele.contrib.outbox import sending
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
 from rele.contrib.outbox.stopping import Stop
@@ -155,3 +156,17 @@ def test_many_that_were_refused_are_sent_in_parts(servers: Servers) -> None:
 
     assert len(outcomes) == 100
     assert max(under_way) == 50
+
+
+def test_says_once_that_pubsub_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sending, "_LOOK_AT_STOP", 0.01)
+    backend = HeldBackend()
+    threading.Timer(0.3, backend.settle_the_rest).start()
+
+    Sender(backend, Stop()).send([message("1"), message("2")])
+
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("Waiting for Pub/Sub, which has not accepted a batch")
