@@ -50,10 +50,12 @@ def unbroken_transaction(alias: str) -> Iterator[None]:
         TransactionBrokenError: the block has returned, but what it wrote cannot be committed.
     """
     with transaction.atomic(using=alias):
-        savepoint = transaction.savepoint(using=alias)
+        # The module `transaction` has another name for this from Django 6.1 on.
+        savepoint = connections[alias].savepoint()
 
         def release() -> bool:
-            transaction.savepoint_commit(savepoint, using=alias)
+            if savepoint is not None:  # the database has some
+                connections[alias].savepoint_commit(savepoint)
             return True
 
         with left_unbroken(alias, release):
