@@ -14,7 +14,7 @@ from pathlib import Path
 
 from google.pubsub_v1 import types
 
-_MODULE = Path(__file__).parents[1] / "rele" / "emulator" / "descriptors_data.py"
+_MODULE = Path(__file__).parents[2] / "rele" / "emulator" / "descriptors_data.py"
 
 _TEXT = '''"""The ``.proto`` files of ``google.pubsub.v1``, as a pool takes them.
 

@@ -6,7 +6,7 @@ import re
 import textwrap
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.rst").read_text(encoding="utf-8")
 
 FIRST_STEPS = "Publish, subscribe, run"

@@ -11,7 +11,7 @@ from rele.engine.google.forking import ForkGate
 from tests.support.inbox import Inbox
 from tests.unit.conftest import raising
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 
 
 class Call:
