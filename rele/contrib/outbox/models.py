@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from rele.contrib.outbox.indexes import OrderingKeyIndex
+
 # No message can have an attribute of that name: Pub/Sub keeps `goog` for itself.
 CAUSED_BY_RECORD = "goog-rele-caused-by-record"
 """Among a row's attributes, and never sent: a log record about a publish has caused the message."""
@@ -49,7 +51,7 @@ class OutboxMessage(models.Model):
                 name="rele_outbox_due",
                 condition=models.Q(state=State.WAITING),
             ),
-            models.Index(
+            OrderingKeyIndex(
                 fields=["ordering_key", "id"],
                 name="rele_outbox_key",
                 condition=models.Q(state=State.WAITING) & ~models.Q(ordering_key=""),

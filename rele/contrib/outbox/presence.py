@@ -76,8 +76,8 @@ class Presence:
         self._is_alone = not can_share(self._alias)
         if self._is_alone:
             self._lock = lock_of(self._alias)
-        self.confirm()
         try:
+            self.confirm()
             self._write_down()
         except BaseException:
             self._release()

@@ -21,6 +21,7 @@ from rele.contrib.outbox.claiming import claim
 from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.relay import OutboxRelay, Tally
 from rele.contrib.outbox.stopping import Stop
+from rele.contrib.outbox.upkeep import discard, purge, retry
 from rele.contrib.outbox.waking import Alarm
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.support.inbox import Inbox
@@ -160,6 +161,44 @@ def test_what_is_claimed_is_free_again_after_a_rollback() -> None:
         assert claimed() == ["1"]
 
 
+@pytest.fixture
+def locked(postgres: None) -> Iterator[None]:
+    """Another transaction is open that has locked the first message; nobody waits for a lock."""
+    locked, may_end = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        with transaction.atomic(using=ALIAS):
+            assert claimed(limit=1) == ["1"]
+            locked.set()
+            assert may_end.wait(60)
+
+    rele.publish_many("orders", [1, 2])
+    thread = InThread(lock)
+    assert locked.wait(20)
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+    yield
+    may_end.set()
+    thread.join()
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("RESET lock_timeout")
+
+
+@pytest.mark.usefixtures("locked")
+class TestWhatAnotherTransactionHasLocked:
+    def test_is_passed_over_by_a_relay_that_waits_for_nothing(self) -> None:
+        with transaction.atomic(using=ALIAS):
+            assert claimed() == ["2"]
+
+    @pytest.mark.parametrize("change", [retry, discard, lambda rows: sum(purge(rows))])
+    def test_is_passed_over_by_who_looks_after_the_outbox(
+        self, change: Callable[[Any], int]
+    ) -> None:
+        assert change(OutboxMessage.objects.using(ALIAS).all()) == 1
+
+        assert "1" in [bytes(row.data).decode() for row in waiting()]
+
+
 def test_nothing_is_sent_that_has_not_committed(make_relay: MakeRelay, servers: Servers) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
@@ -289,3 +328,16 @@ def test_several_are_present(make_relay: MakeRelay) -> None:
         relay.run()
 
     assert presence.present_relays(ALIAS) == ["other:1"]
+
+
+def test_relays_of_one_process_come_and_go_apart_from_each_other(make_relay: MakeRelay) -> None:
+    relays = [make_relay() for _ in range(4)]
+    for thread in [InThread(relay.begin) for relay in relays]:
+        thread.join()
+    assert set(presence.present_relays(ALIAS)) == {relay.name for relay in relays}
+
+    for thread in [InThread(relay.end) for relay in relays[1:]]:
+        thread.join()
+
+    assert presence.present_relays(ALIAS) == [relays[0].name]
+    relays[0].end()

@@ -1,0 +1,22 @@
+"""Indexes that each database can have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+_CHARACTERS = 255
+"""Of four bytes each at most; an index entry of MySQL and MariaDB has 3,072 bytes at most."""
+
+
+class OrderingKeyIndex(models.Index):
+    """Begins with the ordering key; on MySQL and MariaDB with the first characters of it."""
+
+    def create_sql(self, model: Any, schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
+        statement = super().create_sql(model, schema_editor, using=using, **kwargs)
+        if schema_editor.connection.vendor == "mysql":
+            quoted = [schema_editor.quote_name(name) for name in self.fields]
+            parts: dict[str, Any] = statement.parts
+            parts["columns"] = ", ".join([f"{quoted[0]}({_CHARACTERS})", *quoted[1:]])
+        return statement
