@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pkgutil
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from django.conf import settings
 from django.core import checks
 
 from rele.config import OUTBOX, Config
+from rele.endpoint import emulator_named
 from rele.exceptions import ConfigurationError
 from rele.management.discover import discover_subs_modules
 from rele.project.inspection import find_subscriptions, problems_of_settings
@@ -33,7 +33,7 @@ def check_deployment(
     **kwargs: Any,
 ) -> list[checks.CheckMessage]:
     """Check what only matters in production."""
-    if not os.environ.get("PUBSUB_EMULATOR_HOST"):
+    if not emulator_named():
         return []
     return [
         as_message(

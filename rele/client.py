@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -20,11 +19,11 @@ from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 from rele.backends import BaseBackend, Message
 from rele.backends.pubsub import PubSubBackend
 from rele.declaration.options import SubscriptionOptions
+from rele.endpoint import uses_emulator, what_to_check
 from rele.engine.google.clients import make_client
 from rele.engine.google.connection import Transport, harden
 from rele.messages.explaining import with_text
 from rele.messages.limits import TooLargeError
-from rele.reachability import what_to_check
 from rele.resources import (
     DEFAULT_RETRY_POLICY,
     NEWER_OPTIONS,
@@ -43,18 +42,13 @@ from rele.subscription import Callback, Subscription
 logger = logging.getLogger(__name__)
 
 #: Whether an emulator was configured when this module was loaded.
-USE_EMULATOR = bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+USE_EMULATOR = uses_emulator()
 
 DEFAULT_ACK_DEADLINE = 60
 """Seconds."""
 
 _TIMEOUTS = (FutureTimeoutError, TimeoutError)
 """One class from Python 3.11 on."""
-
-
-def uses_emulator() -> bool:
-    """Whether a client that is made now talks to an emulator, and so needs no credentials."""
-    return USE_EMULATOR or bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
 
 
 def get_google_defaults() -> tuple[Any, str | None]:
@@ -300,7 +294,7 @@ class Publisher:
     def _text_of_timeout(self, topic: str, timeout: float) -> str:
         where, advice = type(self._backend).__name__, ""
         if self._backend.address:
-            where, advice = self._backend.address, what_to_check()
+            where, advice = self._backend.address, what_to_check(self._backend.address)
         return (
             f"{where} did not accept the message for the topic {topic!r} within {timeout:g} s. It "
             "may still arrive: sending it goes on. Allow more time with PUBLISHER_TIMEOUT or "

@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import pkgutil
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -17,6 +16,7 @@ from rele import discover
 from rele.backends import BaseBackend
 from rele.declaration.options import ALIASES, OPTIONS, SubscriptionOptions
 from rele.declaration.subscription import Filters, Subscription
+from rele.endpoint import uses_emulator
 from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
 from rele.middleware import register_middleware
 from rele.schema.settings import DEFAULTS, SETTINGS
@@ -124,7 +124,7 @@ class Config:
 
         ``None`` under an emulator, or where there are none.
         """
-        if _uses_emulator():
+        if uses_emulator():
             return None
         if self.gc_credentials_path:
             return self._credentials_of_file
@@ -141,7 +141,7 @@ class Config:
             return self._gc_project_id
         if self.gc_credentials_path and (project := self._project_of_file):
             return project
-        if _uses_emulator():
+        if uses_emulator():
             return os.environ.get("GOOGLE_CLOUD_PROJECT") or EMULATOR_PROJECT
         credentials, project = self._google_defaults
         return project or getattr(credentials, "quota_project_id", None)
@@ -164,7 +164,7 @@ class Config:
 
     @property
     def _project_of_file(self) -> str | None:
-        if _uses_emulator():  # where the file need not be there
+        if uses_emulator():  # where the file need not be there
             return None
         project: str | None = self._credentials_of_file.project_id
         return project
@@ -249,12 +249,6 @@ def _ack_deadline(value: Any) -> int:
         raise ConfigurationError(f"{problem} Where it is not set, DEFAULT_ACK_DEADLINE counts.")
     seconds: int = value
     return seconds
-
-
-def _uses_emulator() -> bool:
-    """As ``rele.client.USE_EMULATOR`` has it, too, where that module is loaded."""
-    client = sys.modules.get("rele.client")
-    return bool(os.environ.get("PUBSUB_EMULATOR_HOST") or (client and client.USE_EMULATOR))
 
 
 _read_settings: Callable[[], Mapping[str, Any]] | None = None

@@ -16,6 +16,7 @@ from rele import publishing
 from rele.client import Subscriber
 from rele.config import Config
 from rele.declaration.options import SubscriptionOptions
+from rele.endpoint import can_connect, pubsub_address, what_to_check
 from rele.engine.google.dead_letters import DeadLetterPublisher
 from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
 from rele.engine.google.scheduler import DrainingScheduler
@@ -23,8 +24,7 @@ from rele.engine.google.streams import KeptStream
 from rele.exceptions import NoProjectError, ReleError
 from rele.handling.settling import Settling
 from rele.middleware import run_middleware_hook
-from rele.reachability import can_connect, pubsub_address, what_to_check
-from rele.resources import Provisioner, Resources
+from rele.resources import Provisioner, Resources, advised
 from rele.resources.topic_watch import TopicWatch
 from rele.retry_policy import RetryPolicy
 from rele.runtime.stopping import (
@@ -68,7 +68,7 @@ def require_connection(address: str) -> None:
         is_reachable = check_internet_connection(address)
     if not is_reachable:
         raise NotConnectionError(
-            f"Pub/Sub cannot be reached at {address} within 10 s: {what_to_check()}"
+            f"Pub/Sub cannot be reached at {address} within 10 s: {what_to_check(address)}"
         )
 
 
@@ -143,7 +143,8 @@ class Worker:
         """
         with reported_if_long(self._report_setup):
             if self._provisioner is not None:
-                self._provisioner.set_up()
+                with advised(self._address):
+                    self._provisioner.set_up()
                 return
             for subscription in self._subscriptions:
                 self._subscriber.update_or_create_subscription(subscription)

@@ -23,7 +23,6 @@ ROWS = {
         "endpoint",
         "exceptions",
         "messages",
-        "reachability",
         "retry_policy",
         "runtime.stopping",
         "runtime.waiting",
@@ -267,6 +266,20 @@ def test_layers_0_to_2_never_name_django_or_an_extra() -> None:
     ]
 
     assert _show(wrong) == []
+
+
+def test_one_module_alone_reads_where_the_emulator_is() -> None:
+    """Others would know other forms of the address."""
+    readers = [
+        module
+        for module, path in MODULES.items()
+        if any(
+            isinstance(node, ast.Constant) and node.value == "PUBSUB_EMULATOR_HOST"
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    ]
+
+    assert readers == ["rele.endpoint"]
 
 
 IMPORT_WITH_EXTRAS_BLOCKED = """

@@ -13,6 +13,7 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingKeyException
 
 from rele.backends import BaseBackend, Message
+from rele.endpoint import pubsub_address
 from rele.engine.google.attributes import as_arguments
 from rele.engine.google.batches import (
     close_connection,
@@ -26,7 +27,6 @@ from rele.engine.google.clients import make_client
 from rele.engine.google.ordering import OutsideOfLocks
 from rele.engine.google.refusals import explain
 from rele.exceptions import NoProjectError
-from rele.reachability import pubsub_address
 
 
 class PubSubSettings(Protocol):

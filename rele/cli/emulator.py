@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,7 +14,8 @@ from rele.cli.emulator_status import lines_of
 from rele.cli.output import printing, saying_after_a_second, tolerant_output
 from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options, Subcommand
-from rele.exceptions import ConfigurationError, ReleError
+from rele.endpoint import EMULATOR_VARIABLE, emulator_named, host_and_port, joined
+from rele.exceptions import ReleError
 
 _DEFAULT = "127.0.0.1:8085"
 
@@ -62,7 +62,7 @@ def run(options: Options) -> int:
 
 
 def _serve(options: Options) -> int:
-    host, port = _parsed(options["host_port"] or _DEFAULT, "--host-port")
+    host, port = host_and_port(options["host_port"] or _DEFAULT, "--host-port")
     _log(options["log_level"])
 
     with ExitStack() as starting:
@@ -93,10 +93,9 @@ def _show_status(options: Options) -> int:
     from rele import emulator
 
     named, source = options["host_port"], "--host-port"
-    if named is None and (named := os.environ.get("PUBSUB_EMULATOR_HOST")):
-        source = "PUBSUB_EMULATOR_HOST"
-    address = named or _DEFAULT
-    _parsed(address, source)
+    if named is None and (named := emulator_named()):
+        source = EMULATOR_VARIABLE
+    address = joined(*host_and_port(named or _DEFAULT, source))
     try:
         with saying_after_a_second(f"Waiting for the Pub/Sub server at {address} ..."):
             report = emulator.ask_status(address)
@@ -114,13 +113,6 @@ def _show_status(options: Options) -> int:
             for line in lines_of(report, terminal_width(), style):
                 show(line)
     return 0
-
-
-def _parsed(address: str, source: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdecimal()):
-        raise ConfigurationError(f"{source} needs HOST:PORT, such as {_DEFAULT}, not {address!r}.")
-    return host, int(port)
 
 
 def _log(level: str) -> None:

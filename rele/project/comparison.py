@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from rele.client import Subscriber
 from rele.config import Config
 from rele.declaration.subscription import Subscription
+from rele.endpoint import pubsub_address
 from rele.exceptions import NoProjectError, ResourceError
-from rele.reachability import pubsub_address
-from rele.resources import Change, Plan, Resources
+from rele.resources import Change, Plan, Resources, advised
 from rele.worker import require_connection
 
 
@@ -71,7 +71,8 @@ def bring_about(
 def _resources(config: Config) -> Iterator[Resources]:
     if config.gc_project_id is None:
         raise NoProjectError
-    require_connection(pubsub_address(config.client_options))
+    address = pubsub_address(config.client_options)
+    require_connection(address)
     subscriber = Subscriber(
         config.gc_project_id,
         config.credentials,
@@ -79,5 +80,5 @@ def _resources(config: Config) -> Iterator[Resources]:
         config.client_options,
         config.ack_deadline,
     )
-    with closing(subscriber):
+    with closing(subscriber), advised(address):
         yield subscriber.resources(config.gc_project_id, config.subscription_defaults)

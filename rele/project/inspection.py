@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
-import os
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from rele.config import Config, declared_in, prepare, same_name, stated_twice
 from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.declaration.options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
 from rele.declaration.subscription import Subscription
+from rele.endpoint import uses_emulator
 from rele.exceptions import import_failure
 from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
 from rele.retry_policy import out_of_range
@@ -161,7 +161,7 @@ def problems_of_backend(where: str, path: str) -> Iterator[Problem]:
 
 
 def _look_at_credentials(name: str, path: str | None) -> Iterator[Problem]:
-    if path is None or os.environ.get("PUBSUB_EMULATOR_HOST"):
+    if path is None or uses_emulator():
         return
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a str may be all there is

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rele.config import Config
 from rele.declaration.subscription import Subscription
+from rele.endpoint import pubsub_address
 from rele.exceptions import ConfigurationError
-from rele.reachability import pubsub_address
 from rele.schema.problems import Problem
 
 #: Warnings elsewhere, since ``migrate`` and image builds run checks too; a worker cannot do

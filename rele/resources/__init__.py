@@ -1,6 +1,7 @@
 """Desired against actual topics and subscriptions: read, plan, then apply."""
 
 from rele.resources.by_hand import update_or_create
+from rele.resources.calls import advised
 from rele.resources.changes import CANNOT_CHANGE, Change, Difference, Plan
 from rele.resources.desired import (
     DEFAULT_RETRY_POLICY,
@@ -23,6 +24,7 @@ __all__ = [
     "Plan",
     "Provisioner",
     "Resources",
+    "advised",
     "create_topic",
     "google_fields",
     "to_google_dead_letter_policy",

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from google.api_core import exceptions
 
+from rele.endpoint import what_to_check
 from rele.exceptions import ResourceError
 from rele.resources.changes import CREATE_SUBSCRIPTION, CREATE_TOPIC, UPDATE_SUBSCRIPTION
 
@@ -59,6 +60,22 @@ def explained(action: str, path: str, *expected: type[Exception]) -> Iterator[No
         raise ResourceError(f"Pub/Sub refused to {action} {path}: {error}") from error
     except exceptions.GoogleAPIError as error:
         raise UnansweredError(f"Pub/Sub did not {action} {path}: {error}") from error
+
+
+@contextmanager
+def advised(address: str) -> Iterator[None]:
+    """Say, where Pub/Sub at ``address`` does not answer, what to look at.
+
+    Raises:
+        UnansweredError: which the block has raised.
+    """
+    try:
+        yield
+    except UnansweredError as error:
+        advice = what_to_check(address)
+        raise UnansweredError(
+            f"{str(error).rstrip('.')}. What can be done: {advice}"
+        ) from error.__cause__
 
 
 class Calls:

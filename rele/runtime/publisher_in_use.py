@@ -7,17 +7,18 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from rele.endpoint import emulator_named
+
 if TYPE_CHECKING:
     from rele.client import Publisher
     from rele.config import Config
 
 logger = logging.getLogger(__name__)
 
-# What Google's client and a Config read beside the settings.
+# What Google's client and a Config read beside the settings and the emulator's address.
 _VARIABLES = (
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GOOGLE_CLOUD_PROJECT",
-    "PUBSUB_EMULATOR_HOST",
 )
 
 
@@ -87,4 +88,4 @@ class PublisherInUse:
 
 
 def _circumstances(config: Config) -> Any:
-    return config.given, [os.environ.get(variable) for variable in _VARIABLES]
+    return config.given, emulator_named(), [os.environ.get(variable) for variable in _VARIABLES]

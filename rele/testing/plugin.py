@@ -35,10 +35,11 @@ def pubsub_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """
     from rele import publishing
     from rele.emulator import EmbeddedServer
+    from rele.endpoint import EMULATOR_VARIABLE
 
     # The publisher of an earlier test is connected to another server.
     publishing.forget_publisher()
     with EmbeddedServer() as server:
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        monkeypatch.setenv(EMULATOR_VARIABLE, server.address)
         yield server.address
         publishing.forget_publisher()

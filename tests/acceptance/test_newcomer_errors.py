@@ -89,9 +89,7 @@ PORT_TAKEN = (
     "The Pub/Sub emulator cannot listen on 127.0.0.1:PORT: another program is using that port. "
     "Stop it, or choose another port; port 0 takes any free one.\n"
 )
-NO_PORT = (
-    "The Pub/Sub emulator cannot listen on localhost:99999: a port is a number from 0 to 65535."
-)
+NO_PORT = "--host-port is 'localhost:99999': a port is a number from 0 to 65535."
 NO_MIDDLEWARE = (
     "RELE['MIDDLEWARE'] names 'shop.middleware.Audit', which cannot be imported: "
     "ModuleNotFoundError: No module named 'shop.middleware'. Write the dotted path of a middleware "
@@ -311,9 +309,8 @@ class TestReleCliRun:
         plain.environment["PUBSUB_EMULATOR_HOST"] = "localhost:eight"
 
         assert plain.rele_cli("run") == (
-            f"{CONFIGURED}Error: The address of Pub/Sub, 'localhost:eight', is neither HOST nor "
-            "HOST:PORT: Port could not be cast to integer value as 'eight'. See "
-            "PUBSUB_EMULATOR_HOST and RELE['CLIENT_OPTIONS'].\n"
+            f"{CONFIGURED}Error: PUBSUB_EMULATOR_HOST needs HOST:PORT, such as 127.0.0.1:PORT, not "
+            "'localhost:eight'.\n"
         )
 
     def test_a_server_without_permission(self, plain: Newcomer, denying_server: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.acceptance.conftest import Project, read_until
-from tests.silent_server import SilentServer
+from tests.support.silent_server import SilentServer
 
 SUBS = """
     from rele import sub

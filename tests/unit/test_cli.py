@@ -277,7 +277,7 @@ class TestEmulator:
         assert main(["emulator", "--host-port", "127.0.0.1:99999"]) == 1
 
         [line] = capsys.readouterr().err.splitlines()
-        assert "cannot listen on 127.0.0.1:99999: a port is a number from 0 to 65535" in line
+        assert "--host-port is '127.0.0.1:99999': a port is a number from 0 to 65535." in line
 
     def test_everything_is_in_memory_unless_it_is_told_where_to_keep_it(
         self, serve: Mock, capsys: Output

@@ -7,8 +7,8 @@ import threading
 import time
 from typing import Any
 
+from rele.endpoint import what_to_check
 from rele.engine.outages import Trouble, in_a_line
-from rele.reachability import what_to_check
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Availability:
             return
         if self._connected_at is None:
             what = "cannot be reached"
-            why = f"what can be done: {what_to_check()}"
+            why = f"what can be done: {what_to_check(self._address)}"
         elif self._is_refused():
             what, why = "cannot be used", f"the reason: {self._reason}"
         else:

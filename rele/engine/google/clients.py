@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import grpc
 from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2 import service_account
-from google.pubsub_v1 import SubscriberClient
 
+from rele.endpoint import WITHOUT_PROXY, emulator_address, is_loopback, pubsub_address
+from rele.engine.google.connection import Transport, channel_options
 from rele.exceptions import NoCredentialsError
 
 
@@ -18,10 +20,10 @@ def make_client(client_class: Any, **arguments: Any) -> Any:
 
     Raises:
         NoCredentialsError: it finds none.
+        ConfigurationError: the environment names an emulator by something that is no address.
     """
-    address = os.environ.get("PUBSUB_EMULATOR_HOST")
-    if address and "transport" not in arguments and _receives_messages(client_class):
-        arguments["transport"] = _transport_to_emulator(client_class, address)
+    if isinstance(client_class, type):  # and nothing that a test has put in its place
+        arguments.update(_way_there(client_class, arguments))
     try:
         return client_class(**arguments)
     except DefaultCredentialsError as error:
@@ -42,15 +44,31 @@ def read_key_file(path: str | None) -> Any:
         raise ValueError("it is no JSON object") from error
 
 
-def _receives_messages(client_class: Any) -> bool:
-    return isinstance(client_class, type) and issubclass(client_class, SubscriberClient)
+def _way_there(client_class: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by which the client reaches what no proxy may stand before."""
+    transport_class = arguments.get("transport") or client_class.get_transport_class("grpc")
+    if address := emulator_address():
+        channel = grpc.insecure_channel(address, _emulator_options(transport_class))
+        transport = transport_class(host=address, channel=channel)
+        return {"transport": transport, "credentials": None}
+    if is_loopback(pubsub_address(arguments.get("client_options"))):
+        return {"transport": partial(transport_class, channel=partial(_connect, transport_class))}
+    return {}
 
 
-def _transport_to_emulator(client_class: Any, address: str) -> Any:
-    """A transport that takes messages of any size, as the one to the service does.
+def _emulator_options(transport_class: Any) -> list[tuple[str, Any]]:
+    """Those by which messages of any size are taken, as from the service.
 
     The channel that the client (seen in 2.44) makes to an emulator takes 4 MiB, gRPC's default:
     on a larger message the stream ends and is opened again, without end and without a word.
     """
-    channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)])
-    return client_class.get_transport_class("grpc")(channel=channel)
+    if issubclass(transport_class, Transport):
+        return [*channel_options(), WITHOUT_PROXY]
+    return [("grpc.max_receive_message_length", -1), WITHOUT_PROXY]
+
+
+def _connect(
+    transport_class: Any, host: str, *, options: Iterable[Any] = (), **arguments: Any
+) -> Any:
+    options = [*options, WITHOUT_PROXY]
+    return transport_class.create_channel(host, options=options, **arguments)

@@ -72,23 +72,40 @@ def _milliseconds(seconds: float) -> int:
 class Transport(SubscriberGrpcTransport):
     """How Google's subscriber client reaches Pub/Sub: its own way, with options of ours.
 
-    To be given as ``SubscriberClient(transport=Transport)``. ``availability`` says whether the
-    server answers.
+    To be given to ``make_client`` as ``transport``. ``availability`` says whether the server
+    answers.
+
+    Args:
+        host: the server's address.
+        channel: the connection, with :func:`channel_options`; or what makes one, to which they are
+            given.
+        arguments: of Google's transport.
     """
 
-    def __init__(self, *, host: str, channel: grpc.Channel | None = None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        channel: grpc.Channel | Callable[..., grpc.Channel] | None = None,
+        **arguments: Any,
+    ) -> None:
         self.availability = Availability(host)
-        if channel is None:
-            super().__init__(host=host, channel=self._connect, **arguments)
+        if isinstance(channel, grpc.Channel):
+            super().__init__(host=host, channel=self._observed(channel), **arguments)
         else:
-            # Under the emulator Google's client makes the channel, without any options.
-            channel.close()
-            own = grpc.insecure_channel(host, options=channel_options())
-            super().__init__(host=host, channel=self._observed(own), **arguments)
+            connect = channel or type(self).create_channel
+            super().__init__(host=host, channel=partial(self._connect, connect), **arguments)
 
-    def _connect(self, host: str, *, options: Any = (), **arguments: Any) -> grpc.Channel:
+    def _connect(
+        self,
+        connect: Callable[..., grpc.Channel],
+        host: str,
+        *,
+        options: Any = (),
+        **arguments: Any,
+    ) -> grpc.Channel:
         options = [*options, *channel_options()]
-        return self._observed(type(self).create_channel(host, options=options, **arguments))
+        return self._observed(connect(host, options=options, **arguments))
 
     def _observed(self, channel: grpc.Channel) -> grpc.Channel:
         self.availability.watch(channel)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 
+from rele.endpoint import what_to_check
 from rele.messages.explaining import explained, in_one_line
-from rele.reachability import what_to_check
 
 _NOT_THERE = (exceptions.RetryError, exceptions.ServiceUnavailable, exceptions.GatewayTimeout)
 """Nobody answers, or not in time."""
@@ -43,7 +43,7 @@ def _reason(error: Exception, topic_path: str, address: str) -> str:
         )
     if isinstance(error, _NOT_THERE):
         # No full stop: a RetryError shows the last failure after it.
-        advice = what_to_check().rstrip(".")
+        advice = what_to_check(address).rstrip(".")
         return f"{address} did not accept the message for {where} ({says}): {advice}"
     return f"the message for {where} was not accepted: {says}."
 

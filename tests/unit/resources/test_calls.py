@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rele.exceptions import ResourceError
-from rele.resources.calls import MAX_CALLS, Calls, UnansweredError
+from rele.resources.calls import MAX_CALLS, Calls, UnansweredError, advised
 from tests.unit.resources.conftest import Server, photos, resources
 
 
@@ -84,3 +84,11 @@ def test_what_is_no_refusal_ends_it_at_once_without_beginning_the_rest(error: Ex
         if thread.name == "rele-resources":
             thread.join(10)
     assert len(begun) <= MAX_CALLS + 1
+
+
+def test_what_is_not_answered_says_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:1")
+
+    with pytest.raises(UnansweredError, match=r"nobody there\. What can be done: PUBSUB_EMULATOR"):
+        with advised("localhost:1"):
+            raise UnansweredError("nobody there")

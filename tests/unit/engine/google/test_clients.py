@@ -1,11 +1,17 @@
 from __future__ import annotations
 
-from unittest.mock import Mock
+from typing import Any
+from unittest.mock import MagicMock, Mock, patch
 
+import grpc
 import pytest
+from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
+from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
+from rele.endpoint import WITHOUT_PROXY
 from rele.engine.google.clients import make_client
+from rele.engine.google.connection import Transport
 from rele.exceptions import NoCredentialsError
 from tests.unit.conftest import raising
 
@@ -42,3 +48,38 @@ def test_under_the_emulator_a_stand_in_is_made_with_the_same_arguments(
     make_client(client_class, credentials=None, client_options=None)
 
     client_class.assert_called_once_with(credentials=None, client_options=None)
+
+
+@pytest.mark.parametrize(
+    ("client_class", "more"),
+    [
+        (PublisherClient, {}),
+        (SubscriberClient, {}),
+        (SubscriberClient, {"transport": Transport}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("endpoint", "is_local"), [("localhost:8443", True), ("pubsub.example:8443", False)]
+)
+def test_no_proxy_counts_on_the_way_to_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+    client_class: type,
+    more: dict[str, Any],
+    endpoint: str,
+    is_local: bool,
+) -> None:
+    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+    base = client_class.get_transport_class("grpc")  # type: ignore[attr-defined]
+    with patch.object(
+        base, "create_channel", return_value=MagicMock(spec=grpc.Channel)
+    ) as create_channel:
+        make_client(
+            client_class,
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": endpoint},
+            **more,
+        )
+
+    options = create_channel.call_args.kwargs["options"]
+    assert (WITHOUT_PROXY in options) is is_local
+    assert ("grpc.max_receive_message_length", -1) in options

@@ -11,6 +11,8 @@ from google.api_core.exceptions import RetryError, ServiceUnavailable
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1
 
+from rele.endpoint import WITHOUT_PROXY
+from rele.engine.google.clients import make_client
 from rele.engine.google.connection import Transport, channel_options, harden
 
 CREATE_CHANNEL = "google.pubsub_v1.services.subscriber.transports.grpc.grpc_helpers.create_channel"
@@ -64,15 +66,15 @@ def test_under_the_emulator_the_connection_has_the_same_options(
 ) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
     with patch("grpc.insecure_channel", side_effect=grpc.insecure_channel) as insecure_channel:
-        client = pubsub_v1.SubscriberClient(transport=Transport)
+        client = make_client(pubsub_v1.SubscriberClient, transport=Transport)
 
-    insecure_channel.assert_called_with("127.0.0.1:1", options=channel_options())
+    insecure_channel.assert_called_once_with("127.0.0.1:1", [*channel_options(), WITHOUT_PROXY])
     client.close()
 
 
 def test_what_hardens_a_client_gives_its_availability(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
-    with pubsub_v1.SubscriberClient(transport=Transport) as client:
+    with make_client(pubsub_v1.SubscriberClient, transport=Transport) as client:
         assert harden(client) is client.transport.availability
 
 
@@ -90,7 +92,7 @@ def test_settling_in_vain_raises_the_cause_and_not_that_it_took_long(
 ) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
     error = RetryError("after 60 s", ServiceUnavailable("no token"))
-    with pubsub_v1.SubscriberClient(transport=Transport) as client:
+    with make_client(pubsub_v1.SubscriberClient, transport=Transport) as client:
         with patch.object(pubsub_v1.SubscriberClient, method, side_effect=error):
             harden(client)
             with pytest.raises(ServiceUnavailable, match="no token"):
@@ -103,7 +105,7 @@ def test_loggers_below_are_quiet_unless_somebody_has_set_them(
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
     logging.getLogger("grpc._plugin_wrapping").setLevel(logging.NOTSET)
     logging.getLogger("google.api_core.bidi").setLevel(logging.DEBUG)
-    with pubsub_v1.SubscriberClient(transport=Transport) as client:
+    with make_client(pubsub_v1.SubscriberClient, transport=Transport) as client:
         harden(client)
 
     assert logging.getLogger("grpc._plugin_wrapping").level == logging.CRITICAL

@@ -1,0 +1,194 @@
+"""Where Pub/Sub is, emulator or service, and whether it can be reached."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from rele.exceptions import ConfigurationError
+
+EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
+"""Names the emulator; read in this module alone."""
+
+DEFAULT_PORT = 443
+LAST_PORT = 65535
+DEFAULT_UNIVERSE = "googleapis.com"
+TIMEOUT = 10.0
+"""Seconds."""
+
+WITHOUT_PROXY = ("grpc.enable_http_proxy", 0)
+"""The gRPC option of a connection on which the environment's proxies do not count."""
+
+_PAUSE = 0.2
+_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+_EXCEPTION_VARIABLES = ("no_grpc_proxy", "no_proxy")
+"""The variables that gRPC reads: of each row the first that is set."""
+
+_EMULATOR_ADDRESS = re.compile(
+    r"(?:http://|dns:///)?(?P<host>\[[^\s/\[\]@]+\]|[^\s/\[\]@:]+):(?P<port>[0-9]{1,5})/?"
+)
+
+
+def emulator_named() -> str | None:
+    """What the environment says, as it stands there; ``None`` where it names no emulator."""
+    return os.environ.get(EMULATOR_VARIABLE) or None
+
+
+def uses_emulator() -> bool:
+    """Whether a client that is made now talks to an emulator, and so needs no credentials.
+
+    ``rele.client.USE_EMULATOR`` counts, too, which is worked out when that module is loaded.
+    """
+    client = sys.modules.get("rele.client")
+    return emulator_named() is not None or bool(getattr(client, "USE_EMULATOR", False))
+
+
+def emulator_address() -> str | None:
+    """The ``host:port`` of the emulator; ``None`` where the environment names none.
+
+    Raises:
+        ConfigurationError: what it names is no such address.
+    """
+    named = emulator_named()
+    if named is None:
+        return None
+    return joined(*host_and_port(named, EMULATOR_VARIABLE))
+
+
+def host_and_port(text: str, source: str) -> tuple[str, int]:
+    """Host (an IPv6 address without its brackets) and port of what ``source`` says is an address.
+
+    Accepts ``HOST:PORT``, ``[::1]:PORT`` and ``http://HOST:PORT/``.
+
+    Raises:
+        ConfigurationError: it is no such address.
+    """
+    match = _EMULATOR_ADDRESS.fullmatch(text.strip())
+    if match is None:
+        raise ConfigurationError(f"{source} needs HOST:PORT, such as 127.0.0.1:8085, not {text!r}.")
+    if int(match["port"]) > LAST_PORT:
+        raise ConfigurationError(f"{source} is {text!r}: a port is a number from 0 to {LAST_PORT}.")
+    return match["host"].strip("[]"), int(match["port"])
+
+
+def joined(host: str, port: int) -> str:
+    """``host:port``, with the brackets of an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def pubsub_address(client_options: Mapping[str, Any] | None) -> str:
+    """The ``host:port`` that Google's client dials with ``client_options``.
+
+    The emulator comes first, as it does for the client.
+
+    Raises:
+        ConfigurationError: the address that is named is none.
+    """
+    if emulator := emulator_address():
+        return emulator
+    options = client_options or {}
+    address = (
+        _option(options, "api_endpoint")
+        or f"pubsub.{_option(options, 'universe_domain') or DEFAULT_UNIVERSE}"
+    )
+    return joined(*_split(address))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether ``address``, as in :func:`pubsub_address`, is on this machine."""
+    host, _ = _split(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def proxy_before(address: str) -> tuple[str, str] | None:
+    """The variable and the URL of the proxy by which gRPC reaches ``address``, if there is one.
+
+    Emulators and what is on this machine are reached without any: see :data:`WITHOUT_PROXY`.
+    """
+    host, _ = _split(address)
+    if emulator_named() is not None or is_loopback(address):
+        return None
+    variable = _first_set(_PROXY_VARIABLES)
+    if variable is None or any(map(host.endswith, _hosts_without_proxy())):
+        return None
+    url = os.environ[variable]
+    # gRPC ignores any other scheme.
+    return (variable, url) if urlsplit(url).scheme == "http" else None
+
+
+def what_to_check(address: str) -> str:
+    """What to look at where ``address`` cannot be reached."""
+    if emulator_named() is not None:
+        return (
+            f"{EMULATOR_VARIABLE} names that address. Start `rele-cli emulator` there, or correct "
+            "it."
+        )
+    if proxy := proxy_before(address):
+        variable, url = proxy
+        return (
+            f"the environment's {variable} leads there through the proxy {_without_password(url)}. "
+            "Check the proxy, or list the host in no_proxy."
+        )
+    return "check the network, and the api_endpoint of RELE['CLIENT_OPTIONS'] if one is set."
+
+
+def can_connect(address: str, timeout: float = TIMEOUT) -> bool:
+    """Whether a connection to ``address`` can be made, trying again for ``timeout`` seconds.
+
+    Where gRPC goes through a proxy, whether one to the proxy can be made.
+    """
+    host, port = _split(address)
+    if proxy := proxy_before(address):
+        parts = urlsplit(proxy[1])
+        host, port = parts.hostname or host, parts.port or 80
+    deadline = time.monotonic() + timeout
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            with socket.create_connection((host, port), timeout=left):
+                return True
+        except (OSError, UnicodeError):  # the latter: no name that could be looked up
+            time.sleep(min(_PAUSE, left))
+    return False
+
+
+def _option(options: Any, name: str) -> Any:
+    """A client option, given as a dict or as Google's ClientOptions."""
+    return options.get(name) if isinstance(options, Mapping) else getattr(options, name, None)
+
+
+def _split(address: str) -> tuple[str, int]:
+    """Host and port of ``host``, ``host:port``, ``[::1]:port`` or a URL (``dns:///`` too)."""
+    try:
+        parts = urlsplit(address if "//" in address else f"//{address}")
+        if not parts.netloc:  # dns:///host:port
+            parts = urlsplit(f"//{parts.path.lstrip('/')}")
+        return parts.hostname or address, parts.port or DEFAULT_PORT
+    except ValueError as error:
+        raise ConfigurationError(
+            f"The address of Pub/Sub, {address!r}, is neither HOST nor HOST:PORT: {error}. See "
+            "the api_endpoint of RELE['CLIENT_OPTIONS']."
+        ) from error
+
+
+def _first_set(variables: tuple[str, ...]) -> str | None:
+    return next((name for name in variables if os.environ.get(name)), None)
+
+
+def _hosts_without_proxy() -> list[str]:
+    variable = _first_set(_EXCEPTION_VARIABLES)
+    entries = os.environ[variable].split(",") if variable else []
+    return [entry.strip() for entry in entries if entry.strip()]
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url)
