@@ -21,15 +21,14 @@ from tests.acceptance.conftest import Project, read_until
 from tests.acceptance.shop import wait_until
 from tests.support.readme import (
     FIRST_STEPS,
+    README,
     REPOSITORY,
     blocks_of,
     commands,
     commands_of,
     files_of,
-    section,
 )
 
-README = section(FIRST_STEPS)
 GOOGLE_CLOUD, TRANSACTIONS = (
     (REPOSITORY / "docs" / f"{name}.rst").read_text(encoding="utf-8")
     for name in ("google-cloud", "transactions")
@@ -97,7 +96,7 @@ def test_all_documents_make_one_project_that_runs(shop: Project) -> None:
     assert not succeeds(shop, rolled_back)
     assert succeeds(shop, committed)
 
-    read_until(consumer.stdout, " processed")
+    read_until(consumer.stdout, "order-paid: message ")
     assert rows(shop, "SELECT country FROM orders_order") == [("ES",)]
     assert rows(shop, "SELECT order_id FROM orders_shipment") == [(1,)]
     assert rows(shop, "SELECT subscription FROM rele_inbox_inboxmessage") == [("order-paid",)]
@@ -106,3 +105,5 @@ def test_all_documents_make_one_project_that_runs(shop: Project) -> None:
     for process in (consumer, relaying):
         process.terminate()
         assert process.wait(timeout=20) == 0
+    [run_tests] = commands("Test")
+    assert succeeds(shop, run_tests)

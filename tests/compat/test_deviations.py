@@ -1,7 +1,6 @@
 """What differs from rele 1.x on purpose: the README's list, one test each.
 
-Those that need a server: "gets a retry policy" and "is handed back" are in
-``tests/integration/test_worker.py``.
+Those about retry policies need a server, and are in ``tests/integration/test_worker.py``.
 """
 
 from __future__ import annotations
@@ -25,17 +24,23 @@ from rele.middleware import BaseMiddleware
 from rele.testing import deliver
 from rele.worker import make_worker
 
-README = Path(__file__).parents[2].joinpath("README.rst").read_text(encoding="utf-8")
+REPOSITORY = Path(__file__).parents[2]
 
 
-def test_each_test_here_is_in_the_list_of_the_readme_and_the_other_way_round() -> None:
-    section = README.split("Different on purpose\n")[1].split("\n====")[0]
-    named = set(re.findall(r"``(test_\w+)``", section))
-
+def test_each_row_of_the_readme_has_a_test_and_the_other_way_round() -> None:
+    readme = (REPOSITORY / "README.rst").read_text(encoding="utf-8")
+    table = readme.split("Different on purpose\n")[1].split("\n----")[0]
+    rows = table.split("   * - ")[2:]
+    named = [re.findall(r"^ +\.\. (test_\w+)$", row, re.MULTILINE) for row in rows]
     here = {name for name in globals() if name.startswith("test_")}
+    with_a_server = (REPOSITORY / "tests/integration/test_worker.py").read_text(encoding="utf-8")
 
-    assert named == here - {
-        "test_each_test_here_is_in_the_list_of_the_readme_and_the_other_way_round"
+    assert len(rows) >= 15
+    assert all(len(tests) == 1 for tests in named), rows
+    elsewhere = {test for [test] in named} - here
+    assert all(f"def {test}(" in with_a_server for test in elsewhere)
+    assert here - {test for [test] in named} == {
+        "test_each_row_of_the_readme_has_a_test_and_the_other_way_round"
     }
 
 

@@ -9,14 +9,17 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.rst").read_text(encoding="utf-8")
 
-FIRST_STEPS = "Publish, subscribe, run"
+FIRST_STEPS = "Quickstart"
 
 _BLOCK = re.compile(r"((?:^.+\n)+)\n\.\. code:: (\w+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 
 
 def section(title: str) -> str:
     """The text of a section, up to the next title of the same rank."""
-    return re.split(r"\n[^\n]+\n={4,}\n\n", README.split(f"\n{title}\n", 1)[1][1:])[0]
+    heading = re.search(rf"^{re.escape(title)}\n(=|-)\1+\n", README, re.MULTILINE)
+    assert heading, f"the README has no section {title!r}"
+    underline = re.escape(heading[1])
+    return re.split(rf"\n[^\n]+\n{underline}{{4,}}\n\n", README[heading.end() :])[0]
 
 
 def blocks_of(text: str) -> list[tuple[str, str, str]]:
