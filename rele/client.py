@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, NamedTuple
+from typing import Any
 
 import google.auth
 from google.auth.exceptions import DefaultCredentialsError
@@ -20,7 +20,7 @@ from rele.backends import BaseBackend, Message
 from rele.backends.pubsub import PubSubBackend
 from rele.declaration.options import SubscriptionOptions
 from rele.endpoint import uses_emulator, what_to_check
-from rele.engine.google.clients import make_client
+from rele.engine.connection import Connection
 from rele.engine.google.connection import Transport, harden
 from rele.messages.explaining import with_text
 from rele.messages.limits import TooLargeError
@@ -63,14 +63,6 @@ def get_google_defaults() -> tuple[Any, str | None]:
     return credentials, project_id
 
 
-class _Connection(NamedTuple):
-    """What a Publisher that is built by hand tells its backend."""
-
-    gc_project_id: str | None
-    credentials: Any
-    client_options: Any
-
-
 def _as_google_has_it(encoded: Message | Exception) -> Message | Exception:
     """An error of the class that Google's client raises, which callers may catch."""
     return MessageTooLargeError(str(encoded)) if isinstance(encoded, TooLargeError) else encoded
@@ -106,7 +98,7 @@ class Publisher:
         self._timeout = timeout
         self._blocking = blocking
         self._backend = backend or PubSubBackend(
-            _Connection(gc_project_id, None if uses_emulator() else credentials, client_options)
+            Connection(gc_project_id, None if uses_emulator() else credentials, client_options)
         )
         self._outstanding = OutstandingPublishes(self._backend, timeout)
 
@@ -328,19 +320,23 @@ class Subscriber:
         *,
         resilient: bool = False,
     ) -> None:
-        self._gc_project_id = gc_project_id
-        self.credentials = None if uses_emulator() else credentials
-        self._regions = storage_regions(message_storage_policy)
-        self._client_options = client_options
-        self._ack_deadline = default_ack_deadline or DEFAULT_ACK_DEADLINE
-        self._retry_policy = default_retry_policy
-        self._client: Any = make_client(
-            pubsub_v1.SubscriberClient,
-            credentials=self.credentials,
-            client_options=client_options,
-            **({"transport": Transport} if resilient else {}),
+        self._connection = Connection(
+            gc_project_id,
+            None if uses_emulator() else credentials,
+            client_options,
+            storage_regions(message_storage_policy),
+            default_ack_deadline or DEFAULT_ACK_DEADLINE,
+            default_retry_policy,
+        )
+        self._client: Any = self._connection.make_client(
+            pubsub_v1.SubscriberClient, **({"transport": Transport} if resilient else {})
         )
         self._availability = harden(self._client) if resilient else None
+
+    @property
+    def credentials(self) -> Any:
+        """Google credentials, ``None`` under the emulator."""
+        return self._connection.credentials
 
     def update_or_create_subscription(self, subscription: Subscription) -> None:
         """Create ``subscription`` and, where it is missing, its topic.
@@ -359,15 +355,17 @@ class Subscriber:
             return
         options = {
             "backend_filter_by": subscription.backend_filter_by,
-            "retry_policy": subscription.retry_policy or self._retry_policy,
-            "ack_deadline": self._ack_deadline,
+            "retry_policy": subscription.retry_policy or self._connection.retry_policy,
+            "ack_deadline": self._connection.ack_deadline,
         }
         request = {
-            "name": self._client.subscription_path(self._gc_project_id, subscription.name),
-            "topic": self._client.topic_path(self._gc_project_id, subscription.topic),
+            "name": self._client.subscription_path(
+                self._connection.gc_project_id, subscription.name
+            ),
+            "topic": self._client.topic_path(self._connection.gc_project_id, subscription.topic),
             **google_fields({option: value for option, value in options.items() if value}),
         }
-        update_or_create(self._client, self.make_topic_client, request, self._regions)
+        update_or_create(self._client, self.make_topic_client, request, self._connection.regions)
 
     def consume(
         self,
@@ -388,7 +386,7 @@ class Subscriber:
         Returns:
             Google's StreamingPullFuture, which ends when the stream does.
         """
-        path = self._client.subscription_path(self._gc_project_id, subscription_name)
+        path = self._client.subscription_path(self._connection.gc_project_id, subscription_name)
         more = {} if flow_control is None else {"flow_control": flow_control}
         return self._client.subscribe(path, callback=callback, scheduler=scheduler, **more)
 
@@ -407,7 +405,7 @@ class Subscriber:
 
     def watch_topics(self, subscriptions: Sequence[Subscription], makes_again: bool) -> TopicWatch:
         """What says, once started, that topics were deleted; ``makes_again``: of the worker."""
-        return TopicWatch(self._client, self._gc_project_id, subscriptions, makes_again)
+        return TopicWatch(self._client, self._connection.gc_project_id, subscriptions, makes_again)
 
     def close(self) -> None:
         """Close the connection; the Subscriber cannot be used any more."""
@@ -415,16 +413,12 @@ class Subscriber:
 
     def make_topic_client(self) -> Any:
         """A publisher client, for topics that have to be made."""
-        return make_client(
-            pubsub_v1.PublisherClient,
-            credentials=self.credentials,
-            client_options=self._client_options,
-        )
+        return self._connection.make_client(pubsub_v1.PublisherClient)
 
     def _own_resources(self) -> Resources:
         """As the Subscriber was told alone: without a retry policy where none is stated."""
-        stated = SubscriptionOptions(retry_policy=self._retry_policy)
-        return self._make_resources(str(self._gc_project_id), stated, None)
+        stated = SubscriptionOptions(retry_policy=self._connection.retry_policy)
+        return self._make_resources(str(self._connection.gc_project_id), stated, None)
 
     def _make_resources(
         self,
@@ -436,9 +430,9 @@ class Subscriber:
             gc_project_id,
             self._client,
             self.make_topic_client,
-            regions=self._regions,
+            regions=self._connection.regions,
             defaults=defaults,
             for_new=SubscriptionOptions(
-                ack_deadline=self._ack_deadline, retry_policy=retry_policy_of_new
+                ack_deadline=self._connection.ack_deadline, retry_policy=retry_policy_of_new
             ),
         )

@@ -13,7 +13,7 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingKeyException
 
 from rele.backends import BaseBackend, Message
-from rele.endpoint import pubsub_address
+from rele.engine.connection import Connection
 from rele.engine.google.attributes import as_arguments
 from rele.engine.google.batches import (
     close_connection,
@@ -23,7 +23,6 @@ from rele.engine.google.batches import (
     let_process_fork,
     stop_using_threads,
 )
-from rele.engine.google.clients import make_client
 from rele.engine.google.ordering import OutsideOfLocks
 from rele.engine.google.refusals import explain
 from rele.exceptions import NoProjectError
@@ -51,10 +50,9 @@ class PubSubBackend(BaseBackend):
         if config.gc_project_id is None:
             raise NoProjectError
         self._project_id = config.gc_project_id
-        self._client_arguments = {
-            "credentials": config.credentials,
-            "client_options": config.client_options,
-        }
+        self._connection = Connection(
+            config.gc_project_id, config.credentials, config.client_options
+        )
         self.client: Any = self._make_client()
         self._ordered_client: Any = None
         self._ordered_client_lock = threading.Lock()
@@ -95,10 +93,10 @@ class PubSubBackend(BaseBackend):
 
     @property
     def address(self) -> str:  # type: ignore[override]
-        return pubsub_address(self._client_arguments["client_options"])
+        return self._connection.address
 
     def _make_client(self, **options: Any) -> Any:
-        client = make_client(pubsub_v1.PublisherClient, **self._client_arguments, **options)
+        client = self._connection.make_client(pubsub_v1.PublisherClient, **options)
         let_process_fork(client)
         explain_failures(client, self._explain)
         return client

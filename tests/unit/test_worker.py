@@ -668,7 +668,15 @@ def test_a_storage_region_that_the_configuration_warned_of_is_not_warned_of_agai
     with pytest.warns(DeprecationWarning, match="europe-west1"):
         config = Config({"GC_PROJECT_ID": "shop", "GC_STORAGE_REGION": "europe-west1"})
 
-    with patch("rele.client.pubsub_v1.SubscriberClient"):
-        worker = make_worker([], config)
+    with (
+        patch("rele.client.pubsub_v1.PublisherClient") as publisher,
+        patch("rele.client.pubsub_v1.SubscriberClient") as subscriber,
+    ):
+        subscriber.return_value.get_subscription.side_effect = exceptions.NotFound("no")
+        publisher.return_value.get_topic.side_effect = exceptions.NotFound("no")
+        make_worker([subscription()], config).setup()
 
-    assert worker._subscriber._regions == ["europe-west1"]
+    [creation] = publisher.return_value.create_topic.call_args_list
+    assert creation.kwargs["request"]["message_storage_policy"] == {
+        "allowed_persistence_regions": ["europe-west1"]
+    }
