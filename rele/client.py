@@ -51,6 +51,14 @@ _TIMEOUTS = (FutureTimeoutError, TimeoutError)
 """One class from Python 3.11 on."""
 
 
+def _unless_emulated(credentials: Any) -> Any:
+    """``credentials`` as a client needs them: none under an emulator.
+
+    ``USE_EMULATOR`` counts, too: tests of projects patch it.
+    """
+    return None if USE_EMULATOR or uses_emulator() else credentials
+
+
 def get_google_defaults() -> tuple[Any, str | None]:
     """Application Default Credentials and the project they name; ``(None, None)`` without any.
 
@@ -98,7 +106,7 @@ class Publisher:
         self._timeout = timeout
         self._blocking = blocking
         self._backend = backend or PubSubBackend(
-            Connection(gc_project_id, None if uses_emulator() else credentials, client_options)
+            Connection(gc_project_id, _unless_emulated(credentials), client_options)
         )
         self._outstanding = OutstandingPublishes(self._backend, timeout)
 
@@ -322,7 +330,7 @@ class Subscriber:
     ) -> None:
         self._connection = Connection(
             gc_project_id,
-            None if uses_emulator() else credentials,
+            _unless_emulated(credentials),
             client_options,
             storage_regions(message_storage_policy),
             default_ack_deadline or DEFAULT_ACK_DEADLINE,

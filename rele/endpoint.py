@@ -6,7 +6,6 @@ import ipaddress
 import os
 import re
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -42,12 +41,8 @@ def emulator_named() -> str | None:
 
 
 def uses_emulator() -> bool:
-    """Whether a client that is made now talks to an emulator, and so needs no credentials.
-
-    ``rele.client.USE_EMULATOR`` counts, too, which is worked out when that module is loaded.
-    """
-    client = sys.modules.get("rele.client")
-    return emulator_named() is not None or bool(getattr(client, "USE_EMULATOR", False))
+    """Whether a client that is made now talks to an emulator, and so needs no credentials."""
+    return emulator_named() is not None
 
 
 def emulator_address() -> str | None:

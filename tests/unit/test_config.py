@@ -231,15 +231,6 @@ class TestCredentials:
         assert Config({"GC_CREDENTIALS_PATH": str(key_file)}).credentials is None
 
     @pytest.mark.usefixtures("google_is_not_asked")
-    def test_are_none_where_the_client_was_loaded_under_the_emulator(
-        self, monkeypatch: pytest.MonkeyPatch, key_file: Path
-    ) -> None:
-        monkeypatch.setattr("rele.client.USE_EMULATOR", True)
-
-        assert Config({"GC_PROJECT_ID": "mine"}).credentials is None
-        assert Config({"GC_CREDENTIALS_PATH": str(key_file)}).credentials is None
-
-    @pytest.mark.usefixtures("google_is_not_asked")
     def test_come_from_the_key_file(self, key_file: Path) -> None:
         credentials = Config({"GC_CREDENTIALS_PATH": str(key_file)}).credentials
 
