@@ -19,6 +19,7 @@ from rele.cli.parser import say_wrong_use_plainly
 from rele.config import OUTBOX, Config, load_subscriptions_from_paths, setup
 from rele.exceptions import ConfigurationError, ReleError
 from rele.management.discover import discover_subs_modules
+from rele.management.rooms import app_needed
 from rele.project.startup import PULLING, announce, raise_for_a_worker, say_project
 from rele.worker import create_and_run
 
@@ -108,9 +109,7 @@ def _outbox_at_work(config: Config, with_relay: bool) -> AbstractContextManager[
     """
     if not apps.is_installed(OUTBOX):
         if with_relay:
-            raise ConfigurationError(
-                f"--relay needs the outbox: add {OUTBOX!r} to INSTALLED_APPS, and migrate."
-            )
+            raise ConfigurationError(app_needed("--relay", OUTBOX))
         return nullcontext(_do_nothing)
     from rele.contrib.outbox.beside import relaying, watching
 
