@@ -1,4 +1,4 @@
-"""Consumes the shop's orders until it is told to stop."""
+"""Consumes the shop's orders until a signal stops it."""
 
 from app import rele_config
 

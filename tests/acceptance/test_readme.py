@@ -177,22 +177,21 @@ def test_the_contents_name_each_section_in_order() -> None:
     assert ["".join(link) for link in links] == titles[1:]
 
 
-def test_it_renders_without_a_warning() -> None:
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.rst", "docs/*.rst", "examples/*/*.rst")
+    for path in REPOSITORY.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_each_document_renders_without_a_warning(path: Path) -> None:
     warnings = io.StringIO()
 
     docutils.core.publish_string(
-        README, writer="html5", settings_overrides={"warning_stream": warnings}
-    )
-
-    assert warnings.getvalue() == ""
-
-
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "docs").glob("*.rst")), ids=lambda p: p.name)
-def test_the_documents_render_without_a_warning(path: Path) -> None:
-    warnings = io.StringIO()
-
-    docutils.core.publish_string(
-        path.read_text(), writer="html5", settings_overrides={"warning_stream": warnings}
+        path.read_text(encoding="utf-8"),
+        writer="html5",
+        settings_overrides={"warning_stream": warnings},
     )
 
     assert warnings.getvalue() == ""
