@@ -595,7 +595,7 @@ def test_e012_the_outbox_without_its_app(check: Check, path: str) -> None:
     ("outbox", "id_", "text"),
     [
         ({"KEEP_SENT": 1}, "rele.E002", "['KEEP_SENT'] must be True or False, not 1."),
-        ({"USING": ["default"]}, "rele.E002", "['USING'] must be the alias of a database"),
+        ({"USING": [3]}, "rele.E002", "['USING'] must be the alias of a database"),
         ({"BACKEND": None}, "rele.E002", "['BACKEND'] must be the dotted path of a class"),
         ({"MAX_ATTEMPTS": 0}, "rele.E003", "['MAX_ATTEMPTS'] is out of range"),
         ({"MAX_ATTEMPS": 3}, "rele.W001", "has the unknown setting 'MAX_ATTEMPS'"),
