@@ -13,10 +13,10 @@ from rele import config as configuration
 from rele import middleware
 from rele.exceptions import ConfigurationError
 from rele.runtime.publisher_in_use import PublisherInUse
+from rele.sending.publisher import Publisher
 
 if TYPE_CHECKING:
     from rele.backends import BaseBackend
-    from rele.client import Publisher
     from rele.config import Config
 
 _config: Config | None = None
@@ -239,17 +239,11 @@ def _configure_if_possible() -> Config:
 
 
 def _make(config: Config) -> PublisherInUse:
-    from rele.client import Publisher
-
     publisher = Publisher(
-        # The backend knows both, if it needs any: they may have to be looked up.
-        gc_project_id=None,
-        credentials=None,
-        encoder=config.encoder,
-        timeout=config.publisher_timeout,
-        client_options=config.client_options,
-        blocking=config.publisher_blocking,
-        backend=_stand_in or config.make_publisher_backend(),
+        _stand_in or config.make_publisher_backend(),
+        config.encoder,
+        config.publisher_timeout,
+        config.publisher_blocking,
     )
     return PublisherInUse(publisher, config)
 

@@ -33,14 +33,53 @@ class Message:
         return decode(self.data)
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """A backend is sending the message."""
+
+    future: Future[str]
+    """Of the message id; the outcome hooks run when it is done."""
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A backend has stored the message, for somebody who sends it later and runs the hooks then."""
+
+    id: str
+    """By which it can be found until then."""
+
+    @property
+    def future(self) -> Future[str]:
+        """One that is done: there is nothing to wait for."""
+        future: Future[str] = Future()
+        future.set_result(self.id)
+        return future
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The message is not sent, and never will be."""
+
+    error: BaseException
+
+    @property
+    def future(self) -> Future[str]:
+        """One that has failed."""
+        future: Future[str] = Future()
+        future.set_exception(self.error)
+        return future
+
+
+Outcome = Accepted | Deferred | Refused
+"""What a backend answers for one message."""
+
+
 class BaseBackend(ABC):
-    """Takes encoded messages and says what became of each.
+    """Takes encoded messages and answers for each what becomes of it.
 
-    A backend runs no middleware hook: :class:`rele.Publisher` hangs them on the futures.
+    A backend runs no middleware hook. The publisher runs them: for an :class:`Accepted` message
+    when its future is done, for a :class:`Refused` one at once, for a :class:`Deferred` one never.
     """
-
-    #: Whether somebody else sends the messages later and runs the outcome hooks then.
-    defers_outcome = False
 
     #: Where it sends to, for the texts of errors; ``None`` where that is no address.
     address: str | None = None
@@ -50,17 +89,18 @@ class BaseBackend(ABC):
         """Make the backend from a :class:`rele.config.Config`."""
 
     @abstractmethod
-    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
-        """Accept ``messages`` and return a future of the message id for each, in their order.
+    def send(self, messages: Sequence[Message]) -> Sequence[Outcome | Future[str]]:
+        """Take ``messages`` and answer for each, in their order; a future stands for Accepted.
 
-        Does not wait. Nothing is raised for a message that cannot be sent: its future fails.
+        Does not wait. Nothing is raised for a message that cannot be sent: it is refused, or its
+        future fails.
         """
 
     def flush(self, timeout: float | None = None) -> None:  # noqa: B027 - optional
         """Send at once what was accepted, instead of collecting more.
 
-        May wait up to ``timeout`` seconds until it is sent; ``None`` sets no limit, ``0`` forbids
-        to wait. The futures tell what became of it.
+        May wait up to ``timeout`` seconds until it is sent; ``None`` sets no limit, ``0`` means
+        not to wait. The futures say what became of it.
         """
 
     def close(self, timeout: float | None = None) -> None:

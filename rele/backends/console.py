@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, TextIO
 
-from rele.backends import BaseBackend, Message
+from rele.backends import Accepted, BaseBackend, Message, Refused
 
 _MAX_CHARACTERS = 500
 
@@ -22,10 +22,10 @@ class ConsoleBackend(BaseBackend):
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
+    def send(self, messages: Sequence[Message]) -> list[Accepted | Refused]:
         return [self._write(message) for message in messages]
 
-    def _write(self, message: Message) -> Future[str]:
+    def _write(self, message: Message) -> Accepted | Refused:
         future: Future[str] = Future()
         message_id = str(next(self._numbers))
         stream = self._stream or sys.stdout
@@ -34,10 +34,9 @@ class ConsoleBackend(BaseBackend):
                 stream.write(f"{describe(message)}\n")
                 stream.flush()
         except (OSError, ValueError) as error:  # the stream is gone, or closed
-            future.set_exception(error)
-        else:
-            future.set_result(message_id)
-        return future
+            return Refused(error)
+        future.set_result(message_id)
+        return Accepted(future)
 
 
 def describe(message: Message) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from rele.backends import BaseBackend, Message
+from rele.backends import Accepted, BaseBackend, Message
 
 #: What was published in this process, in order. Clear it before a test; the fixture
 #: ``rele_messages`` does.
@@ -20,11 +20,11 @@ class LocMemBackend(BaseBackend):
         """Make the backend; it needs nothing of ``config``."""
         self._messages = messages
 
-    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
+    def send(self, messages: Sequence[Message]) -> list[Accepted]:
         return [self._keep(message) for message in messages]
 
-    def _keep(self, message: Message) -> Future[str]:
+    def _keep(self, message: Message) -> Accepted:
         self._messages.append(message)
         future: Future[str] = Future()
         future.set_result(str(len(self._messages)))
-        return future
+        return Accepted(future)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingKeyException
 
-from rele.backends import BaseBackend, Message
+from rele.backends import Accepted, BaseBackend, Message, Refused
 from rele.engine.connection import Connection
 from rele.engine.google.attributes import as_arguments
 from rele.engine.google.batches import (
@@ -60,26 +60,26 @@ class PubSubBackend(BaseBackend):
         self._is_closed = False
         self._close_timeout: float | None = None
 
-    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
+    def send(self, messages: Sequence[Message]) -> list[Accepted | Refused]:
         """Hand ``messages`` to the client.
 
         Where one of an ordering key has failed by then, so do those after it of the key: else they
         would overtake it. The next ``send`` goes on with the key.
         """
-        futures = []
-        latest: dict[tuple[str, str], Future[str]] = {}
+        outcomes = []
+        latest: dict[tuple[str, str], Accepted | Refused] = {}
         for message in messages:
             key = (message.topic, message.ordering_key)
-            future = self._accept(message, latest.get(key))
+            outcome = self._accept(message, latest.get(key))
             if message.ordering_key:
-                latest[key] = future
-            futures.append(future)
+                latest[key] = outcome
+            outcomes.append(outcome)
         if self._is_closed:
             self.close(self._close_timeout)
-        return futures
+        return outcomes
 
     def flush(self, timeout: float | None = None) -> None:
-        """Start to send what was accepted; the futures tell when it is sent."""
+        """Start to send what was accepted; their futures say when it is sent."""
         for client in self._clients():
             commit_open_batches(client)
 
@@ -112,16 +112,14 @@ class PubSubBackend(BaseBackend):
     def _clients(self) -> list[Any]:
         return [client for client in (self.client, self._ordered_client) if client is not None]
 
-    def _accept(self, message: Message, before: Future[str] | None) -> Future[str]:
+    def _accept(self, message: Message, before: Accepted | Refused | None) -> Accepted | Refused:
         """Let the client have it, after the one ``before`` it of its key, if there is one."""
+        if before is not None and _has_failed(before):
+            return Refused(PublishToPausedOrderingKeyException(message.ordering_key))
         try:
-            if before is not None and before.done() and before.exception() is not None:
-                raise PublishToPausedOrderingKeyException(message.ordering_key)
-            return self._publish(message, may_resume=before is None)
-        except Exception as error:  # noqa: BLE001 - the contract: the future tells
-            refused: Future[str] = Future()
-            refused.set_exception(error)
-            return refused
+            return Accepted(self._publish(message, may_resume=before is None))
+        except Exception as error:  # noqa: BLE001 - the contract: nothing is raised
+            return Refused(error)
 
     def _publish(self, message: Message, *, may_resume: bool) -> Future[str]:
         topic_path = self.client.topic_path(self._project_id, message.topic)
@@ -135,7 +133,7 @@ class PubSubBackend(BaseBackend):
     def _publish_ordered(self, topic_path: str, message: Message, may_resume: bool) -> Future[str]:
         """Send through a client of its own, since ordering makes that client's retries endless.
 
-        A failure pauses the key. It is told by its future, so the key's next message goes on,
+        A failure pauses the key. Its future says so, and the key's next message goes on,
         where it ``may_resume`` the key.
         """
         client = self._get_ordered_client()
@@ -162,6 +160,12 @@ class PubSubBackend(BaseBackend):
                     ),
                 )
             return self._ordered_client
+
+
+def _has_failed(outcome: Accepted | Refused) -> bool:
+    if isinstance(outcome, Refused):
+        return True
+    return outcome.future.done() and outcome.future.exception() is not None
 
 
 def _is_refused_by_pause(future: Future[str]) -> bool:

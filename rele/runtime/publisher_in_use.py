@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rele.endpoint import emulator_named
 
 if TYPE_CHECKING:
-    from rele.client import Publisher
     from rele.config import Config
+    from rele.sending.publisher import Publisher
 
 logger = logging.getLogger(__name__)
 

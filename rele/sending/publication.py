@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from rele.backends import Message
+from rele.backends import Message, Refused
+from rele.engine.failures import as_google_raises_it
 from rele.messages.codec import encode
 from rele.messages.explaining import forget_way
 from rele.messages.limits import check_attributes, check_ordering_key, check_size, check_topic
 from rele.middleware import run_middleware_hook
+from rele.sending.outcomes import failure_of
 from rele.sending.own_records import is_caused_by_own_record, silent
 
 
@@ -33,20 +35,18 @@ class Publication:
         self._attrs = {**attrs, "published_at": str(time.time())}
         self._ordering_key = self._attrs.pop("ordering_key", "")
         self._is_caused_by_record = is_caused_by_own_record()
-        self.is_deferred = False
-        """Whether a backend has accepted it whose sender runs the outcome hooks, later."""
 
     def run_pre_publish(self) -> None:
         """Let the middleware see the data and change the attributes; what it raises is raised."""
         with silent(self._is_caused_by_record):
             run_middleware_hook("pre_publish", self.topic, self._data, self._attrs)
 
-    def encode(self, encoder: type[json.JSONEncoder]) -> Message | Exception:
+    def encode(self, encoder: type[json.JSONEncoder]) -> Message | Refused:
         """The message for the backend, or why there is none."""
         try:
             return self._encode(encoder)
         except Exception as error:  # noqa: BLE001 - of the data's own code, too
-            return error
+            return Refused(as_google_raises_it(error))
 
     def _encode(self, encoder: type[json.JSONEncoder]) -> Message:
         """Refuse what Pub/Sub never takes, as long as a transaction can still be rolled back."""
@@ -61,22 +61,19 @@ class Publication:
         return Message(str.__str__(self.topic), payload, dict(self._attrs), str.__str__(key))
 
     def report(self, future: Future[str]) -> None:
-        error = future.exception()
+        """Run the hooks for a future that is done."""
+        error = failure_of(future)
         if error is None:
             self.report_success()
         else:
             self.report_failure(error)
 
     def report_success(self) -> None:
-        if self.is_deferred:
-            return
         with silent(self._is_caused_by_record):
             run_middleware_hook("post_publish_success", self.topic, self._data, self._attrs)
             run_middleware_hook("post_publish", self.topic)
 
     def report_failure(self, error: BaseException) -> None:
-        if self.is_deferred:
-            return
         with silent(self._is_caused_by_record):
             run_failure_hook(self.topic, error, self._data, self._attrs)
 
@@ -89,7 +86,7 @@ _failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
 def run_failure_hook(
     topic: str, error: BaseException, data: Any, attributes: Mapping[str, Any]
 ) -> None:
-    """Tell the middleware that a message was not published; ``data`` is what was published."""
+    """Run the hooks for a message that was not published; ``data`` is what the caller gave."""
     forget_way(error)
     with _failing(attributes):
         run_middleware_hook("post_publish_failure", topic, error, data)
@@ -114,16 +111,3 @@ def data_and_attributes(item: Any) -> tuple[Any, Mapping[str, Any]]:
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], Mapping):
         return item
     return item, {}
-
-
-def failed(error: Exception) -> Future[str]:
-    """A future that has failed."""
-    future: Future[str] = Future()
-    future.set_exception(error)
-    return future
-
-
-def error_on_the_spot(future: Future[str]) -> BaseException | None:
-    """Why the message was refused before anything was sent, or ``None``."""
-    error = future.exception() if future.done() else None
-    return error if isinstance(error, BaseException) else None

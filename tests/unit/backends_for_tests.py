@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from rele.backends import BaseBackend, Message
+from rele.sending.outcomes import outcomes_of
 
 
 class HeldBackend(BaseBackend):
@@ -46,3 +47,8 @@ class HeldBackend(BaseBackend):
                 future.set_exception(self.outcome)
             else:
                 future.set_result(self.outcome)
+
+
+def futures_of(backend: BaseBackend, messages: Sequence[Message]) -> list[Future[str]]:
+    """The futures of what ``backend`` answers for ``messages``."""
+    return [outcome.future for outcome in outcomes_of(backend, messages)]

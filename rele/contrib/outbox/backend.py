@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any
 
-from rele.backends import BaseBackend, Message
+from rele.backends import BaseBackend, Deferred, Message, Refused
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
 from rele.contrib.outbox.models import CAUSED_BY_RECORD, OutboxMessage
@@ -14,22 +13,19 @@ from rele.contrib.outbox.routing import chosen_alias, warn_of_another_transactio
 from rele.contrib.outbox.waking import wake_after_commit
 from rele.messages.limits import MAX_ATTRIBUTES, check_size
 from rele.sending.own_records import is_caused_by_own_record
-from rele.sending.publication import failed
 
 
 class OutboxBackend(BaseBackend):
     """A row for each message; the relay sends it after the commit, and runs the outcome hooks.
 
-    The result of a future is the ``event_id``, which the message gets as an attribute where it has
+    The id of a deferred message is its ``event_id``, which it gets as an attribute where it has
     none of that name.
     """
-
-    defers_outcome = True
 
     def __init__(self, config: Any) -> None:
         self._alias = OutboxSettings.of(config.outbox).alias
 
-    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
+    def send(self, messages: Sequence[Message]) -> list[Deferred | Refused]:
         """Write ``messages``; all of them wait for the commit, or none."""
         rows = [_row(message) for message in messages]
         alias = chosen_alias() or self._alias
@@ -38,7 +34,7 @@ class OutboxBackend(BaseBackend):
             warn_of_another_transaction(alias)
             _write(good, alias)
             wake_after_commit(alias)
-        return [failed(row) if isinstance(row, Exception) else _written(row) for row in rows]
+        return [row if isinstance(row, Refused) else Deferred(row.event_id) for row in rows]
 
 
 def _write(rows: Sequence[OutboxMessage], alias: str) -> None:
@@ -48,7 +44,7 @@ def _write(rows: Sequence[OutboxMessage], alias: str) -> None:
         OutboxMessage.objects.using(alias).bulk_create(rows)
 
 
-def _row(message: Message) -> OutboxMessage | Exception:
+def _row(message: Message) -> OutboxMessage | Refused:
     """The row, or why it would be refused, with its event id, by Pub/Sub or by the table."""
     attributes = message.attributes
     if ATTRIBUTE not in attributes:
@@ -56,7 +52,7 @@ def _row(message: Message) -> OutboxMessage | Exception:
     try:
         _check(message, attributes)
     except ValueError as error:
-        return error
+        return Refused(error)
     event_id = attributes[ATTRIBUTE]
     if is_caused_by_own_record():
         attributes = {**attributes, CAUSED_BY_RECORD: ""}
@@ -79,9 +75,3 @@ def _check(message: Message, attributes: Mapping[str, str]) -> None:
     check_size(message.topic, message.data, attributes, message.ordering_key)
     if "\0" in "".join((message.ordering_key, *attributes, *attributes.values())):
         raise ValueError("The ordering key and the attributes must not have a NUL character.")
-
-
-def _written(row: OutboxMessage) -> Future[str]:
-    future: Future[str] = Future()
-    future.set_result(row.event_id)
-    return future

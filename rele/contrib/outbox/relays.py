@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rele.backends import BaseBackend
 from rele.config import Config
+from rele.contrib.outbox.backend import OutboxBackend
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.relay import BATCH_SIZE, OutboxRelay, Tally
@@ -130,7 +131,7 @@ def make_relays(config: Config, batch_size: int = BATCH_SIZE) -> Relays:
         raise ConfigurationError(
             f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} cannot be imported: {error}"
         ) from error
-    if backend_class.defers_outcome:
+    if isinstance(backend_class, type) and issubclass(backend_class, OutboxBackend):
         raise ConfigurationError(
             f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} is the outbox itself: nothing would "
             "be sent. Leave it out to send to Pub/Sub."

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
-from rele.backends import BaseBackend, Message
+from rele.backends import BaseBackend, Message, Refused
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.stopping import Stop
+from rele.sending.outcomes import outcomes_of
 from rele.sending.own_records import log_publishing, silent
-from rele.sending.publication import failed
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +72,15 @@ class Sender:
             return []
         with silent(all(message.is_caused_by_record for message in messages)):
             try:
-                futures = self._backend.send([_as_message(message) for message in messages])
+                outcomes = outcomes_of(self._backend, [*map(_as_message, messages)])
             except Exception as error:  # noqa: BLE001 - of whatever backend
                 self._log_error("%r could not send.")
-                return [failed(error) for _ in messages]
+                return [Refused(error).future for _ in messages]
             try:
                 self._backend.flush(0)
             except Exception:  # noqa: BLE001
                 self._log_error("%r could not send at once.")
-            return futures
+            return [outcome.future for outcome in outcomes]
 
     def _log_error(self, text: str) -> None:
         log_publishing(logger, logging.ERROR, text, self._backend, exc_info=True)

@@ -11,6 +11,7 @@ import pytest
 import rele
 from rele.backends import Message
 from rele.backends.console import ConsoleBackend
+from tests.unit.backends_for_tests import futures_of
 
 ATTRIBUTES = {"lang": "en", "country": "ES"}
 
@@ -46,8 +47,8 @@ def test_a_long_payload_is_cut_and_its_length_told() -> None:
 def test_each_message_gets_an_id_of_its_own() -> None:
     backend = ConsoleBackend(stream=io.StringIO())
 
-    futures = backend.send([Message("photos", b"1"), Message("photos", b"2")])
-    futures += backend.send([Message("photos", b"3")])
+    futures = futures_of(backend, [Message("photos", b"1"), Message("photos", b"2")])
+    futures += futures_of(backend, [Message("photos", b"3")])
 
     assert [future.result(timeout=0) for future in futures] == ["1", "2", "3"]
 
@@ -81,7 +82,7 @@ def test_a_stream_that_is_gone_fails_the_message(error: Exception) -> None:
         def flush(self) -> None:
             raise error
 
-    [future] = ConsoleBackend(stream=Gone()).send([Message("photos", b"1")])
+    [future] = futures_of(ConsoleBackend(stream=Gone()), [Message("photos", b"1")])
 
     assert future.exception(timeout=0) is error
 

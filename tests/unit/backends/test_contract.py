@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import FrozenInstanceError
 
 import pytest
 
-from rele.backends import BaseBackend, Message
+from rele.backends import Accepted, BaseBackend, Deferred, Message, Refused
 from rele.exceptions import DecodeError
 from tests.unit.backends_for_tests import HeldBackend
 
@@ -39,7 +40,7 @@ def test_closing_a_backend_flushes_it() -> None:
     assert backend.flushes == [5]
 
 
-def test_a_backend_need_not_collect_anything_and_tells_the_outcome_itself() -> None:
+def test_a_backend_need_not_collect_anything() -> None:
     class Backend(BaseBackend):
         def __init__(self, config: object) -> None: ...
         def send(self, messages: object) -> list: ...  # type: ignore[type-arg, empty-body]
@@ -48,4 +49,13 @@ def test_a_backend_need_not_collect_anything_and_tells_the_outcome_itself() -> N
 
     backend.flush()
     backend.close()
-    assert backend.defers_outcome is False
+    backend.release()
+
+
+def test_an_outcome_has_a_future_for_who_publishes() -> None:
+    error = ValueError("too large")
+    future: Future[str] = Future()
+
+    assert Accepted(future).future is future
+    assert Deferred("row-1").future.result(timeout=0) == "row-1"
+    assert Refused(error).future.exception(timeout=0) is error

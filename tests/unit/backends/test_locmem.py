@@ -6,6 +6,7 @@ import pytest
 
 import rele
 from rele.backends import Message, locmem
+from tests.unit.backends_for_tests import futures_of
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def _empty() -> Iterator[None]:
 def test_messages_are_kept_in_their_order_with_ids_of_their_own() -> None:
     messages = [Message("photos", b"1"), Message("orders", b"2", {"lang": "en"})]
 
-    futures = locmem.LocMemBackend().send(messages)
+    futures = futures_of(locmem.LocMemBackend(), messages)
 
     assert locmem.messages == messages
     assert [future.result(timeout=0) for future in futures] == ["1", "2"]

@@ -13,6 +13,7 @@ from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingK
 from rele.backends import Message
 from rele.backends.pubsub import PubSubBackend
 from rele.exceptions import NoProjectError
+from tests.unit.backends_for_tests import futures_of
 
 GoogleClient = pubsub_v1.PublisherClient
 
@@ -61,7 +62,7 @@ def test_sends_each_message_and_gives_the_futures_in_order(backend: PubSubBacken
     expected: list[Future[str]] = [Future(), Future()]
     backend.client.publish.side_effect = expected
 
-    assert backend.send(messages) == expected
+    assert futures_of(backend, messages) == expected
 
     first, second = backend.client.publish.call_args_list
     assert first.args == ("projects/rele/topics/photos", b"1")
@@ -75,7 +76,7 @@ def test_a_message_that_the_client_refuses_fails_alone(backend: PubSubBackend) -
     accepted: Future[str] = Future()
     backend.client.publish.side_effect = [error, accepted]
 
-    refused, sent = backend.send([Message("photos", b"1"), Message("photos", b"2")])
+    refused, sent = futures_of(backend, [Message("photos", b"1"), Message("photos", b"2")])
 
     assert refused.exception(timeout=0) is error
     assert sent is accepted
@@ -84,7 +85,9 @@ def test_a_message_that_the_client_refuses_fails_alone(backend: PubSubBackend) -
 class TestOrdering:
     @pytest.fixture
     def send(self, backend: PubSubBackend) -> Callable[[], Future[str]]:
-        return lambda: backend.send([Message("photos", b"1", {"lang": "en"}, "customer-1")])[0]
+        return lambda: futures_of(backend, [Message("photos", b"1", {"lang": "en"}, "customer-1")])[
+            0
+        ]
 
     def test_uses_a_client_of_its_own(
         self, send: Callable[[], Future[str]], backend: PubSubBackend, google: Mock
@@ -145,12 +148,13 @@ class TestOrdering:
         refused.set_exception(PublishToPausedOrderingKeyException("customer-1"))
         ordered.publish.side_effect = [failed, refused, other]
 
-        first, second, third = backend.send(
+        first, second, third = futures_of(
+            backend,
             [
                 Message("photos", b"1", ordering_key="customer-1"),
                 Message("photos", b"2", ordering_key="customer-1"),
                 Message("photos", b"3", ordering_key="customer-2"),
-            ]
+            ],
         )
 
         ordered.resume_publish.assert_not_called()
@@ -166,7 +170,7 @@ class TestOrdering:
         ordered.publish.reset_mock()
         ordered.publish.side_effect = ValueError("too large")
 
-        first, second, third = backend.send([Message("photos", b"x", {}, "customer-1")] * 3)
+        first, second, third = futures_of(backend, [Message("photos", b"x", {}, "customer-1")] * 3)
 
         assert isinstance(first.exception(timeout=0), ValueError)
         for later in (second, third):
@@ -199,7 +203,7 @@ def test_what_is_sent_after_closing_is_sent_before_send_returns(
     monkeypatch.setattr(backend.client, "_gapic_publish", gapic_publish)
     backend.close(10)
 
-    futures = backend.send([Message("photos", b"1"), Message("photos", b"2")])
+    futures = futures_of(backend, [Message("photos", b"1"), Message("photos", b"2")])
 
     assert [future.result(timeout=0) for future in futures] == ["1", "1"]
     assert sent == [2]
@@ -216,7 +220,7 @@ def test_flushing_starts_to_send_what_waits_for_its_batch(
         "_gapic_publish",
         lambda *args, **kwargs: pubsub_v1.types.PublishResponse(message_ids=["1"]),
     )
-    [future] = backend.send([Message("photos", b"1")])
+    [future] = futures_of(backend, [Message("photos", b"1")])
 
     backend.flush(0)
 

@@ -1,0 +1,48 @@
+"""What a backend answers, as one outcome for each message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
+from itertools import islice
+from typing import Any
+
+from rele.backends import Accepted, BaseBackend, Deferred, Message, Outcome, Refused
+
+
+def outcomes_of(backend: BaseBackend, messages: Sequence[Message]) -> list[Outcome]:
+    """Let ``backend`` send ``messages``: an outcome for each, whatever it answers.
+
+    Raises:
+        Exception: what the backend raises.
+    """
+    answers = backend.send(messages) if messages else ()
+    # A user's backend may answer for too few, or forget to return anything.
+    given = islice(answers or (), len(messages))
+    outcomes = [_outcome_of(answer, backend) for answer in given]
+    missing = len(messages) - len(outcomes)
+    return [*outcomes, *(Refused(_wrong_answer(backend, "nothing")) for _ in range(missing))]
+
+
+def _outcome_of(answer: Any, backend: BaseBackend) -> Outcome:
+    if isinstance(answer, (Accepted, Deferred, Refused)):
+        return answer
+    if hasattr(answer, "add_done_callback"):
+        return Accepted(answer)
+    return Refused(_wrong_answer(backend, repr(answer)))
+
+
+def _wrong_answer(backend: BaseBackend, answer: str) -> TypeError:
+    return TypeError(
+        f"{type(backend).__qualname__}.send() answered {answer} for a message: it must return a "
+        "list with an Accepted, Deferred, Refused or a future for each message, in their order."
+    )
+
+
+def failure_of(future: Future[str]) -> BaseException | None:
+    """Why the message of a future that is done was not published; ``None`` where it was."""
+    try:
+        error = future.exception()
+    except CancelledError as cancelled:
+        return cancelled
+    return error if isinstance(error, BaseException) else None  # a test's stand-in says neither

@@ -1,0 +1,250 @@
+"""Encoding messages, handing them to a backend, and the hooks around that."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+from rele.backends import Accepted, BaseBackend, Deferred, Message, Outcome, Refused
+from rele.endpoint import what_to_check
+from rele.messages.explaining import with_text
+from rele.sending.outcomes import failure_of, outcomes_of
+from rele.sending.outstanding import OutstandingPublishes
+from rele.sending.own_records import log_publishing
+from rele.sending.publication import Publication, data_and_attributes
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUTS = (FutureTimeoutError, TimeoutError)
+"""One class from Python 3.11 on."""
+
+
+class Publisher:
+    """Encodes data, hands it to a backend and runs the hooks around it.
+
+    Args:
+        backend: where the messages go.
+        encoder: a JSONEncoder class.
+        timeout: seconds that a blocking publish waits.
+        blocking: whether ``publish`` waits where the call does not say so.
+    """
+
+    def __init__(
+        self,
+        backend: BaseBackend,
+        encoder: type[json.JSONEncoder],
+        timeout: float,
+        blocking: bool | None = None,
+    ) -> None:
+        self._backend = backend
+        self._encoder = encoder
+        self._timeout = timeout
+        self._blocking = blocking
+        self._outstanding = OutstandingPublishes(backend, timeout)
+
+    @property
+    def backend(self) -> BaseBackend:
+        """Where the messages go."""
+        return self._backend
+
+    def publish(
+        self,
+        /,
+        topic: str,
+        data: Any,
+        blocking: bool | None = None,
+        timeout: float | None = None,
+        raise_exception: bool = True,
+        **attrs: Any,
+    ) -> Future[str]:
+        """Publish ``data`` as JSON, with ``attrs`` and ``published_at`` as its attributes.
+
+        Exactly one of the hooks ``post_publish_success`` and ``post_publish_failure`` follows
+        ``pre_publish``: before this returns where it blocks or where the message is refused at
+        once, else in the thread that completes the future. Where the backend stores the message
+        for somebody who sends it later, as the outbox does, they run there.
+
+        Args:
+            topic: the topic's id, without the project.
+            data: whatever the encoder takes.
+            blocking: wait until Pub/Sub has accepted the message; ``None``: as the Publisher was
+                made to.
+            timeout: seconds to wait if so; ``None``: as the Publisher was made to.
+            raise_exception: whether a failure is raised here, or only reported to the hook and by
+                the future.
+            attrs: strings. ``ordering_key`` becomes the message's ordering key.
+
+        Returns:
+            a future of the message id.
+
+        Raises:
+            TypeError, ValueError: the data cannot be encoded, or Pub/Sub would refuse the topic's
+                name, an attribute, or the size: its limits are checked before anything is sent.
+            TimeoutError: (``concurrent.futures.TimeoutError``) it was not accepted in time. The
+                message may still arrive: the client goes on trying.
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
+        """
+        publication = Publication(topic, data, attrs)
+        return self._publish([publication], blocking, timeout, raise_exception)[0]
+
+    def publish_many(
+        self,
+        topic: str,
+        messages: Iterable[Any],
+        blocking: bool | None = None,
+        timeout: float | None = None,
+        raise_exception: bool = True,
+    ) -> list[Future[str]]:
+        """Publish several messages together; what can be done for all at once is.
+
+        Args:
+            topic: the topic's id, without the project.
+            messages: for each its data, or a tuple of data and attributes (a mapping).
+            blocking, timeout, raise_exception: as for :meth:`publish`; the timeout is that of all
+                together.
+
+        Returns:
+            a future of the message id for each, in their order.
+
+        Raises:
+            what :meth:`publish` raises, for the first message that failed; all others are sent,
+            but for those that come after it of its ordering key.
+        """
+        publications = [Publication(topic, *data_and_attributes(item)) for item in messages]
+        return self._publish(publications, blocking, timeout, raise_exception)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Send at once what was accepted and wait until the hooks have run.
+
+        Args:
+            timeout: seconds; ``None`` waits without limit.
+
+        Returns:
+            whether all of it was accepted by Pub/Sub in time.
+        """
+        return self._outstanding.flush(timeout)
+
+    def close(self) -> None:
+        """Send what was accepted, wait until the hooks have run, and close the connections.
+
+        Nothing can be published any more.
+        """
+        self.flush()
+        self._backend.close()
+        self._backend.release()
+
+    def _publish(
+        self,
+        publications: Sequence[Publication],
+        blocking: bool | None,
+        timeout: float | None,
+        raise_exception: bool,
+    ) -> list[Future[str]]:
+        for publication in publications:
+            publication.run_pre_publish()
+        outcomes = self._send(publications)
+        pending = deque(zip(publications, outcomes, strict=True))
+        if self._blocking if blocking is None else blocking:
+            self._send_at_once()
+            errors = self._wait(pending, self._timeout if timeout is None else timeout)
+        else:
+            errors = [_conclude(*each, self._watch) for each in pending]
+        if raise_exception:
+            for error in errors:
+                if error is not None:
+                    raise error
+        return [outcome.future for outcome in outcomes]
+
+    def _send(self, publications: Sequence[Publication]) -> list[Outcome]:
+        """Hand all to the backend at once; nothing is raised, the outcomes say what failed."""
+        encoded = [publication.encode(self._encoder) for publication in publications]
+        messages = [message for message in encoded if isinstance(message, Message)]
+        try:
+            sent = iter(outcomes_of(self._backend, messages))
+        except Exception as error:  # noqa: BLE001 - whatever it is, they are not sent
+            sent = repeat(Refused(error))
+        return [next(sent) if isinstance(each, Message) else each for each in encoded]
+
+    def _send_at_once(self) -> None:
+        try:
+            self._backend.flush(0)
+        except Exception:  # noqa: BLE001 - the futures say what became of the messages
+            log_publishing(
+                logger, logging.ERROR, "%r could not send at once.", self._backend, exc_info=True
+            )
+
+    def _watch(self, publication: Publication, future: Future[str]) -> BaseException | None:
+        """Let the hooks run whenever the future is done; return what is wrong already."""
+        error = failure_of(future) if future.done() else None
+        if error is not None:
+            publication.report_failure(error)
+        else:
+            self._outstanding.watch(future, publication.report)
+        return error
+
+    def _wait(
+        self, pending: deque[tuple[Publication, Outcome]], timeout: float
+    ) -> list[BaseException | None]:
+        """Wait for all; return for each what went wrong."""
+        deadline, left = time.monotonic() + timeout, timeout
+        errors: list[BaseException | None] = []
+        try:
+            while pending:
+                wait_for = partial(self._wait_for, left=left, timeout=timeout)
+                errors.append(_conclude(*pending[0], wait_for))
+                pending.popleft()
+                left = max(deadline - time.monotonic(), 0)
+        except BaseException:  # Ctrl-C: the messages are still on their way
+            for each in pending:
+                _conclude(*each, self._watch)
+            raise
+        return errors
+
+    def _wait_for(
+        self, publication: Publication, future: Future[str], left: float, timeout: float
+    ) -> BaseException | None:
+        try:
+            future.result(timeout=left)
+        except Exception as caught:  # noqa: BLE001 - the caller decides
+            error = caught
+            if isinstance(error, _TIMEOUTS) and not str(error):
+                error = with_text(error, self._text_of_timeout(publication.topic, timeout))
+            publication.report_failure(error)
+            if isinstance(error, _TIMEOUTS):
+                # It may still arrive: the end of the process waits for it, the hooks do not.
+                self._outstanding.watch(future, lambda future: None)
+            return error
+        publication.report_success()
+        return None
+
+    def _text_of_timeout(self, topic: str, timeout: float) -> str:
+        where, advice = type(self._backend).__name__, ""
+        if self._backend.address:
+            where, advice = self._backend.address, what_to_check(self._backend.address)
+        return (
+            f"{where} did not accept the message for the topic {topic!r} within {timeout:g} s. It "
+            "may still arrive: sending it goes on. Allow more time with PUBLISHER_TIMEOUT or "
+            f"publish(timeout=…). {advice[:1].upper()}{advice[1:]}"
+        ).rstrip()
+
+
+def _conclude(
+    publication: Publication,
+    outcome: Outcome,
+    follow: Callable[[Publication, Future[str]], BaseException | None],
+) -> BaseException | None:
+    """See to the hooks; return what is wrong already. An accepted message is left to ``follow``."""
+    if isinstance(outcome, Accepted):
+        return follow(publication, outcome.future)
+    if isinstance(outcome, Deferred):
+        return None
+    publication.report_failure(outcome.error)
+    return outcome.error
