@@ -188,7 +188,7 @@ def test_the_context_of_flask_is_one_per_message() -> None:
 
 
 def test_attributes_are_checked_before_anything_is_sent() -> None:
-    publisher = Publisher("p", None, json.JSONEncoder, 1, None, backend=Mock(defers_outcome=False))
+    publisher = Publisher("p", None, json.JSONEncoder, 1, None, backend=Mock())
 
     with pytest.raises(TypeError, match="'count'"):
         publisher.publish("orders", 1, count=3)
