@@ -24,7 +24,8 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1.types import PubsubMessage
 
 from rele import Subscription
-from rele.handling.current import handling
+from rele.engine.base import as_message
+from rele.handling.current import Handling
 from tests.support import postgres
 
 WARM_UP, MESSAGES = 500, 5_000
@@ -85,7 +86,7 @@ def _writer(alias: str) -> Callable[..., Any]:
 def _seconds_of_a_message(subscription: Subscription) -> float:
     content = PubsubMessage(message_id="1", attributes={"event_id": str(uuid4())})
     message = Message(PubsubMessage.pb(content), "ack", 0, None)
-    with handling(message, subscription):
+    with Handling(as_message(message), subscription):
         start = time.perf_counter()
         subscription("paid")
         return time.perf_counter() - start

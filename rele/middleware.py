@@ -14,6 +14,7 @@ from rele.sending.own_records import log_publishing
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
+    from rele.engine.base import Message
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +73,14 @@ class BaseMiddleware:
         ``message`` is the data as it was published, before it was encoded.
         """
 
-    def pre_process_message(self, subscription: Subscription, message: Any) -> None:
+    def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         """Called when the worker receives a message."""
 
     def post_process_message(self) -> None:
         """Called after each message, however it ended, in the thread that handled it."""
 
     def post_process_message_success(
-        self, subscription: Subscription, start_time: float, message: Any
+        self, subscription: Subscription, start_time: float, message: Message
     ) -> None:
         """Called when the handler has returned; ``start_time`` is in seconds since the epoch."""
 
@@ -88,21 +89,21 @@ class BaseMiddleware:
         subscription: Subscription,
         exception: BaseException,
         start_time: float,
-        message: Any,
+        message: Message,
     ) -> None:
-        """Called when the message was not handled, before it is given back.
+        """Called when the message has failed, before it is nacked.
 
         A hook that settles the message itself (``message.ack()``) is respected.
         """
 
-    def post_process_message_duplicate(self, subscription: Subscription, message: Any) -> None:
+    def post_process_message_duplicate(self, subscription: Subscription, message: Message) -> None:
         """Called when an idempotent handler is not run, since the inbox has the message already.
 
         The message is acknowledged after this, and counts as a success.
         """
 
     def post_ack_failure(
-        self, subscription: Subscription, exception: BaseException, message: Any
+        self, subscription: Subscription, exception: BaseException, message: Message
     ) -> None:
         """Called when an acknowledgement failed, on a subscription with exactly-once delivery.
 

@@ -17,12 +17,13 @@ from rele.client import Subscriber
 from rele.config import Config
 from rele.declaration.options import SubscriptionOptions
 from rele.endpoint import can_connect, pubsub_address, what_to_check
+from rele.engine.base import Consumer, Message
 from rele.engine.google.dead_letters import DeadLetterPublisher
 from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.streams import KeptStream
 from rele.exceptions import NoProjectError, ReleError
-from rele.handling.settling import Settling
+from rele.handling.settlement import SettlementPolicy
 from rele.middleware import run_middleware_hook
 from rele.resources import Provisioner, Resources, advised
 from rele.resources.topic_watch import TopicWatch
@@ -127,7 +128,7 @@ class Worker:
             )
             self._provisioner = Provisioner(self._resources, config.resources, subscriptions)
         self._futures: dict[Subscription, Any] = {}
-        self._streams: list[KeptStream] = []
+        self._streams: list[Consumer] = []
         self._topic_watch: TopicWatch | None = None
         self._stop = StopRequest()
         self._runs_forever = False
@@ -300,15 +301,15 @@ class Worker:
     def _consume(self, subscription: Subscription, scheduler: DrainingScheduler) -> Any:
         return self._subscriber.consume(
             subscription_name=subscription.name,
-            callback=Callback(subscription, settling=self._settling_of(subscription)),
+            callback=Callback(subscription, policy=self._settlement_of(subscription)),
             scheduler=scheduler,
             **self._limits_of(subscription),
         )
 
-    def _settling_of(self, subscription: Subscription) -> Settling:
+    def _settlement_of(self, subscription: Subscription) -> SettlementPolicy:
         options = self._options_of(subscription)
         resources, config = self._resources, self._config
-        return Settling(
+        return SettlementPolicy(
             subscription,
             failure_pause=None if resources is None else resources.failure_pause(subscription),
             confirms_acks=bool(options.enable_exactly_once_delivery),
@@ -318,7 +319,7 @@ class Worker:
 
     def _sender_to_dead_letters(
         self, subscription: Subscription, options: SubscriptionOptions
-    ) -> Callable[[Any], None] | None:
+    ) -> Callable[[Message], None] | None:
         policy, project_id = options.dead_letter_policy, self._project_id
         if policy is None or project_id is None:
             return None

@@ -21,6 +21,7 @@ ROWS = {
         "_version",
         "dead_letter_policy",
         "endpoint",
+        "engine.base",
         "exceptions",
         "messages",
         "retry_policy",

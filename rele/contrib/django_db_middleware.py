@@ -1,12 +1,12 @@
 """Django's database connections, opened and closed as around a request."""
 
 import logging
-from typing import Any
 
 from django import db
 from django.db import connections
 
 from rele.declaration.subscription import Subscription
+from rele.engine.base import Message
 from rele.management.databases import close_connections, renew_connections
 from rele.middleware import BaseMiddleware
 
@@ -20,7 +20,7 @@ class DjangoDBMiddleware(BaseMiddleware):
     transaction is never closed. Where closing one fails, the others are closed all the same.
     """
 
-    def pre_process_message(self, subscription: Subscription, message: Any) -> None:
+    def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         _close_old_connections()
 
     def post_process_message(self) -> None:

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from rele.declaration.subscription import Subscription
+from rele.engine.base import Message
 from rele.exceptions import ConfigurationError
 from rele.middleware import BaseMiddleware
 
@@ -31,7 +32,7 @@ class FlaskMiddleware(BaseMiddleware):
         self._app = kwargs["flask_app"]
         self._contexts = threading.local()
 
-    def pre_process_message(self, subscription: Subscription, message: Any) -> None:
+    def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         context = self._app.app_context()
         context.push()
         self._contexts.current = context

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rele.declaration.subscription import Subscription
+from rele.engine.base import Message
 from rele.exceptions import Steering
-from rele.handling.settling import describe_without_payload, fingerprint
+from rele.handling.settlement import describe_without_payload, fingerprint
 from rele.messages.codec import encode
 from rele.messages.explaining import in_one_line, origin_of
 from rele.middleware import BaseMiddleware
@@ -77,28 +78,30 @@ class LoggingMiddleware(BaseMiddleware):
                 exc_info=origin,
             )
 
-    def pre_process_message(self, subscription: Subscription, message: Any) -> None:
-        self._logger.debug(
-            "Received a message for %s",
-            subscription,
-            extra={"metrics": self._processing("received", subscription, message)},
-        )
+    def pre_process_message(self, subscription: Subscription, message: Message) -> None:
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._logger.debug(
+                "Received a message for %s",
+                subscription,
+                extra={"metrics": self._processing("received", subscription, message)},
+            )
 
     def post_process_message_success(
-        self, subscription: Subscription, start_time: float, message: Any
+        self, subscription: Subscription, start_time: float, message: Message
     ) -> None:
-        self._logger.info(
-            "Processed a message for %s",
-            subscription,
-            extra={"metrics": self._processing("succeeded", subscription, message, start_time)},
-        )
+        if self._logger.isEnabledFor(logging.INFO):
+            self._logger.info(
+                "Processed a message for %s",
+                subscription,
+                extra={"metrics": self._processing("succeeded", subscription, message, start_time)},
+            )
 
     def post_process_message_failure(
         self,
         subscription: Subscription,
         exception: BaseException,
         start_time: float,
-        message: Any,
+        message: Message,
     ) -> None:
         extra = {
             "metrics": self._processing("failed", subscription, message, start_time),
@@ -118,10 +121,10 @@ class LoggingMiddleware(BaseMiddleware):
     def pre_worker_stop(self, subscriptions: list[Subscription]) -> None:
         self._logger.info("Cleaning up %d subscription(s)", len(subscriptions))
 
-    def _subscription_message(self, message: Any) -> str:
+    def _subscription_message(self, message: Message) -> str:
         return self._text_of(message) if self._logs_payloads else describe_without_payload(message)
 
-    def _text_of(self, message: Any) -> str:
+    def _text_of(self, message: Message) -> str:
         return str(message)
 
     def _published_text(self, data: Any) -> str:
@@ -142,7 +145,7 @@ class LoggingMiddleware(BaseMiddleware):
         self,
         status: str,
         subscription: Subscription,
-        message: Any,
+        message: Message,
         start_time: float | None = None,
     ) -> dict[str, Any]:
         data: dict[str, Any] = {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rele.declaration.subscription import Subscription
+from rele.engine.base import Message
 from rele.middleware import BaseMiddleware
 
 
@@ -20,7 +19,7 @@ class UnrecoverableMiddleWare(BaseMiddleware):
         subscription: Subscription,
         exception: BaseException,
         start_time: float,
-        message: Any,
+        message: Message,
     ) -> None:
         if isinstance(exception, UnrecoverableException):
             message.ack()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import Any
 
 from rele.contrib.logging_middleware import LoggingMiddleware
 from rele.declaration.subscription import Subscription
+from rele.engine.base import Message
 
 
 class VerboseLoggingMiddleware(LoggingMiddleware):
@@ -17,8 +19,10 @@ class VerboseLoggingMiddleware(LoggingMiddleware):
     """
 
     def post_process_message_success(
-        self, subscription: Subscription, start_time: float, message: Any
+        self, subscription: Subscription, start_time: float, message: Message
     ) -> None:
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
         self._logger.info(
             "Processed a message for %s",
             subscription,
@@ -28,7 +32,7 @@ class VerboseLoggingMiddleware(LoggingMiddleware):
             },
         )
 
-    def _text_of(self, message: Any) -> str:
+    def _text_of(self, message: Message) -> str:
         return (
             f"Message {{ data: {_shown(message.data)}, "
             f"ordering_key: {getattr(message, 'ordering_key', '')!r}, "

@@ -30,6 +30,7 @@ _UNDONE = {
     AsyncGenerator: "an async generator",
     Generator: "a generator",
 }
+_ANY_UNDONE = tuple(_UNDONE)
 
 
 def check_is_run(func: Callable[..., Any]) -> None:
@@ -77,24 +78,25 @@ def warn_outside_subs(func: Callable[..., Any]) -> None:
         )
 
 
-def check_result(result: Any, function: str) -> None:
+def check_result(result: Any, function: str, subscription: object) -> None:
     """Refuse a result that has yet to be awaited or iterated over: nothing has been done.
 
     Args:
         result: what ``function`` returned.
-        function: who returned it, as the subject of the error.
+        function: who returned it, as the subject of the error, with ``%s`` for the subscription.
+        subscription: whose function it is.
 
     Raises:
         RuntimeError: it is an awaitable, a generator or an async generator. One that can be closed
             is closed.
     """
     # By its class: that of a lazy object's content would have to be worked out.
-    found = next((name for kind, name in _UNDONE.items() if issubclass(type(result), kind)), None)
-    if found is None:
+    if result is None or not issubclass(type(result), _ANY_UNDONE):
         return
+    found = next(name for kind, name in _UNDONE.items() if issubclass(type(result), kind))
     error = RuntimeError(
-        f"{function} returned {found}, which Relé does not run: what it stands for was not done. "
-        f"{REMEDY}"
+        f"{function % subscription} returned {found}, which Relé does not run: what it stands for "
+        f"was not done. {REMEDY}"
     )
     try:
         if isinstance(result, (Coroutine, Generator)):

@@ -225,30 +225,29 @@ class Subscription(Generic[Parameters, Result]):
             return self._filter_and_handle(data, attributes)
 
     def _filter_and_handle(self, data: Any, attributes: dict[str, Any]) -> Result | None:
-        attributes = self._arguments_from(attributes)
-        if not all(self._passes(predicate, attributes) for predicate in self._predicates):
-            note_skip(self, "filtered")
-            return None
+        self._make_arguments_of(attributes)
+        for predicate in self._predicates:
+            if not self._passes(predicate, attributes):
+                note_skip(self, "filtered")
+                return None
         return self._func(data, **attributes)
 
     def _passes(self, predicate: Filter, attributes: dict[str, Any]) -> bool:
         verdict = predicate(attributes)
-        check_result(verdict, f"A filter of {self}")  # a coroutine is true, whatever it stands for
+        check_result(verdict, "A filter of %s", self)  # a coroutine is true, whatever it stands for
         return bool(verdict)
 
-    def _arguments_from(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        arguments = dict(attributes)
-        if "published_at" in arguments:
-            arguments["published_at"] = _as_timestamp(arguments["published_at"], self)
-        for name in self._own_names & arguments.keys():
+    def _make_arguments_of(self, attributes: dict[str, Any]) -> None:
+        if "published_at" in attributes:
+            attributes["published_at"] = _as_timestamp(attributes["published_at"], self)
+        for name in self._own_names & attributes.keys():
             logger.warning(
                 "The message for %s has an attribute named %r, as the handler's own parameter is: "
                 "it is left out of the call.",
                 self,
                 name,
             )
-            del arguments[name]
-        return arguments
+            del attributes[name]
 
     def __str__(self) -> str:
         return f"{self.name} - {self.function_name}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
+    from rele.engine.base import Message
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ReceivedMessage:
     publish_time: datetime
     """When Pub/Sub accepted it, in UTC."""
     delivery_attempt: int | None
-    """The how manieth delivery it is, from 1; ``None`` without a dead-letter policy."""
+    """The number of this delivery, from 1; ``None`` without a dead-letter policy."""
     ordering_key: str
     """Empty where it was published without one."""
     attributes: Mapping[str, str]
@@ -31,58 +31,59 @@ class ReceivedMessage:
     """The subscription that handles it."""
 
 
-_current: ContextVar[tuple[Any, Subscription] | None] = ContextVar(
-    "rele_current_message", default=None
-)
-
-
 Skip = Literal["filtered", "duplicate"]
 """Why the handler of a message that succeeds is not run."""
 
-_skips: ContextVar[list[Skip] | None] = ContextVar("rele_skips", default=None)
+
+class Handling:
+    """That a message is being handled: within the block it is the current one.
+
+    Args:
+        message: as hooks get it.
+        subscription: whose handler it is for.
+    """
+
+    __slots__ = ("_token", "message", "skipped", "subscription")
+
+    _token: Token[Handling | None]
+
+    def __init__(self, message: Message, subscription: Subscription) -> None:
+        self.message = message
+        self.subscription = subscription
+        self.skipped: Skip | None = None
+        """Why the handler was not run, where it was not."""
+
+    def __enter__(self) -> Handling:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _current.reset(self._token)
+
+
+_current: ContextVar[Handling | None] = ContextVar("rele_current_message", default=None)
+
+
+def current_handling() -> Handling | None:
+    """The innermost block that the caller is in; ``None`` outside of a message."""
+    return _current.get()
 
 
 def current_message() -> ReceivedMessage | None:
     """The message whose handler, filter or hook calls this; ``None`` outside of those."""
-    current = google_message_in_hand()
-    return None if current is None else _describe(*current)
-
-
-def google_message_in_hand() -> tuple[Any, Subscription] | None:
-    """Google's message and its subscription, as hooks get them; ``None`` outside of a message."""
-    return _current.get()
-
-
-@contextmanager
-def handling(message: Any, subscription: Subscription) -> Iterator[None]:
-    """Within the block, let Google's ``message`` be the current one."""
-    token = _current.set((message, subscription))
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
-@contextmanager
-def noting_skips() -> Iterator[list[Skip]]:
-    """Within the block, note why handlers are not run."""
-    skips: list[Skip] = []
-    token = _skips.set(skips)
-    try:
-        yield skips
-    finally:
-        _skips.reset(token)
+    handling = _current.get()
+    return None if handling is None else _describe(handling.message, handling.subscription)
 
 
 def note_skip(subscription: Subscription, reason: Skip) -> None:
     """Note that ``subscription`` does not run its handler with the current message."""
-    skips, current = _skips.get(), _current.get()
+    handling = _current.get()
     # A handler may call another subscription, whose filters say nothing about the message.
-    if skips is not None and current is not None and current[1] is subscription:
-        skips.append(reason)
+    if handling is not None and handling.subscription is subscription:
+        handling.skipped = reason
 
 
-def _describe(message: Any, subscription: Subscription) -> ReceivedMessage:
+def _describe(message: Message, subscription: Subscription) -> ReceivedMessage:
     return ReceivedMessage(
         id=message.message_id,
         publish_time=message.publish_time,

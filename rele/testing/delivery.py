@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.cloud.pubsub_v1.subscriber.message import Message
+from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
 from google.pubsub_v1.types import PubsubMessage
 
 from rele import publishing
 from rele.config import Config
-from rele.engine.settlement import Settlement, settled_once
+from rele.engine.base import Message, as_message
 from rele.exceptions import ConfigurationError
-from rele.handling.current import noting_skips
-from rele.handling.settling import Settling
+from rele.handling.handle import handle
+from rele.handling.settlement import SettlementPolicy
 from rele.messages.codec import encode
-from rele.subscription import Callback, Subscription
+from rele.subscription import Subscription
 
 _numbers = itertools.count(1)
 
@@ -30,15 +30,15 @@ class Delivery:
     """What became of a message."""
 
     acked: bool
-    """Whether it was acknowledged, and will not come again."""
+    """Whether it was acknowledged, and is not redelivered."""
     nacked: bool
-    """Whether it was given back, and will come again."""
+    """Whether it was nacked, and is redelivered."""
     exception: BaseException | None
     """Why it failed."""
     result: Any
     """What the handler returned."""
     dead_lettered: bool = False
-    """Whether it was put into the dead-letter topic, and then acknowledged."""
+    """Whether it was published to the dead-letter topic, and then acknowledged."""
     handled: bool = False
     """Whether the handler has run, without an exception."""
     filtered: bool = False
@@ -64,58 +64,44 @@ def deliver(
     """
     payload = data if isinstance(data, bytes) else encode(data, _configured_encoder())
     dead_letters: list[Message] = []
-    settling = _settling(sub, dead_letters.append)
+    policy = _policy_of(sub, dead_letters.append)
     message = _message(
         payload,
         {"published_at": str(time.time()), **attributes},
         # Pub/Sub counts attempts only where there is a dead-letter policy; 0 stands for none.
-        delivery_attempt=0 if settling.send_to_dead_letters is None else 1,
+        delivery_attempt=0 if policy.send_to_dead_letters is None else 1,
     )
-    callback = _RecordingCallback(sub, settling=settling)
-    with settled_once(message) as settlement, noting_skips() as skips:
-        result = callback(message)
-    if raise_exceptions and callback.exception is not None:
-        raise callback.exception
+    outcome = handle(message, sub, policy)
+    if raise_exceptions and outcome.error is not None:
+        raise outcome.error
+    succeeded = outcome.error is None
     return Delivery(
-        acked=settlement.method in ("ack", "ack_with_response"),
-        nacked=settlement.method in ("nack", "nack_with_response", "drop"),
-        exception=callback.exception,
-        result=result,
+        acked=outcome.settled_as == "ack",
+        nacked=outcome.settled_as in ("nack", "drop"),
+        exception=outcome.error,
+        result=outcome.result,
         dead_lettered=bool(dead_letters),
-        handled=callback.has_succeeded and not skips,
-        filtered=callback.has_succeeded and "filtered" in skips,
-        duplicate=callback.has_succeeded and "duplicate" in skips,
+        handled=succeeded and outcome.skipped is None,
+        filtered=succeeded and outcome.skipped == "filtered",
+        duplicate=succeeded and outcome.skipped == "duplicate",
     )
 
 
-def _settling(sub: Subscription, put_away: Callable[[Any], None]) -> Settling:
+def _policy_of(
+    sub: Subscription, send_to_dead_letters: Callable[[Message], None]
+) -> SettlementPolicy:
     """As the worker has it from the declaration and the project's settings."""
     try:
         config = publishing.configure()
     except ConfigurationError:
         config = Config({})
     options = sub.options.over(config.subscription_defaults)
-    return Settling(
+    return SettlementPolicy(
         sub,
         confirms_acks=bool(options.enable_exactly_once_delivery),
-        send_to_dead_letters=None if options.dead_letter_policy is None else put_away,
+        send_to_dead_letters=None if options.dead_letter_policy is None else send_to_dead_letters,
         logs_payloads=config.log_payloads,
     )
-
-
-class _RecordingCallback(Callback):
-    exception: BaseException | None = None
-    has_succeeded = False
-
-    def _succeed(self, message: Any, start_time: float, settlement: Settlement) -> None:
-        self.has_succeeded = True
-        super()._succeed(message, start_time, settlement)
-
-    def _fail(
-        self, message: Any, error: BaseException, start_time: float, settlement: Settlement
-    ) -> None:
-        self.exception = error
-        super()._fail(message, error, start_time, settlement)
 
 
 def _message(payload: bytes, attributes: Mapping[str, str], delivery_attempt: int) -> Message:
@@ -129,11 +115,13 @@ def _message(payload: bytes, attributes: Mapping[str, str], delivery_attempt: in
     )
     pb = PubsubMessage.pb(message)
     pb.publish_time.GetCurrentTime()
-    return Message(
-        pb,
-        ack_id=f"test-{number}",
-        delivery_attempt=delivery_attempt,
-        request_queue=queue.Queue(),
+    return as_message(
+        GoogleMessage(
+            pb,
+            ack_id=f"test-{number}",
+            delivery_attempt=delivery_attempt,
+            request_queue=queue.Queue(),
+        )
     )
 
 

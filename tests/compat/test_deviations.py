@@ -20,6 +20,7 @@ import rele
 from rele import Callback, Publisher, Subscriber, Subscription
 from rele.backends import Message
 from rele.config import Config
+from rele.engine.base import Message as ReceivedByHooks
 from rele.middleware import BaseMiddleware
 from rele.testing import deliver
 from rele.worker import make_worker
@@ -63,6 +64,27 @@ def test_a_failed_message_is_nacked_after_the_hooks(monkeypatch: pytest.MonkeyPa
 
     nack.assert_called_once_with()
     assert nacked_at_the_hook == [False]
+
+
+def test_hooks_get_a_message_of_reles_own_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = Mock(data=b"1", attributes={"lang": "es"}, message_id="7", tenant="shop")
+    seen: list[Any] = []
+
+    class Watch(BaseMiddleware):
+        def pre_process_message(self, subscription: Any, message: Any) -> None:
+            seen.append(message)
+            message.ack()
+
+    monkeypatch.setattr("rele.middleware._middlewares", [Watch()])
+
+    Callback(Subscription(lambda data, **attrs: None, "orders"))(stand_in)
+
+    [message] = seen
+    assert isinstance(message, ReceivedByHooks)
+    assert message == stand_in
+    assert (message.data, message.message_id, message.tenant) == (b"1", "7", "shop")
+    assert message.settled_as == "ack"
+    stand_in.ack.assert_called_once_with()
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"{", b"", b"[" * 100_000])

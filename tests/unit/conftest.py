@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from google.cloud import pubsub_v1
-from google.cloud.pubsub_v1.subscriber.message import Message
+from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
 from hypothesis import settings
 
 from rele import middleware
+from rele.engine.base import as_message
 
 # How long an example takes says nothing on a machine that is busy.
 settings.register_profile("unit", deadline=None)
@@ -107,7 +108,7 @@ def no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Delivery:
-    """One of Google's messages, as the client hands it over, and what was asked for it."""
+    """One received message, as an engine hands it over, and what was asked for it."""
 
     def __init__(self, data: bytes, attributes: dict[str, str], ordering_key: str = "") -> None:
         self._requests: SimpleQueue[Any] = SimpleQueue()
@@ -117,9 +118,10 @@ class Delivery:
             ordering_key=ordering_key,
             message_id="message-1",
         )
-        self.message = Message(
+        self.google_message = GoogleMessage(
             content._pb, ack_id="ack-1", delivery_attempt=0, request_queue=self._requests
         )
+        self.message = as_message(self.google_message)
 
     def wait_for_request(self) -> Any:
         """The next request to the server; fails where none comes."""

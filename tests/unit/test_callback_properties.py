@@ -128,11 +128,11 @@ def is_json(payload: bytes) -> bool:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_message_is_as_it_came_when_the_callback_is_done(method: str) -> None:
     delivery = Delivery(b"1", {})
-    before = dict(vars(delivery.message))
+    before = dict(vars(delivery.google_message))
 
-    Callback(Subscription(lambda data, **attrs: None, "photos"))(delivery.message)
+    Callback(Subscription(lambda data, **attrs: None, "photos"))(delivery.google_message)
     delivery.settlements()
-    getattr(delivery.message, method)()
+    getattr(delivery.google_message, method)()
 
-    assert vars(delivery.message) == before
+    assert vars(delivery.google_message) == before
     assert delivery.settlements() == [method.removesuffix("_with_response")]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rele import Callback, Subscription
 from rele.contrib import UnrecoverableException
-from rele.handling.settling import Settling
+from rele.handling.settlement import SettlementPolicy
 from tests.support import poison
 from tests.support.bundled import SETS, reading_logs, set_up
 from tests.support.poison import Poison
@@ -70,8 +70,8 @@ def process(handler: Handler, content: Poison, failure_pause: int | None = None)
 
     delivery = Delivery(content.data, dict(content.attributes), content.ordering_key)
     subscription = Subscription(handle, "orders")
-    settling = Settling(subscription, failure_pause=failure_pause)
-    callback = Callback(subscription, settling=settling)
+    policy = SettlementPolicy(subscription, failure_pause=failure_pause)
+    callback = Callback(subscription, policy=policy)
     begun = time.thread_time()
     callback(delivery.message)
     seconds = time.thread_time() - begun

@@ -15,7 +15,8 @@ from rele.contrib.inbox.models import InboxMessage
 from rele.contrib.inbox.unbroken import unbroken_transaction
 from rele.declaration.handlers import check_is_run, check_result
 from rele.declaration.subscription import Subscription
-from rele.handling.current import google_message_in_hand, note_skip
+from rele.engine.base import Message
+from rele.handling.current import current_handling, note_skip
 from rele.middleware import run_middleware_hook
 from rele.schema.callables import name_of
 
@@ -26,7 +27,9 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 EVENT_ID = "event_id"
 """The message's attribute that stays the same when a publisher sends an event twice."""
 
-_claimed_message: ContextVar[Any] = ContextVar("rele_inbox_claimed_message", default=None)
+_claimed_message: ContextVar[Message | None] = ContextVar(
+    "rele_inbox_claimed_message", default=None
+)
 
 
 @overload
@@ -83,18 +86,18 @@ def _idempotent(handler: Handler, *, using: str | None) -> Handler:
     @wraps(handler)
     def handle_once(*args: Any, **attributes: Any) -> Any:
         alias = using or router.db_for_write(InboxMessage)
-        in_hand = google_message_in_hand()
-        if in_hand is None or in_hand[0] is _claimed_message.get():
+        handling = current_handling()
+        if handling is None or handling.message is _claimed_message.get():
             with unbroken_transaction(alias):
                 return handler(*args, **attributes)
-        message, subscription = in_hand
+        message, subscription = handling.message, handling.subscription
         _check_call(subscription, handle_once)
         event_id = message.attributes.get(EVENT_ID) or message.message_id
         with claimed(alias, subscription.name, event_id) as is_first:
             if is_first:
                 result = _handle(message, partial(handler, *args, **attributes))
                 # Judged by the callback alone, the note would be committed before.
-                check_result(result, f"The handler of {subscription}")
+                check_result(result, "The handler of %s", subscription)
                 return result
         _skip(message, subscription, event_id)
         return None
@@ -118,7 +121,7 @@ def _check_call(subscription: Subscription, function: Callable[..., Any]) -> Non
         )
 
 
-def _handle(message: Any, handle: Callable[[], Any]) -> Any:
+def _handle(message: Message, handle: Callable[[], Any]) -> Any:
     """Run ``handle``; another idempotent function that it calls is a part of it."""
     token = _claimed_message.set(message)
     try:
@@ -127,7 +130,7 @@ def _handle(message: Any, handle: Callable[[], Any]) -> Any:
         _claimed_message.reset(token)
 
 
-def _skip(message: Any, subscription: Subscription, event_id: str) -> None:
+def _skip(message: Message, subscription: Subscription, event_id: str) -> None:
     logger.info(
         "The message %s of %s is skipped: the event %s was handled before.",
         message.message_id,

@@ -10,6 +10,7 @@ from typing import Any
 
 from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
+from rele.engine.base import Message
 from rele.engine.google.refusals import explain
 from rele.messages.limits import MAX_ATTRIBUTES
 
@@ -33,17 +34,17 @@ class DeadLetterPublisher:
         self._client: Any = None
         self._lock = threading.Lock()
 
-    def sender(self, topic: str, subscription: str) -> Callable[[Any], None]:
+    def sender(self, topic: str, subscription: str) -> Callable[[Message], None]:
         """What publishes a message of ``subscription`` to ``topic``; both are full paths.
 
-        What it is called with is Google's message; it returns when Pub/Sub has accepted it.
+        It returns when Pub/Sub has accepted it.
 
         Raises:
             google.api_core.exceptions.GoogleAPIError: Pub/Sub did not; it says why in one line.
         """
         return partial(self._send, topic, subscription)
 
-    def _send(self, topic: str, subscription: str, message: Any) -> None:
+    def _send(self, topic: str, subscription: str, message: Message) -> None:
         client = self._get_client()
         try:
             # This method of the class above takes whole messages, with attributes of any name, and
@@ -64,7 +65,7 @@ class DeadLetterPublisher:
             return self._client
 
 
-def _dead_letter(message: Any, subscription: str) -> dict[str, Any]:
+def _dead_letter(message: Message, subscription: str) -> dict[str, Any]:
     attributes = dict(message.attributes)
     source = _source_attributes(message, subscription)
     if len(attributes | source) <= MAX_ATTRIBUTES:
@@ -76,7 +77,7 @@ def _dead_letter(message: Any, subscription: str) -> dict[str, Any]:
     }
 
 
-def _source_attributes(message: Any, subscription: str) -> dict[str, str]:
+def _source_attributes(message: Message, subscription: str) -> dict[str, str]:
     """What Pub/Sub itself adds ("Dead-letter topics", Google Cloud documentation)."""
     _, project, _, name = subscription.split("/")
     published: datetime = message.publish_time.astimezone(timezone.utc)

@@ -10,7 +10,8 @@ import traceback
 from dataclasses import dataclass
 from itertools import takewhile
 from types import FrameType
-from typing import Any
+
+from rele.engine.base import Message
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _GATHERING = 0.1
 class Lease:
     """A message in hand."""
 
-    message: Any
+    message: Message
     ends_at: float
     """In seconds of ``time.monotonic()``."""
     thread: threading.Thread | None = None
@@ -62,7 +63,7 @@ class Leases:
         self._held: dict[Lease, None] = {}
         self._timer: threading.Timer | None = None
 
-    def take(self, message: Any) -> Lease:
+    def take(self, message: Message) -> Lease:
         """Begin a lease now."""
         lease = Lease(message, time.monotonic() + self._seconds)
         with self._lock:

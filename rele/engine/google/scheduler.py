@@ -12,6 +12,7 @@ from typing import Any
 
 from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 
+from rele.engine.base import Message, as_message
 from rele.engine.google.leases import FOREVER, Lease, Leases
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         """Gives back what the client has not scheduled; returns how many messages that were."""
         self._on_shutdown = on_shutdown
         self._leases = leases or Leases("a subscription", FOREVER)
-        self._waiting: deque[tuple[Callable[..., Any], Lease]] = deque()
+        self._waiting: deque[tuple[Callable[[Message], Any], Lease]] = deque()
         self._changed = threading.Condition()
         self._running = 0
         self._is_shut_down = False
@@ -60,7 +61,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Run ``callback(message)`` soon; hand the message back where no more is begun."""
-        (message,) = args
+        message = as_message(args[0])
         with self._changed:
             if not self._is_shut_down:
                 self._forget_what_is_over()

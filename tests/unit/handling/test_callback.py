@@ -13,7 +13,8 @@ from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeError, Ackno
 import rele
 from rele import Callback, Subscription
 from rele.exceptions import DecodeError
-from rele.handling.settling import Settling
+from rele.handling.settlement import SettlementPolicy
+from rele.messages.codec import decode
 from tests.unit.conftest import Delivery, Hooks, raising
 
 Deliver = Callable[..., Delivery]
@@ -96,8 +97,8 @@ class TestCallback:
 
         subscription = Subscription(raising(ValueError()), "photos")
 
-        settling = Settling(subscription, failure_pause=10)
-        Callback(subscription, settling=settling)(delivery.message)
+        policy = SettlementPolicy(subscription, failure_pause=10)
+        Callback(subscription, policy=policy)(delivery.message)
 
         drop, extension = delivery.requests()
         assert extension.seconds == 10
@@ -111,8 +112,8 @@ class TestCallback:
 
         subscription = Subscription(raising(ValueError()), "photos")
 
-        settling = Settling(subscription, failure_pause=10)
-        Callback(subscription, settling=settling)(delivery.message)
+        policy = SettlementPolicy(subscription, failure_pause=10)
+        Callback(subscription, policy=policy)(delivery.message)
 
         assert delivery.settlements() == ["ack"]
 
@@ -189,6 +190,33 @@ class TestCallback:
 
         assert delivery.settlements() == ["nack"]
 
+    @pytest.mark.parametrize("by_filter", [False, True])
+    def test_a_decode_error_of_the_handler_or_a_filter_is_a_failure_like_any_other(
+        self, hooks: Hooks, deliver: Deliver, caplog: pytest.LogCaptureFixture, by_filter: bool
+    ) -> None:
+        def decode_what_is_inside(*args: Any, **attributes: Any) -> Any:
+            return decode(b"no JSON")
+
+        subscription = Subscription(
+            print if by_filter else decode_what_is_inside,
+            "photos",
+            filter_by=decode_what_is_inside if by_filter else None,
+        )
+        put_there: list[Any] = []
+        policy = SettlementPolicy(subscription, send_to_dead_letters=put_there.append)
+        delivery = deliver()
+
+        Callback(subscription)(delivery.message)
+        assert delivery.settlements() == ["nack"]
+
+        with_dead_letters = deliver()
+        Callback(subscription, policy=policy)(with_dead_letters.message)
+        assert with_dead_letters.settlements() == ["nack"]
+        assert put_there == []
+        error = hooks.calls[-2][2]
+        assert isinstance(error, DecodeError)
+        assert "acknowledged unhandled" not in caplog.text
+
     @pytest.mark.parametrize(
         "method", ["ack", "nack", "drop", "ack_with_response", "nack_with_response"]
     )
@@ -260,7 +288,7 @@ class TestCallback:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         delivery = deliver()
-        monkeypatch.setattr(delivery.message, "ack", raising(error))
+        monkeypatch.setattr(delivery.google_message, "ack", raising(error))
 
         assert Callback(Subscription(handler, "photos"))(delivery.message) == "done"
 
@@ -323,7 +351,7 @@ class TestExactlyOnce:
         error = AcknowledgeError(AcknowledgeStatus.INVALID_ACK_ID, "too late")
         failed: Future[Any] = Future()
         failed.set_exception(error)
-        monkeypatch.setattr(delivery.message, "ack_with_response", lambda: failed)
+        monkeypatch.setattr(delivery.google_message, "ack_with_response", lambda: failed)
 
         Callback(subscription)(delivery.message)
 
@@ -346,9 +374,9 @@ class TestExactlyOnce:
         subscription: Subscription,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("rele.handling.settling.ACK_TIMEOUT", 0.01)
+        monkeypatch.setattr("rele.handling.settlement.ACK_TIMEOUT", 0.01)
         delivery = deliver()
-        monkeypatch.setattr(delivery.message, "ack_with_response", Future)
+        monkeypatch.setattr(delivery.google_message, "ack_with_response", Future)
 
         Callback(subscription)(delivery.message)
 
@@ -364,7 +392,7 @@ class TestExactlyOnce:
         hooks.actions["post_process_message_failure"] = lambda *_: delivery.message.ack()
         failed: Future[Any] = Future()
         failed.set_exception(AcknowledgeError(AcknowledgeStatus.PERMISSION_DENIED, None))
-        monkeypatch.setattr(delivery.message, "ack_with_response", lambda: failed)
+        monkeypatch.setattr(delivery.google_message, "ack_with_response", lambda: failed)
 
         Callback(subscription)(delivery.message)
 

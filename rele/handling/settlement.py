@@ -1,4 +1,4 @@
-"""Saying to Pub/Sub what became of a message: acknowledged, given back, or put away."""
+"""How the messages of a subscription are settled, once their handler has ended."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rele.engine.settlement import Settlement
 from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
 from rele.messages.explaining import in_one_line, origin_of
 from rele.middleware import run_middleware_hook
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
+    from rele.engine.base import Message
 
 logger = logging.getLogger(__name__)
 
@@ -27,37 +27,64 @@ Google's client repeats one that fails in passing for up to 600 s.
 
 
 @dataclass(frozen=True)
-class Settling:
-    """How the messages of one subscription are settled, once their handler has ended."""
+class SettlementPolicy:
+    """How the messages of one subscription are settled; those that are handled are acked."""
 
     subscription: Subscription
     failure_pause: int | None = None
-    """Seconds (10 to 600) for which a failed message is held back, where the subscription has no
-    retry policy; ``None`` gives it back to the policy."""
+    """Seconds (10 to 600) before which a failed message is not redelivered, where the subscription
+    has no retry policy; ``None`` leaves that to the policy."""
     confirms_acks: bool = False
     """Whether to wait for Pub/Sub's answer to an ack, as exactly-once delivery needs."""
-    send_to_dead_letters: Callable[[Any], None] | None = None
+    send_to_dead_letters: Callable[[Message], None] | None = None
     """Publishes a message to the dead-letter topic, and raises what keeps it from that; ``None``
     without a dead-letter policy."""
     logs_payloads: bool = True
     """Whether a payload that cannot be decoded may be written to the log."""
 
-    def settle_failed(self, message: Any, error: BaseException) -> None:
-        """Do what ``error``, which a handler has raised, asks for; by default give it back."""
+    def settle_failed(self, message: Message, error: BaseException) -> None:
+        """Settle a message that failed with ``error`` as that asks for; by default nack it."""
         if isinstance(error, Drop):
             message.ack()
         elif isinstance(error, Retry) and error.delay is not None:
-            _hold_back(message, error.delay)
+            _redeliver_later(message, error.delay)
         elif isinstance(error, DeadLetter):
-            self._put_away(message)
-        elif isinstance(error, DecodeError):
-            self._settle_undecodable(message, error)
+            self._dead_letter(message)
         else:
-            self._give_back(message)
+            self._redeliver(message)
 
-    def confirm(self, message: Any, settlement: Settlement) -> None:
-        """Wait until Pub/Sub has answered to an ack; say so where it failed."""
-        response = settlement.response
+    def settle_undecodable(self, message: Message, error: DecodeError) -> None:
+        """Settle a message whose payload cannot be decoded, which a redelivery would not help."""
+        if self.send_to_dead_letters is not None:
+            logger.error(
+                "The message %s of %s goes to the dead-letter topic: %s",
+                message.message_id,
+                self.subscription,
+                error,
+            )
+            self._dead_letter(message)
+        elif self.logs_payloads:
+            logger.error(
+                "The message %s of %s is acknowledged unhandled: %s It was %r.",
+                message.message_id,
+                self.subscription,
+                error,
+                message.data,
+            )
+            message.ack()
+        else:
+            # Whoever may not read it here may need it: it stays until its retention ends.
+            logger.error(
+                "%s of %s is nacked: it is not JSON in UTF-8. State a dead-letter policy to "
+                "keep such messages.",
+                describe_without_payload(message),
+                self.subscription,
+            )
+            self._redeliver(message)
+
+    def confirm(self, message: Message) -> None:
+        """Wait for Pub/Sub's response to an ack, where it counts; log and report a failure."""
+        response = message.ack_response if self.confirms_acks else None
         if response is None:
             return
         try:
@@ -72,32 +99,32 @@ class Settling:
             )
             run_middleware_hook("post_ack_failure", self.subscription, error, message)
 
-    def _give_back(self, message: Any) -> None:
+    def _redeliver(self, message: Message) -> None:
         if self.failure_pause is None:
             message.nack()
         else:
-            _hold_back(message, self.failure_pause)
+            _redeliver_later(message, self.failure_pause)
 
-    def _put_away(self, message: Any) -> None:
+    def _dead_letter(self, message: Message) -> None:
         if self.send_to_dead_letters is None:
             logger.error(
-                "The handler of %s put the message %s away, but the subscription has no "
-                "dead-letter policy: it is given back. State one with "
+                "The handler of %s sent the message %s to the dead-letter topic, but the "
+                "subscription has no dead-letter policy: the message is nacked. State one with "
                 "@sub(dead_letter_policy=DeadLetterPolicy()).",
                 self.subscription,
                 message.message_id,
             )
-            self._give_back(message)
+            self._redeliver(message)
             return
         try:
             self.send_to_dead_letters(message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is not there
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message is not published
             self._report_dead_letter(message, error)
-            self._give_back(message)
+            self._redeliver(message)
         else:
             message.ack()
 
-    def _report_dead_letter(self, message: Any, error: Exception) -> None:
+    def _report_dead_letter(self, message: Message, error: Exception) -> None:
         origin = origin_of(error)
         logger.error(
             "The message %s of %s could not be published to the dead-letter topic, and is nacked: "
@@ -110,37 +137,8 @@ class Settling:
         if origin is not None:
             logger.debug("Where in Google's client that came from:", exc_info=origin)
 
-    def _settle_undecodable(self, message: Any, error: DecodeError) -> None:
-        """Delivered again it would fail in the same way, for ever: do not leave it to that."""
-        if self.send_to_dead_letters is not None:
-            logger.error(
-                "The message %s of %s goes to the dead-letter topic: %s",
-                message.message_id,
-                self.subscription,
-                error,
-            )
-            self._put_away(message)
-        elif self.logs_payloads:
-            logger.error(
-                "The message %s of %s is acknowledged unhandled: %s It was %r.",
-                message.message_id,
-                self.subscription,
-                error,
-                message.data,
-            )
-            message.ack()
-        else:
-            # Whoever may not read it here may need it: it stays until its retention ends.
-            logger.error(
-                "%s of %s is given back: it is not JSON in UTF-8. State a dead-letter policy to "
-                "keep such messages.",
-                describe_without_payload(message),
-                self.subscription,
-            )
-            self._give_back(message)
 
-
-def describe_without_payload(message: Any) -> str:
+def describe_without_payload(message: Message) -> str:
     """The message by its id, and its payload by size and SHA-256 alone."""
     return f"The message {message.message_id} ({fingerprint(message.data)})"
 
@@ -150,11 +148,11 @@ def fingerprint(payload: bytes) -> str:
     return f"{len(payload)} bytes, SHA-256 {hashlib.sha256(payload).hexdigest()}"
 
 
-def _hold_back(message: Any, seconds: float) -> None:
-    """Let ``message`` come back when that time is over.
+def _redeliver_later(message: Message, seconds: float) -> None:
+    """Have ``message`` redelivered when that time is over.
 
-    That is when the ack deadline ends and nobody extends it: it is dropped first, so that Google's
-    client extends it no more.
+    That is when its ack deadline has passed. It is dropped first, so that the engine does not
+    extend the deadline any more.
     """
     message.drop()
     message.modify_ack_deadline(math.ceil(seconds))

@@ -8,7 +8,7 @@ import pytest
 
 from rele import Callback, Subscription
 from rele.exceptions import DeadLetter, Drop, Retry
-from rele.handling.settling import Settling
+from rele.handling.settlement import SettlementPolicy
 from tests.unit.conftest import Delivery, Hooks, raising
 
 Deliver = Callable[..., Delivery]
@@ -19,12 +19,12 @@ BROKEN = b"\xff secret"
 def deliver_failing(delivery: Delivery, error: Exception, **arguments: Any) -> None:
     """Let a handler raise ``error`` for the message, which is settled by ``arguments``."""
     subscription = Subscription(raising(error), "photos")
-    Callback(subscription, settling=Settling(subscription, **arguments))(delivery.message)
+    Callback(subscription, policy=SettlementPolicy(subscription, **arguments))(delivery.message)
 
 
 def deliver_broken(delivery: Delivery, **arguments: Any) -> None:
     subscription = Subscription(print, "photos")
-    Callback(subscription, settling=Settling(subscription, **arguments))(delivery.message)
+    Callback(subscription, policy=SettlementPolicy(subscription, **arguments))(delivery.message)
 
 
 class TestSteering:

@@ -1,0 +1,236 @@
+"""The seam between an engine, which moves messages, and what handles them.
+
+An engine consumes each subscription by a :class:`Consumer`, which calls back with every
+:class:`Message` that it receives.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from concurrent.futures import Future
+from datetime import datetime
+from operator import attrgetter
+from threading import RLock
+from typing import Any, Literal, Protocol
+
+logger = logging.getLogger(__name__)
+
+Settlement = Literal["ack", "nack", "drop"]
+"""How a message is settled. A dropped one is redelivered when its ack deadline has passed."""
+
+
+class Message(ABC):
+    """One received message, as handlers, hooks and settlements see it.
+
+    It has the public attributes and methods of Google's
+    ``google.cloud.pubsub_v1.subscriber.message.Message``. Beyond that it is settled only once,
+    whichever thread is first, and knows how; later calls change nothing.
+    """
+
+    __slots__ = ("__weakref__", "_lock", "_response", "_settled_as", "acks_with_response")
+
+    message_id: str
+    """Given by Pub/Sub; the same at each delivery."""
+    data: bytes
+    """The payload."""
+    attributes: Mapping[str, str]
+    """As they were published."""
+    publish_time: datetime
+    """When Pub/Sub accepted it, in UTC."""
+    ordering_key: str
+    """Empty where it was published without one."""
+    delivery_attempt: int | None
+    """The number of this delivery, from 1; ``None`` without a dead-letter policy."""
+    size: int
+    """In bytes."""
+    ack_id: str
+    """Names this delivery of it to Pub/Sub."""
+
+    acks_with_response: bool
+    """Whether :meth:`ack` asks for a response, too, as exactly-once delivery needs."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._settled_as: Settlement | None = None
+        self._response: Any = None
+        self.acks_with_response = False
+
+    @property
+    def settled_as(self) -> Settlement | None:
+        """How it was settled; ``None`` while it is not."""
+        return self._settled_as
+
+    @property
+    def ack_response(self) -> Future[Any] | None:
+        """The future of Pub/Sub's response to an ack; ``None`` where none was asked for."""
+        return self._response if self._settled_as == "ack" else None
+
+    def ack(self) -> None:
+        """Acknowledge it: it is not delivered again."""
+        self._settle("ack", self.acks_with_response)
+
+    def ack_with_response(self) -> Future[Any]:
+        """As :meth:`ack`; return the future of Pub/Sub's response."""
+        self._settle("ack", True)
+        return self._response_to("ack")
+
+    def nack(self) -> None:
+        """Have it redelivered, as the subscription's retry policy says."""
+        self._settle("nack", False)
+
+    def nack_with_response(self) -> Future[Any]:
+        """As :meth:`nack`; return the future of Pub/Sub's response."""
+        self._settle("nack", True)
+        return self._response_to("nack")
+
+    def drop(self) -> None:
+        """Stop extending its ack deadline: it is redelivered when that has passed."""
+        self._settle("drop", False)
+
+    @abstractmethod
+    def modify_ack_deadline(self, seconds: int) -> None:
+        """Let the ack deadline be that many seconds from now (0 to 600)."""
+
+    @abstractmethod
+    def modify_ack_deadline_with_response(self, seconds: int) -> Future[Any]:
+        """As :meth:`modify_ack_deadline`; return the future of Pub/Sub's response."""
+
+    @abstractmethod
+    def _send(self, settlement: Settlement, with_response: bool) -> Any:
+        """Settle it; return the future of Pub/Sub's response where one is asked for."""
+
+    def _settle(self, settlement: Settlement, with_response: bool) -> None:
+        with self._lock:
+            if self._settled_as is not None:
+                logger.debug("%s was called on a message after %s.", settlement, self._settled_as)
+                return
+            self._settled_as = settlement
+            try:
+                response = self._send(settlement, with_response)
+            except BaseException:
+                self._settled_as = None
+                raise
+            self._response = response if with_response else None
+
+    def _response_to(self, settlement: Settlement) -> Future[Any]:
+        """What whoever asked for that settlement gets, although another one may have counted."""
+        if self._settled_as == settlement and self._response is not None:
+            response: Future[Any] = self._response
+            return response
+        response = Future()
+        if self._settled_as == settlement:  # and nobody has asked Pub/Sub for its response
+            response.set_result(None)
+        else:
+            response.set_exception(
+                RuntimeError(f"The message was settled before, by {self._settled_as}.")
+            )
+        return response
+
+
+def _passed_through(name: str) -> Any:
+    """An attribute of the wrapped object, reading and writing."""
+
+    def write(message: WrappedMessage, value: Any) -> None:
+        setattr(message._wrapped, name, value)
+
+    return property(attrgetter(f"_wrapped.{name}"), write)
+
+
+class WrappedMessage(Message):
+    """A :class:`Message` that an object with the interface of Google's message stands behind.
+
+    It equals the object. Attributes that a Message has not are the object's, reading and writing.
+
+    Args:
+        wrapped: one of Google's messages, or what a test has instead of it.
+    """
+
+    __slots__ = ("__dict__", "_wrapped")
+
+    message_id: str = _passed_through("message_id")
+    data: bytes = _passed_through("data")
+    attributes: Mapping[str, str] = _passed_through("attributes")
+    publish_time: datetime = _passed_through("publish_time")
+    ordering_key: str = _passed_through("ordering_key")
+    delivery_attempt: int | None = _passed_through("delivery_attempt")
+    size: int = _passed_through("size")
+    ack_id: str = _passed_through("ack_id")
+
+    def __init__(self, wrapped: Any) -> None:
+        super().__init__()
+        self._wrapped = wrapped
+
+    def modify_ack_deadline(self, seconds: int) -> None:
+        self._wrapped.modify_ack_deadline(seconds)
+
+    def modify_ack_deadline_with_response(self, seconds: int) -> Future[Any]:
+        response: Future[Any] = self._wrapped.modify_ack_deadline_with_response(seconds)
+        return response
+
+    def _send(self, settlement: Settlement, with_response: bool) -> Any:
+        method = f"{settlement}_with_response" if with_response else settlement
+        return getattr(self._wrapped, method)()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_wrapped":  # a copy that is being made has none yet
+            raise AttributeError(name)
+        return getattr(self._wrapped, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Its methods can be replaced, as those of any object: a middleware may watch them so.
+        if hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._wrapped, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if hasattr(type(self), name):
+            object.__delattr__(self, name)
+        else:
+            delattr(self._wrapped, name)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, WrappedMessage):
+            other = other._wrapped
+        return bool(self._wrapped == other)
+
+    def __hash__(self) -> int:
+        return hash(self._wrapped)
+
+    def __repr__(self) -> str:
+        return repr(self._wrapped)
+
+    def __str__(self) -> str:
+        return str(self._wrapped)
+
+
+def as_message(received: Any) -> Message:
+    """``received`` itself where it is a :class:`Message`, else the Message that wraps it."""
+    return received if isinstance(received, Message) else WrappedMessage(received)
+
+
+class Consumer(Protocol):
+    """What consumes one subscription, until it is drained.
+
+    It calls back with each :class:`Message` in threads of its own, and starts again by itself
+    whatever ends for another reason than that.
+    """
+
+    def open(self) -> Any:
+        """Begin to consume."""
+
+    def drain(self, deadline: float) -> None:
+        """Begin to end: nothing more is begun, what was not begun is nacked. Does not block.
+
+        Args:
+            deadline: when to give up waiting for handlers, in seconds of ``time.monotonic()``.
+        """
+
+    def join(self, deadline: float) -> int:
+        """Wait until it has ended; return how many handlers still run at ``deadline``."""
+
+    @property
+    def running(self) -> int:
+        """How many handlers have begun and not returned."""
