@@ -12,7 +12,7 @@ from rele.cli.table import age, block
 def lines_of(report: Mapping[str, Any], width: int, style: Style = PLAIN) -> list[str]:
     """A block for each subscription, the topics without one, and the sums."""
     if not report["topics"] and not report["subscriptions"]:
-        return ["There are no topics and no subscriptions."]
+        return [", ".join(["There are no topics and no subscriptions", *_damaged(report)]) + "."]
     lines: list[str] = []
     for subscription in sorted(report["subscriptions"], key=lambda each: _split(each["name"])):
         lines += [*_block_of(subscription, width, style), ""]
@@ -48,13 +48,20 @@ def _split(name: str) -> tuple[str, str]:
 
 def _summary(report: Mapping[str, Any]) -> str:
     subscriptions = report["subscriptions"]
-    counts = (
+    counts = [
         _number(len(report["topics"]), "topic"),
         _number(len(subscriptions), "subscription"),
         f"{sum(each['waiting'] for each in subscriptions):,} waiting",
         f"{sum(each['outstanding'] for each in subscriptions):,} outstanding",
-    )
+        *_damaged(report),
+    ]
     return ", ".join(counts)
+
+
+def _damaged(report: Mapping[str, Any]) -> list[str]:
+    """What of the server's data was damaged, if anything was."""
+    damaged = report.get("damaged", 0)
+    return [f"{damaged:,} damaged and set aside"] if damaged else []
 
 
 def _number(count: int, noun: str) -> str:

@@ -68,7 +68,7 @@ class Attachment:
         self._delivery.release(self.consumer, batch)
 
     def encode(self, batch: list[Delivery]) -> bytes:
-        """A serialised response with the messages of ``batch``.
+        """A serialised response with the messages of ``batch``, but for damaged ones.
 
         Raises ``ServiceError`` where they cannot be read back from disk.
         """
@@ -77,11 +77,18 @@ class Attachment:
         # reference).
         counted = self._delivery.dead_letters is not None
         encoded = self._delivery.ledger.encoded([delivery.message for delivery in batch])
+        if None in encoded:
+            self._delivery.set_aside(
+                delivery
+                for delivery, message in zip(batch, encoded, strict=True)
+                if message is None
+            )
         return encode_pull_response(
             encode_received_message(
                 make_ack_id(delivery), message, delivery.attempt if counted else 0
             )
             for delivery, message in zip(batch, encoded, strict=True)
+            if message is not None
         )
 
     def _close(self, reason: Exception) -> None:

@@ -186,6 +186,15 @@ class DeliveryState(Leases):
         self._put_back_unharmed([delivery for delivery in batch if delivery.consumer is consumer])
         self._wake_next()
 
+    def set_aside(self, deliveries: Iterable[Delivery]) -> None:
+        """Forget leased messages whose bytes are damaged, so that nobody can be given them.
+
+        The ledger keeps them: the next start looks at them again.
+        """
+        for delivery in deliveries:
+            self._forget(delivery)
+        self._wake_next()
+
     def acknowledge(self, ack_ids: Iterable[str]) -> None:
         """Settle messages for good. Raises ``MalformedAckIdError``, then nothing is settled."""
         for named in self.ack_ids.parse(ack_ids):

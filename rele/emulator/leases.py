@@ -49,6 +49,13 @@ class Leases:
             self._note_receipt(delivery, acknowledged=True)
         self._remove(delivery)
 
+    def _forget(self, delivery: Delivery) -> None:
+        """Forget a leased message, which stays in the ledger."""
+        number = delivery.message.id
+        del self._deliveries[number]
+        self._end_lease(delivery)
+        self.ledger.removed([each for each in self._ready.settled(delivery) if each != number])
+
     def _remove(self, delivery: Delivery) -> None:
         """Forget a message that was handed out."""
         del self._deliveries[delivery.message.id]

@@ -33,7 +33,10 @@ def dead_letters_of(config: RawMessage, forward: Forward, ledger: Ledger) -> Dea
         return None
 
     def forward_with_source(message: StoredMessage, attempts: int) -> bool:
-        copy = restored(ledger.encoded([message])[0])
+        (encoded,) = ledger.encoded([message])
+        if encoded is None:
+            return False
+        copy = restored(encoded)
         copy.attributes.update(source_attributes(config.name, message, attempts))
         return forward(policy.dead_letter_topic, copy)
 
@@ -128,7 +131,7 @@ class Subscription:
         remaining = iter(messages)
         while some := list(islice(remaining, _FILTERED_AT_ONCE)):
             for message, encoded in zip(some, self.delivery.ledger.encoded(some), strict=True):
-                if matches(restored(encoded).attributes):
+                if encoded is not None and matches(restored(encoded).attributes):
                     yield message
 
 

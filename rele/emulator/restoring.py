@@ -15,10 +15,12 @@ from rele.emulator.exceptions import DataDirError
 from rele.emulator.registry import Registry
 from rele.emulator.snapshot_registry import SnapshotRegistry
 from rele.emulator.snapshots import Snapshot
-from rele.emulator.storage.database import Progress, open_database
+from rele.emulator.storage.database import open_database
 from rele.emulator.storage.durable import DurableJournal
 from rele.emulator.storage.journal import Kind
-from rele.emulator.storage.loading import Loaded, load
+from rele.emulator.storage.loading import DamagedStructureError, Loaded, load
+from rele.emulator.storage.repairing import repair
+from rele.emulator.storage.structure import Progress, damaged
 
 
 def open_registries(
@@ -31,16 +33,22 @@ def open_registries(
     database = open_database(directory, on_progress)
     try:
         loaded = load(database, on_progress)
+        if loaded.faults:
+            repair(database, loaded)
         registry = Registry(
             lambda ordered: delivery_on_loop(loop, ordered=ordered),
-            journal=DurableJournal(loop, database, loaded.numbers()),
+            journal=DurableJournal(loop, database, loaded.numbers(), loaded.tally),
             last_id=loaded.last_id,
         )
         snapshots = SnapshotRegistry(registry)
         restore(loaded, registry, snapshots)
-    except (sqlite3.Error, DecodeError) as error:
+    except BaseException as error:
         database.close()
-        raise DataDirError(directory, f"it is damaged ({error}).") from error
+        if isinstance(error, sqlite3.Error | DecodeError | DamagedStructureError):
+            raise damaged(directory, str(error)) from error
+        if isinstance(error, OSError):
+            raise DataDirError(directory, error.strerror or str(error)) from error
+        raise
     return registry, snapshots
 
 

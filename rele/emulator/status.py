@@ -22,7 +22,7 @@ Report: TypeAlias = dict[str, Any]
 ``subscriptions`` of a topic is their number. ``consumers`` are streams and waiting Pulls.
 ``waiting`` messages are to be handed out, now or after their backoff; ``outstanding`` ones are with
 a client. ``oldest_seconds`` is how long ago the oldest of both was published, None where there is
-none.
+none. ``damaged`` is how much of what was on disk is damaged, and was set aside.
 """
 
 
@@ -35,6 +35,7 @@ def report_of(registry: Registry, now: float) -> Report:
             for name in sorted(topics)
         ],
         "subscriptions": [_entry(name, subscriptions[name], now) for name in sorted(subscriptions)],
+        "damaged": registry.journal.damaged,
     }
 
 

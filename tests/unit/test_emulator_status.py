@@ -76,6 +76,19 @@ def test_a_server_that_has_nothing_says_so() -> None:
     assert lines_of(report, width=80) == ["There are no topics and no subscriptions."]
 
 
+def test_damaged_data_are_in_the_sums() -> None:
+    topic = {"name": "projects/shop/topics/orders", "subscriptions": 0}
+    report: dict[str, Any] = {"topics": [topic], "subscriptions": [], "damaged": 1200}
+    assert lines_of(report, width=80)[-1] == (
+        "1 topic, 0 subscriptions, 0 waiting, 0 outstanding, 1,200 damaged and set aside"
+    )
+
+    report["topics"] = []
+    assert lines_of(report, width=80) == [
+        "There are no topics and no subscriptions, 1,200 damaged and set aside."
+    ]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -3,15 +3,24 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 from rele.emulator.errors import ServiceError
 from rele.emulator.messages import StoredMessage
 from rele.emulator.storage.journal import Kind
+from rele.emulator.storage.rows import (
+    WRITE_TALLY,
+    Tally,
+    checksum_of,
+    entry_checksum,
+    message_checksum,
+)
 
-# SQLite before 3.32 takes at most 999 values in a statement; a message has four.
+# SQLite before 3.32 takes at most 999 values in a statement; a message has five.
 _MOST_ROWS = 128
 
-_ADD = "INSERT OR IGNORE INTO entry (message, holder) SELECT value, ? FROM json_each(?)"
+# The JSON is an object of checksums by message id.
+_ADD = "INSERT OR IGNORE INTO entry SELECT key, ?, 1, value FROM json_each(?)"
 _REMOVE = "DELETE FROM entry WHERE holder = ? AND message IN (SELECT value FROM json_each(?))"
 _CLEAR = "DELETE FROM entry WHERE holder = ?"
 
@@ -62,26 +71,29 @@ class Changes:
         for waiter in waiters:
             waiter(error)
 
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Write everything into the transaction that is open. Raises ``sqlite3.Error``."""
-        self._write_resources(connection)
-        for rows in _chunks(tuple(self.messages.values())):
-            connection.execute(
-                f"INSERT OR IGNORE INTO message VALUES {','.join(['(?,?,?,?)'] * len(rows))}",
-                [
-                    value
-                    for row in rows
-                    for value in (row.id, row.publish_time, row.ordering_key, row.encoded)
-                ],
-            )
-        self._write_entries(connection)
+    def write(self, connection: sqlite3.Connection, tally: Tally) -> None:
+        """Write everything into the transaction that is open, and count it in ``tally``.
+
+        Raises ``sqlite3.Error``.
+        """
+        self._write_resources(connection, tally)
+        for messages in _chunks(tuple(self.messages.values())):
+            tally.messages += connection.execute(
+                f"INSERT OR IGNORE INTO message VALUES {','.join(['(?,?,?,?,?)'] * len(messages))}",
+                list(chain.from_iterable(map(_row_of, messages))),
+            ).rowcount
+        self._write_entries(connection, tally)
         if self._attempts:
             connection.executemany(
-                "UPDATE entry SET attempt = ? WHERE message = ? AND holder = ?",
-                [(attempt, *place) for place, attempt in self._attempts.items()],
+                "UPDATE entry SET attempt = ?, checksum = ? WHERE message = ? AND holder = ?",
+                [
+                    (attempt, entry_checksum(*place, attempt), *place)
+                    for place, attempt in self._attempts.items()
+                ],
             )
         if self.messages:
-            connection.execute("UPDATE last_id SET value = ?", (max(self.messages),))
+            tally.last_id = max(tally.last_id, max(self.messages))
+        connection.execute(WRITE_TALLY, tally.row())
 
     def _extend(self, holder: int, statement: str, ids: Iterable[int]) -> None:
         steps = self._entries.get(holder)
@@ -92,34 +104,52 @@ class Changes:
         else:
             steps.append((statement, list(ids)))
 
-    def _write_resources(self, connection: sqlite3.Connection) -> None:
+    def _write_resources(self, connection: sqlite3.Connection, tally: Tally) -> None:
         # Deleted ones first: another one may have the name of one of them.
         for number in self._resources:
-            connection.execute("DELETE FROM resource WHERE id = ?", (number,))
+            tally.resources -= connection.execute(
+                "DELETE FROM resource WHERE id IN (?, ?)", (number, -number)
+            ).rowcount
         for number, resource in self._resources.items():
-            if resource is not None:
+            if resource is None:
+                continue
+            kind, name, config, filter_text = resource
+            for key in (number, -number):
+                checksum = checksum_of(key, kind, name.encode(), config, filter_text.encode())
                 connection.execute(
-                    "INSERT INTO resource VALUES (?, ?, ?, ?, ?)", (number, *resource)
+                    "INSERT INTO resource VALUES (?, ?, ?, ?, ?, ?)", (key, *resource, checksum)
                 )
+                tally.resources += 1
 
-    def _write_entries(self, connection: sqlite3.Connection) -> None:
+    def _write_entries(self, connection: sqlite3.Connection, tally: Tally) -> None:
         removed: list[int] = []
         cleared = False
         for holder, steps in self._entries.items():
             for statement, ids in steps:
                 if statement is _CLEAR:
-                    connection.execute(statement, (holder,))
+                    tally.entries -= connection.execute(statement, (holder,)).rowcount
                     cleared = True
-                elif ids:
-                    connection.execute(statement, (holder, json.dumps(ids)))
-                if statement is _REMOVE:
+                elif statement is _ADD:
+                    checksums = {number: entry_checksum(number, holder, 1) for number in ids}
+                    parameters = (holder, json.dumps(checksums))
+                    tally.entries += connection.execute(statement, parameters).rowcount
+                else:
+                    parameters = (holder, json.dumps(ids))
+                    tally.entries -= connection.execute(statement, parameters).rowcount
                     removed += ids
         if cleared:
-            connection.execute(_COLLECT)
+            tally.messages -= connection.execute(_COLLECT).rowcount
         elif removed:
-            connection.execute(
+            tally.messages -= connection.execute(
                 f"{_COLLECT} AND id IN (SELECT value FROM json_each(?))", (json.dumps(removed),)
-            )
+            ).rowcount
+
+
+def _row_of(message: StoredMessage) -> tuple[int, int, str, bytes, int]:
+    checksum = message_checksum(
+        message.id, message.publish_time, message.ordering_key.encode(), message.encoded
+    )
+    return (message.id, message.publish_time, message.ordering_key, message.encoded, checksum)
 
 
 def _chunks(messages: Sequence[StoredMessage]) -> Iterator[Sequence[StoredMessage]]:

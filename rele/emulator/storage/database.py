@@ -5,58 +5,35 @@ It is SQLite in WAL mode with ``synchronous=FULL``: a commit has been written wi
 anything is written, and left as it is if it is not ours or is damaged.
 """
 
+import contextlib
 import os
 import sqlite3
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO
 
 from rele.emulator.exceptions import DataDirError
-
-Progress: TypeAlias = Callable[[str], None]
-"""Is told in a line what takes long."""
+from rele.emulator.storage.damage import Fault
+from rele.emulator.storage.rows import WRITE_TALLY, Tally
+from rele.emulator.storage.structure import (
+    PAGE_SIZE,
+    SCHEMA,
+    Progress,
+    check_header,
+    check_structure,
+    damaged,
+)
+from rele.emulator.storage.wal import LogState, look_at_log
 
 FILE_NAME = "pubsub.sqlite3"
 LOCK_NAME = "pubsub.lock"
-
-APPLICATION_ID = 0x52654C65  # "ReLe"
-SCHEMA_VERSION = 1
-
-# The header is described in "Database File Format" in SQLite's documentation.
-_MAGIC = b"SQLite format 3\0"
-_HEADER_BYTES = 100
-_VERSION_AT = 60
-_APPLICATION_ID_AT = 68
-
-# About so many steps of SQLite's machine take a tenth of a second or less.
-_STEPS_BETWEEN_LOOKS = 1_000_000
-
-# The ledger of resource N's messages is the holder 2 N, that of its log the holder 2 N + 1.
-_SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-CREATE TABLE resource (
-    id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL, config BLOB NOT NULL,
-    filter TEXT NOT NULL, UNIQUE (kind, name)
-);
-CREATE TABLE message (
-    id INTEGER PRIMARY KEY, publish_time INTEGER NOT NULL, ordering_key TEXT NOT NULL,
-    encoded BLOB NOT NULL
-);
-CREATE TABLE entry (
-    message INTEGER NOT NULL, holder INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 1,
-    PRIMARY KEY (message, holder)
-) WITHOUT ROWID;
-CREATE TABLE last_id (value INTEGER NOT NULL);
-INSERT INTO last_id VALUES (0);
-"""
 
 
 class Database:
     """The open database: ``writer`` for one thread at a time, ``reader`` for the one it is made on.
 
-    ``close`` gives the directory back.
+    ``faults`` are what was found to be wrong with it. The reader returns texts as bytes. ``close``
+    gives the directory back.
     """
 
     def __init__(
@@ -65,11 +42,26 @@ class Database:
         lock: IO[bytes],
         writer: sqlite3.Connection,
         reader: sqlite3.Connection,
+        faults: list[Fault],
     ) -> None:
         self.directory = directory
         self.writer = writer
         self.reader = reader
+        self.faults = faults
         self._lock = lock
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction of the writer: committed, or rolled back where the block raises."""
+        self.writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.writer.execute("COMMIT")
+        except BaseException:
+            # Some errors have rolled it back already.
+            with contextlib.suppress(sqlite3.Error):
+                self.writer.execute("ROLLBACK")
+            raise
 
     def close(self) -> None:
         # The writer last: it then moves everything into the one file.
@@ -94,10 +86,12 @@ def open_database(directory: Path, on_progress: Progress) -> Database:
         path = directory / FILE_NAME
         if not path.exists():
             _create(path)
-        _check_header(path)
+        check_header(path)
+        faults = _check_log(path)
         reader = _connect(path, "ro")
-        _check_contents(reader, path, on_progress)
-        return Database(directory, lock, _open_writer(path), reader)
+        check_structure(reader, path, on_progress)
+        reader.text_factory = bytes
+        return Database(directory, lock, _open_writer(path), reader, faults)
     except BaseException as error:
         if reader is not None:
             reader.close()
@@ -125,14 +119,18 @@ def _take_lock(lock: IO[bytes], directory: Path) -> None:
 
 def _create(path: Path) -> None:
     """Make an empty database, whole or not at all."""
-    if path.with_name(f"{path.name}-wal").exists():
+    if _log_of(path).exists():
         raise DataDirError(path.parent, f"{path.name} is missing, but its -wal file is there.")
     unfinished = path.with_name(f"{path.name}.new")
     unfinished.unlink(missing_ok=True)
     connection = sqlite3.connect(unfinished, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        connection.execute(WRITE_TALLY, Tally().row())
+        connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
     unfinished.rename(path)
@@ -147,27 +145,19 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _check_header(path: Path) -> None:
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise DataDirError(
-            path.parent, f"{path.name} is truncated, or no database. It was left as it is."
-        )
-    if _number(header, _APPLICATION_ID_AT) != APPLICATION_ID:
-        raise DataDirError(
-            path.parent, f"{path.name} was not made by this server. It was left as it is."
-        )
-    version = _number(header, _VERSION_AT)
-    if version != SCHEMA_VERSION:
-        raise DataDirError(
-            path.parent,
-            f"{path.name} has version {version}, and this server reads {SCHEMA_VERSION}.",
-        )
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
-def _number(header: bytes, at: int) -> int:
-    return int.from_bytes(header[at : at + 4], "big")
+def _check_log(path: Path) -> list[Fault]:
+    """What is wrong with SQLite's log, unless so much is that it has to be refused."""
+    log = _log_of(path)
+    state = look_at_log(log, PAGE_SIZE)
+    if state is LogState.DAMAGED:
+        raise damaged(path.parent, log.name)
+    if state is LogState.LAST_COMMIT_LOST:
+        return [Fault(f"{log.name}: {state.value}, and what it changed is lost")]
+    return []
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -177,30 +167,6 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-
-
-def _check_contents(reader: sqlite3.Connection, path: Path, on_progress: Progress) -> None:
-    """Look for damage. The connection cannot write, so that what is damaged stays as it is."""
-    megabytes = path.stat().st_size // 1_000_000
-    next_line = time.monotonic() + 1.0
-
-    def look() -> None:
-        nonlocal next_line
-        if time.monotonic() >= next_line:
-            next_line += 1.0
-            on_progress(f"Checking {path} ({megabytes:,} MB) …")
-
-    reader.set_progress_handler(look, _STEPS_BETWEEN_LOOKS)
-    try:
-        (found,) = reader.execute("PRAGMA quick_check(1)").fetchone()
-        reader.execute("SELECT value FROM json_each('[1]')").fetchone()
-    except sqlite3.DatabaseError as error:
-        found = str(error)
-    finally:
-        reader.set_progress_handler(None, 0)
-    if found != "ok":
-        reason = " ".join(str(found).split())
-        raise DataDirError(path.parent, f"{path.name} is damaged ({reason}). It was left as it is.")
 
 
 def _open_writer(path: Path) -> sqlite3.Connection:

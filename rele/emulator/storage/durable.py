@@ -10,14 +10,17 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from rele.emulator.errors import ResourceExhaustedError, ServiceError, UnavailableError
 from rele.emulator.messages import StoredMessage
+from rele.emulator.storage import damage
 from rele.emulator.storage.changes import Changes
 from rele.emulator.storage.database import Database
 from rele.emulator.storage.journal import Journal, Kind, Ledger
 from rele.emulator.storage.payloads import Payloads
+from rele.emulator.storage.rows import Tally
 
 RETRY_SECONDS = 1.0
 """How long after a failure to write it is tried again."""
@@ -44,7 +47,7 @@ class DurableLedger(Ledger):
     def attempted(self, message_id: int, attempt: int) -> None:
         self._journal.changes().attempt(self._holder, message_id, attempt)
 
-    def encoded(self, messages: Sequence[StoredMessage]) -> list[bytes]:
+    def encoded(self, messages: Sequence[StoredMessage]) -> list[bytes | None]:
         return self._journal.payloads.encoded(messages)
 
 
@@ -58,6 +61,7 @@ class DurableJournal(Journal):
     Args:
         loop: the event loop that it is used on.
         numbers: of the resources in the database by kind and name.
+        tally: what the database has.
     """
 
     def __init__(
@@ -65,7 +69,10 @@ class DurableJournal(Journal):
         loop: asyncio.AbstractEventLoop,
         database: Database,
         numbers: dict[tuple[Kind, str], int],
+        tally: Tally,
     ) -> None:
+        self._tally = tally
+        self._set_aside = damage.count(database.directory)
         self.payloads = Payloads(database.reader)
         self._loop = loop
         self._database = database
@@ -74,7 +81,7 @@ class DurableJournal(Journal):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pubsub-writer")
         self._next = Changes()
         self._scheduled = False
-        self._commit: asyncio.Future[None] | None = None
+        self._commit: asyncio.Future[Tally] | None = None
         self._writing: list[Changes] = []
         self._unwritten: list[Changes] = []
         self._failure: ServiceError | None = None
@@ -120,6 +127,10 @@ class DurableJournal(Journal):
             done(None)
 
     @property
+    def damaged(self) -> int:
+        return self._set_aside + len(self.payloads.damaged)
+
+    @property
     def settled(self) -> bool:
         return not self._scheduled and self._commit is None and self._failure is None
 
@@ -156,15 +167,16 @@ class DurableJournal(Journal):
         self._writing = [*self._unwritten, self._next]
         self._next = Changes()
         self._commit = self._loop.run_in_executor(
-            self._thread, commit, self._database.writer, self._writing
+            self._thread, commit, self._database.writer, self._writing, self._tally
         )
         self._commit.add_done_callback(self._finish)
 
-    def _finish(self, done: "asyncio.Future[None]") -> None:
+    def _finish(self, done: "asyncio.Future[Tally]") -> None:
         self._commit = None
         written, self._writing = self._writing, []
         error = done.exception()
         if error is None:
+            self._tally = done.result()
             self._succeed(written)
         else:
             self._fail(written, error)
@@ -196,13 +208,15 @@ class DurableJournal(Journal):
         self._start()
 
 
-def commit(connection: sqlite3.Connection, group: Sequence[Changes]) -> None:
-    """Write a group of changes, all or none. Raises ``sqlite3.Error``."""
+def commit(connection: sqlite3.Connection, group: Sequence[Changes], before: Tally) -> Tally:
+    """Write a group of changes, all or none, and return the new tally. Raises ``sqlite3.Error``."""
+    tally = replace(before)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for changes in group:
-            changes.write(connection)
+            changes.write(connection, tally)
         connection.execute("COMMIT")
+        return tally
     except BaseException:
         # Some errors have rolled it back already.
         with contextlib.suppress(sqlite3.Error):

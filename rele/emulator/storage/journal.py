@@ -35,8 +35,8 @@ class Ledger:
     def attempted(self, message_id: int, attempt: int) -> None:
         """Note which attempt to deliver a message is its next."""
 
-    def encoded(self, messages: Sequence[StoredMessage]) -> list[bytes]:
-        """The serialised messages, read back where they are only on disk.
+    def encoded(self, messages: Sequence[StoredMessage]) -> Sequence[bytes | None]:
+        """The serialised messages, read back where they are only on disk; None for a damaged one.
 
         Raises ``ServiceError`` where that fails.
         """
@@ -69,6 +69,11 @@ class Journal:
     def after_commit(self, done: Callable[[ServiceError | None], None]) -> None:
         """Call ``done`` when all that was reported is on disk, or with why it is not."""
         done(None)
+
+    @property
+    def damaged(self) -> int:
+        """How much of what was kept is damaged, and was set aside."""
+        return 0
 
     @property
     def settled(self) -> bool:

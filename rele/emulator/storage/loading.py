@@ -1,21 +1,24 @@
-"""What a former server left in the database."""
+"""What a former server left in the database, with a look at every checksum."""
 
 import sqlite3
 import time
-from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rele.emulator.messages import StoredMessage
-from rele.emulator.storage.database import Database, Progress
+from rele.emulator.storage.damage import Fault
+from rele.emulator.storage.database import Database
 from rele.emulator.storage.journal import Kind
+from rele.emulator.storage.rows import Row, Tally, entry_checksum, is_intact, message_checksum
+from rele.emulator.storage.structure import Progress
 
 _LINE_EVERY_MESSAGES = 100_000
 
-# The CROSS JOIN keeps SQLite from another order of the loops, for which it had to sort.
-_ENTRIES = """
-SELECT message.id, publish_time, length(encoded), ordering_key, holder, attempt
-FROM entry CROSS JOIN message ON message.id = entry.message ORDER BY entry.message
-"""
+_Entry = tuple[int, int, int, int]
+
+
+class DamagedStructureError(Exception):
+    """So much is damaged that nobody can say what the data was."""
 
 
 @dataclass(slots=True)
@@ -38,10 +41,21 @@ class Kept:
 
 @dataclass(slots=True)
 class Loaded:
-    """Everything in a database: the resources by their number, and the largest message id."""
+    """Everything in a database that is intact: the resources by their number.
 
-    resources: dict[int, Kept]
-    last_id: int
+    ``tally`` counts the rows that there are, damaged ones included. ``faults`` say what is damaged
+    or missing; ``repairable`` are the numbers of resources of which one row of two is.
+    """
+
+    resources: dict[int, Kept] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    faults: list[Fault] = field(default_factory=list)
+    repairable: list[int] = field(default_factory=list)
+
+    @property
+    def last_id(self) -> int:
+        """The largest message id that was ever given."""
+        return self.tally.last_id
 
     def numbers(self) -> dict[tuple[Kind, str], int]:
         """The number of each resource."""
@@ -49,44 +63,168 @@ class Loaded:
 
 
 def load(database: Database, on_progress: Progress) -> Loaded:
-    """Read everything but the bytes of the messages, which stay on disk.
+    """Read everything, and keep all but the bytes of the messages, which stay on disk.
 
-    Raises ``sqlite3.Error``.
+    Raises ``sqlite3.Error``, and ``DamagedStructureError`` where a resource is lost.
     """
-    (last_id,) = database.reader.execute("SELECT value FROM last_id").fetchone()
-    resources = {
-        number: Kept(Kind(kind), name, config, filter_text)
-        for number, kind, name, config, filter_text in database.reader.execute(
-            "SELECT id, kind, name, config, filter FROM resource ORDER BY id"
+    loaded = Loaded(faults=list(database.faults))
+    expected = _load_tally(database.reader, loaded)
+    _load_resources(database.reader, loaded, expected)
+    _Messages(database.reader, loaded, on_progress).load()
+    if expected is not None:
+        _compare("message", expected.messages, loaded.tally.messages, loaded)
+        _compare("entry", expected.entries, loaded.tally.entries, loaded)
+    return loaded
+
+
+def _load_tally(reader: sqlite3.Connection, loaded: Loaded) -> Tally | None:
+    """What was counted when it was written, or None where that is damaged."""
+    rows = reader.execute("SELECT * FROM tally").fetchall()
+    if len(rows) != 1 or not is_intact(rows[0]):
+        loaded.faults.append(Fault("the row that counts the others is damaged or missing"))
+        return None
+    expected = Tally(*rows[0][1:-1])
+    loaded.tally.last_id = expected.last_id
+    return expected
+
+
+def _load_resources(reader: sqlite3.Connection, loaded: Loaded, expected: Tally | None) -> None:
+    intact: dict[int, Row] = {}
+    damaged: list[Row] = []
+    for row in reader.execute("SELECT * FROM resource ORDER BY id"):
+        loaded.tally.resources += 1
+        if is_intact(row):
+            intact[row[0]] = row
+        else:
+            damaged.append(row)
+    for number in sorted({abs(each) for each in intact}):
+        row = intact.get(number) or intact[-number]
+        _, kind, name, config, filter_text, _ = row
+        loaded.resources[number] = Kept(Kind(kind), name.decode(), config, filter_text.decode())
+        if number not in intact or -number not in intact:
+            loaded.repairable.append(number)
+    if expected is not None and 2 * len(loaded.resources) < expected.resources:
+        raise DamagedStructureError(
+            f"both rows of a topic, subscription or snapshot are damaged or missing: "
+            f"{expected.resources // 2} were there, {len(loaded.resources)} can be read"
         )
-    }
-    _load_messages(database.reader, resources, on_progress)
-    return Loaded(resources, last_id)
+    loaded.faults += [
+        Fault(f"row {row[0]} of the table resource is damaged", [("resource", row)])
+        for row in damaged
+    ]
+    loaded.faults += [
+        Fault(f"one of the two rows of {loaded.resources[number].name} was restored by the other")
+        for number in loaded.repairable
+    ]
 
 
-def _load_messages(
-    reader: sqlite3.Connection, resources: dict[int, Kept], on_progress: Progress
-) -> None:
-    keys: dict[str, str] = {}
-    holders: dict[int, list[StoredMessage]] = defaultdict(list)
-    for number, each in resources.items():
-        holders[2 * number], holders[2 * number + 1] = each.messages, each.logged
-    message = StoredMessage(0, 0, b"")
-    count = 0
-    next_line = time.monotonic() + 1.0
-    for number, published, size, key, holder, attempt in reader.execute(_ENTRIES):
-        if number != message.id:
-            # One object for what many have: the times of a request, the ordering keys.
-            if published == message.publish_time:
-                published = message.publish_time
-            message = StoredMessage(number, published, b"", keys.setdefault(key, key), size)
-            count += 1
-            if count % _LINE_EVERY_MESSAGES == 0 or _is_over(next_line, count):
-                next_line = time.monotonic() + 1.0
-                on_progress(f"Opening: {count:,} messages …")
-        holders[holder].append(message)
+def _compare(table: str, expected: int, found: int, loaded: Loaded) -> None:
+    if found < expected:
+        text = f"{expected - found} row(s) of the table {table} are missing"
+        loaded.faults.append(Fault(text))
+    elif found > expected:
+        text = f"the table {table} has {found - expected} row(s) more than were written"
+        loaded.faults.append(Fault(text))
+
+
+class _Messages:
+    """Brings messages and entries, both in the order of their ids, together."""
+
+    def __init__(self, reader: sqlite3.Connection, loaded: Loaded, on_progress: Progress) -> None:
+        self._reader = reader
+        self._loaded = loaded
+        self._on_progress = on_progress
+        self._keys: dict[bytes, str] = {}
+        self._entries = self._read_entries()
+        self._lost: dict[int, list[_Entry]] = {}
+
+    def load(self) -> None:
+        entry = next(self._entries, None)
+        for message, row in self._read_messages():
+            while entry is not None and entry[0] < message.id:
+                entry = self._lose(entry)
+            if entry is None or entry[0] != message.id:
+                text = f"message {message.id} is in no subscription, log or snapshot any more"
+                self._loaded.faults.append(Fault(text, [("message", row)]))
+            while entry is not None and entry[0] == message.id:
+                entry = self._hold(entry, message)
+        while entry is not None:
+            entry = self._lose(entry)
+        self._loaded.faults += [self._fault_of(number) for number in self._lost]
+
+    def _hold(self, entry: _Entry, message: StoredMessage) -> _Entry | None:
+        """Give a message to a holder; returns the next entry."""
+        _, holder, attempt, _ = entry
+        kept = self._loaded.resources.get(holder // 2)
+        if kept is None:
+            return self._lose(entry)
+        (kept.logged if holder % 2 else kept.messages).append(message)
         if attempt > 1:
-            resources[holder // 2].attempts[number] = attempt
+            kept.attempts[message.id] = attempt
+        return next(self._entries, None)
+
+    def _lose(self, entry: _Entry) -> _Entry | None:
+        """Note that what an entry names is not there; returns the next entry."""
+        self._lost.setdefault(entry[0], []).append(entry)
+        return next(self._entries, None)
+
+    def _fault_of(self, number: int) -> Fault:
+        entries = self._lost[number]
+        holders = ", ".join(self._name_of(holder) for _, holder, _, _ in entries)
+        text = f"message {number} of {holders} is damaged or missing"
+        return Fault(text, [("entry", entry) for entry in entries])
+
+    def _name_of(self, holder: object) -> str:
+        kept = self._loaded.resources.get(holder // 2) if isinstance(holder, int) else None
+        if kept is None or not isinstance(holder, int):
+            return "an unknown resource"
+        return f"the log of {kept.name}" if holder % 2 else kept.name
+
+    def _read_messages(self) -> Iterator[tuple[StoredMessage, Row]]:
+        """The intact messages, and their rows."""
+        previous = StoredMessage(0, 0, b"")
+        tally = self._loaded.tally
+        next_line = time.monotonic() + 1.0
+        for row in self._reader.execute("SELECT * FROM message ORDER BY id"):
+            tally.messages += 1
+            if tally.messages % _LINE_EVERY_MESSAGES == 0 or _is_over(next_line, tally.messages):
+                next_line = time.monotonic() + 1.0
+                self._on_progress(f"Opening: {tally.messages:,} messages …")
+            if not is_intact(row, message_checksum):
+                text = f"row {row[0]} of the table message is damaged"
+                self._loaded.faults.append(Fault(text, [("message", row)]))
+                continue
+            number, published, key, encoded, _ = row
+            # One object for what many have: the times of a request, the ordering keys.
+            if published == previous.publish_time:
+                published = previous.publish_time
+            previous = StoredMessage(number, published, b"", self._key(key), len(encoded))
+            tally.last_id = max(tally.last_id, number)
+            yield previous, row
+
+    def _read_entries(self) -> Iterator[_Entry]:
+        """The intact entries."""
+        previous: Row = ()
+        for row in self._reader.execute("SELECT * FROM entry ORDER BY message, holder"):
+            self._loaded.tally.entries += 1
+            # A damaged key may be anywhere, and need not be comparable.
+            if not is_intact(row, entry_checksum):
+                text = (
+                    "a row of the table entry is damaged: that of a message near "
+                    f"{row[0]} in {self._name_of(row[1])}"
+                )
+                self._loaded.faults.append(Fault(text, [("entry", row)]))
+                continue
+            if row[:2] <= previous[:2]:
+                raise DamagedStructureError("the table entry is out of order")
+            previous = row
+            yield row
+
+    def _key(self, encoded: bytes) -> str:
+        key = self._keys.get(encoded)
+        if key is None:
+            key = self._keys[encoded] = encoded.decode()
+        return key
 
 
 def _is_over(at: float, count: int) -> bool:

@@ -10,9 +10,10 @@ import grpc
 import pytest
 from google.pubsub_v1 import types
 
-from rele.emulator import DataDirError, EmbeddedServer, restoring
+from rele.emulator import DataDirError, EmbeddedServer, ask_status, restoring
 from rele.emulator.storage import durable
-from rele.emulator.storage.database import Database, Progress, open_database
+from rele.emulator.storage.database import FILE_NAME, Database, open_database
+from rele.emulator.storage.structure import Progress
 
 from .conftest import SOON, BareStream
 
@@ -66,16 +67,32 @@ class Client:
         )
 
 
+Running = list[tuple[EmbeddedServer, Client]]
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[], Client]]:
-    """Start a server on the directory, after stopping the former one."""
-    running: list[tuple[EmbeddedServer, Client]] = []
+def running() -> Running:
+    return []
+
+
+@pytest.fixture
+def stop(running: Running) -> Callable[[], None]:
+    """Stop the server that runs."""
 
     def stop() -> None:
         while running:
             server, client = running.pop()
             client.channel.close()
             server.stop()
+
+    return stop
+
+
+@pytest.fixture
+def serve(
+    tmp_path: Path, running: Running, stop: Callable[[], None]
+) -> Iterator[Callable[[], Client]]:
+    """Start a server on the directory, after stopping the former one."""
 
     def serve() -> Client:
         stop()
@@ -135,6 +152,42 @@ def test_a_directory_in_use_is_refused(serve: Callable[[], Client], tmp_path: Pa
     serve()
 
     with pytest.raises(DataDirError, match="another server is using it"):
+        EmbeddedServer(data_dir=tmp_path).start()
+
+
+def test_a_damaged_message_is_counted_and_the_others_are_delivered(
+    serve: Callable[[], Client],
+    stop: Callable[[], None],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = serve()
+    client.create_all()
+    client.publish(b"first", b"second", b"third")
+    stop()
+    file = tmp_path / FILE_NAME
+    content = file.read_bytes()
+    assert content.count(b"second") == 1
+    file.write_bytes(content.replace(b"second", b"secomd"))
+
+    client = serve()
+    assert data(client.pull()) == data(client.pull(EXACTLY_ONCE)) == [b"first", b"third"]
+    assert ask_status(client.address)["damaged"] == 2
+    assert f"of {PLAIN}, {EXACTLY_ONCE} is damaged or missing" in caplog.text
+
+
+def test_a_damaged_structure_is_refused_with_the_remedy(
+    serve: Callable[[], Client], stop: Callable[[], None], tmp_path: Path
+) -> None:
+    serve().create_all()
+    stop()
+    file = tmp_path / FILE_NAME
+    content = bytearray(file.read_bytes())
+    content[4096:4100] = bytes(4)
+    file.write_bytes(content)
+
+    remedy = "It was left as it is. Put back a copy of the directory, or choose another one"
+    with pytest.raises(DataDirError, match=f"{tmp_path}: the data is damaged .*{remedy}"):
         EmbeddedServer(data_dir=tmp_path).start()
 
 

@@ -23,7 +23,7 @@ def _of(report: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_a_new_server_has_nothing() -> None:
     with EmbeddedServer() as server:
-        assert ask_status(server.address) == {"topics": [], "subscriptions": []}
+        assert ask_status(server.address) == {"topics": [], "subscriptions": [], "damaged": 0}
 
 
 def test_messages_are_counted(

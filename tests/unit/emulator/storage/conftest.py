@@ -32,7 +32,11 @@ class Disk:
         self.database: Database
         self.registry: Registry
         self.snapshots: SnapshotRegistry
-        self.open()
+        try:
+            self.open()
+        except BaseException:
+            self.loop.close()
+            raise
 
     def open(self) -> None:
         self.registry, self.snapshots = restoring.open_registries(

@@ -26,7 +26,7 @@ def filled(tmp_path: Path) -> Path:
     database = open_database(tmp_path, ignore)
     database.writer.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
-        " INSERT INTO message SELECT i, 0, '', zeroblob(200) FROM n"
+        " INSERT INTO message SELECT i, 0, '', zeroblob(200), 0 FROM n"
     )
     database.close()
     return tmp_path
@@ -64,9 +64,27 @@ def _make_foreign(path: Path) -> None:
 
 
 def _make_newer(path: Path) -> None:
+    _set_version(path, 99)
+
+
+def _make_older(path: Path) -> None:
+    _set_version(path, 1)
+
+
+def _set_version(path: Path, version: int) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
+
+
+def _take_wal_from_the_header(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\1\1")
+
+
+def _rename_a_column(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"ordering_key, encoded", b"ordering_kez, encoded"))
 
 
 @pytest.mark.parametrize(
@@ -77,8 +95,11 @@ def _make_newer(path: Path) -> None:
         (_empty, "is truncated, or no database"),
         (_overwrite_pages, "is damaged"),
         (_write_text, "is truncated, or no database"),
+        (_take_wal_from_the_header, "is damaged .byte 18 of pubsub.sqlite3"),
+        (_rename_a_column, "is damaged .*its tables are not those of this server"),
         (_make_foreign, "was not made by this server"),
-        (_make_newer, "has version 99, and this server reads 1"),
+        (_make_older, "has version 1, and this server reads 2. It was left as it is: use it with"),
+        (_make_newer, "has version 99, and this server reads 2"),
     ],
 )
 def test_what_is_not_ours_or_damaged_is_refused_and_left_as_it_is(
