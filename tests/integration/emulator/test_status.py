@@ -83,6 +83,12 @@ def test_the_command_asks_it(
 
     assert main(["emulator", "--status", "--host-port", emulator]) == 0
 
-    project = subscription.split("/")[1]
-    [line] = [line for line in capsys.readouterr().out.splitlines() if project in line]
-    assert line.split()[1:6] == ["orders", "orders", "0", "1", "0"]
+    _, project, _, name = subscription.split("/")
+    _, _, shown = capsys.readouterr().out.partition(f"{project}/{name}\n")
+    block = [line.split() for line in shown.splitlines()[:4]]
+    assert block == [
+        ["Topic", "orders"],
+        ["Consumers", "0"],
+        ["Waiting", "1"],
+        ["Outstanding", "0"],
+    ]
