@@ -172,7 +172,7 @@ def test_the_contents_name_each_section_in_order() -> None:
     contents = README.partition("\nQuickstart\n=")[0]
     titles = re.findall(r"^(.+)\n={4,}\n", README, re.MULTILINE)
 
-    links = re.findall(r"(?<!`)`([^`]+)`_|\b(\w+)_", contents)
+    links = re.findall(r"(?<!`)`([^`<]+)`_|\b([A-Z]\w+)_", contents)
 
     assert ["".join(link) for link in links] == titles[1:]
 
