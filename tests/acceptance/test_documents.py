@@ -63,10 +63,15 @@ def start(shop: Project, command: str) -> subprocess.Popen[str]:
 
 
 def succeeds(shop: Project, command: str) -> bool:
+    return run(shop, command)[0] == 0
+
+
+def run(shop: Project, command: str) -> tuple[int, str]:
+    """Run a command of a document to its end: its exit status and its output."""
     process = start(shop, command)
     output, _ = process.communicate(timeout=60)
     print(output)
-    return process.returncode == 0
+    return process.returncode, output
 
 
 def rows(shop: Project, query: str) -> list[Any]:
@@ -78,6 +83,19 @@ def rows(shop: Project, query: str) -> list[Any]:
 def test_each_block_of_python_says_which_file_it_goes_into(text: str) -> None:
     assert len(blocks_of(text)) == text.count(".. code::")
     assert len(files_of(text)) == text.count(".. code:: python")
+
+
+def test_each_document_adds_to_the_settings_of_those_before(shop: Project) -> None:
+    for document in (README, GOOGLE_CLOUD, TRANSACTIONS):
+        paste(shop, document)
+
+    _, keys = run(shop, "python -c 'import shop.settings; print(*shop.settings.RELE)'")
+    checked, report = run(shop, "python manage.py check")
+
+    of_readme = {"GC_PROJECT_ID", "MIDDLEWARE", "ENCODER_PATH"}
+    of_google_cloud = {"GC_CREDENTIALS_PATH", "CLIENT_OPTIONS", "GC_STORAGE_REGION"}
+    assert set(keys.split()) == {*of_readme, *of_google_cloud, "PUBLISHER_BACKEND"}
+    assert (checked, report) == (0, "System check identified no issues (0 silenced).\n")
 
 
 def test_all_documents_make_one_project_that_runs(shop: Project) -> None:
