@@ -14,8 +14,9 @@ from typing import Any
 
 from rele import discover
 from rele.backends import BaseBackend
+from rele.declaration.filters import Filters
 from rele.declaration.options import ALIASES, OPTIONS, SubscriptionOptions
-from rele.declaration.subscription import Filters, Subscription
+from rele.declaration.subscription import Subscription
 from rele.endpoint import uses_emulator
 from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
 from rele.middleware import register_middleware
@@ -223,7 +224,7 @@ def _options(setting: Mapping[str, Any], stated: Mapping[str, Any]) -> Subscript
     # What has no such name is a warning of the checks, as it is among the settings.
     known = {name: value for name, value in stated.items() if name in OPTIONS}
     for name, value in known.items():
-        if complaint := OPTIONS[name].complaint(value):
+        if complaint := OPTIONS[name].kind.complaint(value):
             raise ConfigurationError(f"{_place_of(name, setting)} {complaint}")
     return SubscriptionOptions(**known)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -116,3 +117,25 @@ def what_takes_a_subscription_takes_any() -> None:
     assert_type(deliver(ship, {"id": 42}, country="ES"), Delivery)
     callback: Callable[[Any], Any] = Callback(ship)
     callback(None)
+
+
+def an_option_has_its_type() -> None:
+    def handle(data: Order, /) -> int:
+        return data["id"]
+
+    sub("order-paid", threads=2, max_lease_duration=timedelta(minutes=5), labels=None)(handle)
+    sub(topic="x", threads="two")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    sub("x", retry_policy=10)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Subscription(handle, "x", labels=["team"])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def an_unknown_option_is_refused() -> None:
+    def handle(data: Order, /) -> int:
+        return data["id"]
+
+    sub(topic="x", thread=2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    Subscription(handle, "x", thread=2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+def an_option_that_the_reference_does_not_have_is_given_by_keyword() -> None:
+    sub("x", "p", "s", None, None, None, 60)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]

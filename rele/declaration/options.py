@@ -1,27 +1,36 @@
-"""What a subscription may state beside its topic and its name: what each may be, and merging."""
+"""The options of a subscription: each one's name, type, range, field and documentation, once.
+
+All else that knows the options takes them from the table :data:`OPTIONS`: the signatures of ``sub``
+and ``Subscription``, what is checked, what is sent to Pub/Sub, and the manual.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_type_hints
 
 from rele.dead_letter_policy import DeadLetterPolicy
 from rele.retry_policy import RetryPolicy
-from rele.schema.settings import (
-    MAX_ACK_DEADLINE,
-    MIN_ACK_DEADLINE,
-    Setting,
-    has_backoffs,
-    is_bool,
-    is_filter,
-    is_integer,
-    is_number,
-    is_positive,
+from rele.schema.kinds import (
+    ACK_DEADLINE,
+    BOOL,
+    COUNT,
+    FILTER,
+    RETRY_POLICY,
+    STRING,
+    Kind,
+    is_dict,
+    is_duration,
     is_string,
 )
+from rele.schema.problems import did_you_mean
+from rele.schema.settings import Setting
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 DAY = 24 * 60 * 60
 MIN_RETENTION, MAX_RETENTION = 10 * 60, 31 * DAY
@@ -29,10 +38,10 @@ MIN_EXPIRATION = DAY
 """Seconds (Subscription and ExpirationPolicy in the Pub/Sub API reference)."""
 
 NEVER = "never"
-"""As an expiration policy: the subscription stays, however long nobody uses it."""
+"""As an expiration policy: Pub/Sub keeps the subscription, however long it is unused."""
 
 MAX_LABELS = 64
-# Letters of any script that have no case are fine, as for all labels of Google Cloud.
+# Letters of scripts without case are allowed, as in all labels of Google Cloud.
 _LABEL_KEY = re.compile(r"[^\W\d_A-Z](?:[^\WA-Z]|-)*")
 _LABEL_VALUE = re.compile(r"(?:[^\WA-Z]|-)*")
 _MAX_LABEL_CHARACTERS = 63
@@ -46,14 +55,8 @@ def seconds_of(duration: Duration) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else duration
 
 
-def _is_duration(value: Any) -> bool:
-    return is_number(value) or isinstance(value, timedelta)
-
-
 def _is_labels(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        is_string(key) and is_string(text) for key, text in value.items()
-    )
+    return is_dict(value) and all(is_string(key) and is_string(value[key]) for key in value)
 
 
 def _labels_are_allowed(labels: Mapping[str, str]) -> bool:
@@ -66,82 +69,201 @@ def _labels_are_allowed(labels: Mapping[str, str]) -> bool:
     )
 
 
-def _yes_or_no(**arguments: Any) -> Setting:
-    return Setting(None, "True or False", is_bool, example="True", **arguments)
+_FILTER_STRING = Kind(
+    "a filter in Pub/Sub's syntax", is_string, example="'attributes.lang = \"en\"'"
+)
+_DEAD_LETTER_POLICY = Kind(
+    "a rele.DeadLetterPolicy",
+    lambda value: isinstance(value, DeadLetterPolicy),
+    example="DeadLetterPolicy()",
+)
+_RETENTION = Kind(
+    f"a number of seconds, or a timedelta, from {MIN_RETENTION} to {MAX_RETENTION} s",
+    is_duration,
+    lambda value: MIN_RETENTION <= seconds_of(value) <= MAX_RETENTION,
+    example="timedelta(days=7)",
+    in_seconds=True,
+)
+_EXPIRATION = Kind(
+    f"a number of seconds, or a timedelta, from {MIN_EXPIRATION} s, or {NEVER!r}",
+    lambda value: is_duration(value) or value == NEVER,
+    lambda value: value == NEVER or seconds_of(value) >= MIN_EXPIRATION,
+    example=repr(NEVER),
+    in_seconds=True,
+)
+_LABELS = Kind(
+    f"a dict of at most {MAX_LABELS} strings, of up to {_MAX_LABEL_CHARACTERS} lower-case "
+    "letters, digits, - and _; keys begin with a letter",
+    _is_labels,
+    _labels_are_allowed,
+    example="{'team': 'shop'}",
+)
+_LEASE = Kind(
+    "a number of seconds, or a timedelta, above 0",
+    is_duration,
+    lambda value: seconds_of(value) > 0,
+    example="3600",
+    in_seconds=True,
+)
 
 
-def _count(example: str) -> Setting:
-    return Setting(None, "a whole number from 1", is_integer, is_positive, example)
+@dataclass(frozen=True)
+class Option(Setting):
+    """One option of a subscription."""
+
+    field: str | None = None
+    """The field of Google's ``Subscription`` that has it; ``None`` where it concerns only Relé's
+    own process."""
+    is_fixed: bool = False
+    """Whether Pub/Sub takes it only when the subscription is created."""
 
 
-OPTIONS: dict[str, Setting] = {
-    "backend_filter_by": Setting(
-        None, "a filter in Pub/Sub's syntax", is_string, example="'attributes.lang = \"en\"'"
-    ),
-    "retry_policy": Setting(
-        None, "a rele.retry_policy.RetryPolicy", has_backoffs, example="RetryPolicy(10, 600)"
-    ),
-    "ack_deadline": Setting(
-        None,
-        f"a whole number of seconds from {MIN_ACK_DEADLINE} to {MAX_ACK_DEADLINE}",
-        is_integer,
-        lambda value: MIN_ACK_DEADLINE <= value <= MAX_ACK_DEADLINE,
-        "60",
-    ),
-    "dead_letter_policy": Setting(
-        None,
-        "a rele.DeadLetterPolicy",
-        lambda value: isinstance(value, DeadLetterPolicy),
-        example="DeadLetterPolicy()",
-    ),
-    "enable_message_ordering": _yes_or_no(),
-    "enable_exactly_once_delivery": _yes_or_no(),
-    "message_retention_duration": Setting(
-        None,
-        f"a number of seconds, or a timedelta, from {MIN_RETENTION} to {MAX_RETENTION} s",
-        _is_duration,
-        lambda value: MIN_RETENTION <= seconds_of(value) <= MAX_RETENTION,
-        "timedelta(days=7)",
-    ),
-    "retain_acked_messages": _yes_or_no(),
-    "expiration_policy": Setting(
-        None,
-        f"a number of seconds, or a timedelta, from {MIN_EXPIRATION} s, or {NEVER!r}",
-        lambda value: _is_duration(value) or value == NEVER,
-        lambda value: value == NEVER or seconds_of(value) >= MIN_EXPIRATION,
-        repr(NEVER),
-    ),
-    "labels": Setting(
-        None,
-        f"a dict of at most {MAX_LABELS} strings, of up to {_MAX_LABEL_CHARACTERS} lower-case "
-        "letters, digits, - and _; keys begin with a letter",
-        _is_labels,
-        _labels_are_allowed,
-        "{'team': 'shop'}",
-    ),
-    "threads": _count("2"),
-    "max_messages": _count("100"),
-    "max_bytes": _count("100 * 1024 * 1024"),
-    "max_lease_duration": Setting(
-        None,
-        "a number of seconds, or a timedelta, above 0",
-        _is_duration,
-        lambda value: seconds_of(value) > 0,
-        "3600",
-    ),
-}
-"""By their names as keyword arguments of ``@sub``; ``None`` everywhere stands for "not stated"."""
+class OptionsOfReference(TypedDict, total=False):
+    """Those that ``sub`` and ``Subscription`` also take by position."""
+
+    backend_filter_by: Annotated[
+        str | None,
+        Option(
+            _FILTER_STRING,
+            "filter that Pub/Sub applies; fixed when the subscription is created",
+            field="filter",
+            is_fixed=True,
+        ),
+    ]
+    retry_policy: Annotated[
+        RetryPolicy | None,
+        Option(
+            RETRY_POLICY,
+            "``RetryPolicy(minimum_backoff, maximum_backoff)``: the time before a failed message "
+            "is redelivered",
+            field="retry_policy",
+        ),
+    ]
+
+
+class NewerOptions(TypedDict, total=False):
+    """Those that ``sub`` and ``Subscription`` take by keyword alone."""
+
+    ack_deadline: Annotated[
+        int | None,
+        Option(
+            ACK_DEADLINE,
+            "seconds, 10 to 600, after which Pub/Sub redelivers a message that no worker keeps "
+            "leased, for example because it was killed",
+            field="ack_deadline_seconds",
+        ),
+    ]
+    dead_letter_policy: Annotated[
+        DeadLetterPolicy | None,
+        Option(
+            _DEAD_LETTER_POLICY,
+            "``DeadLetterPolicy(dead_letter_topic, max_delivery_attempts)``: the dead-letter queue "
+            "for messages that were delivered too often. By default it is the topic "
+            "``<subscription>-dead-letter``, after 10 attempts. Relé creates the topic, and a "
+            "subscription on it that keeps its messages",
+            field="dead_letter_policy",
+        ),
+    ]
+    enable_message_ordering: Annotated[
+        bool | None,
+        Option(
+            BOOL,
+            "deliver the messages of an ordering key in order; fixed when the subscription is "
+            "created",
+            field="enable_message_ordering",
+            is_fixed=True,
+        ),
+    ]
+    enable_exactly_once_delivery: Annotated[
+        bool | None,
+        Option(
+            BOOL,
+            "do not redeliver a message whose acknowledgement Pub/Sub has confirmed",
+            field="enable_exactly_once_delivery",
+        ),
+    ]
+    message_retention_duration: Annotated[
+        Duration | None,
+        Option(
+            _RETENTION,
+            "how long unacknowledged messages are kept, 10 minutes to 31 days",
+            field="message_retention_duration",
+        ),
+    ]
+    retain_acked_messages: Annotated[
+        bool | None,
+        Option(
+            BOOL,
+            "whether acknowledged messages are kept too, to seek back to",
+            field="retain_acked_messages",
+        ),
+    ]
+    expiration_policy: Annotated[
+        Duration | str | None,
+        Option(
+            _EXPIRATION,
+            "after how long without use, one day or more, Pub/Sub deletes the subscription, or "
+            '``"never"``',
+            field="expiration_policy",
+        ),
+    ]
+    labels: Annotated[
+        Mapping[str, str] | None,
+        Option(
+            _LABELS,
+            "a dict; labels that were set elsewhere are left as they are",
+            field="labels",
+        ),
+    ]
+    threads: Annotated[
+        int | None,
+        Option(COUNT, "how many messages a process handles at a time; 2 by default"),
+    ]
+    max_messages: Annotated[
+        int | None,
+        Option(
+            COUNT,
+            "how many messages a process leases, running or queued; 100 by default, so that one "
+            "process does not take what others could handle",
+        ),
+    ]
+    max_bytes: Annotated[
+        int | None,
+        Option(
+            COUNT,
+            "how many bytes of messages a process leases; 100 MiB by default",
+        ),
+    ]
+    max_lease_duration: Annotated[
+        Duration | None,
+        Option(
+            _LEASE,
+            "how long a process keeps a message leased before Pub/Sub may redeliver it; an hour "
+            "by default",
+        ),
+    ]
+
+
+class Options(OptionsOfReference, NewerOptions, total=False):
+    """All of them; ``None`` means that an option is not stated."""
+
+
+_HINTS = get_type_hints(Options, include_extras=True)
+
+OPTIONS: dict[str, Option] = {name: get_args(hint)[1] for name, hint in _HINTS.items()}
+"""The options by their names as keyword arguments of ``@sub``."""
+
+TYPES: dict[str, Any] = {name: get_args(hint)[0] for name, hint in _HINTS.items()}
+"""What each is annotated with."""
+
+KEYWORD_ONLY = frozenset(NewerOptions.__annotations__)
+"""The names of those that cannot be given by position."""
 
 DEFAULTS_WITHOUT_OPTION: dict[str, Setting] = {
-    "prefix": Setting(None, "a string", is_string, example="'shop'"),
-    "filter_by": Setting(
-        None,
-        "a callable (no `async def`, and without `yield`), or several of them",
-        is_filter,
-        example="lambda **attributes: True",
-    ),
+    "prefix": Setting(STRING, "the first part of the subscription's name"),
+    "filter_by": Setting(FILTER, "a callable over the attributes, or several"),
 }
-"""What ``RELE["SUBSCRIPTION_DEFAULTS"]`` takes besides, though it is no option of the server."""
+"""What ``RELE["SUBSCRIPTION_DEFAULTS"]`` takes beside the options."""
 
 ALIASES = {
     "ACK_DEADLINE": "ack_deadline",
@@ -150,47 +272,50 @@ ALIASES = {
     "SUB_PREFIX": "prefix",
     "FILTER_SUBS_BY": "filter_by",
 }
-"""Settings of old, and the key of ``RELE["SUBSCRIPTION_DEFAULTS"]`` that each stands for."""
+"""The older settings, and the key of ``RELE["SUBSCRIPTION_DEFAULTS"]`` that each stands for."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class SubscriptionOptions:
-    """What is stated for one subscription, or as the default for all; ``None`` is not stated.
+    """What is stated for one subscription, or as the default for all.
 
-    Durations are seconds or timedeltas.
+    Each option is an attribute, ``None`` where it is not stated.
 
     Raises:
-        ValueError: a value is not of the kind that :data:`OPTIONS` says.
+        TypeError: there is no option of that name.
+        ValueError: a value is not what its option may be.
     """
 
-    backend_filter_by: str | None = None
-    retry_policy: RetryPolicy | None = None
-    ack_deadline: int | None = None
-    dead_letter_policy: DeadLetterPolicy | None = None
-    enable_message_ordering: bool | None = None
-    enable_exactly_once_delivery: bool | None = None
-    message_retention_duration: Duration | None = None
-    retain_acked_messages: bool | None = None
-    expiration_policy: Duration | str | None = None
-    labels: Mapping[str, str] | None = None
-    threads: int | None = None
-    max_messages: int | None = None
-    max_bytes: int | None = None
-    max_lease_duration: Duration | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in self.stated().items():
-            if complaint := OPTIONS[name].complaint(value):
-                raise ValueError(f"{name} {complaint} Write {name}={OPTIONS[name].example}.")
-
-    def stated(self) -> dict[str, Any]:
-        """Those that are, by their names."""
-        return {
-            field.name: value
-            for field in fields(self)
-            if (value := getattr(self, field.name)) is not None
+    def __init__(self, **options: Unpack[Options]) -> None:
+        for name, value in options.items():
+            if name not in OPTIONS:
+                raise TypeError(
+                    f"A subscription has no option {name!r}. {did_you_mean(name, OPTIONS)}"
+                )
+            option = OPTIONS[name]
+            if value is not None and (complaint := option.kind.complaint(value)):
+                raise ValueError(f"{name} {complaint} Write {name}={option.example}.")
+        self._stated = {
+            name: options[name]  # type: ignore[literal-required]
+            for name in OPTIONS
+            if options.get(name) is not None
         }
 
+    def __getattr__(self, name: str) -> Any:
+        if name in OPTIONS:
+            return self._stated.get(name)
+        raise AttributeError(f"A subscription has no option {name!r}.")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SubscriptionOptions) and self.stated() == other.stated()
+
+    def __repr__(self) -> str:
+        stated = ", ".join(f"{name}={value!r}" for name, value in self._stated.items())
+        return f"{type(self).__name__}({stated})"
+
+    def stated(self) -> dict[str, Any]:
+        """Those that are stated, by their names."""
+        return dict(self._stated)
+
     def over(self, defaults: SubscriptionOptions) -> SubscriptionOptions:
-        """These, and where they state nothing, ``defaults``."""
-        return replace(defaults, **self.stated())
+        """These options, and those of ``defaults`` where these state nothing."""
+        return SubscriptionOptions(**{**defaults.stated(), **self.stated()})

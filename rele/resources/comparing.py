@@ -9,12 +9,12 @@ from typing import Any
 from google.cloud import pubsub_v1
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from rele.declaration.options import NEVER
+from rele.declaration.options import NEVER, OPTIONS
 from rele.resources.changes import Difference
 from rele.resources.desired import GOOGLE_FIELDS, Desired
 
-_FIXED_OPTIONS = ("backend_filter_by", "enable_message_ordering")
-"""Pub/Sub takes them when a subscription is made, and never again; so it does its topic."""
+_FIXED_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.is_fixed)
+"""Pub/Sub takes them only when a subscription is created, as it does its topic."""
 
 
 def fixed_differences(desired: Desired, actual: Any) -> tuple[Difference, ...]:

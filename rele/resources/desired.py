@@ -10,25 +10,14 @@ from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 
 from rele.dead_letter_policy import DeadLetterPolicy
-from rele.declaration.options import MAX_RETENTION, NEVER, seconds_of
+from rele.declaration.options import KEYWORD_ONLY, MAX_RETENTION, NEVER, OPTIONS, seconds_of
 from rele.retry_policy import RetryPolicy
 
-GOOGLE_FIELDS = {
-    "backend_filter_by": "filter",
-    "enable_message_ordering": "enable_message_ordering",
-    "retry_policy": "retry_policy",
-    "ack_deadline": "ack_deadline_seconds",
-    "dead_letter_policy": "dead_letter_policy",
-    "enable_exactly_once_delivery": "enable_exactly_once_delivery",
-    "message_retention_duration": "message_retention_duration",
-    "retain_acked_messages": "retain_acked_messages",
-    "expiration_policy": "expiration_policy",
-    "labels": "labels",
-}
-"""The options that the server keeps, by their names in ``@sub``, and their names there."""
+GOOGLE_FIELDS = {name: option.field for name, option in OPTIONS.items() if option.field}
+"""The options that Pub/Sub keeps, by their names in ``@sub``, and their fields there."""
 
-NEWER_OPTIONS = GOOGLE_FIELDS.keys() - {"backend_filter_by", "retry_policy"}
-"""Those that the reference does not have."""
+NEWER_OPTIONS = GOOGLE_FIELDS.keys() & KEYWORD_ONLY
+"""Those of them that the reference does not have."""
 
 DEFAULT_RETRY_POLICY = RetryPolicy(10, 600)
 """Of subscriptions that are made and state none: Google's own defaults, in seconds.

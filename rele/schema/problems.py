@@ -1,7 +1,8 @@
-"""What is wrong with a project, as data: the system checks and the commands only render it."""
+"""What is wrong with a project, as data, which the system checks and the commands only render."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -10,19 +11,19 @@ from dataclasses import dataclass, replace
 class Problem:
     """One thing that is wrong.
 
-    Its id is stable: ``rele.E…`` for what cannot work, ``rele.W…`` for what may not.
+    Its id does not change between versions: ``rele.E…`` is an error, ``rele.W…`` a warning.
     """
 
     id: str
     message: str
     hint: str
-    """What to write instead."""
+    """How to correct it."""
     setting: str | None = None
-    """The key of ``RELE`` that it is about, if it is about one."""
+    """The key of ``RELE`` that it concerns, if it concerns one."""
 
     @property
     def is_error(self) -> bool:
-        """Whether nothing can work before it is mended."""
+        """Whether it must be corrected before Relé can run."""
         return self.id.startswith("rele.E")
 
     def __str__(self) -> str:
@@ -30,5 +31,10 @@ class Problem:
 
 
 def about(setting: str, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """The ``problems``, which are about that key of ``RELE``."""
+    """The ``problems``, each with ``setting`` as the key of ``RELE`` that it concerns."""
     return (replace(problem, setting=setting) for problem in problems)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The question whether the known name nearest to ``name`` was meant."""
+    return f"Did you mean {difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]!r}?"

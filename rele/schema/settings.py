@@ -1,82 +1,175 @@
-"""The settings in ``RELE``: what each may be, and what it is where it is not given."""
+"""The settings in ``RELE``, each with what it may be, its default and its documentation."""
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rele.schema.callables import code_that_does_not_run
+from rele.schema.kinds import (
+    ACK_DEADLINE,
+    BOOL,
+    CLASS_PATH,
+    CLASS_PATHS,
+    CLIENT_OPTIONS,
+    COUNT,
+    FILTER,
+    PATH,
+    REGIONS,
+    RETRY_POLICY,
+    STRING,
+    TIMEOUT,
+    Kind,
+    is_dict,
+    is_string,
+    is_strings,
+)
 from rele.schema.problems import Problem
-
-MIN_ACK_DEADLINE, MAX_ACK_DEADLINE = 10, 600
-"""Seconds (Subscription in the Pub/Sub API reference)."""
 
 RESOURCES_MODES = ("apply", "create", "verify", "ignore")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One key of ``RELE``."""
+    """One key of ``RELE``, or of a dict in it."""
 
-    default: Any
-    kind: str
-    """What it may be, as a sentence of the manual has it."""
-    is_of_kind: Callable[[Any], bool]
-    in_range: Callable[[Any], bool] = lambda value: True
-    example: str = ""
+    kind: Kind
+    """What its value may be."""
+    documentation: str
+    """What it is for, as the manual says it (reStructuredText, without a full stop)."""
+    default: Any = None
+    """Its value where it is not given."""
+    default_text: str = ""
+    """What stands for it where it is not given, if that is found elsewhere."""
 
     def problem(self, name: str, value: Any, *, of: str = "RELE") -> Problem | None:
         """What is wrong with ``value``, if anything, as the key ``name`` of the dict ``of``."""
-        what_is_wrong = self.complaint(value)
+        what_is_wrong = self.kind.complaint(value)
         if what_is_wrong is None:
             return None
         return Problem(
-            "rele.E003" if self.is_of_kind(value) else "rele.E002",
+            "rele.E003" if self.kind.accepts(value) else "rele.E002",
             f"{of}[{name!r}] {what_is_wrong}",
-            f"Write {name!r}: {self.example or repr(self.default)}.",
+            f"Write {name!r}: {self.example}.",
         )
 
-    def complaint(self, value: Any) -> str | None:
-        """What is wrong with ``value``, as the rest of a sentence, or ``None``."""
-        if not self.is_of_kind(value):
-            return f"must be {self.kind}, not {value!r}."
-        if not self.in_range(value):
-            return f"is out of range: it must be {self.kind}, not {value!r}."
-        return None
+    @property
+    def example(self) -> str:
+        """A right value, as one writes it in Python."""
+        return repr(self.default) if self.default else self.kind.example
 
 
-def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+SETTINGS: dict[str, Setting] = {
+    "GC_PROJECT_ID": Setting(
+        replace(STRING, example="'my-project'").or_none(),
+        "Google Cloud project; if unset, that of the credentials, or ``GOOGLE_CLOUD_PROJECT``",
+    ),
+    "GC_CREDENTIALS_PATH": Setting(
+        PATH.or_none(),
+        "key file of a service account; if unset, Application Default Credentials",
+    ),
+    "GC_STORAGE_REGION": Setting(
+        REGIONS.or_none(),
+        "list of regions where topics that Relé creates keep their messages",
+    ),
+    "CLIENT_OPTIONS": Setting(
+        CLIENT_OPTIONS.or_none(),
+        "dict of options for Google's clients, such as ``api_endpoint``",
+    ),
+    "APP_NAME": Setting(
+        STRING.or_none(),
+        "``agent`` in the log records",
+    ),
+    "SUB_PREFIX": Setting(
+        STRING.or_none(),
+        "prefix of subscriptions that have none",
+    ),
+    "FILTER_SUBS_BY": Setting(
+        FILTER.or_none(),
+        "filter of subscriptions that have none",
+    ),
+    "MIDDLEWARE": Setting(
+        CLASS_PATHS,
+        "list of dotted paths",
+        ["rele.contrib.LoggingMiddleware"],
+    ),
+    "ENCODER_PATH": Setting(
+        CLASS_PATH,
+        "dotted path of a JSONEncoder; ``django.core.serializers.json.DjangoJSONEncoder`` encodes "
+        "dates, ``Decimal`` and ``UUID``",
+        "json.JSONEncoder",
+    ),
+    "ACK_DEADLINE": Setting(
+        ACK_DEADLINE.or_none(),
+        "seconds, 10 to 600, of subscriptions that Relé creates; if unset, "
+        "``DEFAULT_ACK_DEADLINE`` of the environment",
+        default_text="60",
+    ),
+    "DEFAULT_RETRY_POLICY": Setting(
+        RETRY_POLICY.or_none(),
+        "``RetryPolicy`` of subscriptions that have none",
+    ),
+    "THREADS_PER_SUBSCRIPTION": Setting(
+        COUNT,
+        "how many messages of a subscription a process handles at a time",
+        2,
+    ),
+    "SUBSCRIPTION_DEFAULTS": Setting(
+        Kind("a dict of keyword arguments of @sub", is_dict, example="{'ack_deadline': 60}"),
+        "defaults for the keyword arguments of ``@sub``",
+        {},
+    ),
+    "RESOURCES": Setting(
+        Kind(
+            "'apply', 'create', 'verify' or 'ignore'",
+            is_string,
+            lambda value: value in RESOURCES_MODES,
+        ),
+        "what a worker may change on Pub/Sub: ``apply``, ``create``, ``verify`` or ``ignore`` (see "
+        "`Topics and subscriptions`_)",
+        "apply",
+    ),
+    "LOG_PAYLOADS": Setting(
+        BOOL,
+        "whether payloads may be written to the log",
+        True,
+    ),
+    "OUTBOX": Setting(
+        Kind("a dict of settings of rele.contrib.outbox", is_dict, example="{'KEEP_SENT': True}"),
+        "settings of ``rele.contrib.outbox`` (see ``docs/transactions.rst``)",
+        {},
+    ),
+    "PUBLISHER_BACKEND": Setting(
+        CLASS_PATH,
+        "dotted path of the backend that sends messages (see `Publisher backends`_)",
+        "rele.backends.pubsub.PubSubBackend",
+    ),
+    "PUBLISHER_BLOCKING": Setting(
+        BOOL,
+        "default of ``publish(blocking=…)``",
+        False,
+    ),
+    "PUBLISHER_TIMEOUT": Setting(
+        TIMEOUT,
+        "seconds that a blocking ``publish`` waits, and that a process waits at its end until its "
+        "messages are accepted",
+        3.0,
+    ),
+    "SHUTDOWN_TIMEOUT": Setting(
+        TIMEOUT,
+        "seconds that running handlers have to finish when the worker stops",
+        30.0,
+    ),
+}
 
-
-def is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def is_string(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def is_strings(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(map(is_string, value))
-
-
-def optional(is_of_kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or is_of_kind(value)
+DEFAULTS: dict[str, Any] = {name: setting.default for name, setting in SETTINGS.items()}
 
 
 def storage_regions(policy: Any, stacklevel: int = 2) -> list[str] | None:
     """A ``message_storage_policy`` as a list of regions, or ``None``.
 
-    One region as a string is deprecated; ``stacklevel`` is that of the warning, seen from here.
+    A single region as a string is deprecated; ``stacklevel`` says whose call the warning is about,
+    1 being the caller of this function.
 
     Raises:
         TypeError: it is neither a list, a tuple, a string nor ``None``.
@@ -94,109 +187,3 @@ def storage_regions(policy: Any, stacklevel: int = 2) -> list[str] | None:
         stacklevel=stacklevel + 1,
     )
     return [policy] if policy else None
-
-
-def is_filter(value: Any) -> bool:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return all(map(_answers, value))
-    return _answers(value)
-
-
-def _answers(value: Any) -> bool:
-    return callable(value) and code_that_does_not_run(value) is None
-
-
-def has_backoffs(value: Any) -> bool:
-    return all(
-        is_number(getattr(value, name, None)) for name in ("minimum_backoff", "maximum_backoff")
-    )
-
-
-def is_positive(value: float) -> bool:
-    return value > 0
-
-
-def _can_be_waited_for(value: float) -> bool:
-    return 0 < value <= threading.TIMEOUT_MAX
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, (str, os.PathLike))
-
-
-def _is_client_options(value: Any) -> bool:
-    return isinstance(value, Mapping) or hasattr(value, "api_endpoint")
-
-
-_OPTIONAL_STRING = (None, "a string or None", optional(is_string))
-_DOTTED_PATH = "the dotted path of a class"
-
-SETTINGS: dict[str, Setting] = {
-    "ACK_DEADLINE": Setting(
-        None,
-        f"a whole number of seconds from {MIN_ACK_DEADLINE} to {MAX_ACK_DEADLINE}",
-        optional(is_integer),
-        lambda value: value is None or MIN_ACK_DEADLINE <= value <= MAX_ACK_DEADLINE,
-        "60",
-    ),
-    "APP_NAME": Setting(*_OPTIONAL_STRING, example="'shop'"),
-    "CLIENT_OPTIONS": Setting(
-        None,
-        "a dict of options for Google's clients, or None",
-        optional(_is_client_options),
-        example="{'api_endpoint': 'europe-west1-pubsub.googleapis.com'}",
-    ),
-    "DEFAULT_RETRY_POLICY": Setting(
-        None,
-        "a rele.retry_policy.RetryPolicy or None",
-        optional(has_backoffs),
-        example="RetryPolicy(10, 600)",
-    ),
-    "ENCODER_PATH": Setting("json.JSONEncoder", _DOTTED_PATH, is_string),
-    "FILTER_SUBS_BY": Setting(
-        None,
-        "a callable (no `async def`, and without `yield`), several of them, or None",
-        optional(is_filter),
-        example="lambda **attributes: True",
-    ),
-    "GC_CREDENTIALS_PATH": Setting(
-        None, "a path or None", optional(_is_path), example="'/run/secrets/pubsub.json'"
-    ),
-    "GC_PROJECT_ID": Setting(*_OPTIONAL_STRING, example="'my-project'"),
-    "GC_STORAGE_REGION": Setting(
-        None,
-        "a list of regions or None",
-        optional(lambda value: is_string(value) or is_strings(value)),
-        example="['europe-west1']",
-    ),
-    "LOG_PAYLOADS": Setting(True, "True or False", is_bool),
-    "MIDDLEWARE": Setting(
-        ["rele.contrib.LoggingMiddleware"], "a list of dotted paths of classes", is_strings
-    ),
-    "OUTBOX": Setting(
-        {},
-        "a dict of settings of rele.contrib.outbox",
-        lambda value: isinstance(value, Mapping),
-        example="{'KEEP_SENT': True}",
-    ),
-    "PUBLISHER_BACKEND": Setting("rele.backends.pubsub.PubSubBackend", _DOTTED_PATH, is_string),
-    "PUBLISHER_BLOCKING": Setting(False, "True or False", is_bool),
-    "PUBLISHER_TIMEOUT": Setting(3.0, "a number of seconds above 0", is_number, _can_be_waited_for),
-    "RESOURCES": Setting(
-        "apply",
-        "'apply', 'create', 'verify' or 'ignore'",
-        is_string,
-        lambda value: value in RESOURCES_MODES,
-    ),
-    "SHUTDOWN_TIMEOUT": Setting(30.0, "a number of seconds above 0", is_number, _can_be_waited_for),
-    "SUBSCRIPTION_DEFAULTS": Setting(
-        {},
-        "a dict of keyword arguments of @sub",
-        lambda value: isinstance(value, Mapping),
-        example="{'ack_deadline': 60}",
-    ),
-    "SUB_PREFIX": Setting(*_OPTIONAL_STRING, example="'shop'"),
-    "THREADS_PER_SUBSCRIPTION": Setting(2, "a whole number from 1", is_integer, is_positive),
-}
-
-DEFAULTS: dict[str, Any] = {name: setting.default for name, setting in SETTINGS.items()}

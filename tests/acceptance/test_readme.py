@@ -21,6 +21,7 @@ from rele.middleware import BaseMiddleware
 from rele.schema.settings import SETTINGS
 from rele.testing import Delivery, deliver
 from tests.acceptance.conftest import Project, read_until
+from tests.support.manual_tables import tables
 from tests.support.readme import FIRST_STEPS, README, REPOSITORY, blocks, commands, files, section
 
 
@@ -235,6 +236,18 @@ def test_the_table_of_settings_has_each_setting() -> None:
 
 def test_the_table_of_options_has_each_option() -> None:
     assert first_cells("Subscription options") == set(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("document", "table"),
+    [(document, table) for document, found in tables().items() for table in found],
+)
+def test_a_table_that_is_made_from_the_code_is_in_its_document(document: str, table: str) -> None:
+    there = table in (REPOSITORY / document).read_text()
+
+    assert there, (
+        f"Run `python -m tests.support.manual_tables`, which writes into {document}:\n{table}"
+    )
 
 
 def test_the_table_of_checks_has_each_id() -> None:

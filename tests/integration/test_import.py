@@ -65,3 +65,24 @@ def test_python_m_rele_is_the_command_line() -> None:
 
     assert completed.returncode == 0
     assert completed.stdout.startswith("usage: rele-cli")
+
+
+DECLARE_WITHOUT_TYPING_EXTENSIONS = """
+import sys
+sys.modules["typing_extensions"] = None
+import rele
+rele.sub("photos", threads=2)(lambda data, **attributes: None)
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-OO",)], ids=["plain", "without docstrings"])
+def test_a_declaration_needs_no_typing_extensions_and_no_docstrings(
+    arguments: tuple[str, ...],
+) -> None:
+    subprocess.run(
+        [sys.executable, *arguments, "-c", DECLARE_WITHOUT_TYPING_EXTENSIONS],
+        cwd=REPOSITORY,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )

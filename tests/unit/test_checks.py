@@ -177,7 +177,7 @@ def test_e002_a_setting_of_the_wrong_type(check: Check, name: str, value: Any) -
     [message] = check({name: value})
 
     assert (message.id, type(message)) == ("rele.E002", Error)
-    assert message.msg == f"RELE[{name!r}] must be {SETTINGS[name].kind}, not {value!r}."
+    assert message.msg == f"RELE[{name!r}] must be {SETTINGS[name].kind.text}, not {value!r}."
     assert str(message.hint).startswith(f"Write {name!r}: ")
 
 
@@ -631,7 +631,7 @@ def test_every_setting_is_tried() -> None:
     with_range = {
         name
         for name in SETTINGS
-        if any(word in SETTINGS[name].kind for word in ("above", " from ", "'apply'"))
+        if any(word in SETTINGS[name].kind.text for word in ("above", " from ", "'apply'"))
     }
 
     assert set(WRONG_TYPES) == set(RIGHT) == set(SETTINGS)

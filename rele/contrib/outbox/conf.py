@@ -6,21 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rele.schema.settings import Setting, is_bool, is_integer, is_positive, is_string, is_strings
+from rele.schema.kinds import BOOL, CLASS_PATH, COUNT, Kind, is_string, is_strings
+from rele.schema.settings import Setting
 
 OUTBOX_SETTINGS: dict[str, Setting] = {
     "USING": Setting(
-        None,
-        "the alias of a database, a list of them, or None",
-        lambda value: value is None or is_string(value) or is_strings(value),
-        lambda value: value is None or len(value) > 0,
-        "'default'",
+        Kind(
+            "the alias of a database, a list of them",
+            lambda value: is_string(value) or is_strings(value),
+            lambda value: len(value) > 0,
+            example="'default'",
+        ).or_none(),
+        "alias of the database that has the table, or a list of aliases, of which the first is "
+        "the default",
+        default_text="the router's",
     ),
     "BACKEND": Setting(
-        "rele.backends.pubsub.PubSubBackend", "the dotted path of a class", is_string
+        CLASS_PATH,
+        "dotted path of the backend that the relay sends through",
+        "rele.backends.pubsub.PubSubBackend",
     ),
-    "KEEP_SENT": Setting(False, "True or False", is_bool),
-    "MAX_ATTEMPTS": Setting(20, "a whole number from 1", is_integer, is_positive),
+    "KEEP_SENT": Setting(BOOL, "whether sent messages stay in the table", False),
+    "MAX_ATTEMPTS": Setting(
+        COUNT, "how often Pub/Sub may refuse a message before it is parked", 20
+    ),
 }
 """Its keys."""
 

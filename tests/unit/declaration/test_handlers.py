@@ -319,7 +319,7 @@ class TestResult:
 class TestFilters:
     @pytest.mark.parametrize("handler", [coroutine, generator, CoroutineObject()])
     def test_one_that_a_call_would_not_run_is_refused(self, handler: Callable[..., Any]) -> None:
-        with pytest.raises(ValueError, match="filter_by must answer when it is called, but"):
+        with pytest.raises(ValueError, match="filter_by must return its answer when it is called"):
             Subscription(print, "orders", filter_by=handler)
 
     def test_a_coroutine_is_no_verdict(self, hooks: Hooks, deliver: Deliver) -> None:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rele import DeadLetterPolicy, RetryPolicy, Subscription, sub
-from rele.declaration.options import OPTIONS, SubscriptionOptions
+from rele.declaration.options import OPTIONS, Options, SubscriptionOptions
 
 RIGHT: dict[str, list[Any]] = {
     "backend_filter_by": ["attributes:lang"],
@@ -58,9 +57,7 @@ def each(values: dict[str, list[Any]]) -> list[tuple[str, Any]]:
 
 
 def test_every_option_is_tried() -> None:
-    names = {field.name for field in fields(SubscriptionOptions)}
-
-    assert set(RIGHT) == set(WRONG) == set(OPTIONS) == names
+    assert set(RIGHT) == set(WRONG) == set(OPTIONS) == set(Options.__annotations__)
 
 
 @pytest.mark.parametrize("declare", [sub, Subscription])
@@ -86,6 +83,53 @@ def test_what_is_declared_can_be_read(name: str, value: Any) -> None:
 def test_what_pubsub_would_refuse_is_refused_where_it_is_declared(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name} (must be|is out of range).* Write {name}="):
         SubscriptionOptions(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), each(WRONG))
+def test_a_declaration_refuses_it_too(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} (must be|is out of range)"):
+        Subscription(print, "photos", **{name: value})
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_what_the_error_says_to_write_can_be_written(name: str) -> None:
+    names = {
+        "DeadLetterPolicy": DeadLetterPolicy,
+        "RetryPolicy": RetryPolicy,
+        "timedelta": timedelta,
+    }
+
+    value = eval(OPTIONS[name].example, names)
+
+    assert SubscriptionOptions(**{name: value}).stated() == {name: value}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_an_attribute(name: str) -> None:
+    [value, *_] = RIGHT[name]
+
+    assert getattr(SubscriptionOptions(**{name: value}), name) == value  # type: ignore[misc]
+    assert getattr(SubscriptionOptions(), name) is None
+
+
+def test_what_is_no_option_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match=r"no option 'thread'. Did you mean 'threads'\?"):
+        SubscriptionOptions(thread=2)  # type: ignore[call-arg]
+    with pytest.raises(AttributeError, match="no option 'thread'"):
+        _ = SubscriptionOptions().thread
+
+
+def test_options_that_state_the_same_are_equal() -> None:
+    assert SubscriptionOptions(threads=2, labels=None) == SubscriptionOptions(threads=2)
+    assert SubscriptionOptions(threads=2) != SubscriptionOptions(threads=3)
+    assert repr(SubscriptionOptions(threads=2)) == "SubscriptionOptions(threads=2)"
+
+
+@pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.field])
+def test_the_field_of_an_option_is_one_of_a_subscription_on_the_server(name: str) -> None:
+    from google.cloud import pubsub_v1
+
+    assert OPTIONS[name].field in pubsub_v1.types.Subscription.meta.fields
 
 
 def test_the_error_is_that_of_the_declaration() -> None:

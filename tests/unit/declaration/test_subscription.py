@@ -119,7 +119,7 @@ class TestCall:
         Subscription(handler, "photos")({}, published_at="yesterday")
 
         assert handler.calls == [({}, {"published_at": "yesterday"})]
-        assert "published_at of a message for photos - Recorder is no number" in caplog.text
+        assert "published_at of a message for photos - Recorder is not a number" in caplog.text
 
     @pytest.mark.parametrize("name", ["data", "body"])
     def test_an_attribute_named_like_the_parameter_is_left_out(

@@ -23,7 +23,7 @@ def test_a_problem_names_the_setting_what_it_may_be_and_what_to_write(name: str)
     assert problem is not None
     assert problem.id == "rele.E002"
     assert problem.is_error
-    assert problem.message.startswith(f"RELE[{name!r}] must be {SETTINGS[name].kind}, not ")
+    assert problem.message.startswith(f"RELE[{name!r}] must be {SETTINGS[name].kind.text}, not ")
     assert problem.hint.startswith(f"Write {name!r}: ")
     assert str(problem) == f"{problem.message} {problem.hint}"
 
