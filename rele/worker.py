@@ -344,11 +344,11 @@ class Worker:
             return subscription.options
         return subscription.options.over(self._config.subscription_defaults)
 
-    def _make_again(self, subscription: Subscription) -> None:
+    def _make_again(self, subscription: Subscription) -> bool:
         if self._provisioner is not None:
-            self._provisioner.restore(subscription)
-        else:
-            self._subscriber.update_or_create_subscription(subscription)
+            return self._provisioner.restore(subscription)
+        self._subscriber.update_or_create_subscription(subscription)
+        return True
 
 
 def _report_flush() -> None:

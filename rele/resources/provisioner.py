@@ -47,14 +47,17 @@ class Provisioner:
         else:
             self._resources.apply(plan)
 
-    def restore(self, subscription: Subscription) -> None:
+    def restore(self, subscription: Subscription) -> bool:
         """See to one whose stream has died, perhaps since it was deleted.
+
+        Returns:
+            whether it is there now, as far as anybody has looked.
 
         Raises:
             ResourceError: Pub/Sub refused something; under ``"verify"``, it is gone.
         """
         if self._mode == "ignore":
-            return
+            return False
         plan = self._resources.plan([subscription], beside=self._subscriptions)
         plan = plan.only(CREATE_TOPIC, CREATE_SUBSCRIPTION)
         is_gone = any(change.path == self._resources.path(subscription) for change in plan.changes)
@@ -66,14 +69,15 @@ class Provisioner:
                     "under RELE['RESOURCES'] = 'verify': whoever owns it must make it again. Until "
                     "then nothing is consumed; what is published meanwhile is lost to it."
                 )
-            return
+            return True
+        self._resources.apply(plan)
         if is_gone:
             logger.error(
                 "The subscription %s had been deleted and is made again: what was published in "
                 "between is gone.",
                 subscription.name,
             )
-        self._resources.apply(plan)
+        return True
 
 
 def _refuse_differences(plan: Plan) -> None:

@@ -36,10 +36,16 @@ Google's client would open a failed stream five times within 10 s and then sleep
 nothing ends, not even its shutdown; and where acknowledging fails for 60 s it ends the stream.
 """
 
-_ENDED_BY_ANSWER = frozenset(
-    ("OK", "CANCELLED", "INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED")
+_OPENED_AGAIN = frozenset(
+    (
+        *("ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE"),
+        "UNKNOWN",
+    )
 )
-"""Codes of streams that Google's client does not open again by itself."""
+"""Codes of streams that Google's client opens again by itself, in silence.
+
+All others end its stream by the server's answer, which whoever keeps the stream reports.
+"""
 
 
 def channel_options() -> list[tuple[str, Any]]:
@@ -126,8 +132,11 @@ class _StreamObserver(grpc.StreamStreamClientInterceptor):
         return call
 
     def _note_end(self, opened_at: float, call: Any) -> None:
-        if call.code().name not in _ENDED_BY_ANSWER:
-            self._availability.note_failure(time.monotonic() - opened_at, call.details())
+        code = call.code().name
+        if code in _OPENED_AGAIN:
+            self._availability.note_failure(
+                time.monotonic() - opened_at, call.details() or f"{code}, without a text"
+            )
 
 
 def harden(client: Any) -> Availability | None:

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
-from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
+from google.api_core.exceptions import NotFound
 
 from rele.engine.google.held import hand_back_held
 from rele.engine.google.leases import FOREVER, Leases
 from rele.engine.google.scheduler import DrainingScheduler
-from rele.engine.outages import Trouble, in_a_line
+from rele.engine.google.stream_errors import needs_a_person, reason_of, remedy_for
+from rele.engine.outages import Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,6 @@ AWAY_GRACE = 1.0
 _TICK = 0.05
 """Seconds."""
 
-_NEEDED = (
-    " The credentials need the permission pubsub.subscriptions.consume, which "
-    "roles/pubsub.subscriber has."
-)
-
 LAST_ACKS = 1.0
 """Seconds for which a stream may go on at the end, to send what was acknowledged at the last."""
 
@@ -48,8 +44,8 @@ class KeptStream:
     Args:
         name: the subscription's, for the log.
         open_stream: begins to pull with the scheduler that it is given; returns Google's future.
-        prepare: called before a stream is started again whose subscription may be missing; sees
-            to it that there is one.
+        prepare: called before a stream is started again whose subscription may be missing;
+            returns whether it has seen to it that there is one.
         threads: how many messages are handled at a time.
         max_lease_duration: seconds for which a message may be in hand.
         is_away: whether Pub/Sub is known not to answer, so that no stream ends in order.
@@ -59,7 +55,7 @@ class KeptStream:
         self,
         name: str,
         open_stream: Callable[[DrainingScheduler], Any],
-        prepare: Callable[[], None],
+        prepare: Callable[[], bool],
         threads: int,
         *,
         max_lease_duration: float = FOREVER,
@@ -153,12 +149,13 @@ class KeptStream:
 
     def _start_again(self) -> None:
         error = self._newest_error()
+        is_mended = False
         try:
             if error is None or isinstance(error, NotFound):
-                self._prepare()
+                is_mended = self._prepare()
         except Exception as failure:  # noqa: BLE001 - told in a line, and then tried again
             error = failure
-        self._report(error)
+        self._report(error, is_mended=is_mended)
         try:
             self.open()
         except Exception as failure:  # noqa: BLE001 - the same
@@ -171,16 +168,18 @@ class KeptStream:
         error: BaseException | None = future.exception() if future.done() else None
         return error
 
-    def _report(self, error: BaseException | None) -> None:
+    def _report(self, error: BaseException | None, *, is_mended: bool = False) -> None:
+        is_for_a_person = error is not None and not is_mended and needs_a_person(error)
+        remedy = remedy_for(error, self._name) if error and is_for_a_person else ""
         with self._lock:
             self._trouble.tell(
-                logging.WARNING,
+                logging.ERROR if is_for_a_person else logging.WARNING,
                 "The stream of %s is interrupted, for %.0f s now: %s. Relé goes on starting it "
                 "again.%s",
                 self._name,
                 self._trouble.seconds,
-                "its handlers still run" if error is None else in_a_line(error) or repr(error),
-                _NEEDED if isinstance(error, (Forbidden, Unauthorized)) else "",
+                reason_of(error) if error else "its handlers still run",
+                f" {remedy}" if remedy else "",
             )
 
     def _note_health(self) -> None:

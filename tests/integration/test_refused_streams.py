@@ -1,0 +1,159 @@
+"""Streams that Pub/Sub refuses until somebody does something: one line, with what to do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from google.cloud import pubsub_v1
+
+from rele.config import Config
+from rele.engine.google import availability, streams
+from rele.subscription import Subscription
+from rele.worker import make_worker
+from tests.integration.conftest import stop
+from tests.support.inbox import Inbox
+
+Run = Callable[..., Any]
+RunOnIt = Callable[[Subscription], None]
+
+
+class RefusingServer(grpc.GenericRpcHandler):
+    """Ends every call with ``code`` and ``details``."""
+
+    def __init__(self) -> None:
+        self.code = grpc.StatusCode.OK
+        self.details: str | None = None
+        self.calls = Inbox()
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return grpc.stream_stream_rpc_method_handler(self._refuse)
+
+    def _refuse(self, requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
+        self.calls.put(1)
+        context.set_code(self.code)
+        if self.details is not None:
+            context.set_details(self.details)
+        return iter(())
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefusingServer]:
+    """A server that the environment leads to."""
+    handler = RefusingServer()
+    server = grpc.server(ThreadPoolExecutor(20), handlers=[handler])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{port}")
+    yield handler
+    server.stop(grace=None).wait()
+
+
+@pytest.fixture
+def run_on_it(refusing: RefusingServer, project_id: str) -> Iterator[RunOnIt]:
+    """Start a worker that makes no topics and no subscriptions."""
+    workers = []
+
+    def run(subscription: Subscription) -> None:
+        config = Config({"GC_PROJECT_ID": project_id, "MIDDLEWARE": [], "RESOURCES": "ignore"})
+        worker = make_worker([subscription], config)
+        worker.start()
+        workers.append(worker)
+
+    yield run
+    for worker in workers:
+        stop(worker)
+
+
+class Records(logging.Handler):
+    """What Relé and Google's client log, from WARNING."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.inbox = Inbox()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.inbox.put((record.name, record.levelname, record.getMessage()))
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """The records of the test; whoever keeps a stream starts it again and again at once."""
+    monkeypatch.setattr(availability, "GRACE", 0.1)
+    monkeypatch.setattr(streams, "FIRST_PAUSE", 0.4)
+    monkeypatch.setattr(streams, "LONGEST_PAUSE", 0.4)
+    handler = Records()
+    logging.getLogger().addHandler(handler)
+    yield handler.inbox
+    logging.getLogger().removeHandler(handler)
+
+
+def the_only_line(records: Inbox) -> str:
+    """What the one record says, which is of the stream's keeper, and an error."""
+    [(name, level, text)] = records.items
+    assert (name, level) == ("rele.engine.google.streams", "ERROR")
+    assert text.startswith("The stream of greetings is interrupted, for ")
+    assert "None" not in text
+    return str(text)
+
+
+@pytest.mark.parametrize("details", ["not this way", "", None])
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("PERMISSION_DENIED", "roles/pubsub.subscriber has."),
+        ("UNAUTHENTICATED", "roles/pubsub.subscriber has."),
+        ("NOT_FOUND", "RELE['RESOURCES'] has to be 'apply' or 'create' for that."),
+        ("FAILED_PRECONDITION", "One that pushes or exports its messages has to be changed"),
+        ("INVALID_ARGUMENT", "gcloud pubsub subscriptions describe greetings"),
+        ("UNIMPLEMENTED", "see where RELE['CLIENT_OPTIONS'] leads."),
+        ("OUT_OF_RANGE", "see where RELE['CLIENT_OPTIONS'] leads."),
+    ],
+)
+def test_a_refusal_is_one_line_with_the_remedy(
+    refusing: RefusingServer,
+    run_on_it: RunOnIt,
+    records: Inbox,
+    code: str,
+    remedy: str,
+    details: str | None,
+) -> None:
+    refusing.code, refusing.details = grpc.StatusCode[code], details
+
+    run_on_it(Subscription(print, "greetings"))
+    refusing.calls.wait_for(6)
+
+    text = the_only_line(records)
+    assert remedy in text
+    assert (details or f"Pub/Sub ended it with {code}, without a reason") in text
+
+
+def test_a_stream_that_is_ended_in_order_is_a_warning(
+    refusing: RefusingServer, run_on_it: RunOnIt, records: Inbox
+) -> None:
+    run_on_it(Subscription(print, "greetings"))
+    refusing.calls.wait_for(6)
+
+    [(name, level, text)] = records.items
+    assert (name, level) == ("rele.engine.google.streams", "WARNING")
+    assert text.endswith(
+        "Pub/Sub ended it with OK, without a reason. Relé goes on starting it again."
+    )
+
+
+@pytest.mark.parametrize("pubsub_server", ["embedded"], indirect=True)  # Google's cannot detach
+def test_a_detached_subscription_is_one_line_with_the_remedy(
+    run_worker: Run, project_id: str, records: Inbox
+) -> None:
+    run_worker([Subscription(print, "greetings")])
+
+    with pubsub_v1.PublisherClient() as client:
+        path = client.subscription_path(project_id, "greetings")
+        client.detach_subscription(request={"subscription": path})
+
+    records.wait_for(1)
+    assert "(detached: true) never gets a message again: delete it" in the_only_line(records)
