@@ -30,7 +30,7 @@ ROWS = {
         "schema",
         "status",
     ),
-    "declaration": ("declaration", "handling.current"),
+    "declaration": ("declaration",),
     "messaging": (
         "backends",
         "client",

@@ -10,7 +10,7 @@ from rele.declaration.filters import Filter, Filters, read_filters, taking_a_dic
 from rele.declaration.handlers import check_is_run, check_result
 from rele.declaration.options import SubscriptionOptions
 from rele.declaration.signatures import check_names, shows_options
-from rele.handling.current import note_skip
+from rele.declaration.skips import note_skip
 from rele.retry_policy import RetryPolicy
 from rele.schema.callables import (
     dotted_path,

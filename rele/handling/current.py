@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from rele.declaration.skips import Skippable, current_call
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
@@ -31,11 +32,7 @@ class ReceivedMessage:
     """The subscription that handles it."""
 
 
-Skip = Literal["filtered", "duplicate"]
-"""Why the handler of a message that succeeds is not run."""
-
-
-class Handling:
+class Handling(Skippable):
     """That a message is being handled: within the block it is the current one.
 
     Args:
@@ -43,44 +40,23 @@ class Handling:
         subscription: whose handler it is for.
     """
 
-    __slots__ = ("_token", "message", "skipped", "subscription")
-
-    _token: Token[Handling | None]
+    __slots__ = ("message",)
 
     def __init__(self, message: Message, subscription: Subscription) -> None:
+        super().__init__(subscription)
         self.message = message
-        self.subscription = subscription
-        self.skipped: Skip | None = None
-        """Why the handler was not run, where it was not."""
-
-    def __enter__(self) -> Handling:
-        self._token = _current.set(self)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        _current.reset(self._token)
-
-
-_current: ContextVar[Handling | None] = ContextVar("rele_current_message", default=None)
 
 
 def current_handling() -> Handling | None:
     """The innermost block that the caller is in; ``None`` outside of a message."""
-    return _current.get()
+    call = current_call()
+    return call if isinstance(call, Handling) else None
 
 
 def current_message() -> ReceivedMessage | None:
     """The message whose handler, filter or hook calls this; ``None`` outside of those."""
-    handling = _current.get()
+    handling = current_handling()
     return None if handling is None else _describe(handling.message, handling.subscription)
-
-
-def note_skip(subscription: Subscription, reason: Skip) -> None:
-    """Note that ``subscription`` does not run its handler with the current message."""
-    handling = _current.get()
-    # A handler may call another subscription, whose filters say nothing about the message.
-    if handling is not None and handling.subscription is subscription:
-        handling.skipped = reason
 
 
 def _describe(message: Message, subscription: Subscription) -> ReceivedMessage:

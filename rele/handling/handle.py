@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rele.declaration.handlers import check_result
+from rele.declaration.skips import Skip
 from rele.exceptions import DecodeError
-from rele.handling.current import Handling, Skip
+from rele.handling.current import Handling
 from rele.messages.codec import decode
 from rele.middleware import run_middleware_hook
 

@@ -14,9 +14,10 @@ from rele.contrib.inbox.claiming import claimed
 from rele.contrib.inbox.models import InboxMessage
 from rele.contrib.inbox.unbroken import unbroken_transaction
 from rele.declaration.handlers import check_is_run, check_result
+from rele.declaration.skips import note_skip
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
-from rele.handling.current import current_handling, note_skip
+from rele.handling.current import current_handling
 from rele.middleware import run_middleware_hook
 from rele.schema.callables import name_of
 
