@@ -19,7 +19,7 @@ class ReleConfig(AppConfig):
 
     def ready(self) -> None:
         config.read_settings_by(lambda: getattr(settings, "RELE", {}))
-        middleware.read_config_by(publishing.read_project)
+        middleware.read_config_by(config.of_project)
         checks.register(check_project, TAG)
         checks.register(check_deployment, TAG, deploy=True)
         setting_changed.connect(_forget_old_settings, dispatch_uid="rele")

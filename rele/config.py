@@ -19,7 +19,8 @@ from rele.declaration.options import ALIASES, OPTIONS, SubscriptionOptions
 from rele.declaration.subscription import Subscription
 from rele.endpoint import uses_emulator
 from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
-from rele.middleware import register_middleware
+from rele.middleware import register_first, register_middleware
+from rele.runtime.in_use import IN_USE
 from rele.schema.settings import DEFAULTS, SETTINGS
 
 EMULATOR_PROJECT = "rele-local"
@@ -37,10 +38,12 @@ def get_google_defaults() -> tuple[Any, str | None]:
 
 
 def init_global_publisher(config: Config) -> None:
-    """Let :func:`rele.publish` use ``config``: see :mod:`rele.publishing`."""
-    from rele import publishing
+    """Let :func:`rele.publish` use ``config``, whose publisher is made when something is published.
 
-    publishing.init_global_publisher(config)
+    A publisher that was made for equal settings stays in use. Any other sends what it has, and is
+    closed.
+    """
+    IN_USE.use(config)
 
 
 class Config:
@@ -252,13 +255,9 @@ def _ack_deadline(value: Any) -> int:
     return seconds
 
 
-_read_settings: Callable[[], Mapping[str, Any]] | None = None
-
-
 def read_settings_by(read: Callable[[], Mapping[str, Any]]) -> None:
     """Let :func:`load` take the settings from ``read()``, as the Django app does."""
-    global _read_settings
-    _read_settings = read
+    IN_USE.read_settings = read
 
 
 def load() -> Config:
@@ -270,6 +269,33 @@ def load() -> Config:
     return Config(read_settings())
 
 
+def current() -> Config:
+    """The configuration in use: what :func:`setup` was given, else the project's settings.
+
+    In the latter case their middleware is registered now, unless some is already.
+
+    Raises:
+        ConfigurationError: Relé is not set up and finds no settings.
+    """
+    if IN_USE.given is None:
+        register_first(of_project)
+    # Not under a lock that publishing needs: what a middleware's setup starts may publish.
+    given: Config | None = IN_USE.given
+    return given or of_project()
+
+
+def of_project() -> Config:
+    """The configuration of the project's settings, which are read once.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
+    with IN_USE.lock:
+        config: Config = IN_USE.of_project or load()
+        IN_USE.of_project = config
+        return config
+
+
 def read_settings() -> Mapping[str, Any]:
     """The project's ``RELE``: from Django's settings, else from a ``settings`` module.
 
@@ -277,8 +303,8 @@ def read_settings() -> Mapping[str, Any]:
         NoSettingsError: there is none.
         ConfigurationError: there is a module, with an error in it.
     """
-    if _read_settings is not None:
-        return _read_settings()
+    if IN_USE.read_settings is not None:
+        return IN_USE.read_settings()
     try:
         settings, _ = discover.sub_modules()
     except Exception as error:

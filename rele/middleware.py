@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.exceptions import NoSettingsError
+from rele.runtime.in_use import IN_USE
 from rele.sending.own_records import log_publishing
 
 if TYPE_CHECKING:
@@ -124,10 +125,6 @@ class BaseMiddleware:
         """Called when every message in hand is settled and the clients are closed."""
 
 
-_middlewares: list[Any] | None = None
-"""Those that are registered; ``None`` until some are."""
-_read_config: Callable[[], MiddlewareConfig] | None = None
-_lock = threading.RLock()
 _this_thread = threading.local()
 
 
@@ -138,10 +135,9 @@ def register_middleware(config: MiddlewareConfig, **kwargs: Any) -> None:
         ImportError, AttributeError: a path in ``config.middleware`` leads nowhere.
         Exception: whatever a middleware's ``setup`` raises.
     """
-    global _middlewares
     middlewares = _set_up(config, **kwargs)
-    with _lock:
-        _middlewares = middlewares
+    with IN_USE.registering:
+        IN_USE.middleware = middlewares
 
 
 def read_config_by(read: Callable[[], MiddlewareConfig]) -> None:
@@ -150,8 +146,7 @@ def read_config_by(read: Callable[[], MiddlewareConfig]) -> None:
     So does the Django app, for what never calls ``setup``: a Callback or a Worker that is built by
     hand.
     """
-    global _read_config
-    _read_config = read
+    IN_USE.read_configuration = read
 
 
 def register_first(read: Callable[[], MiddlewareConfig]) -> None:
@@ -163,19 +158,18 @@ def register_first(read: Callable[[], MiddlewareConfig]) -> None:
     Raises:
         what ``read`` and :func:`register_middleware` raise.
     """
-    global _middlewares
-    if _middlewares is not None or getattr(_this_thread, "registers", False):
+    if IN_USE.middleware is not None or getattr(_this_thread, "registers", False):
         return
-    with _lock:
-        if _middlewares is not None:
+    with IN_USE.registering:
+        if IN_USE.middleware is not None:
             return
         _this_thread.registers = True
         try:
             middlewares = _set_up(read())
         finally:
             _this_thread.registers = False
-        if _middlewares is None:  # else a setup has registered others
-            _middlewares = middlewares
+        if IN_USE.middleware is None:  # else a setup has registered others
+            IN_USE.middleware = middlewares
 
 
 def _set_up(config: MiddlewareConfig, **kwargs: Any) -> list[Any]:
@@ -189,9 +183,8 @@ def _set_up(config: MiddlewareConfig, **kwargs: Any) -> list[Any]:
 
 def forget_middleware() -> None:
     """Forget what is registered: in a Django project the next hook reads the settings again."""
-    global _middlewares
-    with _lock:
-        _middlewares = None
+    with IN_USE.registering:
+        IN_USE.middleware = None
 
 
 def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
@@ -201,7 +194,7 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
         what a ``pre_publish`` raises; and before a publish or the start of a worker, what is wrong
         with the settings that are then read.
     """
-    middlewares = _middlewares
+    middlewares = IN_USE.middleware
     for middleware in _first_middlewares(hook_name) if middlewares is None else middlewares:
         hook = getattr(middleware, hook_name, None)
         if hook is None:
@@ -230,9 +223,9 @@ def _log_error(hook_name: str, message: str, *args: object) -> None:
 
 def _first_middlewares(hook_name: str) -> Sequence[Any]:
     """Those of the project's settings, where nobody has registered any."""
-    if _read_config is not None:
+    if IN_USE.read_configuration is not None:
         try:
-            register_first(_read_config)
+            register_first(IN_USE.read_configuration)
         except NoSettingsError:
             return ()
         except Exception as error:
@@ -244,13 +237,7 @@ def _first_middlewares(hook_name: str) -> Sequence[Any]:
                 hook_name,
                 error,
             )
-    return _middlewares or ()
-
-
-def renew_lock() -> None:
-    """In a forked child, where the thread that held it does not exist."""
-    global _lock
-    _lock = threading.RLock()
+    return IN_USE.middleware or ()
 
 
 def _is_ctrl_c(error: BaseException) -> bool:

@@ -25,6 +25,8 @@ ROWS = {
         "exceptions",
         "messages",
         "retry_policy",
+        "runtime.in_use",
+        "runtime.publisher_in_use",
         "runtime.stopping",
         "runtime.waiting",
         "schema",
@@ -195,6 +197,18 @@ def test_there_are_no_circles_within_a_row(row: str) -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_what_a_process_remembers_hangs_on_an_object_and_not_on_module_globals() -> None:
+    names = {
+        name
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Global)
+        for name in node.names
+    }
+
+    assert len(names) <= 2, sorted(names)
 
 
 def test_rooms_never_import_each_other() -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
+from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
 from rele.messages.limits import TooLargeError
 
@@ -27,12 +28,6 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, _PASSING)
 
 
-def as_google_raises_it(error: Exception) -> Exception:
-    """``error``; of a message that is too large, one of the class that callers may catch."""
-    if not isinstance(error, TooLargeError):
-        return error
-    # Here, since Google's client takes long to load and most messages are small.
-    from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
-
-    too_large: Exception = MessageTooLargeError(str(error))
-    return too_large
+def too_large(error: TooLargeError) -> MessageTooLargeError:
+    """``error`` as of the class that Google's client raises, which callers may catch."""
+    return MessageTooLargeError(str(error))

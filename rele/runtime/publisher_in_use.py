@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 from rele.endpoint import emulator_named
-
-if TYPE_CHECKING:
-    from rele.config import Config
-    from rele.sending.publisher import Publisher
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +19,23 @@ _VARIABLES = (
 )
 
 
-class PublisherInUse:
+class _Publisher(Protocol):
+    def close(self) -> None: ...
+
+
+AnyPublisher = TypeVar("AnyPublisher", bound=_Publisher)
+
+
+class _Configuration(Protocol):
+    """The part of a configuration that this module reads."""
+
+    @property
+    def given(self) -> Mapping[str, Any]: ...
+    @property
+    def publisher_timeout(self) -> float: ...
+
+
+class PublisherInUse(Generic[AnyPublisher]):
     """A publisher, what it was made for, and how many calls of it are under way.
 
     Args:
@@ -30,7 +43,7 @@ class PublisherInUse:
         config: what it was made from.
     """
 
-    def __init__(self, publisher: Publisher, config: Config) -> None:
+    def __init__(self, publisher: AnyPublisher, config: _Configuration) -> None:
         self.publisher = publisher
         self.config = config
         self._circumstances = _circumstances(config)
@@ -44,7 +57,7 @@ class PublisherInUse:
         """Whether this is the process that made it, and none that was forked off."""
         return self._process_id == os.getpid()
 
-    def suits(self, config: Config) -> bool:
+    def suits(self, config: _Configuration) -> bool:
         """Whether ``config`` would make another publisher like this one, in this process."""
         return self.belongs_here and self._circumstances == _circumstances(config)
 
@@ -62,7 +75,7 @@ class PublisherInUse:
             self._changed.notify_all()
 
     def retire(self) -> None:
-        """Take no call any more, send what is under way, then close.
+        """Take no call any more, send what is outstanding, then close.
 
         That is waited for as long as a blocking publish would wait. Whatever takes longer goes on
         in the background, until Pub/Sub has accepted or refused the last message.
@@ -87,5 +100,5 @@ class PublisherInUse:
             logger.exception("The former publisher could not be closed.")
 
 
-def _circumstances(config: Config) -> Any:
+def _circumstances(config: _Configuration) -> Any:
     return config.given, emulator_named(), [os.environ.get(variable) for variable in _VARIABLES]

@@ -11,10 +11,15 @@ from contextvars import ContextVar
 from typing import Any
 
 from rele.backends import Message, Refused
-from rele.engine.failures import as_google_raises_it
 from rele.messages.codec import encode
 from rele.messages.explaining import forget_way
-from rele.messages.limits import check_attributes, check_ordering_key, check_size, check_topic
+from rele.messages.limits import (
+    TooLargeError,
+    check_attributes,
+    check_ordering_key,
+    check_size,
+    check_topic,
+)
 from rele.middleware import run_middleware_hook
 from rele.sending.outcomes import failure_of
 from rele.sending.own_records import is_caused_by_own_record, silent
@@ -45,8 +50,13 @@ class Publication:
         """The message for the backend, or why there is none."""
         try:
             return self._encode(encoder)
+        except TooLargeError as error:
+            # Here, since it loads Google's modules, and most messages are small enough.
+            from rele.engine.failures import too_large
+
+            return Refused(too_large(error))
         except Exception as error:  # noqa: BLE001 - of the data's own code, too
-            return Refused(as_google_raises_it(error))
+            return Refused(error)
 
     def _encode(self, encoder: type[json.JSONEncoder]) -> Message:
         """Refuse what Pub/Sub never takes, as long as a transaction can still be rolled back."""

@@ -13,7 +13,7 @@ from typing import Any
 from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
 from google.pubsub_v1.types import PubsubMessage
 
-from rele import publishing
+from rele import config as configuration
 from rele.config import Config
 from rele.engine.base import Message, as_message
 from rele.exceptions import ConfigurationError
@@ -92,7 +92,7 @@ def _policy_of(
 ) -> SettlementPolicy:
     """As the worker has it from the declaration and the project's settings."""
     try:
-        config = publishing.configure()
+        config = configuration.current()
     except ConfigurationError:
         config = Config({})
     options = sub.options.over(config.subscription_defaults)
@@ -128,6 +128,6 @@ def _message(payload: bytes, attributes: Mapping[str, str], delivery_attempt: in
 def _configured_encoder() -> type[json.JSONEncoder]:
     """The project's; its middleware is registered on the way, where there is a project."""
     try:
-        return publishing.configure().encoder
+        return configuration.current().encoder
     except ConfigurationError:
         return json.JSONEncoder

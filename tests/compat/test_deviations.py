@@ -24,6 +24,7 @@ from rele.engine.base import Message as ReceivedByHooks
 from rele.middleware import BaseMiddleware
 from rele.testing import deliver
 from rele.worker import make_worker
+from tests.support.in_use import register
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -49,7 +50,7 @@ def test_publish_returns_the_future(rele_messages: list[Message]) -> None:
     assert rele.publish("orders", 1).result() == "1"
 
 
-def test_a_failed_message_is_nacked_after_the_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_message_is_nacked_after_the_hooks() -> None:
     message = Mock(data=b"1", attributes={})
     nack = message.nack
     nacked_at_the_hook: list[bool] = []
@@ -58,7 +59,7 @@ def test_a_failed_message_is_nacked_after_the_hooks(monkeypatch: pytest.MonkeyPa
         def post_process_message_failure(self, *args: Any) -> None:
             nacked_at_the_hook.append(nack.called)
 
-    monkeypatch.setattr("rele.middleware._middlewares", [Watch()])
+    register(Watch())
 
     Callback(Subscription(lambda data, **attrs: 1 / 0, "orders"))(message)
 
@@ -66,7 +67,7 @@ def test_a_failed_message_is_nacked_after_the_hooks(monkeypatch: pytest.MonkeyPa
     assert nacked_at_the_hook == [False]
 
 
-def test_hooks_get_a_message_of_reles_own_class(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_get_a_message_of_reles_own_class() -> None:
     stand_in = Mock(data=b"1", attributes={"lang": "es"}, message_id="7", tenant="shop")
     seen: list[Any] = []
 
@@ -75,7 +76,7 @@ def test_hooks_get_a_message_of_reles_own_class(monkeypatch: pytest.MonkeyPatch)
             seen.append(message)
             message.ack()
 
-    monkeypatch.setattr("rele.middleware._middlewares", [Watch()])
+    register(Watch())
 
     Callback(Subscription(lambda data, **attrs: None, "orders"))(stand_in)
 
@@ -107,17 +108,14 @@ def test_filters_may_take_keyword_arguments() -> None:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_outcome_hooks_run_for_every_publish(
-    blocking: bool, rele_messages: list[Message], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outcome_hooks_run_for_every_publish(blocking: bool, rele_messages: list[Message]) -> None:
     outcomes: list[str] = []
 
     class Watch(BaseMiddleware):
         def post_publish_success(self, topic: str, data: Any, attrs: Any) -> None:
             outcomes.append("success")
 
-    monkeypatch.setattr("rele.middleware._middlewares", [Watch()])
-    monkeypatch.setattr("rele.publishing._config", Config({"MIDDLEWARE": []}))
+    register(Watch())
 
     rele.publish("orders", 1, blocking=blocking)
 

@@ -11,6 +11,7 @@ from google.cloud import pubsub_v1
 import rele
 from rele.config import Config
 from rele.middleware import BaseMiddleware
+from tests.support.in_use import register
 
 NAMES = ("self", "topic", "data", "retry", "timeout")
 ATTRIBUTES = {name: f"my {name}" for name in NAMES}
@@ -81,9 +82,9 @@ class AddsNames(BaseMiddleware):
 
 
 def test_they_arrive_from_a_hook_which_may_give_the_ordering_key_too(
-    pulled: Pulled, monkeypatch: pytest.MonkeyPatch
+    pulled: Pulled,
 ) -> None:
-    monkeypatch.setattr("rele.middleware._middlewares", [AddsNames()])
+    register(AddsNames())
 
     rele.publish("news", 1, blocking=True, timeout=20)
 

@@ -13,14 +13,15 @@ REPOSITORY = Path(__file__).parents[2]
 def test_a_forked_child_publishes_by_a_publisher_of_its_own() -> None:
     script = """
 import os, sys
-import rele, rele.backends, rele.client
+import rele, rele.backends
+from concurrent.futures import Future
 
 class Backend(rele.backends.BaseBackend):
     def __init__(self, config):
         self.process_id = os.getpid()
     def send(self, messages):
         assert self.process_id == os.getpid()
-        future = rele.client.Future()
+        future = Future()
         future.set_result("message")
         return [future]
 

@@ -13,9 +13,10 @@ import pytest
 from google.api_core.exceptions import NotFound
 
 import rele
-from rele import middleware
+from rele.backends.pubsub import PubSubBackend
 from rele.config import Config
 from rele.middleware import BaseMiddleware
+from tests.support.in_use import register
 from tests.support.inbox import Inbox
 
 Configure = Callable[..., Config]
@@ -34,11 +35,18 @@ class Recorder(BaseMiddleware):
         self.outcomes.put(("failure", type(exception), threading.current_thread()))
 
 
+def process_client() -> Any:
+    """Google's client, by which the process publishes."""
+    backend = rele.publishing.get_publisher().backend
+    assert isinstance(backend, PubSubBackend)
+    return backend.client
+
+
 @pytest.fixture
-def recorder(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+def recorder(configure: Configure) -> Recorder:
     configure()
     recorder = Recorder()
-    monkeypatch.setattr(middleware, "_middlewares", [recorder])
+    register(recorder)
     return recorder
 
 
@@ -140,7 +148,7 @@ def test_raise_exception_false_leaves_it_to_the_hook(recorder: Recorder) -> None
 def test_a_blocking_publish_does_not_wait_for_the_batching_delay(
     recorder: Recorder, topic: str
 ) -> None:
-    client = rele.publishing._get_publisher()._client
+    client = process_client()
     client.batch_settings = client.batch_settings._replace(max_latency=3600)
 
     assert rele.publish(topic, 1, blocking=True, timeout=30).result()
@@ -149,15 +157,15 @@ def test_a_blocking_publish_does_not_wait_for_the_batching_delay(
 def test_a_publish_that_timed_out_runs_no_success_hook_although_it_arrives(
     recorder: Recorder, topic: str
 ) -> None:
-    publisher = rele.publishing._get_publisher()
+    client = process_client()
     may_send = threading.Event()
-    send = publisher._client._gapic_publish
+    send = client._gapic_publish
 
     def send_when_allowed(*args: Any, **kwargs: Any) -> Any:
         may_send.wait(10)
         return send(*args, **kwargs)
 
-    publisher._client._gapic_publish = send_when_allowed
+    client._gapic_publish = send_when_allowed
 
     with pytest.raises(FutureTimeoutError):
         rele.publish(topic, 1, blocking=True, timeout=0.01)
@@ -235,7 +243,7 @@ def test_when_a_key_fails_all_its_messages_fail_and_a_hook_may_publish_to_it(
                 )
                 again.put(future)
 
-    monkeypatch.setattr(middleware, "_middlewares", [recorder, PublishAgain()])
+    register(recorder, PublishAgain())
     # More than one of the client's batches: the later ones fail within its locks.
     # Some may have failed before they are returned.
     futures = [
@@ -253,14 +261,14 @@ def test_a_new_setup_sends_by_the_former_client_what_it_has_and_closes_it(
 ) -> None:
     configure()
     futures = [rele.publish(topic, number) for number in range(50)]
-    former = rele.publishing._get_publisher()._client
+    former = process_client()
 
     configure()
-    assert rele.publishing._get_publisher()._client is former
+    assert process_client() is former
     configure(APP_NAME="other")
 
     assert all(future.done() and future.exception() is None for future in futures)
     assert rele.publish(topic, 1, blocking=True, timeout=10).result(timeout=0)
-    assert rele.publishing._get_publisher()._client is not former
+    assert process_client() is not former
     with pytest.raises(ValueError, match="closed channel"):
         former.get_topic(request={"topic": former.topic_path(project_id, topic)})

@@ -12,9 +12,10 @@ from google.cloud import pubsub_v1
 from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
 import rele
-from rele import DeadLetterPolicy, RetryPolicy, Subscription, middleware
+from rele import DeadLetterPolicy, RetryPolicy, Subscription
 from rele.exceptions import DeadLetter, Drop, Retry
 from rele.middleware import BaseMiddleware
+from tests.support.in_use import register
 from tests.support.inbox import Inbox
 
 Run = Callable[..., Any]
@@ -191,7 +192,7 @@ class Noted(BaseMiddleware):
 def ends(monkeypatch: pytest.MonkeyPatch) -> Inbox:
     """How messages end, as the only middleware sees it."""
     noted = Noted()
-    monkeypatch.setattr(middleware, "_middlewares", [noted])
+    register(noted)
     monkeypatch.setattr("rele.config.register_middleware", lambda config, **kwargs: None)
     return noted.ends
 

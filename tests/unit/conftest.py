@@ -12,8 +12,8 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
 from hypothesis import settings
 
-from rele import middleware
 from rele.engine.base import as_message
+from tests.support.in_use import register
 
 # How long an example takes says nothing on a machine that is busy.
 settings.register_profile("unit", deadline=None)
@@ -71,6 +71,9 @@ class Hooks:
         self.actions: dict[str, Callable[..., Any]] = {}
         """What a hook does, after it was noted, by its name."""
 
+    def setup(self, config: Any, **kwargs: Any) -> None:
+        """It needs nothing of a configuration."""
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith(("pre_", "post_")):
             raise AttributeError(name)
@@ -94,17 +97,17 @@ class Hooks:
 
 
 @pytest.fixture
-def hooks(monkeypatch: pytest.MonkeyPatch) -> Hooks:
+def hooks() -> Hooks:
     """The only middleware that is registered."""
     hooks = Hooks()
-    monkeypatch.setattr(middleware, "_middlewares", [hooks])
+    register(hooks)
     return hooks
 
 
 @pytest.fixture
-def no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_middleware() -> None:
     """No middleware is registered, not that of the test project's settings either."""
-    monkeypatch.setattr(middleware, "_middlewares", [])
+    register()
 
 
 class Delivery:

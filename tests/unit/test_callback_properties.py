@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rele import Callback, Subscription, middleware
+from rele import Callback, Subscription
+from tests.support.in_use import register
 from tests.unit.conftest import Delivery, Hooks
 
 
@@ -108,8 +108,8 @@ def test_nothing_that_is_raised_escapes_and_the_message_is_settled_once(
     hooks.actions = {name: action(delivery) for name, action in hook_actions.items()}
     subscription = Subscription(handler(delivery), "photos", filter_by=filter_(delivery))
 
-    with patch.object(middleware, "_middlewares", [hooks]):
-        Callback(subscription)(delivery.message)
+    register(hooks)
+    Callback(subscription)(delivery.message)
 
     assert len(delivery.settlements()) == 1
     assert hooks.names[0] == "pre_process_message"

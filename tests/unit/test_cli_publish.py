@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from rele import config as configuration
 from rele.backends import Message
 from rele.cli import main
+from tests.support.in_use import without_django
 from tests.unit.backends_for_tests import HeldBackend
 
 Output = Any
@@ -42,7 +42,7 @@ class TimingOutBackend(HeldBackend):
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A current folder without settings, out of Django's sight."""
-    monkeypatch.setattr(configuration, "_read_settings", None)
+    without_django(monkeypatch)
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.delitem(sys.modules, "settings", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -20,6 +20,8 @@ from rele.config import Config, load, load_subscriptions_from_paths, setup
 from rele.exceptions import ConfigurationError
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
+from rele.runtime.in_use import IN_USE
+from tests.support.in_use import without_django
 
 ENVIRONMENT = (
     "DEFAULT_ACK_DEADLINE",
@@ -342,7 +344,7 @@ class Noted(BaseMiddleware):
 @pytest.fixture
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder of the test's own, without Django's settings."""
-    monkeypatch.setattr(configuration, "_read_settings", None)
+    without_django(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.delitem(sys.modules, "settings", raising=False)
@@ -361,7 +363,7 @@ class TestSetup:
 
         assert Noted.setups == [(config, {"flask_app": "app"})]
         assert remembered == [config]
-        assert [type(m) for m in middleware._middlewares] == [Noted]
+        assert [type(m) for m in IN_USE.middleware or ()] == [Noted]
 
     def test_takes_the_settings_of_django(self, settings: Any) -> None:
         settings.RELE = {"APP_NAME": "from django", "MIDDLEWARE": []}

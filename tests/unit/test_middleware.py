@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 import rele
-from rele import middleware, publishing
+from rele import config as configuration
 from rele.backends.locmem import LocMemBackend
 from rele.middleware import (
     BaseMiddleware,
@@ -18,6 +18,8 @@ from rele.middleware import (
     register_middleware,
     run_middleware_hook,
 )
+from rele.runtime.in_use import IN_USE
+from tests.support.in_use import register, without_django
 from tests.unit.conftest import Hooks, raising
 
 calls: list[tuple[Any, ...]] = []
@@ -85,7 +87,7 @@ class Slow(First):
 @pytest.fixture
 def no_project(monkeypatch: pytest.MonkeyPatch) -> None:
     """No Django project whose settings could be read."""
-    monkeypatch.setattr("rele.middleware._read_config", None)
+    without_django(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +164,7 @@ def test_a_hook_that_raises_is_logged_by_name_and_stops_nothing(
 ) -> None:
     hooks.actions["post_worker_start"] = raising(error)
     second = Hooks()
-    monkeypatch.setattr("rele.middleware._middlewares", [hooks, second])
+    register(hooks, second)
 
     run_middleware_hook("post_worker_start")
 
@@ -204,8 +206,10 @@ def test_a_class_that_is_no_base_middleware_needs_only_the_hooks_that_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[bool] = []
-    plain = SimpleNamespace(post_worker_start=lambda: started.append(True))
-    monkeypatch.setattr("rele.middleware._middlewares", [plain])
+    plain = SimpleNamespace(
+        setup=lambda config: None, post_worker_start=lambda: started.append(True)
+    )
+    register(plain)
 
     run_middleware_hook("pre_worker_start")
     run_middleware_hook("post_worker_start")
@@ -310,7 +314,7 @@ class TestSettingsOfTheProject:
         run_middleware_hook("post_worker_start")
 
         [set_up] = [call for call in calls if len(call) == 3]
-        assert set_up[1] is publishing.configure()
+        assert set_up[1] is configuration.current()
 
     def test_an_explicit_setup_is_not_overridden(self, rele_messages: list[Any]) -> None:
         rele.setup({"MIDDLEWARE": [f"{__name__}.Second"]})
@@ -395,9 +399,8 @@ class TestSettingsOfTheProject:
         thread.start()
         assert Slow.begun.wait(10)
         try:
-            publishing._renew_lock()  # as the child does
-            assert middleware._lock.acquire(blocking=False)
-            middleware._lock.release()
+            IN_USE.renew_locks()  # as the child does
+            register_middleware(config("First"))
         finally:
             Slow.may_end.set()
             thread.join(10)

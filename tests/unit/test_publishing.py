@@ -16,6 +16,8 @@ import rele
 from rele import config as configuration
 from rele import middleware, publishing
 from rele.exceptions import ConfigurationError, NoProjectError
+from rele.runtime.in_use import IN_USE
+from tests.support.in_use import without_django
 from tests.unit.backends_for_tests import HeldBackend
 
 REPOSITORY = Path(__file__).parents[2]
@@ -222,11 +224,16 @@ class TestSetupAgain:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rele.setup(SETTINGS)
-        former = publishing._get_in_use()
-        rele.setup({**SETTINGS, "APP_NAME": "shop"})
-        found = iter([former, publishing._get_in_use()])
-        monkeypatch.setattr(publishing, "_get_in_use", lambda: next(found))
+        publishing.get_publisher()
+        process_id = os.getpid()
 
+        def set_up_meanwhile() -> int:
+            """As another thread may do, right after a publish has looked the publisher up."""
+            monkeypatch.undo()
+            rele.setup({**SETTINGS, "APP_NAME": "shop"})
+            return process_id
+
+        monkeypatch.setattr(os, "getpid", set_up_meanwhile)
         rele.publish("photos", 1)
 
         assert [len(backend.messages) for backend in made] == [0, 1]
@@ -250,13 +257,13 @@ def test_without_setup_the_settings_of_the_project_count(settings: Any) -> None:
     rele.publish("photos", 1)
 
     assert len(made) == 1
-    assert [type(m) for m in middleware._middlewares] == [middleware.BaseMiddleware]
+    assert [type(m) for m in IN_USE.middleware or ()] == [middleware.BaseMiddleware]
 
 
 def test_without_any_settings_it_says_how_to_set_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(configuration, "_read_settings", None)
+    without_django(monkeypatch)
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.chdir(tmp_path)
 
@@ -345,7 +352,7 @@ class TestForget:
 
         assert future.done()
         rele.publish("photos", 2)
-        assert middleware._middlewares == []
+        assert IN_USE.middleware == []
         assert len(made) == 2
 
     def test_changed_django_settings_count_at_the_next_publish(self, settings: Any) -> None:

@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from rele import config
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.upkeep import discard, retry
-from rele.publishing import configure
 
 SHOWN_CHARACTERS = 10_000
 """Of a payload, in its page."""
@@ -28,7 +28,7 @@ class _ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        alias = OutboxSettings.of(configure().outbox).alias
+        alias = OutboxSettings.of(config.current().outbox).alias
         return super().get_queryset(request).using(alias)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

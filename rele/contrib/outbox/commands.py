@@ -14,7 +14,7 @@ from datetime import timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from rele import publishing
+from rele import config as configuration
 from rele.cli.output import printing, saying_after_a_second, tolerant_output
 from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.style import style_of, terminal_width
@@ -51,7 +51,7 @@ def _relay(options: Options) -> int:
 
 
 def _run(options: Options) -> int:
-    config = publishing.configure()
+    config = configuration.current()
     aliases = OutboxSettings.of(config.outbox).aliases
     with saying_after_a_second("Waiting for Google credentials ..."):
         relays = make_relays(config, options["batch_size"])
@@ -132,7 +132,7 @@ def _add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _outbox(options: Options) -> int:
-    aliases = OutboxSettings.of(publishing.configure().outbox).aliases
+    aliases = OutboxSettings.of(configuration.current().outbox).aliases
     act = _retry if options["retry"] else _purge if options["purge"] else _show
     with printing() as write:
         act(aliases, options, write)

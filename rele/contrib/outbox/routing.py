@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 from django.db import connections
 
-from rele import publishing
+from rele import config
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.exceptions import ConfigurationError
 from rele.sending.own_records import log_publishing
@@ -32,7 +32,7 @@ def using(alias: str) -> AbstractContextManager[None]:
     Raises:
         ConfigurationError: ``RELE["OUTBOX"]["USING"]`` does not name it, so no relay would send it.
     """
-    aliases = OutboxSettings.of(publishing.configure().outbox).aliases
+    aliases = OutboxSettings.of(config.current().outbox).aliases
     if alias not in aliases:
         raise ConfigurationError(
             f"The outbox is in {', '.join(map(repr, aliases))}, not in {alias!r}: add it to "

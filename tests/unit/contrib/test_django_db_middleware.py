@@ -12,14 +12,15 @@ import rele.contrib
 from rele import Callback, Subscription
 from rele.contrib.django_db_middleware import DjangoDBMiddleware
 from rele.middleware import run_middleware_hook
+from tests.support.in_use import register
 from tests.unit.conftest import Delivery, raising
 
 
 @pytest.fixture(autouse=True)
-def middleware(monkeypatch: pytest.MonkeyPatch) -> DjangoDBMiddleware:
+def middleware() -> DjangoDBMiddleware:
     """The only middleware that is registered."""
     middleware = DjangoDBMiddleware()
-    monkeypatch.setattr("rele.middleware._middlewares", [middleware])
+    register(middleware)
     return middleware
 
 

@@ -9,6 +9,7 @@ import rele.contrib
 from rele import Callback, Subscription
 from rele.contrib import UnrecoverableException, UnrecoverableMiddleWare
 from rele.contrib import unrecoverable_middleware as module
+from tests.support.in_use import register
 from tests.unit.conftest import Delivery, raising
 
 Deliver = Callable[..., Delivery]
@@ -19,8 +20,8 @@ class OutOfStockError(UnrecoverableException):
 
 
 @pytest.fixture
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rele.middleware._middlewares", [UnrecoverableMiddleWare()])
+def _registered() -> None:
+    register(UnrecoverableMiddleWare())
 
 
 def settled(deliver: Deliver, handler: Callable[..., Any]) -> list[str]:
@@ -49,9 +50,9 @@ def test_success_is_acked_once(deliver: Deliver) -> None:
 
 
 def test_without_the_middleware_the_exception_is_like_any_other(
-    deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+    deliver: Deliver,
 ) -> None:
-    monkeypatch.setattr("rele.middleware._middlewares", [])
+    register()
 
     assert settled(deliver, raising(UnrecoverableException())) == ["nack"]
 

@@ -8,6 +8,7 @@ import pytest
 
 from rele import Callback, Subscription
 from rele.contrib import VerboseLoggingMiddleware
+from tests.support.in_use import register
 from tests.unit.conftest import Delivery, raising
 
 Deliver = Callable[..., Delivery]
@@ -16,9 +17,9 @@ LOGGER = "rele.contrib.verbose_logging_middleware"
 
 
 @pytest.fixture
-def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[logging.LogRecord]]:
+def records() -> Iterator[list[logging.LogRecord]]:
     """The records of the middleware, which is the only one."""
-    monkeypatch.setattr("rele.middleware._middlewares", [VerboseLoggingMiddleware()])
+    register(VerboseLoggingMiddleware())
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]

@@ -8,10 +8,12 @@ import pytest
 
 import rele
 import rele.testing
-from rele import DeadLetterPolicy, Subscription, config, middleware, publishing
+from rele import DeadLetterPolicy, Subscription, config
 from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
 from rele.middleware import BaseMiddleware
+from rele.runtime.in_use import IN_USE
 from rele.testing import Delivery, deliver
+from tests.support.in_use import without_django
 from tests.unit.conftest import Hooks, raising
 
 
@@ -32,9 +34,9 @@ def handler() -> Recorder:
 
 
 @pytest.fixture
-def hooks(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> Hooks:
+def hooks(hooks: Hooks) -> Hooks:
     """The only middleware that is registered, as by a project that is set up."""
-    monkeypatch.setattr(publishing, "_config", config.Config({}))
+    config.init_global_publisher(config.Config({}))
     return hooks
 
 
@@ -89,9 +91,9 @@ def test_a_dead_letter_without_a_policy_is_given_back() -> None:
     assert not delivery.dead_lettered
 
 
-def test_the_defaults_of_the_project_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_defaults_of_the_project_count() -> None:
     defaults = {"dead_letter_policy": DeadLetterPolicy()}
-    monkeypatch.setattr(publishing, "_config", config.Config({"SUBSCRIPTION_DEFAULTS": defaults}))
+    config.init_global_publisher(config.Config({"SUBSCRIPTION_DEFAULTS": defaults}))
 
     assert deliver(Subscription(raising(DeadLetter()), "photos"), 1).dead_lettered
 
@@ -200,11 +202,11 @@ def test_the_middleware_and_the_encoder_of_the_project_are_used(
 def test_neither_project_nor_settings_are_needed(
     handler: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(config, "_read_settings", None)
+    without_django(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
     assert deliver(Subscription(handler, "photos"), {"id": 1}).acked
-    assert not middleware._middlewares
+    assert not IN_USE.middleware
 
 
 def test_a_handler_may_publish_meanwhile(rele_messages: list[Any]) -> None:

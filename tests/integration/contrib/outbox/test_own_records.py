@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import rele
-from rele import middleware
 from rele.contrib.outbox.relay import OutboxRelay
-from rele.middleware import register_middleware
+from rele.middleware import BaseMiddleware, register_middleware
+from rele.runtime.in_use import IN_USE
+from tests.support.in_use import register
 from tests.unit.contrib.outbox.conftest import REFUSED, Servers, make_due, waiting
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -108,12 +109,11 @@ def test_the_hooks_get_the_attributes_that_were_sent(
 ) -> None:
     seen: list[dict[str, Any]] = []
 
-    class Watch:
+    class Watch(BaseMiddleware):
         def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
             seen.append(attrs)
 
-    assert middleware._middlewares is not None
-    monkeypatch.setattr(middleware, "_middlewares", [*middleware._middlewares, Watch()])
+    register(*(IN_USE.middleware or ()), Watch())
     rele.publish("orders", 1)
 
     make_relay().run_once()

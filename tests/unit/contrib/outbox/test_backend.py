@@ -10,6 +10,7 @@ from django.db import DatabaseError, transaction
 import rele
 from rele.contrib.outbox import backend
 from rele.messages.limits import MAX_ATTRIBUTES, MAX_REQUEST_BYTES, request_size
+from tests.support.in_use import register
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import ALIAS, waiting
 
@@ -105,9 +106,9 @@ def test_the_caller_runs_pre_publish_and_no_outcome_hook(hooks: Hooks) -> None:
 def test_what_middleware_adds_is_written() -> None:
     hooks = Hooks()
     hooks.actions["pre_publish"] = lambda topic, data, attributes: attributes.update(user="ana")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rele.middleware._middlewares", [hooks])
-        rele.publish("order-paid", 1)
+    register(hooks)
+
+    rele.publish("order-paid", 1)
 
     assert waiting()[0].attributes["user"] == "ana"
 

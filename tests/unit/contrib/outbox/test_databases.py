@@ -67,7 +67,7 @@ def data_in(alias: str) -> list[str]:
 
 
 def relays() -> Relays:
-    return make_relays(rele.publishing.configure())
+    return make_relays(rele.config.current())
 
 
 class TestUsing:
@@ -180,7 +180,7 @@ def test_the_watch_looks_at_each() -> None:
     logger = logging.getLogger("rele.contrib.outbox.beside")
     logger.addHandler(handler)
     try:
-        with watching(rele.publishing.configure(), interval=0.01) as begin:
+        with watching(rele.config.current(), interval=0.01) as begin:
             begin()
             warned.wait_for(2)
     finally:
