@@ -77,7 +77,7 @@ TEXTS = {
     "FieldMask.paths": [
         field.name for kind in REQUESTS.values() for field in kind.DESCRIPTOR.fields
     ],
-    "ack_ids": ["0123abcd:1:1", "0123abcd:1:99999999999"],
+    "ack_ids": ["0123abcd:0:1:1", "0123abcd:9999999999:1:9999999999", "0123abcd:1:1"],
 }
 
 EXAMPLES = settings(

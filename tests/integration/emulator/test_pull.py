@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
+
+from rele.emulator import ask_status
 
 from .conftest import SOON
 
@@ -41,10 +44,23 @@ def test_more_than_a_hundred_messages_come_at_once(publish: Publish, pull: Pull)
     assert len(pull(max_messages=500)) == 500
 
 
-def test_a_waiting_pull_gets_the_next_message(publish: Publish, pull: Pull) -> None:
+def wait_for_a_pull(address: str, subscription: str) -> None:
+    """Return once a Pull of the subscription waits for messages."""
+    deadline = time.monotonic() + SOON
+    while True:
+        found = ask_status(address)["subscriptions"]
+        if any(each["name"] == subscription and each["consumers"] for each in found):
+            return
+        assert time.monotonic() < deadline, "No Pull came."
+
+
+def test_a_waiting_pull_gets_the_next_message(
+    emulator: str, subscription: str, publish: Publish, pull: Pull
+) -> None:
     results = []
     waiting = threading.Thread(target=lambda: results.extend(pull()))
     waiting.start()
+    wait_for_a_pull(emulator, subscription)
     publish(b"x")
     waiting.join(SOON)
 
@@ -92,7 +108,7 @@ def test_a_lease_that_runs_out_ends_a_pull_that_waits(
 
 
 def test_deleting_the_subscription_ends_a_pull_that_waits(
-    subscriber: pubsub_v1.SubscriberClient, subscription: str, pull: Pull
+    emulator: str, subscriber: pubsub_v1.SubscriberClient, subscription: str, pull: Pull
 ) -> None:
     errors = []
 
@@ -104,6 +120,7 @@ def test_deleting_the_subscription_ends_a_pull_that_waits(
 
     waiting = threading.Thread(target=wait)
     waiting.start()
+    wait_for_a_pull(emulator, subscription)
     subscriber.delete_subscription(subscription=subscription)
     waiting.join(SOON)
 
