@@ -6,11 +6,11 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 
-from rele.config import OUTBOX, Config
+from rele.config import Config
 from rele.endpoint import emulator_named
 from rele.exceptions import ConfigurationError
 from rele.management.discover import discover_subs_modules
@@ -60,23 +60,11 @@ def find_problems() -> list[Problem]:
     except ConfigurationError as error:  # from the environment
         hint = "Correct DEFAULT_ACK_DEADLINE in the environment, or unset it."
         return [*problems, Problem("rele.E003", str(error), hint, "ACK_DEADLINE")]
-    problems += _problems_of_outbox(config)
     subscriptions, more = find_subscriptions(discover_subs_modules(), config)
     problems += more
     if subscriptions:
         problems += _problems_of_databases(config)
     return problems
-
-
-def _problems_of_outbox(config: Config) -> Iterator[Problem]:
-    if config.uses_outbox and not apps.is_installed(OUTBOX):
-        yield Problem(
-            "rele.E012",
-            f"RELE['PUBLISHER_BACKEND'] is {config.publisher_backend!r}, but its app is not "
-            "installed.",
-            f"Add {OUTBOX!r} to INSTALLED_APPS, and migrate.",
-            "PUBLISHER_BACKEND",
-        )
 
 
 def _problems_of_databases(config: Config) -> Iterator[Problem]:

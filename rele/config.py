@@ -26,9 +26,6 @@ from rele.schema.settings import DEFAULTS, SETTINGS
 EMULATOR_PROJECT = "rele-local"
 """The project under an emulator, where none is named: there, any will do."""
 
-OUTBOX = "rele.contrib.outbox"
-"""The Django app whose backend it may be that publishes."""
-
 
 def get_google_defaults() -> tuple[Any, str | None]:
     """Application Default Credentials and their project: see :mod:`rele.client`."""
@@ -64,7 +61,6 @@ class Config:
         self.middleware: list[str] = values["MIDDLEWARE"]
         self.ack_deadline: int = _ack_deadline(self.subscription_defaults.ack_deadline)
         self.publisher_backend: str = values["PUBLISHER_BACKEND"]
-        self.outbox: Mapping[str, Any] = values["OUTBOX"]
         self.publisher_blocking: bool = values["PUBLISHER_BLOCKING"]
         self.publisher_timeout: float = values["PUBLISHER_TIMEOUT"]
         self.shutdown_timeout: float = values["SHUTDOWN_TIMEOUT"]
@@ -103,10 +99,9 @@ class Config:
         region = self.gc_storage_region or None
         return [region] if isinstance(region, str) else region
 
-    @property
-    def uses_outbox(self) -> bool:
-        """Whether what is published waits in the outbox for a relay."""
-        return self.publisher_backend.startswith(f"{OUTBOX}.")
+    def setting(self, name: str, default: Any = None) -> Any:
+        """The value of any key of ``RELE``, as a room reads its own."""
+        return self.given.get(name, default)
 
     @property
     def publishes_to_pubsub(self) -> bool:

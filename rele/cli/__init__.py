@@ -13,6 +13,7 @@ from rele._version import __version__
 from rele.cli.emulator import EMULATOR
 from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.publish import PUBLISH
+from rele.cli.room_arguments import add_commands
 from rele.cli.run import RUN
 from rele.exceptions import ReleError
 
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="name", metavar="NAME")
     for command in (RUN, *SHARED_COMMANDS):
         command.add_to(subparsers)
+    add_commands(subparsers)
     options = vars(parser.parse_args(arguments))
     if options["name"] is None:
         parser.print_help()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from rele import config as configuration
 from rele import discover
 from rele.cli.log import add_verbosity, log_to_stderr
 from rele.cli.output import tolerant_output
+from rele.cli.room_arguments import add_worker_arguments
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, import_failure
 from rele.project.inspection import find_subscriptions, problems_of_settings
+from rele.project.rooms import beside_worker
 from rele.project.startup import PULLING, announce, raise_for_a_worker, say_project, warn
 
 
@@ -33,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the dotted paths of further modules that declare subscriptions",
     )
     add_verbosity(parser)
+    add_worker_arguments(parser)
 
 
 def run(options: Options) -> int:
@@ -57,8 +61,14 @@ def _consume(options: Options) -> int:
     warn([*problems, *more])
     announce(subs, f"subs.py and subs/ below {Path.cwd()}", print)
     say_project(config)
-    create_and_run(subs, config, on_start=lambda: print(PULLING, flush=True))
+    with beside_worker(config, options) as begin:
+        create_and_run(subs, config, on_start=lambda: _has_started(begin))
     return 0
+
+
+def _has_started(begin: Callable[[], None]) -> None:
+    begin()
+    print(PULLING, flush=True)
 
 
 def _discover(settings_path: str | None) -> tuple[Any, list[str]]:

@@ -18,6 +18,13 @@ from rele.declaration.subscription import Subscription
 from rele.endpoint import uses_emulator
 from rele.exceptions import import_failure
 from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
+from rele.project.rooms import (
+    Room,
+    problems_of_rooms,
+    rooms_in_use,
+    rooms_not_in_use,
+    unusable,
+)
 from rele.retry_policy import out_of_range
 from rele.schema.problems import Problem, about
 from rele.schema.settings import DEFAULTS, SETTINGS, Setting
@@ -27,8 +34,6 @@ BUILT_IN_BACKENDS = frozenset(
         "rele.backends.pubsub.PubSubBackend",
         "rele.backends.console.ConsoleBackend",
         "rele.backends.locmem.LocMemBackend",
-        "rele.contrib.outbox.OutboxBackend",
-        "rele.contrib.outbox.backend.OutboxBackend",
     }
 )
 """Known without a look, which would load Google's modules, or models before Django is ready."""
@@ -47,12 +52,18 @@ def problems_of_settings(settings: Any) -> list[Problem]:
                 "Write RELE = {'GC_PROJECT_ID': 'my-project'}.",
             )
         ]
-    problems = [*problems_of_keys(settings, SETTINGS, "RELE"), *_stated_twice(settings)]
+    problems = [*problems_of_rooms(), *_without_effect(settings)]
+    others = {key: settings[key] for key in settings if key not in {p.setting for p in problems}}
+    problems += problems_of_keys(others, _settings_in_use(), "RELE")
+    problems += _stated_twice(settings)
     wrong = {problem.setting for problem in problems}
     values = {**DEFAULTS, **settings}
     for name, look in _LOOKS.items():
         if name not in wrong:
             problems += about(name, look(name, values[name]))
+    for room in rooms_in_use():
+        if not wrong & room.settings.keys():
+            problems += _problems_of_room(room, settings)
     return problems
 
 
@@ -69,6 +80,34 @@ def problems_of_keys(
             yield _unknown(name, known, of)
         elif problem := known[name].problem(name, value, of=of):
             yield replace(problem, setting=name)
+
+
+def _settings_in_use() -> dict[str, Setting]:
+    """The keys that ``RELE`` may have: Relé's own, and those of the rooms in use."""
+    return SETTINGS | {key: kind for room in rooms_in_use() for key, kind in room.settings.items()}
+
+
+def _without_effect(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """The keys of rooms that are not in use."""
+    in_use = _settings_in_use()
+    for room in rooms_not_in_use():
+        for name in settings.keys() & room.settings.keys() - in_use.keys():
+            yield Problem(
+                "rele.W008",
+                f"RELE has the setting {name!r} of {room.name!r}, which is not installed: the "
+                "setting has no effect.",
+                f"{room.remedy} Or remove the setting.",
+                name,
+            )
+
+
+def _problems_of_room(room: Room, settings: Mapping[str, Any]) -> Iterator[Problem]:
+    if room.problems is None:
+        return
+    try:
+        yield from room.problems(settings)
+    except Exception as error:  # noqa: BLE001 - the room may be another package's
+        yield unusable(room.name, f"its checks failed: {type(error).__name__}: {error}")
 
 
 def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
@@ -149,9 +188,17 @@ def _look_at_publisher_backend(name: str, path: str) -> Iterator[Problem]:
 
 def problems_of_backend(where: str, path: str) -> Iterator[Problem]:
     """What is wrong with the dotted path of a backend, which stands ``where`` it says."""
-    if path in BUILT_IN_BACKENDS:
-        return iter(())
-    return _look_at_class(
+    if path in BUILT_IN_BACKENDS or any(path in room.backends for room in rooms_in_use()):
+        return
+    for room in rooms_not_in_use():
+        if path in room.backends:
+            yield Problem(
+                "rele.E012",
+                f"{where} is {path!r}, but its app {room.app!r} is not installed.",
+                room.remedy,
+            )
+            return
+    yield from _look_at_class(
         where,
         path,
         BaseBackend,

@@ -13,7 +13,7 @@ from rele.schema.problems import Problem
 
 #: Warnings elsewhere, since ``migrate`` and image builds run checks too; a worker cannot do
 #: without what they ask for.
-ERRORS_FOR_A_WORKER = frozenset({"rele.W002", "rele.W003"})
+ERRORS_FOR_A_WORKER = frozenset({"rele.W002", "rele.W003", "rele.W009"})
 
 PULLING = "Pulling messages. Press Ctrl-C to stop."
 

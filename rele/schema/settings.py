@@ -134,11 +134,6 @@ SETTINGS: dict[str, Setting] = {
         "whether payloads may be written to the log",
         True,
     ),
-    "OUTBOX": Setting(
-        Kind("a dict of settings of rele.contrib.outbox", is_dict, example="{'KEEP_SENT': True}"),
-        "settings of ``rele.contrib.outbox`` (see ``docs/transactions.rst``)",
-        {},
-    ),
     "PUBLISHER_BACKEND": Setting(
         CLASS_PATH,
         "dotted path of the backend that sends messages (see `Publisher backends`_)",

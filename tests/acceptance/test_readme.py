@@ -21,7 +21,7 @@ from rele.middleware import BaseMiddleware
 from rele.schema.settings import SETTINGS
 from rele.testing import Delivery, deliver
 from tests.acceptance.conftest import Project, read_until
-from tests.support.manual_tables import tables
+from tests.support.manual_tables import ALL_SETTINGS, tables
 from tests.support.readme import FIRST_STEPS, README, REPOSITORY, blocks, commands, files, section
 
 
@@ -231,7 +231,7 @@ def first_cells(title: str) -> set[str]:
 
 
 def test_the_table_of_settings_has_each_setting() -> None:
-    assert first_cells("Settings") == set(SETTINGS)
+    assert first_cells("Settings") == set(ALL_SETTINGS)
 
 
 def test_the_table_of_options_has_each_option() -> None:

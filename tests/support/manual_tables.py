@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS
+from rele.contrib.outbox.room import ROOM
 from rele.declaration.options import OPTIONS
 from rele.schema.settings import SETTINGS, Setting
 
 ROOT = Path(__file__).parents[2]
 
 WIDTH = 100
+
+ALL_SETTINGS = {**SETTINGS, **ROOM.settings}
+"""The keys of ``RELE``, those of the rooms that come with Relé included."""
 
 Row = Sequence[str]
 
@@ -42,7 +46,7 @@ def table_of_settings(settings: Mapping[str, Setting]) -> str:
 def tables() -> dict[str, list[str]]:
     """All of them, by the document that they are in."""
     return {
-        "README.rst": [table_of_settings(SETTINGS), table_of_options()],
+        "README.rst": [table_of_settings(ALL_SETTINGS), table_of_options()],
         "docs/transactions.rst": [table_of_settings(OUTBOX_SETTINGS)],
     }
 

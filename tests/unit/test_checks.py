@@ -21,6 +21,7 @@ from rele.dead_letter_policy import DeadLetterPolicy
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
 from rele.schema.settings import DEFAULTS, SETTINGS
+from tests.support.distributions import write_metadata
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,7 +41,6 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "GC_STORAGE_REGION": [1, ["europe-west1", None]],
     "LOG_PAYLOADS": [None, 1, "no"],
     "MIDDLEWARE": [None, "rele.contrib.LoggingMiddleware", [BaseMiddleware]],
-    "OUTBOX": [None, "default", [("KEEP_SENT", True)]],
     "PUBLISHER_BACKEND": [None, BaseBackend],
     "PUBLISHER_BLOCKING": [None, 1, "yes"],
     "PUBLISHER_TIMEOUT": [None, "3", True],
@@ -69,7 +69,6 @@ RIGHT: dict[str, list[Any]] = {
     "GC_STORAGE_REGION": [None, ["europe-west1"]],
     "LOG_PAYLOADS": [True, False],
     "MIDDLEWARE": [[DATABASE_MIDDLEWARE], (DATABASE_MIDDLEWARE, f"{__name__}.PlainMiddleware")],
-    "OUTBOX": [{}, {"USING": "default", "KEEP_SENT": True, "MAX_ATTEMPTS": 5}],
     "PUBLISHER_BACKEND": [f"{__name__}.Backend", *(f"rele.backends.{name}" for name in (
         "pubsub.PubSubBackend", "console.ConsoleBackend", "locmem.LocMemBackend"
     ))],
@@ -561,6 +560,76 @@ def check_outbox(check: Check, settings: Any) -> Callable[..., list[CheckMessage
 CheckOutbox = Callable[..., list[CheckMessage]]
 
 
+def test_w008_a_setting_of_a_room_that_is_not_installed(check: Check) -> None:
+    [message] = check({"MIDDLEWARE": [DATABASE_MIDDLEWARE], "OUTBOX": {"KEEP_SENT": True}})
+
+    assert (message.id, type(message)) == ("rele.W008", checks.Warning)
+    assert message.msg == (
+        "RELE has the setting 'OUTBOX' of 'rele.contrib.outbox', which is not installed: the "
+        "setting has no effect."
+    )
+    assert str(message.hint).startswith("Add 'rele.contrib.outbox' to INSTALLED_APPS, and migrate.")
+
+
+BROKEN_ROOM = """
+from rele.project.rooms import Room
+from rele.schema.kinds import Kind
+from rele.schema.settings import Setting
+
+def fail(settings):
+    raise OSError("no disk")
+
+KEY = Setting(Kind("anything", lambda value: True), "what a test says")
+TAKES_A_SETTING = Room("broken_room", settings={"APP_NAME": KEY})
+TAKES_ONE_OF_A_ROOM = Room("broken_room", settings={"OUTBOX": KEY})
+CHECK_FAILS = Room("broken_room", problems=fail)
+NO_ROOM = "a string"
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("no_such_module:ROOM", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("{0}:NO_ROOM", "{0}:NO_ROOM is not a rele.project.rooms.Room"),
+        ("{0}:TAKES_A_SETTING", "Relé has 'APP_NAME' already"),
+        ("{0}:TAKES_ONE_OF_A_ROOM", "rele.contrib.outbox has 'OUTBOX' already"),
+        ("{0}:CHECK_FAILS", "its checks failed: OSError: no disk"),
+    ],
+)
+def test_w009_a_room_that_cannot_be_used(
+    check: Check,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    text: str,
+) -> None:
+    settings.INSTALLED_APPS = ["rele", "rele.contrib.outbox"]
+    package = f"broken_room_{tmp_path.name}"
+    (tmp_path / f"{package}.py").write_text(BROKEN_ROOM)
+    write_metadata(tmp_path, package, broken_room=path.format(package))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    [message] = check()
+
+    assert (message.id, type(message)) == ("rele.W009", checks.Warning)
+    assert message.msg == f"The room 'broken_room' cannot be used: {text.format(package)}."
+
+
+@pytest.mark.parametrize("value", [None, "default", [("KEEP_SENT", True)]])
+def test_e002_a_setting_of_a_room_of_the_wrong_type(
+    check: Check, check_outbox: CheckOutbox, value: Any
+) -> None:
+    [message] = check({"MIDDLEWARE": [DATABASE_MIDDLEWARE], "OUTBOX": value})
+
+    assert (message.id, type(message)) == ("rele.E002", Error)
+    assert message.msg == (
+        f"RELE['OUTBOX'] must be a dict of settings of rele.contrib.outbox, not {value!r}."
+    )
+    assert message.hint == "Write 'OUTBOX': {'KEEP_SENT': True}."
+
+
 def test_e010_a_database_that_is_not_there(check_outbox: CheckOutbox) -> None:
     [message] = check_outbox(USING="events")
 
@@ -617,6 +686,7 @@ def test_the_settings_of_the_outbox_are_checked(
     [
         {},
         {"USING": "default", "KEEP_SENT": True, "MAX_ATTEMPTS": 1},
+        {"USING": "default", "KEEP_SENT": True, "MAX_ATTEMPTS": 5},
         {"BACKEND": "rele.backends.console.ConsoleBackend"},
         {"BACKEND": f"{__name__}.Backend"},
     ],

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rele.contrib.inbox.decorator import idempotent as idempotent
 
-COMMAND_NAMES = ("inbox",)
-"""That of ``commands.py``, for projects that have not installed the app."""
-
 
 def __getattr__(name: str) -> Any:
     # A model cannot be imported while Django still loads the apps, of which this is one.

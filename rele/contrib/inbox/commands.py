@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from rele.cli.output import printing
 from rele.cli.parser import MAX_DAYS, number_from
-from rele.cli.subcommand import Options, Subcommand
+from rele.cli.subcommand import Options
 from rele.contrib.inbox.models import InboxMessage
 from rele.contrib.inbox.purging import delete_in_chunks, handled_before
 from rele.exceptions import ReleError
@@ -21,7 +21,7 @@ RETENTION_DAYS = 7
 """For how many days Pub/Sub keeps a message that is not acknowledged, by default."""
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--purge", action="store_true", help="delete what was handled more than DAYS days ago"
     )
@@ -46,7 +46,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _inbox(options: Options) -> int:
+def show_or_purge(options: Options) -> int:
     with printing() as show:
         if options["purge"]:
             show(_purge(options["database"], options["older_than"], is_forced=options["force"]))
@@ -92,13 +92,3 @@ def _table(alias: str) -> Iterator[str]:
     width, number_width = (max(len(row[column]) for row in cells) for column in (0, 1))
     for subscription, number, oldest in cells:
         yield f"{subscription:<{width}}  {number:>{number_width}}  {oldest}"
-
-
-INBOX = Subcommand(
-    "inbox",
-    "Show how many handled messages the inbox knows, or delete old ones.",
-    _add_arguments,
-    _inbox,
-)
-
-COMMANDS = (INBOX,)

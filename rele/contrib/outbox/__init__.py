@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from rele.contrib.outbox.backend import OutboxBackend as OutboxBackend
     from rele.contrib.outbox.routing import using as using
 
-COMMAND_NAMES = ("relay", "outbox")
-"""Those of ``commands.py``, for projects that have not installed the app."""
-
 _MODULES = {"OutboxBackend": "backend", "using": "routing"}
 
 

@@ -28,7 +28,7 @@ class _ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        alias = OutboxSettings.of(config.current().outbox).alias
+        alias = OutboxSettings.in_config(config.current()).alias
         return super().get_queryset(request).using(alias)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

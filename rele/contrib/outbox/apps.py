@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.core import checks
+
+from rele.contrib.outbox.room import ROOM
+from rele.project.rooms import register
 
 
 class OutboxConfig(AppConfig):
@@ -13,6 +15,4 @@ class OutboxConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from rele.contrib.outbox.checks import check_outbox
-
-        checks.register(check_outbox, "rele")
+        register(ROOM)

@@ -23,7 +23,7 @@ class OutboxBackend(BaseBackend):
     """
 
     def __init__(self, config: Any) -> None:
-        self._alias = OutboxSettings.of(config.outbox).alias
+        self._alias = OutboxSettings.in_config(config).alias
 
     def send(self, messages: Sequence[Message]) -> list[Deferred | Refused]:
         """Write ``messages``; all of them wait for the commit, or none."""

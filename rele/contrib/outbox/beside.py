@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from django.db import Error as AnyDatabaseError
 
@@ -14,6 +15,7 @@ from rele.config import Config
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.presence import present_relays
 from rele.contrib.outbox.relays import Relays, make_relays
+from rele.contrib.outbox.room import BACKENDS
 from rele.management.databases import close_connections, renew_connections
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,15 @@ LOOK_SECONDS = 60.0
 """Between two looks at whether a relay is at work."""
 
 _STOP_SECONDS = 2.0
+
+
+def beside_worker(
+    config: Config, options: Mapping[str, Any]
+) -> AbstractContextManager[Callable[[], None]] | None:
+    """A relay; without one, see to it that somebody hears of it if there is none elsewhere."""
+    if options["relay"]:
+        return relaying(config)
+    return watching(config) if config.publisher_backend in BACKENDS else None
 
 
 @contextmanager
@@ -66,7 +77,7 @@ def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callabl
         config: the project's.
         interval: seconds between two looks.
     """
-    watches = [RelayWatch(alias) for alias in OutboxSettings.of(config.outbox).aliases]
+    watches = [RelayWatch(alias) for alias in OutboxSettings.in_config(config).aliases]
     stop = threading.Event()
     thread = threading.Thread(
         target=_look_again_and_again,

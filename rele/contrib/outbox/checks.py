@@ -6,18 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core import checks
 
-from rele.checks import as_message
-from rele.config import OUTBOX
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
+from rele.contrib.outbox.room import BACKENDS
 from rele.project.inspection import problems_of_backend, problems_of_keys
 from rele.schema.problems import Problem, about
 
 
-def check_outbox(**kwargs: Any) -> list[checks.CheckMessage]:
-    """The problems of the outbox as Django's messages."""
-    return [as_message(problem) for problem in about("OUTBOX", _problems())]
+def problems_of_outbox(setting: Mapping[str, Any]) -> Iterator[Problem]:
+    """Those of the ``RELE`` dict that concern the outbox."""
+    return about("OUTBOX", _problems(setting.get("OUTBOX", {})))
 
 
 def _unknown_databases(options: OutboxSettings) -> Iterator[Problem]:
@@ -30,18 +28,14 @@ def _unknown_databases(options: OutboxSettings) -> Iterator[Problem]:
             )
 
 
-def _problems() -> Iterator[Problem]:
-    setting = getattr(settings, "RELE", {})
-    outbox = setting.get("OUTBOX", {}) if isinstance(setting, Mapping) else {}
-    if not isinstance(outbox, Mapping):
-        return  # the check of all settings says so
+def _problems(outbox: Mapping[str, Any]) -> Iterator[Problem]:
     wrong = list(problems_of_keys(outbox, OUTBOX_SETTINGS, "RELE['OUTBOX']"))
     yield from wrong
     if any(problem.is_error for problem in wrong):
         return
     options = OutboxSettings.of(outbox)
     yield from _unknown_databases(options)
-    if options.backend.startswith(f"{OUTBOX}."):
+    if options.backend in BACKENDS:
         yield Problem(
             "rele.E011",
             "RELE['OUTBOX']['BACKEND'] is the outbox itself: its relay would never send anything.",

@@ -18,7 +18,7 @@ from rele import config as configuration
 from rele.cli.output import printing, saying_after_a_second, tolerant_output
 from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.style import style_of, terminal_width
-from rele.cli.subcommand import Options, Subcommand
+from rele.cli.subcommand import Options
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.contrib.outbox.contents import as_json, as_text, contents_of, messages_of, parked_of
 from rele.contrib.outbox.exceptions import OutboxError, explained_errors
@@ -32,7 +32,7 @@ from rele.runtime.stopping import stop_signals
 Write = Callable[[str], None]
 
 
-def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:
+def add_relay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--once", action="store_true", help="send what is due now, and exit: for a cron job"
     )
@@ -45,17 +45,17 @@ def _add_relay_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _relay(options: Options) -> int:
+def relay(options: Options) -> int:
     with tolerant_output():
         return _run(options)
 
 
 def _run(options: Options) -> int:
     config = configuration.current()
-    aliases = OutboxSettings.of(config.outbox).aliases
+    aliases = OutboxSettings.in_config(config).aliases
     with saying_after_a_second("Waiting for Google credentials ..."):
         relays = make_relays(config, options["batch_size"])
-    if OutboxSettings.of(config.outbox).backend == OUTBOX_SETTINGS["BACKEND"].default:
+    if OutboxSettings.in_config(config).backend == OUTBOX_SETTINGS["BACKEND"].default:
         say_project(config)
     with _stopped_by_signals(relays):
         with saying_after_a_second(_waiting_for(aliases)):
@@ -105,7 +105,7 @@ def _name_the_parked(alias: str) -> None:
             print(f"  {message}, {message.attempts} attempt(s): {message.last_error}")
 
 
-def _add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
+def add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
         "--retry", action="store_true", help="send parked messages again, as if they were new"
@@ -131,8 +131,8 @@ def _add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _outbox(options: Options) -> int:
-    aliases = OutboxSettings.of(configuration.current().outbox).aliases
+def show_or_change(options: Options) -> int:
+    aliases = OutboxSettings.in_config(configuration.current()).aliases
     act = _retry if options["retry"] else _purge if options["purge"] else _show
     with printing() as write:
         act(aliases, options, write)
@@ -183,17 +183,3 @@ def _show(aliases: Sequence[str], options: Options, write: Write) -> None:
         return
     for line in as_text(databases, now, terminal_width(), style_of(sys.stdout)):
         write(line)
-
-
-RELAY = Subcommand(
-    "relay", "Send the messages that wait in the outbox.", _add_relay_arguments, _relay
-)
-
-OUTBOX = Subcommand(
-    "outbox",
-    "Show how many messages the outbox has, retry the parked ones, or delete old ones.",
-    _add_outbox_arguments,
-    _outbox,
-)
-
-COMMANDS = (RELAY, OUTBOX)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rele.config import Config
 from rele.schema.kinds import BOOL, CLASS_PATH, COUNT, Kind, is_string, is_strings
 from rele.schema.settings import Setting
 
@@ -53,6 +54,11 @@ class OutboxSettings:
         return cls(
             **{key.lower(): outbox[key] for key in OUTBOX_SETTINGS if outbox.get(key) is not None}
         )
+
+    @classmethod
+    def in_config(cls, config: Config) -> OutboxSettings:
+        """Those that ``config`` has."""
+        return cls.of(config.setting("OUTBOX", {}))
 
     @property
     def alias(self) -> str:

@@ -124,7 +124,7 @@ def make_relays(config: Config, batch_size: int = BATCH_SIZE) -> Relays:
     Raises:
         ConfigurationError: their backend cannot be made, or would send nothing.
     """
-    settings = OutboxSettings.of(config.outbox)
+    settings = OutboxSettings.in_config(config)
     try:
         backend_class: type[BaseBackend] = pkgutil.resolve_name(settings.backend)
     except (ImportError, AttributeError, ValueError) as error:

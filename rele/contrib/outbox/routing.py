@@ -32,7 +32,7 @@ def using(alias: str) -> AbstractContextManager[None]:
     Raises:
         ConfigurationError: ``RELE["OUTBOX"]["USING"]`` does not name it, so no relay would send it.
     """
-    aliases = OutboxSettings.of(config.current().outbox).aliases
+    aliases = OutboxSettings.in_config(config.current()).aliases
     if alias not in aliases:
         raise ConfigurationError(
             f"The outbox is in {', '.join(map(repr, aliases))}, not in {alias!r}: add it to "

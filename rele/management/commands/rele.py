@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.cli import SHARED_COMMANDS
 from rele.cli.parser import say_wrong_use_plainly
+from rele.cli.room_arguments import add_commands, add_refusals
 from rele.exceptions import ReleError
-from rele.management.rooms import add_commands
 
 
 class Command(BaseCommand):
@@ -23,6 +23,7 @@ class Command(BaseCommand):
         for command in SHARED_COMMANDS:
             command.add_to(subparsers)
         add_commands(subparsers)
+        add_refusals(subparsers)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["name"] is None:

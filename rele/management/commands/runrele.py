@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,10 +15,15 @@ from rele.checks import find_problems
 from rele.cli.log import log_to_stderr
 from rele.cli.output import tolerant, tolerant_output
 from rele.cli.parser import say_wrong_use_plainly
-from rele.config import OUTBOX, Config, load_subscriptions_from_paths, setup
-from rele.exceptions import ConfigurationError, ReleError
+from rele.cli.room_arguments import (
+    add_refused_worker_arguments,
+    add_worker_arguments,
+    refuse_worker_arguments,
+)
+from rele.config import load_subscriptions_from_paths, setup
+from rele.exceptions import ReleError
 from rele.management.discover import discover_subs_modules
-from rele.management.rooms import app_needed
+from rele.project.rooms import beside_worker
 from rele.project.startup import PULLING, announce, raise_for_a_worker, say_project
 from rele.worker import create_and_run
 
@@ -47,11 +51,8 @@ class Command(BaseCommand):
         say_wrong_use_plainly(parser)
         # So that a -v that is given can be told from one that is not.
         parser.set_defaults(verbosity=None)
-        parser.add_argument(
-            "--relay",
-            action="store_true",
-            help="also send what waits in the outbox, as `manage.py rele relay` does",
-        )
+        add_worker_arguments(parser)
+        add_refused_worker_arguments(parser)
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Run the system checks, first those that a worker takes for errors.
@@ -67,11 +68,12 @@ class Command(BaseCommand):
             _refuse_what_is_wrong()
             self._warn_about_lasting_connections()
         try:
-            self._run(with_relay=options["relay"])
+            refuse_worker_arguments(options)
+            self._run(options)
         except ReleError as error:
             raise CommandError(str(error)) from error
 
-    def _run(self, *, with_relay: bool) -> None:
+    def _run(self, options: Mapping[str, Any]) -> None:
         config = setup()
         subs = load_subscriptions_from_paths(
             discover_subs_modules(), config.sub_prefix, config.filter_by
@@ -79,7 +81,7 @@ class Command(BaseCommand):
         names = ", ".join(app.name for app in apps.get_app_configs())
         announce(subs, f"subs.py and subs/ in the installed apps: {names}", self.stdout.write)
         say_project(config, partial(self.stderr.write, style_func=str))
-        with _outbox_at_work(config, with_relay) as begin:
+        with beside_worker(config, options) as begin:
             create_and_run(subs, config, on_start=lambda: self._has_started(begin))
 
     def _has_started(self, begin: Callable[[], None]) -> None:
@@ -97,29 +99,6 @@ class Command(BaseCommand):
                         "connection open. Set it to 0 for the worker."
                     )
                 )
-
-
-def _outbox_at_work(config: Config, with_relay: bool) -> AbstractContextManager[Callable[[], None]]:
-    """A relay; without one, see to it that somebody hears of it if there is none elsewhere.
-
-    It begins when what the block is given is called.
-
-    Raises:
-        ConfigurationError: the relay cannot be run.
-    """
-    if not apps.is_installed(OUTBOX):
-        if with_relay:
-            raise ConfigurationError(app_needed("--relay", OUTBOX))
-        return nullcontext(_do_nothing)
-    from rele.contrib.outbox.beside import relaying, watching
-
-    if with_relay:
-        return relaying(config)
-    return watching(config) if config.uses_outbox else nullcontext(_do_nothing)
-
-
-def _do_nothing() -> None:
-    return None
 
 
 def _refuse_what_is_wrong() -> None:

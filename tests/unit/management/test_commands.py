@@ -126,7 +126,7 @@ class TestRunrele:
     def test_a_relay_needs_the_outbox(self, install_app: InstallApp, create_and_run: Mock) -> None:
         install_app("gallery_app", {"subs.py": SUBS})
 
-        with pytest.raises(CommandError, match=r"add 'rele\.contrib\.outbox' to INSTALLED_APPS"):
+        with pytest.raises(CommandError, match=r"Add 'rele\.contrib\.outbox' to INSTALLED_APPS"):
             call_command("runrele", "--relay")
 
         create_and_run.assert_not_called()

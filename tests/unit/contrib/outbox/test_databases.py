@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.db import connections, transaction
 
 import rele
 from rele.contrib.outbox import routing, using
 from rele.contrib.outbox.beside import watching
-from rele.contrib.outbox.checks import check_outbox
 from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
 from rele.contrib.outbox.relay import Tally
@@ -236,6 +236,11 @@ class TestCommands:
         call_command("rele", "relay", "--once")
 
         assert capsys.readouterr().out == "3 message(s) sent.\n"
+
+
+def check_outbox() -> list[CheckMessage]:
+    """What the system checks say of the settings of the outbox."""
+    return [each for each in run_checks(tags=["rele"]) if "RELE['OUTBOX']" in each.msg]
 
 
 class TestChecks:

@@ -1,0 +1,21 @@
+"""What the inbox adds to Relé."""
+
+from __future__ import annotations
+
+from rele.cli.subcommand import Subcommand
+from rele.project.rooms import Room, later
+
+APP = "rele.contrib.inbox"
+
+ROOM = Room(
+    name=APP,
+    app=APP,
+    commands=(
+        Subcommand(
+            "inbox",
+            "Show how many handled messages the inbox knows, or delete old ones.",
+            later(f"{APP}.commands:add_arguments"),
+            later(f"{APP}.commands:show_or_purge"),
+        ),
+    ),
+)
