@@ -98,7 +98,7 @@ class BaseMiddleware:
         """
 
     def post_process_message_duplicate(self, subscription: Subscription, message: Message) -> None:
-        """Called when an idempotent handler is not run, since the inbox has the message already.
+        """Called when a handler is not run, since it has handled the message already.
 
         The message is acknowledged after this, and counts as a success.
         """

@@ -70,7 +70,7 @@ class Publisher:
         Exactly one of the hooks ``post_publish_success`` and ``post_publish_failure`` follows
         ``pre_publish``: before this returns where it blocks or where the message is refused at
         once, else in the thread that completes the future. Where the backend stores the message
-        for somebody who sends it later, as the outbox does, they run there.
+        to be sent later, they run in the process that sends it.
 
         Args:
             topic: the topic's id, without the project.
