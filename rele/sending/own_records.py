@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,6 +22,30 @@ _OF_LOGGER = logging.Logger.handle.__code__
 _OF_HANDLER = logging.Handler.handle.__code__
 
 _is_silent: ContextVar[bool] = ContextVar("rele_is_silent", default=False)
+
+_alive: set[int] = set()
+"""The marks of the records that somebody still has: an empty set means that none is handled."""
+
+
+class _Mark(str):
+    """What marks a record, and lives as long as the record and its copies do.
+
+    A text, since formatters write all attributes of a record, as JSON too.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls) -> _Mark:
+        mark = super().__new__(cls, "yes")
+        _alive.add(id(mark))
+        return mark
+
+    def __del__(self, alive: set[int] = _alive) -> None:
+        alive.discard(id(self))
+
+    def __reduce__(self) -> tuple[type[_Mark], tuple[()]]:
+        """Count in the process that gets the record, too."""
+        return _Mark, ()
 
 
 def log_publishing(
@@ -34,19 +58,27 @@ def log_publishing(
 ) -> None:
     """Log a record about a publish, unless a record about another one has caused that."""
     if logger.isEnabledFor(level) and not is_caused_by_own_record():
-        extra = {**(extra or {}), _MARK: True}
+        extra = {**(extra or {}), _MARK: _Mark()}
         logger.log(level, message, *args, extra=extra, exc_info=exc_info, stacklevel=2)
 
 
 def is_caused_by_own_record() -> bool:
     """Whether what calls this happens because of a record about a publish."""
-    return _is_silent.get() or _is_handling_own_record()
+    # The way up the stack takes longer than all the rest of a publish.
+    return _is_silent.get() or (bool(_alive) and _is_handling_own_record())
+
+
+def silent(is_caused: bool = True) -> AbstractContextManager[None]:
+    """Within the block, log nothing about publishing, if ``is_caused`` by a record about it."""
+    return _silence() if is_caused else _AS_BEFORE
+
+
+_AS_BEFORE = nullcontext()
 
 
 @contextmanager
-def silent(is_caused: bool = True) -> Iterator[None]:
-    """Within the block, log nothing about publishing, if ``is_caused`` by a record about it."""
-    token = _is_silent.set(is_caused or _is_silent.get())
+def _silence() -> Iterator[None]:
+    token = _is_silent.set(True)
     try:
         yield
     finally:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import pickle
 import threading
 from collections.abc import Callable, Iterator
-from logging.handlers import QueueHandler, QueueListener
+from logging.handlers import MemoryHandler, QueueHandler, QueueListener
 from queue import SimpleQueue
 from typing import Any
 
@@ -207,6 +209,49 @@ def test_a_handler_in_a_thread_of_its_own_ends_as_well(
         listener.stop()  # which handles what is in the queue first
 
     assert handler.texts == ["Publishing to orders", "Published to orders"]
+
+
+def test_a_handler_that_gets_the_records_later_ends_as_well(
+    log_to: Callable[[logging.Handler], None],
+) -> None:
+    set_up()
+    handler = PublishingHandler()
+    buffer = MemoryHandler(capacity=MOST, target=handler)
+    log_to(buffer)
+    rele.publish("orders", 1)
+
+    buffer.flush()
+    buffer.flush()
+
+    assert handler.texts == ["Publishing to orders", "Published to orders"]
+
+
+def test_a_handler_of_another_process_ends_as_well(
+    log_to: Callable[[logging.Handler], None],
+) -> None:
+    set_up()
+    records: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    log_to(QueueHandler(records))  # type: ignore[arg-type]
+    rele.publish("orders", 1)
+    sent = [pickle.dumps(vars(records.get())) for _ in range(2)]
+
+    handler = PublishingHandler()
+    log_to(handler)
+    for record in sent:
+        handler.handle(logging.makeLogRecord(pickle.loads(record)))
+
+    assert handler.texts == ["Publishing to orders", "Published to orders"]
+
+
+def test_the_mark_of_a_record_can_be_written_as_json(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    set_up()
+
+    with caplog.at_level(logging.INFO):
+        rele.publish("orders", 1)
+
+    assert json.loads(json.dumps(vars(caplog.records[0])))["rele_about_publishing"] == "yes"
 
 
 class PublishesToo(BaseMiddleware):
