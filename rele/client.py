@@ -132,6 +132,7 @@ class Subscriber:
             pubsub_v1.SubscriberClient, **({"transport": Transport} if resilient else {})
         )
         self._availability = harden(self._client) if resilient else None
+        self._topic_watches: list[TopicWatch] = []
 
     @property
     def credentials(self) -> Any:
@@ -205,10 +206,16 @@ class Subscriber:
 
     def watch_topics(self, subscriptions: Sequence[Subscription], makes_again: bool) -> TopicWatch:
         """What says, once started, that topics were deleted; ``makes_again``: of the worker."""
-        return TopicWatch(self._client, self._connection.gc_project_id, subscriptions, makes_again)
+        watch = TopicWatch(self._client, self._connection.gc_project_id, subscriptions, makes_again)
+        self._topic_watches.append(watch)
+        return watch
 
     def close(self) -> None:
-        """Close the connection; the Subscriber cannot be used any more."""
+        """Close the connection and end what watches it; the Subscriber cannot be used any more."""
+        for watch in self._topic_watches:
+            watch.stop()
+        if self._availability is not None:
+            self._availability.close()
         self._client.close()
 
     def make_topic_client(self) -> Any:

@@ -47,7 +47,8 @@ DEFAULT_SHUTDOWN_TIMEOUT = 30.0
 """Seconds."""
 
 _CLOSE_TIMEOUT = 1.0
-"""Seconds."""
+_CLOSE_TIMEOUT_AWAY = 0.2
+"""Seconds; the latter while Pub/Sub does not answer."""
 
 
 class NotConnectionError(ReleError):
@@ -268,11 +269,9 @@ class Worker:
         Threads of Google's client may be in the middle of a call, and closing waits for them. The
         end of the process closes the connection just as well.
         """
-        if self._subscriber.is_away:
-            return
         closing = threading.Thread(target=take_step, args=(self._subscriber.close,), daemon=True)
         closing.start()
-        closing.join(_CLOSE_TIMEOUT)
+        closing.join(_CLOSE_TIMEOUT_AWAY if self._subscriber.is_away else _CLOSE_TIMEOUT)
 
     def _close_streams(self) -> int:
         """Drain all; return how many handlers still run at the shutdown timeout."""

@@ -346,17 +346,20 @@ class TestStop:
         assert hooks.names[-1] == "post_worker_stop"
         assert "closed already" in caplog.text
 
-    def test_does_not_close_the_connection_where_nobody_answers(
-        self, hooks: Hooks, streams: Streams
+    @pytest.mark.parametrize("is_away", [True, False])
+    def test_does_not_wait_until_the_connection_is_closed(
+        self, hooks: Hooks, streams: Streams, is_away: bool
     ) -> None:
+        may_end = threading.Event()
         worker = Worker([subscription()], None, "rele", CREDENTIALS, config=Config({}))
         with (
-            patch.object(Subscriber, "is_away", True),
-            patch.object(Subscriber, "close") as close,
+            patch.object(Subscriber, "is_away", is_away),
+            patch.object(Subscriber, "close", side_effect=may_end.wait) as close,
         ):
             assert exit_status_of(worker.stop) == 0
 
-        close.assert_not_called()
+        close.assert_called_once_with()
+        may_end.set()
         assert hooks.names[-1] == "post_worker_stop"
 
     def test_a_second_stop_of_the_programs_own_is_harmless_however_late(

@@ -28,6 +28,9 @@ _AT_ONCE = 1.0
 _CONFIRMED = 1.0
 """Seconds for which a connection that was made must hold."""
 
+_END_TIMEOUT = 1.0
+"""Seconds."""
+
 _TICK = 0.25
 """Seconds between two looks, while something is wrong."""
 
@@ -52,6 +55,7 @@ class Availability:
         self._failed_at = self._refused_at = float("-inf")
         self._reason = ""
         self._is_closed = False
+        self._thread: threading.Thread | None = None
 
     @property
     def is_away(self) -> bool:
@@ -74,7 +78,10 @@ class Availability:
             self._trouble.begin()
             if begins:
                 self._connected_at = None
-                threading.Thread(target=self._follow, name="rele-availability", daemon=True).start()
+                self._thread = threading.Thread(
+                    target=self._follow, name="rele-availability", daemon=True
+                )
+                self._thread.start()
             if age < SETTLED:
                 self._note_young(reason)
 
@@ -87,10 +94,12 @@ class Availability:
         self._failed_at = now
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Say nothing more, and end what follows the connection, before that is closed."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(_END_TIMEOUT)
 
     def _follow(self) -> None:
         self._channel.subscribe(self._note_state, try_to_connect=True)

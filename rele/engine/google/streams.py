@@ -172,6 +172,8 @@ class KeptStream:
         is_for_a_person = error is not None and not is_mended and needs_a_person(error)
         remedy = remedy_for(error, self._name) if error and is_for_a_person else ""
         with self._lock:
+            if self._deadline is not None:
+                return
             self._trouble.tell(
                 logging.ERROR if is_for_a_person else logging.WARNING,
                 "The stream of %s is interrupted, for %.0f s now: %s. Relé goes on starting it "

@@ -102,6 +102,20 @@ class TestRestore:
             "The subscription photos had been deleted and is made again"
         )
 
+    def test_does_not_say_that_it_made_what_it_may_not_make(
+        self, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.refused[f"create_subscription {PHOTOS}"] = exceptions.PermissionDenied("no")
+
+        with pytest.raises(ResourceError, match=r"pubsub\.subscriptions\.create"):
+            provisioner(server, "apply", photos()).restore(photos())
+
+        assert "is made again" not in caplog.text
+
+    @pytest.mark.parametrize(("mode", "is_there"), [("apply", True), ("ignore", False)])
+    def test_returns_whether_there_is_one(self, server: Server, mode: str, is_there: bool) -> None:
+        assert provisioner(server, mode, photos()).restore(photos()) is is_there
+
     def test_changes_none_that_is_there(
         self, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -1,0 +1,103 @@
+"""What is closed while Pub/Sub is unavailable leaves no thread behind, and logs nothing more."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from rele.client import Subscriber
+from rele.config import Config
+from rele.engine.google import availability
+from rele.engine.google.scheduler import DrainingScheduler
+from rele.subscription import Callback, Subscription
+from rele.worker import make_worker
+from tests.integration.conftest import stop
+from tests.support.inbox import Inbox
+from tests.support.proxy import Proxy
+
+SUBSCRIPTION = Subscription(print, "greetings")
+
+
+class Records(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inbox = Inbox()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.inbox.put(record.getMessage())
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """What is logged about the outage, which is all the time."""
+    monkeypatch.setattr("rele.engine.outages.REPORT_EVERY", 0.0)
+    monkeypatch.setattr(availability, "GRACE", 0.1)
+    handler = Records()
+    availability.logger.addHandler(handler)
+    yield handler.inbox
+    availability.logger.removeHandler(handler)
+
+
+@pytest.fixture
+def proxy(embedded_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    with Proxy(embedded_server) as proxy:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", proxy.address)
+        yield proxy
+
+
+@pytest.fixture
+def assert_all_end() -> Callable[[], None]:
+    """Fail unless every thread ends soon that was started in the test."""
+    before = set(threading.enumerate())
+
+    def assert_all_end() -> None:
+        deadline = time.monotonic() + 10
+        started = [thread for thread in threading.enumerate() if thread not in before]
+        for thread in started:
+            thread.join(max(deadline - time.monotonic(), 0))
+        assert [thread.name for thread in started if thread.is_alive()] == []
+
+    return assert_all_end
+
+
+def test_a_resilient_subscriber(
+    proxy: Proxy, said: Inbox, assert_all_end: Callable[[], None], project_id: str
+) -> None:
+    subscriber = Subscriber(project_id, None, None, None, resilient=True)
+    subscriber.update_or_create_subscription(SUBSCRIPTION)
+    subscriber.watch_topics([SUBSCRIPTION], makes_again=True).start()
+    with ThreadPoolExecutor(1) as executor:
+        future: Any = subscriber.consume(
+            subscription_name=SUBSCRIPTION.name,
+            callback=Callback(SUBSCRIPTION),
+            scheduler=DrainingScheduler(executor),
+        )
+        proxy.cut()
+        said.wait_for(2)
+
+        subscriber.close()
+
+        lines = len(said.items)
+        assert future.exception(timeout=10) is not None
+    assert_all_end()
+    assert len(said.items) == lines
+
+
+def test_a_worker(
+    proxy: Proxy, said: Inbox, assert_all_end: Callable[[], None], project_id: str
+) -> None:
+    worker = make_worker([SUBSCRIPTION], Config({"GC_PROJECT_ID": project_id, "MIDDLEWARE": []}))
+    worker.setup()
+    worker.start()
+    proxy.cut()
+    said.wait_for(2)
+
+    stop(worker)
+
+    assert_all_end()
