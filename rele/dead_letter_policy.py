@@ -1,4 +1,4 @@
-"""Where Pub/Sub puts the messages that were delivered too often."""
+"""The topic to which Pub/Sub moves messages that were delivered too often."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import re
 from dataclasses import dataclass
 
 MIN_ATTEMPTS, MAX_ATTEMPTS = 5, 100
-"""The service's own limits (DeadLetterPolicy in the Pub/Sub API reference)."""
+"""What Pub/Sub accepts (DeadLetterPolicy in the Pub/Sub API reference)."""
 
 ADVISED_ATTEMPTS = 10
-"""Below it, a few deploys can use the attempts up: each hand-back of a message counts as one."""
+"""With fewer, a few deploys can use up the attempts: a stopping worker nacks the messages that it
+has not handled, and each nack counts as an attempt."""
 
 SUFFIX = "-dead-letter"
-"""Of the topic, after the subscription's id, where none is given."""
+"""What follows the subscription's id in the name of the topic, where no topic is given."""
 
 _TOPIC_PATH = re.compile(r"projects/[^/]+/topics/[^/]+")
 
 
 @dataclass(frozen=True)
 class DeadLetterPolicy:
-    """After so many deliveries Pub/Sub moves a message to the dead-letter topic.
+    """Pub/Sub moves a message to the dead-letter topic after a number of delivery attempts.
 
     Args:
         dead_letter_topic: the topic's id, or its full path ``projects/…/topics/…``; ``None``
             stands for ``<subscription>-dead-letter``.
-        max_delivery_attempts: 5 to 100. Every delivery that was not acknowledged counts, one that
-            a stopping worker handed back too.
+        max_delivery_attempts: 5 to 100. Every delivery that was not acknowledged counts, also one
+            that a stopping worker nacked.
 
     Raises:
-        ValueError: a value is not of that kind.
+        ValueError: a value is not one of these.
     """
 
     dead_letter_topic: str | None = None

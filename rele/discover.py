@@ -22,10 +22,10 @@ def sub_modules(settings_path: str | None = None) -> tuple[ModuleType | None, li
             is a ``settings.py``.
 
     Returns:
-        the settings module (``None``: there is none) and the dotted paths of the subs modules.
+        the settings module, or ``None`` if there is none, and the dotted paths of the subs modules.
 
     Raises:
-        ImportError: a settings module cannot be imported.
+        ImportError: the settings module cannot be imported.
     """
     folder = Path.cwd()
     if str(folder) not in sys.path and "" not in sys.path:
@@ -37,15 +37,15 @@ def sub_modules(settings_path: str | None = None) -> tuple[ModuleType | None, li
 
 
 def has_manage_py() -> bool:
-    """Whether the current folder is that of a Django project."""
+    """Whether the current folder has a ``manage.py``, as that of a Django project has."""
     return Path("manage.py").is_file()
 
 
 def find_subs_modules(folder: Path, package: str = "") -> list[str]:
-    """The dotted paths of ``subs.py`` and of all in ``subs/``, at any depth of ``folder``.
+    """The dotted paths of each ``subs.py`` and of each module in ``subs/``, at any depth.
 
     Args:
-        folder: where to look; it need not have an ``__init__.py``, nor those below it.
+        folder: where to look. Neither it nor the folders below it need an ``__init__.py``.
         package: the dotted path of ``folder`` itself.
     """
     prefix = f"{package}." if package else ""

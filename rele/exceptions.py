@@ -1,4 +1,4 @@
-"""What Relé raises. Each message says what was wrong and what to do about it."""
+"""The exceptions that Relé raises. Each message says what is wrong and how to correct it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MAX_DELAY = 600
 
 
 class ReleError(Exception):
-    """The base of everything that Relé itself raises."""
+    """The base class of all exceptions of Relé."""
 
 
 class ConfigurationError(ReleError):
-    """The ``RELE`` settings, or what they point to, cannot be used."""
+    """The ``RELE`` settings, or a file or class that they name, cannot be used."""
 
 
 class _MissingError(ConfigurationError):
-    """Something is not there; the class's docstring is the message."""
+    """Something is missing; the docstring of each subclass is its message."""
 
     def __init__(self) -> None:
         super().__init__(" ".join((self.__doc__ or "").split()))
@@ -55,14 +55,15 @@ class ResourceError(ReleError):
 
 
 class DecodeError(ReleError):
-    """The payload of a message is not what Relé publishes: JSON in UTF-8.
+    """The payload of a message is not JSON in UTF-8, which is what Relé publishes.
 
-    It is raised as one of the two classes below, which are those of the standard library, too.
+    What is raised is one of its two subclasses, each of which is also an exception of the standard
+    library.
     """
 
 
 class NotJSONError(DecodeError, json.JSONDecodeError):
-    """The payload is UTF-8, but no JSON that can be used."""
+    """The payload is UTF-8, but not JSON that Python can read."""
 
 
 class NotUTF8Error(DecodeError, UnicodeDecodeError):
@@ -72,23 +73,23 @@ class NotUTF8Error(DecodeError, UnicodeDecodeError):
         return f"The payload is not JSON in UTF-8: {UnicodeDecodeError.__str__(self)}"
 
 
-class Steering(ReleError):  # noqa: N818 - it is no error, but an instruction
-    """What a handler raises to say what is to become of its message."""
+class Decision(ReleError):  # noqa: N818 - it is not an error, but what a handler wants
+    """Raised by a handler to decide what happens to its message."""
 
 
-class Drop(Steering):
-    """Raise it in a handler to have the message acknowledged, although it was not handled."""
+class Drop(Decision):
+    """Raise it in a handler to acknowledge the message, although it was not handled."""
 
 
-class Retry(Steering):
-    """Raise it in a handler to have the message delivered again.
+class Retry(Decision):
+    """Raise it in a handler to have the message redelivered.
 
     Args:
-        delay: seconds, up to 600, before which it does not come back; ``None`` leaves the pause
-            to the subscription's retry policy, as for any other exception.
+        delay: how many seconds, up to 600, to wait at least before it is redelivered; with ``None``
+            the subscription's retry policy decides, as for any other exception.
 
     Raises:
-        ValueError: Pub/Sub cannot hold a message back for that long.
+        ValueError: Pub/Sub cannot delay a message for that long.
     """
 
     def __init__(self, delay: float | None = None) -> None:
@@ -98,25 +99,24 @@ class Retry(Steering):
                 f"{delay!r}."
             )
         self.delay = delay
-        super().__init__("again later" if delay is None else f"again, not before {delay} s")
+        super().__init__("redeliver it" if delay is None else f"redeliver it in {delay} s or later")
 
 
-class DeadLetter(Steering):
-    """Raise it in a handler to have the message put into the dead-letter topic, for good.
+class DeadLetter(Decision):
+    """Raise it in a handler to move the message to the dead-letter topic now.
 
-    On a subscription without a dead-letter policy it is an error in the log, and the message is
-    given back.
+    On a subscription without a dead-letter policy the message is nacked, and an error is logged.
     """
 
 
 def import_failure(what: str, error: Exception) -> str:
-    """The sentence that ``what`` cannot be imported, why, and at which line of the project."""
+    """A sentence that says that ``what`` cannot be imported, why, and at which line."""
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{what} cannot be imported: {type(error).__name__}: {reason}{_place_of(error)}."
 
 
 def _place_of(error: Exception) -> str:
-    """`` (file, line number)``: the last one that is not of the machinery that imports."""
+    """`` (file, line number)`` of the project's last line, below which only imports are made."""
     if isinstance(error, SyntaxError):
         return f" ({error.filename}, line {error.lineno})"
     machinery = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<")

@@ -1,4 +1,4 @@
-"""How long Pub/Sub waits before it delivers a failed message again."""
+"""How long Pub/Sub waits before it redelivers a failed message."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ MAXIMUM_SECONDS = 600
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """The pause between two deliveries of a message, growing from minimum to maximum.
+    """How long Pub/Sub waits before each redelivery of a message, from minimum to maximum.
 
-    Both are seconds, ``0 < minimum_backoff <= maximum_backoff <= 600``: the service's own limits
+    Both are in seconds; Pub/Sub requires ``0 < minimum_backoff <= maximum_backoff <= 600``
     (RetryPolicy in the Pub/Sub API reference).
 
     Raises:
@@ -27,9 +27,9 @@ class RetryPolicy:
 
 
 def out_of_range(policy: RetryPolicy) -> str | None:
-    """A sentence on what Pub/Sub would refuse in ``policy``, or ``None`` if it would not.
+    """A sentence that says why Pub/Sub would refuse ``policy``, or ``None`` if it would not.
 
-    Anything with both attributes will do.
+    ``policy`` may be any object that has both attributes.
     """
     minimum, maximum = policy.minimum_backoff, policy.maximum_backoff
     if 0 < minimum <= maximum <= MAXIMUM_SECONDS:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
-from rele.exceptions import Steering
+from rele.exceptions import Decision
 from rele.handling.settlement import describe_without_payload, fingerprint
 from rele.messages.codec import encode
 from rele.messages.explaining import in_one_line, origin_of
@@ -107,7 +107,7 @@ class LoggingMiddleware(BaseMiddleware):
             "metrics": self._processing("failed", subscription, message, start_time),
             "subscription_message": self._subscription_message(message),
         }
-        if isinstance(exception, Steering):  # the handler's decision, and no error of it
+        if isinstance(exception, Decision):  # the handler wants it so: not an error
             self._logger.warning("A message for %s: %r", subscription, exception, extra=extra)
         else:
             self._logger.error(

@@ -1,1 +1,1 @@
-"""What a project declares: subscriptions, their handlers, and what each may state."""
+"""What a project declares: its subscriptions, their handlers, filters and options."""

@@ -1,4 +1,4 @@
-"""What can be a handler: a function that does its work when it is called."""
+"""What can be a handler: a function that does all its work when it is called."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("rele.subscription")
 
 REMEDY = (
     "Let a synchronous function run it, such as asgiref's `async_to_sync(function)` for an "
-    "`async def`, or declare it with `def` and without `yield`."
+    "`async def`, or write it with `def` and without `yield`."
 )
 
 _UNDONE = {
@@ -34,7 +34,7 @@ _ANY_UNDONE = tuple(_UNDONE)
 
 
 def check_is_run(func: Callable[..., Any]) -> None:
-    """Refuse what a call would only prepare.
+    """Refuse a function whose code does not run when it is called.
 
     Raises:
         RuntimeError: it is a coroutine function, a generator function or an async generator
@@ -44,13 +44,13 @@ def check_is_run(func: Callable[..., Any]) -> None:
     if found is not None:
         path, kind = found
         raise RuntimeError(
-            f"{path} is {kind}: Relé only calls it, which runs none of it, and neither awaits nor "
-            f"iterates over the result. {REMEDY}"
+            f"{path} is {kind}: calling it, which is all that Relé does, runs none of its code. "
+            f"{REMEDY}"
         )
 
 
 def check_signature(func: Callable[..., Any]) -> None:
-    """Refuse what cannot be called with data and attributes.
+    """Refuse a function that cannot be called with data and attributes.
 
     Raises:
         RuntimeError: it does not take one positional argument and ``**kwargs``.
@@ -69,7 +69,7 @@ def check_signature(func: Callable[..., Any]) -> None:
 
 
 def warn_outside_subs(func: Callable[..., Any]) -> None:
-    """Log that the function is declared where no subscription is looked for."""
+    """Warn of a function that is declared where Relé does not look for subscriptions."""
     if not any("subs" in module_of(layer).split(".") for layer in layers(func)):
         logger.warning(
             "%s is declared outside of a `subs` module, where it will not be found: move it to a "
@@ -79,7 +79,7 @@ def warn_outside_subs(func: Callable[..., Any]) -> None:
 
 
 def check_result(result: Any, function: str, subscription: object) -> None:
-    """Refuse a result that has yet to be awaited or iterated over: nothing has been done.
+    """Refuse a result that would have to be awaited or iterated over before any work is done.
 
     Args:
         result: what ``function`` returned.
@@ -87,16 +87,16 @@ def check_result(result: Any, function: str, subscription: object) -> None:
         subscription: whose function it is.
 
     Raises:
-        RuntimeError: it is an awaitable, a generator or an async generator. One that can be closed
-            is closed.
+        RuntimeError: it is an awaitable, a generator or an async generator. A coroutine or a
+            generator is closed.
     """
-    # By its class: that of a lazy object's content would have to be worked out.
+    # Asked of its class: isinstance would make a lazy object compute its content.
     if result is None or not issubclass(type(result), _ANY_UNDONE):
         return
     found = next(name for kind, name in _UNDONE.items() if issubclass(type(result), kind))
     error = RuntimeError(
-        f"{function % subscription} returned {found}, which Relé does not run: what it stands for "
-        f"was not done. {REMEDY}"
+        f"{function % subscription} returned {found}, which Relé does not run: its work was not "
+        f"done. {REMEDY}"
     )
     try:
         if isinstance(result, (Coroutine, Generator)):

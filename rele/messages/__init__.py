@@ -1,1 +1,1 @@
-"""What a message is: what Pub/Sub takes as one, and the way from data to bytes and back."""
+"""What a message is: what Pub/Sub accepts as one, and how data becomes its payload."""

@@ -1,4 +1,4 @@
-"""From an object to the bytes of a message, and back."""
+"""Encodes objects as the payload of a message, and decodes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def encode(data: Any, encoder: type[json.JSONEncoder] = json.JSONEncoder) -> byt
     """Turn ``data`` into JSON in UTF-8.
 
     Raises:
-        TypeError: ``data`` holds something that ``encoder`` does not know; it says what helps.
+        TypeError: ``data`` contains a value that ``encoder`` cannot encode; the error says what to
+            do about it.
         ValueError: ``data`` contains itself.
     """
     try:
@@ -29,7 +30,7 @@ def encode(data: Any, encoder: type[json.JSONEncoder] = json.JSONEncoder) -> byt
 
 
 def _advice(data: Any, encoder: type[json.JSONEncoder]) -> str | None:
-    """What to do about the value that ``encoder`` does not know; ``None`` where it is no value."""
+    """What to do about the value that ``encoder`` cannot encode; ``None`` if there is none."""
     for value in _refused_values(data, encoder):
         return next(advice for applies, advice in _ADVICE if applies(value))
     return None
@@ -37,7 +38,7 @@ def _advice(data: Any, encoder: type[json.JSONEncoder]) -> str | None:
 
 def _refused_values(data: Any, encoder: type[json.JSONEncoder]) -> list[Any]:
     refused: list[Any] = []
-    if not isinstance(encoder, type):  # a function that makes one
+    if not isinstance(encoder, type):  # a function that returns an encoder
         return refused
 
     class Probe(encoder):  # type: ignore[valid-type, misc]
@@ -48,7 +49,7 @@ def _refused_values(data: Any, encoder: type[json.JSONEncoder]) -> list[Any]:
                 refused.append(o)
                 raise
 
-    with suppress(Exception):  # the caller raises what is wrong
+    with suppress(Exception):  # the caller raises the error itself
         json.dumps(data, cls=Probe)
     return refused
 
@@ -73,15 +74,16 @@ _ADVICE: Sequence[tuple[Callable[[Any], bool], str]] = (
         _is_everyday_type_of_django,
         (
             'Set RELE["ENCODER_PATH"] = "django.core.serializers.json.DjangoJSONEncoder", which '
-            "encodes it, or name an encoder of your own there."
+            "encodes it, or name your own encoder there."
         ),
     ),
     (
         lambda value: True,
-        'Publish what JSON has, or name an encoder that knows it in RELE["ENCODER_PATH"].',
+        'Publish only values that JSON has, or name an encoder for it in RELE["ENCODER_PATH"].',
     ),
 )
-"""What helps with a value, the first that applies; without Django, which may not be there."""
+"""What to do about a value: the first that applies counts. Recognised without importing Django,
+which may not be installed."""
 
 
 def decode(payload: bytes) -> Any:
@@ -89,8 +91,8 @@ def decode(payload: bytes) -> Any:
 
     Raises:
         NotUTF8Error: they are not UTF-8.
-        NotJSONError: they are, but no JSON, or nested too deep (RecursionError), or with a number
-            of too many digits (ValueError).
+        NotJSONError: they are UTF-8, but not JSON, or JSON that Python cannot read, since it is
+            nested too deep (RecursionError) or has a number with too many digits (ValueError).
     """
     try:
         text = payload.decode("utf-8")

@@ -1,4 +1,4 @@
-"""What Pub/Sub takes as a message: its topic, its attributes, its size."""
+"""What Pub/Sub accepts as a message: its topic, its attributes, its size."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ MAX_REQUEST_BYTES = 10_000_000
 MAX_ORDERING_KEY_BYTES = 1024
 
 MAX_PROJECT_LENGTH = 30
-"""Characters of a project's id, which is part of each request, and which a publisher may not know:
-another process may send its messages."""
+"""The most characters of a project's id, which is part of each request. A publisher need not know
+its project, as another process may send its messages."""
 
 RESOURCE_NAME_RULE = (
     "3 to 255 characters: letters, digits and -_.~+%, a letter first, and not `goog`"
 )
-"""What the name of a topic or subscription must be."""
+"""What the name of a topic or a subscription must consist of."""
 
 _RESOURCE_NAME = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 
 
 class TooLargeError(ValueError):
-    """A message is larger than Pub/Sub takes."""
+    """A message is larger than Pub/Sub accepts."""
 
 
 def is_resource_name(name: str) -> bool:
-    """Whether Pub/Sub takes it as the name of a topic or subscription."""
+    """Whether Pub/Sub accepts it as the name of a topic or a subscription."""
     return _RESOURCE_NAME.fullmatch(name) is not None
 
 
@@ -38,8 +38,8 @@ def check_topic(topic: Any) -> None:
     """Refuse what cannot be the id of a topic.
 
     Raises:
-        TypeError: it is no string.
-        ValueError: Pub/Sub takes no topic of that name.
+        TypeError: it is not a string.
+        ValueError: Pub/Sub accepts no topic of that name.
     """
     if not isinstance(topic, str):
         raise TypeError(f"The topic must be a string, not {type(topic).__name__}: {topic!r}")
@@ -54,7 +54,7 @@ def check_ordering_key(key: Any) -> None:
     """Refuse what cannot be an ordering key.
 
     Raises:
-        TypeError: it is no string.
+        TypeError: it is not a string.
         ValueError: it is too long, or not valid Unicode.
     """
     if not isinstance(key, str):
@@ -66,10 +66,10 @@ def check_ordering_key(key: Any) -> None:
 
 
 def check_size(topic: str, data: bytes, attributes: Mapping[str, str], ordering_key: str) -> None:
-    """Refuse a message that fits into no request, together with what belongs to it there.
+    """Refuse a message that is too large for a request with nothing else in it.
 
     Raises:
-        TooLargeError: that is so.
+        TooLargeError: it is too large.
     """
     size = request_size(topic, data, attributes, ordering_key)
     if size > MAX_REQUEST_BYTES:
@@ -88,7 +88,7 @@ def request_size(
     *,
     project_length: int = MAX_PROJECT_LENGTH,
 ) -> int:
-    """The bytes of a PublishRequest with this message alone, as protobuf encodes it."""
+    """How many bytes a PublishRequest with only this message has, as protobuf encodes it."""
     path = len("projects/") + project_length + len("/topics/") + len(topic)
     message = sum(
         _field(_field(len(key.encode())) + _field(len(value.encode())))
@@ -102,20 +102,20 @@ def request_size(
 
 
 def _field(length: int) -> int:
-    """The bytes of a field whose content has that length: its tag, the length, the content."""
+    """How many bytes a field with ``length`` bytes of content has: tag, length and content."""
     return 1 + max(1, -(-length.bit_length() // 7)) + length
 
 
 def check_attributes(attributes: Mapping[str, Any]) -> None:
-    """Refuse attributes that Pub/Sub would refuse, together with all that is in their batch.
+    """Refuse attributes for which Pub/Sub would refuse every message of their batch.
 
     Raises:
-        TypeError: a key or a value is no string.
+        TypeError: a key or a value is not a string.
         ValueError: there are too many, or one is too long, empty or reserved.
     """
     if len(attributes) > MAX_ATTRIBUTES:
         raise ValueError(
-            f"A message takes {MAX_ATTRIBUTES} attributes (published_at is one of them), not "
+            f"A message has at most {MAX_ATTRIBUTES} attributes (published_at is one of them), not "
             f"{len(attributes)}."
         )
     for key, value in attributes.items():
@@ -137,7 +137,7 @@ def _check_key(key: Any) -> None:
         raise ValueError("An attribute's name must not be empty.")
     if key.startswith("goog"):
         raise ValueError(
-            f"The attribute {key!r} begins with `goog`, which Pub/Sub keeps for itself."
+            f"The attribute {key!r} begins with `goog`, which Pub/Sub reserves for itself."
         )
     if (length := _length(key, key)) > MAX_KEY_BYTES:
         raise ValueError(

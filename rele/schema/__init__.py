@@ -1,1 +1,1 @@
-"""What the settings in ``RELE`` may be, and what is wrong with them, as data."""
+"""What each setting in ``RELE`` may be, and what is wrong with a project, as data."""

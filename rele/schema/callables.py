@@ -1,4 +1,4 @@
-"""What a callable is made of: what it wraps, where that is defined, and what it takes."""
+"""What a callable wraps, where it is defined, and which parameters it has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS = {
 
 
 def layers(func: Any) -> Iterator[Any]:
-    """The callable, then what it wraps, down to the function that is behind it all."""
+    """The callable, then what it wraps, down to the innermost function."""
     seen: list[Any] = []
     while callable(func) and not any(func is each for each in seen):
         seen.append(func)
@@ -35,18 +35,18 @@ def _next_layer(func: Any) -> Any:
 
 
 def _wrapped(func: Any) -> Any:
-    """What a wrapper says that it wraps, as functools.wraps and asgiref's async_to_sync do it."""
+    """What a wrapper made by functools.wraps or asgiref's async_to_sync wraps."""
     return getattr(func, "__wrapped__", None) or _awaited(func)
 
 
 def _awaited(func: Any) -> Any:
-    """What asgiref's AsyncToSync runs. Where nobody has imported asgiref, nothing is one."""
+    """What asgiref's AsyncToSync runs; without asgiref imported nothing can be one."""
     asgiref = sys.modules.get("asgiref.sync")
     return func.awaitable if asgiref and isinstance(func, asgiref.AsyncToSync) else None
 
 
 def plain_function(func: Any) -> Any:
-    """What two callables share that are made of one function: two methods of one class do."""
+    """The function itself, which bound methods of two objects of one class have in common."""
     if inspect.ismethod(func):
         return func.__func__
     awaited = _awaited(func)
@@ -54,7 +54,7 @@ def plain_function(func: Any) -> Any:
 
 
 def dotted_path(func: Any) -> str:
-    """Where the function behind ``func`` is defined."""
+    """The module and the name of the innermost function of ``func``."""
     *_, innermost = layers(func)
     named = innermost if hasattr(innermost, "__qualname__") else type(innermost)
     return f"{module_of(innermost)}.{named.__qualname__}"
@@ -65,15 +65,15 @@ def module_of(func: Any) -> str:
 
 
 def name_of(func: Any) -> str:
-    """The name of the function; of an object that is called that of its class."""
+    """The name of the function; for an object with a ``__call__`` that of its class."""
     names = (getattr(layer, "__name__", None) for layer in layers(func))
     return next(filter(None, names), type(func).__name__)
 
 
 def code_that_does_not_run(func: Any) -> tuple[str, str] | None:
-    """Where a call of ``func`` only makes a coroutine or a generator: its path, and what it is.
+    """The path and the kind of a function whose call only makes a coroutine or a generator.
 
-    What ``func`` wraps says nothing about a wrapper, which may well run it.
+    ``None`` for any other. Only ``func`` itself counts: a wrapper may well run what it wraps.
     """
     called = _without_bound_arguments(func)
     method = _without_bound_arguments(type(called).__call__)
@@ -92,7 +92,7 @@ def _without_bound_arguments(func: Any) -> Any:
 
 
 def signature_of(func: Any) -> inspect.Signature | None:
-    """The signature, of what asgiref runs too; ``None`` where there is none."""
+    """The signature, also of what asgiref runs; ``None`` if there is none."""
     awaited = _awaited(func)
     if awaited is not None:
         return signature_of(awaited)
@@ -111,10 +111,11 @@ def positional_parameters(signature: inspect.Signature) -> list[inspect.Paramete
 
 
 def names_filled_by_position(func: Any, filled: int = 1) -> frozenset[str]:
-    """The names that an attribute must not have, since the call fills those parameters by position.
+    """The names of the parameters that a call fills by position, which no attribute may have.
 
-    They are the data's, that of a method's object, and what a ``partial`` holds: of a wrapped
-    function at each of its levels, as the attributes go through all of them.
+    These are the parameter for the data, the ``self`` of a method, and those that a ``partial``
+    fills. For a wrapped function those of each wrapper count, since the attributes pass through
+    all of them.
     """
     if isinstance(func, partial):
         return names_filled_by_position(func.func, filled + len(func.args))
@@ -130,9 +131,9 @@ def names_filled_by_position(func: Any, filled: int = 1) -> frozenset[str]:
 
 
 def _is_object(func: Any) -> bool:
-    """Whether ``func`` is called by a method of its class.
+    """Whether ``func`` is an object of a class with a ``__call__``.
 
-    inspect takes one with a ``__get__``, as class-based decorators have, for a built-in routine.
+    inspect mistakes an object with a ``__get__``, as class-based decorators have, for a built-in.
     """
     if inspect.isclass(func) or isinstance(func, partial) or inspect.ismethod(func):
         return False

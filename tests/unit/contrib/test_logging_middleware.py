@@ -241,7 +241,7 @@ class TestProcessing:
         assert '{"id": 1}' in failed.subscription_message
 
     @pytest.mark.parametrize(
-        ("error", "text"), [(Drop("not ours"), "Drop('not ours')"), (Retry(30), "not before 30 s")]
+        ("error", "text"), [(Drop("not ours"), "Drop('not ours')"), (Retry(30), "in 30 s or later")]
     )
     def test_what_a_handler_decides_is_no_error(
         self,

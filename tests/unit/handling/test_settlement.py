@@ -27,7 +27,7 @@ def deliver_broken(delivery: Delivery, **arguments: Any) -> None:
     Callback(subscription, policy=SettlementPolicy(subscription, **arguments))(delivery.message)
 
 
-class TestSteering:
+class TestDecision:
     def test_drop_acknowledges(self, hooks: Hooks, deliver: Deliver) -> None:
         delivery = deliver()
 

@@ -59,7 +59,10 @@ BY_DJANGO = 'Set RELE["ENCODER_PATH"] = "django.core.serializers.json.DjangoJSON
         (gettext_lazy("paid"), BY_DJANGO),
         (Photo(id=1), "Publish its id, or a dict of the fields that a handler needs."),
         (Photo.objects.none(), "Publish a list of dicts: list(queryset.values())."),
-        ({1}, 'Publish what JSON has, or name an encoder that knows it in RELE["ENCODER_PATH"].'),
+        (
+            {1},
+            'Publish only values that JSON has, or name an encoder for it in RELE["ENCODER_PATH"].',
+        ),
     ],
 )
 def test_what_json_has_not_is_refused_with_what_helps(value: Any, advice: str) -> None:
