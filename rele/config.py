@@ -304,7 +304,7 @@ def read_settings() -> Mapping[str, Any]:
         settings, _ = discover.sub_modules()
     except Exception as error:
         failure = import_failure("The settings module 'settings'", error)
-        raise ConfigurationError(f"{failure} Mend it.") from error
+        raise ConfigurationError(f"{failure} Fix it.") from error
     setting: Mapping[str, Any] | None = getattr(settings, "RELE", None)
     if setting is None:
         raise NoSettingsError

@@ -77,7 +77,7 @@ def _discover(settings_path: str | None) -> tuple[Any, list[str]]:
         settings, module_paths = discover.sub_modules(settings_path)
     except Exception as error:
         failure = import_failure(f"The settings module {settings_path or 'settings'!r}", error)
-        raise ConfigurationError(f"{failure} Mend it, or name another with --settings.") from error
+        raise ConfigurationError(f"{failure} Fix it, or name another with --settings.") from error
     if settings is None and discover.has_manage_py():
         raise ConfigurationError(
             "This is a Django project, whose settings rele-cli does not read: use `python "

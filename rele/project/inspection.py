@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 import pkgutil
@@ -26,7 +25,7 @@ from rele.project.rooms import (
     unusable,
 )
 from rele.retry_policy import out_of_range
-from rele.schema.problems import Problem, about
+from rele.schema.problems import Problem, about, did_you_mean
 from rele.schema.settings import DEFAULTS, SETTINGS, Setting
 
 BUILT_IN_BACKENDS = frozenset(
@@ -123,11 +122,10 @@ def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _unknown(name: Any, known: Iterable[str], of: str) -> Problem:
-    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
     return Problem(
         "rele.W001",
         f"{of} has the unknown setting {name!r}.",
-        f"Did you mean {nearest[0]!r}? Else remove it.",
+        f"{did_you_mean(str(name), known)} Else remove it.",
         str(name),
     )
 
@@ -323,7 +321,7 @@ def _not_importable(path: str, error: Exception) -> Problem:
     return Problem(
         "rele.W003",
         import_failure(f"The subs module {path!r}", error),
-        "Mend it: until then its subscriptions are not consumed.",
+        "Fix it: until then its subscriptions are not consumed.",
     )
 
 

@@ -15,9 +15,7 @@ _KEYS = {"backend_filter_by": "backend_filter"}
 
 _SHOWN_KEYS = ("topic", "sub", "filters", *(_KEYS.get(option, option) for option in OPTIONS))
 
-_IN_SECONDS = frozenset(
-    {"ack_deadline", "message_retention_duration", "expiration_policy", "max_lease_duration"}
-)
+_IN_SECONDS = frozenset(name for name, option in OPTIONS.items() if option.kind.in_seconds)
 
 
 def describe(sub: Subscription, config: Config) -> dict[str, Any]:

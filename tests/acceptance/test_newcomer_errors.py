@@ -272,7 +272,7 @@ class TestReleCliRun:
     def test_a_settings_module_that_is_not_there(self, plain: Newcomer) -> None:
         assert plain.rele_cli("run", "--settings", "conf.production") == (
             "Error: The settings module 'conf.production' cannot be imported: "
-            "ModuleNotFoundError: No module named 'conf'. Mend it, or name another with "
+            "ModuleNotFoundError: No module named 'conf'. Fix it, or name another with "
             "--settings.\n"
         )
 
@@ -281,7 +281,7 @@ class TestReleCliRun:
 
         assert plain.rele_cli("run") == (
             "Error: The settings module 'settings' cannot be imported: SyntaxError: '{' was never "
-            "closed (FOLDER/settings.py, line 2). Mend it, or name another with --settings.\n"
+            "closed (FOLDER/settings.py, line 2). Fix it, or name another with --settings.\n"
         )
 
     def test_no_subs(self, newcomer: Newcomer) -> None:
@@ -341,7 +341,7 @@ class TestReleCliRun:
         plain.write("subs.py", code)
 
         assert plain.rele_cli("run") == (
-            f"Error: The subs module 'subs' cannot be imported: {failure}. Mend it: until then its "
+            f"Error: The subs module 'subs' cannot be imported: {failure}. Fix it: until then its "
             "subscriptions are not consumed.\n"
         )
 
@@ -393,7 +393,7 @@ class TestReleCliPublish:
 
         assert plain.rele_cli("publish", "order-paid", "1") == (
             "Error: The settings module 'settings' cannot be imported: NameError: name 'SHARED' is "
-            "not defined (FOLDER/settings.py, line 1). Mend it.\n"
+            "not defined (FOLDER/settings.py, line 1). Fix it.\n"
         )
 
     def test_a_middleware_that_is_not_there(self, plain: Newcomer) -> None:
@@ -526,7 +526,7 @@ class TestManagePy:
 
         assert django.manage(*command.split()) == (
             "CommandError: The subs module 'orders.subs' cannot be imported: ModuleNotFoundError: "
-            "No module named 'billing' (FOLDER/orders/subs.py, line 2). Mend it: until then its "
+            "No module named 'billing' (FOLDER/orders/subs.py, line 2). Fix it: until then its "
             "subscriptions are not consumed.\n"
         )
 

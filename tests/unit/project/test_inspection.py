@@ -105,7 +105,7 @@ class TestFindSubscriptions:
         assert problem.startswith(
             "The subs module 'subs.photos' cannot be imported: RuntimeError: The subscription "
             "subs.photos.Photos cannot be made: ValueError: no topic "
-            f"({tmp_path / 'subs' / 'photos.py'}, line 4). Mend it"
+            f"({tmp_path / 'subs' / 'photos.py'}, line 4). Fix it"
         )
 
     def test_the_line_is_the_projects_own_and_not_the_one_in_rele(
@@ -141,7 +141,7 @@ class TestFindSubscriptions:
     def test_a_module_that_is_not_there_has_no_line(self) -> None:
         _, [problem] = found("no_such_module.subs")
 
-        assert "ModuleNotFoundError: No module named 'no_such_module'. Mend it" in problem
+        assert "ModuleNotFoundError: No module named 'no_such_module'. Fix it" in problem
 
 
 def test_the_same_sub_twice_is_no_problem() -> None:

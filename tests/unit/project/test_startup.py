@@ -11,7 +11,7 @@ from rele.schema.problems import Problem
 
 ERROR = Problem("rele.E004", "No such middleware.", "Correct it.")
 CREDENTIALS = Problem("rele.W002", "No key file.", "Write its path.")
-IMPORT = Problem("rele.W003", "No such module.", "Mend it.")
+IMPORT = Problem("rele.W003", "No such module.", "Fix it.")
 WARNING = Problem("rele.W001", "Unknown setting.", "Remove it.")
 
 
@@ -27,7 +27,7 @@ class TestRaiseForAWorker:
         with pytest.raises(ConfigurationError) as raised:
             raise_for_a_worker(iter([ERROR, WARNING, IMPORT]))
 
-        assert str(raised.value) == "No such middleware. Correct it.\nNo such module. Mend it."
+        assert str(raised.value) == "No such middleware. Correct it.\nNo such module. Fix it."
 
     @pytest.mark.parametrize("number", ["W001", "W004", "W005", "W006"])
     def test_lets_a_worker_start_with_any_other_warning(self, number: str) -> None:
