@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic
 
 from rele.declaration.filters import Filter, Filters, read_filters, taking_a_dict
@@ -109,7 +110,7 @@ class Subscription(Generic[Parameters, Result]):
         """The subscription's id, without the project: prefix, topic and suffix by hyphens."""
         return "-".join(part for part in (self._prefix, self.topic, self._suffix) if part)
 
-    @property
+    @cached_property
     def function_name(self) -> str:
         """The function's name, or that of its class where it has none."""
         return name_of(self._func)

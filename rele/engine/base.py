@@ -10,6 +10,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from datetime import datetime
 from operator import attrgetter
 from threading import RLock
@@ -29,8 +30,6 @@ class Message(ABC):
     whichever thread is first, and knows how; later calls change nothing.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_response", "_settled_as", "acks_with_response")
-
     message_id: str
     """Given by Pub/Sub; the same at each delivery."""
     data: bytes
@@ -48,14 +47,15 @@ class Message(ABC):
     ack_id: str
     """Names this delivery of it to Pub/Sub."""
 
-    acks_with_response: bool
+    acks_with_response: bool = False
     """Whether :meth:`ack` asks for a response, too, as exactly-once delivery needs."""
 
+    _lock: AbstractContextManager[bool]
+    _settled_as: Settlement | None = None
+    _response: Any = None
+
     def __init__(self) -> None:
-        self._lock = RLock()
-        self._settled_as: Settlement | None = None
-        self._response: Any = None
-        self.acks_with_response = False
+        vars(self)["_lock"] = RLock()  # a subclass may have a __setattr__, which takes longer
 
     @property
     def settled_as(self) -> Settlement | None:
@@ -112,7 +112,8 @@ class Message(ABC):
             except BaseException:
                 self._settled_as = None
                 raise
-            self._response = response if with_response else None
+            if with_response:
+                self._response = response
 
     def _response_to(self, settlement: Settlement) -> Future[Any]:
         """What whoever asked for that settlement gets, although another one may have counted."""
@@ -147,7 +148,7 @@ class WrappedMessage(Message):
         wrapped: one of Google's messages, or what a test has instead of it.
     """
 
-    __slots__ = ("__dict__", "_wrapped")
+    _wrapped: Any
 
     message_id: str = _passed_through("message_id")
     data: bytes = _passed_through("data")
@@ -160,7 +161,7 @@ class WrappedMessage(Message):
 
     def __init__(self, wrapped: Any) -> None:
         super().__init__()
-        self._wrapped = wrapped
+        vars(self)["_wrapped"] = wrapped
 
     def modify_ack_deadline(self, seconds: int) -> None:
         self._wrapped.modify_ack_deadline(seconds)
