@@ -282,9 +282,9 @@ def test_each_option_of_the_outbox_is_in_the_manual(capsys: pytest.CaptureFixtur
 
 
 def outbox_commands() -> list[str]:
-    from rele.contrib.outbox.commands import COMMANDS
+    from rele.contrib.outbox.room import ROOM
 
-    return [command.name for command in COMMANDS]
+    return [command.name for command in ROOM.commands]
 
 
 def test_what_stops_the_worker_from_outside_leaves_it_its_time() -> None:
