@@ -167,7 +167,16 @@ class TestShowsubscriptions:
             """,
         )
         project.environment["DJANGO_SETTINGS_MODULE"] = "settings"
-        return lambda *options: project.run("-m", "django", "showsubscriptions", *options)
+        where = f"Using the Pub/Sub project {project.project_id} at "
+
+        def manage(*options: str) -> tuple[int, str]:
+            """Its exit status, and what it says after the line that names the project."""
+            status, output = project.run("-m", "django", "showsubscriptions", *options)
+            first, _, rest = output.partition("\n")
+            assert first.startswith(where)
+            return status, rest
+
+        return manage
 
     def test_shows_the_plan_and_carries_it_out(
         self, manage: Callable[..., tuple[int, str]], owner: Owner
