@@ -25,15 +25,12 @@ from rele.resources import (
 )
 from rele.resources.topic_watch import TopicWatch
 from rele.retry_policy import RetryPolicy
-from rele.schema.settings import storage_regions
+from rele.schema.settings import DEFAULT_ACK_DEADLINE, storage_regions
 from rele.sending.publisher import Publisher as BackendPublisher
 from rele.subscription import Callback, Subscription
 
 #: Whether an emulator was configured when this module was loaded.
 USE_EMULATOR = uses_emulator()
-
-DEFAULT_ACK_DEADLINE = 60
-"""Seconds."""
 
 
 def _unless_emulated(credentials: Any) -> Any:

@@ -21,7 +21,7 @@ from rele.endpoint import uses_emulator
 from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
 from rele.middleware import register_first, register_middleware
 from rele.runtime.in_use import IN_USE
-from rele.schema.settings import DEFAULTS, SETTINGS
+from rele.schema.settings import DEFAULT_ACK_DEADLINE, DEFAULTS, SETTINGS
 
 EMULATOR_PROJECT = "rele-local"
 """The project under an emulator, where none is named: there, any will do."""
@@ -236,12 +236,12 @@ def _place_of(option: str, setting: Mapping[str, Any]) -> str:
 
 
 def _ack_deadline(value: Any) -> int:
-    """Seconds: as set, else as the environment's DEFAULT_ACK_DEADLINE has it, else 60.
+    """Seconds: as set, else the environment's DEFAULT_ACK_DEADLINE, else the default.
 
     Raises:
         ConfigurationError: Pub/Sub would refuse it.
     """
-    from_environment = os.environ.get("DEFAULT_ACK_DEADLINE") or "60"
+    from_environment = os.environ.get("DEFAULT_ACK_DEADLINE") or str(DEFAULT_ACK_DEADLINE)
     if value is None:
         value = int(from_environment) if from_environment.isdecimal() else from_environment
     if problem := SETTINGS["ACK_DEADLINE"].problem("ACK_DEADLINE", value):

@@ -26,6 +26,9 @@ from rele.schema.kinds import (
 )
 from rele.schema.problems import Problem
 
+DEFAULT_ACK_DEADLINE = 60
+"""Seconds, where neither ``RELE`` nor the environment says otherwise."""
+
 RESOURCES_MODES = ("apply", "create", "verify", "ignore")
 
 
@@ -103,7 +106,7 @@ SETTINGS: dict[str, Setting] = {
         ACK_DEADLINE.or_none(),
         "seconds, 10 to 600, of subscriptions that Relé creates; if unset, "
         "``DEFAULT_ACK_DEADLINE`` of the environment",
-        default_text="60",
+        default_text=str(DEFAULT_ACK_DEADLINE),
     ),
     "DEFAULT_RETRY_POLICY": Setting(
         RETRY_POLICY.or_none(),
