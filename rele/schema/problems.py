@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 class Problem:
     """One thing that is wrong.
 
-    Its id does not change between versions: ``rele.E…`` is an error, ``rele.W…`` a warning.
+    Its id does not change between versions: ``rele.E…`` is an error, ``rele.W…`` a warning; one
+    that another package finds begins with the name of that package.
     """
 
     id: str
@@ -24,7 +25,7 @@ class Problem:
     @property
     def is_error(self) -> bool:
         """Whether it must be corrected before Relé can run."""
-        return self.id.startswith("rele.E")
+        return self.id.rpartition(".")[2].startswith("E")
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
