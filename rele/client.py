@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import google.auth
@@ -117,7 +118,7 @@ class Subscriber:
         *,
         resilient: bool = False,
     ) -> None:
-        self._connection = Connection(
+        self.connection = Connection(
             gc_project_id,
             _unless_emulated(credentials),
             client_options,
@@ -125,7 +126,7 @@ class Subscriber:
             default_ack_deadline or DEFAULT_ACK_DEADLINE,
             default_retry_policy,
         )
-        self._client: Any = self._connection.make_client(
+        self._client: Any = self.connection.make_client(
             pubsub_v1.SubscriberClient, **({"transport": Transport} if resilient else {})
         )
         self._availability = harden(self._client) if resilient else None
@@ -134,7 +135,7 @@ class Subscriber:
     @property
     def credentials(self) -> Any:
         """Google credentials, ``None`` under the emulator."""
-        return self._connection.credentials
+        return self.connection.credentials
 
     def update_or_create_subscription(self, subscription: Subscription) -> None:
         """Create ``subscription`` and, where it is missing, its topic.
@@ -153,17 +154,17 @@ class Subscriber:
             return
         options = {
             "backend_filter_by": subscription.backend_filter_by,
-            "retry_policy": subscription.retry_policy or self._connection.retry_policy,
-            "ack_deadline": self._connection.ack_deadline,
+            "retry_policy": subscription.retry_policy or self.connection.retry_policy,
+            "ack_deadline": self.connection.ack_deadline,
         }
         request = {
             "name": self._client.subscription_path(
-                self._connection.gc_project_id, subscription.name
+                self.connection.gc_project_id, subscription.name
             ),
-            "topic": self._client.topic_path(self._connection.gc_project_id, subscription.topic),
+            "topic": self._client.topic_path(self.connection.gc_project_id, subscription.topic),
             **google_fields({option: value for option, value in options.items() if value}),
         }
-        update_or_create(self._client, self.make_topic_client, request, self._connection.regions)
+        update_or_create(self._client, self.connection, request)
 
     def consume(
         self,
@@ -184,7 +185,7 @@ class Subscriber:
         Returns:
             Google's StreamingPullFuture, which ends when the stream does.
         """
-        path = self._client.subscription_path(self._connection.gc_project_id, subscription_name)
+        path = self._client.subscription_path(self.connection.gc_project_id, subscription_name)
         more = {} if flow_control is None else {"flow_control": flow_control}
         return self._client.subscribe(path, callback=callback, scheduler=scheduler, **more)
 
@@ -203,7 +204,7 @@ class Subscriber:
 
     def watch_topics(self, subscriptions: Sequence[Subscription], makes_again: bool) -> TopicWatch:
         """What says, once started, that topics were deleted; ``makes_again``: of the worker."""
-        watch = TopicWatch(self._client, self._connection.gc_project_id, subscriptions, makes_again)
+        watch = TopicWatch(self._client, self.connection.gc_project_id, subscriptions, makes_again)
         self._topic_watches.append(watch)
         return watch
 
@@ -215,14 +216,10 @@ class Subscriber:
             self._availability.close()
         self._client.close()
 
-    def make_topic_client(self) -> Any:
-        """A publisher client, for topics that have to be made."""
-        return self._connection.make_client(pubsub_v1.PublisherClient)
-
     def _own_resources(self) -> Resources:
         """As the Subscriber was told alone: without a retry policy where none is stated."""
-        stated = SubscriptionOptions(retry_policy=self._connection.retry_policy)
-        return self._make_resources(str(self._connection.gc_project_id), stated, None)
+        stated = SubscriptionOptions(retry_policy=self.connection.retry_policy)
+        return self._make_resources(str(self.connection.gc_project_id), stated, None)
 
     def _make_resources(
         self,
@@ -231,12 +228,10 @@ class Subscriber:
         retry_policy_of_new: RetryPolicy | None,
     ) -> Resources:
         return Resources(
-            gc_project_id,
+            replace(self.connection, gc_project_id=gc_project_id),
             self._client,
-            self.make_topic_client,
-            regions=self._connection.regions,
             defaults=defaults,
             for_new=SubscriptionOptions(
-                ack_deadline=self._connection.ack_deadline, retry_policy=retry_policy_of_new
+                ack_deadline=self.connection.ack_deadline, retry_policy=retry_policy_of_new
             ),
         )

@@ -113,7 +113,7 @@ class Worker:
             **({} if config is None else {"resilient": True}),
         )
         self._address = pubsub_address(client_options)
-        self._dead_letters = DeadLetterPublisher(self._subscriber.make_topic_client, self._address)
+        self._dead_letters = DeadLetterPublisher(self._subscriber.connection)
         self._subscriptions = subscriptions
         self._project_id = gc_project_id
         self._threads = threads_per_subscription or DEFAULT_THREADS_PER_SUBSCRIPTION
@@ -362,15 +362,16 @@ def make_worker(subs: Sequence[Subscription], config: Config) -> Worker:
     """
     if config.gc_project_id is None:
         raise NoProjectError
+    connection = config.connection
     return Worker(
         subs,
-        config.client_options,
-        config.gc_project_id,
-        config.credentials,
-        config.storage_regions,
-        config.ack_deadline,
+        connection.client_options,
+        connection.gc_project_id,
+        connection.credentials,
+        connection.regions,
+        connection.ack_deadline,
         config.threads_per_subscription,
-        config.retry_policy,
+        connection.retry_policy,
         config=config,
     )
 

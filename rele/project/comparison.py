@@ -73,12 +73,13 @@ def _resources(config: Config) -> Iterator[Resources]:
         raise NoProjectError
     address = pubsub_address(config.client_options)
     require_connection(address)
+    connection = config.connection
     subscriber = Subscriber(
-        config.gc_project_id,
-        config.credentials,
-        config.storage_regions,
-        config.client_options,
-        config.ack_deadline,
+        connection.gc_project_id,
+        connection.credentials,
+        connection.regions,
+        connection.client_options,
+        connection.ack_deadline,
     )
     with closing(subscriber), advised(address):
         yield subscriber.resources(config.gc_project_id, config.subscription_defaults)

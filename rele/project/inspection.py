@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from rele.backends import BaseBackend
-from rele.config import Config, declared_in, prepare, same_name, stated_twice
+from rele.config import Config, stated_twice
 from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
+from rele.declaration.loading import declared_in, prepare, same_name
 from rele.declaration.options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
 from rele.declaration.subscription import Subscription
 from rele.endpoint import uses_emulator

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from rele.resources.service import create_topic
+from rele.engine.connection import Connection
+from rele.resources.service import create_topic, topic_client
 
 
 def update_or_create(
     subscriber: Any,
-    make_topic_client: Callable[[], Any],
+    connection: Connection,
     request: Mapping[str, Any],
-    regions: Sequence[str] | None,
 ) -> None:
     """Create the subscription of ``request`` and, where it is missing, its topic.
 
@@ -29,7 +29,7 @@ def update_or_create(
         try:
             subscriber.create_subscription(request=request)
         except exceptions.NotFound:
-            create_topic(make_topic_client(), request["topic"], regions)
+            create_topic(topic_client(connection), request["topic"], connection.regions)
             subscriber.create_subscription(request=request)
     except exceptions.AlreadyExists:
         if "retry_policy" in request:

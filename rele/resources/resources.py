@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 from rele.dead_letter_policy import SUFFIX
 from rele.declaration.options import SubscriptionOptions
 from rele.declaration.subscription import Subscription
+from rele.engine.connection import Connection
 from rele.resources import advice
 from rele.resources.applying import apply, log
 from rele.resources.changes import (
@@ -37,27 +38,23 @@ class Resources:
     """The topics and subscriptions of one project, as the declarations want them.
 
     Args:
-        project_id: the Google Cloud project.
+        connection: names the project, and makes the client for topics where topics matter.
         subscriber: Google's subscriber client.
-        make_topic_client: gives Google's publisher client, asked only where topics matter.
-        regions: where the messages of topics that are made here are kept.
         defaults: what is stated for all subscriptions; a declaration goes before.
         for_new: what a subscription that is made gets where nothing is stated.
     """
 
     def __init__(
         self,
-        project_id: str,
+        connection: Connection,
         subscriber: Any,
-        make_topic_client: Callable[[], Any],
         *,
-        regions: Sequence[str] | None = None,
         defaults: SubscriptionOptions = _NOTHING,
         for_new: SubscriptionOptions = _NOTHING,
     ) -> None:
-        self._project = f"projects/{project_id}"
-        self._project_id = project_id
-        self._service = Service(subscriber, make_topic_client, regions)
+        self._project_id = str(connection.gc_project_id)
+        self._project = f"projects/{self._project_id}"
+        self._service = Service(subscriber, connection)
         self._defaults = defaults
         self._for_new = for_new
         self._without_retry_policy: set[str] = set()

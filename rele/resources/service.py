@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 from google.api_core import exceptions
+from google.cloud import pubsub_v1
 
+from rele.engine.connection import Connection
 from rele.resources.calls import (
     LIST_SUBSCRIPTIONS_OF,
     READ_SUBSCRIPTION,
@@ -28,23 +30,20 @@ class Service:
 
     Args:
         subscriber: Google's subscriber client.
-        make_topic_client: gives Google's publisher client, asked only where topics matter.
-        regions: where the messages of topics that are made here are kept.
+        connection: by which a client for topics is made, where topics matter.
     """
 
     def __init__(
         self,
         subscriber: Any,
-        make_topic_client: Callable[[], Any],
-        regions: Sequence[str] | None,
+        connection: Connection,
     ) -> None:
         self._subscriber = subscriber
-        self._make_topic_client = make_topic_client
-        self._regions = regions
+        self._connection = connection
 
     @cached_property
     def _topics(self) -> Any:
-        return self._make_topic_client()
+        return topic_client(self._connection)
 
     def subscription(self, path: str) -> Any:
         """Google's Subscription, or ``None`` where there is none."""
@@ -89,7 +88,7 @@ class Service:
 
     def create_topic(self, path: str) -> None:
         """Make it, in the regions that are set."""
-        create_topic(self._topics, path, self._regions)
+        create_topic(self._topics, path, self._connection.regions)
 
     def create_subscription(self, desired: Desired) -> None:
         """Make it, with what is stated and what is meant for new ones."""
@@ -106,6 +105,11 @@ class Service:
     def update_subscription(self, request: dict[str, Any]) -> None:
         """Change it as Google's UpdateSubscriptionRequest says."""
         self._subscriber.update_subscription(request=request)
+
+
+def topic_client(connection: Connection) -> Any:
+    """Google's publisher client, by which topics are read and made."""
+    return connection.make_client(pubsub_v1.PublisherClient)
 
 
 def create_topic(client: Any, path: str, regions: Sequence[str] | None) -> None:

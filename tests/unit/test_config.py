@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rele import middleware
 from rele.backends import BaseBackend
 from rele.backends.pubsub import PubSubBackend
 from rele.config import Config, load, load_subscriptions_from_paths, setup
+from rele.engine.connection import Connection
 from rele.exceptions import ConfigurationError
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
@@ -224,6 +226,30 @@ class TestPublisherBackend:
     def test_that_cannot_be_imported_is_told(self) -> None:
         with pytest.raises(ConfigurationError, match=r"RELE\['PUBLISHER_BACKEND'\] = 'shop\.No'"):
             Config({"PUBLISHER_BACKEND": "shop.No"}).make_publisher_backend()
+
+
+class TestConnection:
+    @pytest.mark.usefixtures("emulator")
+    def test_has_what_clients_and_what_they_make_need(self) -> None:
+        policy = RetryPolicy(10, 50)
+        config = Config(
+            {
+                "GC_PROJECT_ID": "shop",
+                "CLIENT_OPTIONS": {"api_endpoint": "eu.example.com"},
+                "GC_STORAGE_REGION": ["europe-west1"],
+                "ACK_DEADLINE": 20,
+                "DEFAULT_RETRY_POLICY": policy,
+            }
+        )
+
+        assert config.connection == Connection(
+            "shop", None, {"api_endpoint": "eu.example.com"}, ["europe-west1"], 20, policy
+        )
+        assert config.connection.address == "localhost:8085"
+
+    def test_cannot_be_changed(self) -> None:
+        with pytest.raises(FrozenInstanceError):
+            Connection("shop").gc_project_id = "other"  # type: ignore[misc]
 
 
 class TestCredentials:

@@ -8,9 +8,11 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
+from google.cloud import pubsub_v1
 from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
 from rele.engine.base import Message
+from rele.engine.connection import Connection
 from rele.engine.google.refusals import explain
 from rele.messages.limits import MAX_ATTRIBUTES
 
@@ -24,13 +26,11 @@ class DeadLetterPublisher:
     """Puts messages into dead-letter topics, by a client that is made for the first of them.
 
     Args:
-        make_client: gives Google's publisher client.
-        address: where Pub/Sub is, for the texts of errors.
+        connection: by which that client is made.
     """
 
-    def __init__(self, make_client: Callable[[], Any], address: str) -> None:
-        self._make_client = make_client
-        self._address = address
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -56,12 +56,12 @@ class DeadLetterPublisher:
                 timeout=PUBLISH_TIMEOUT,
             )
         except Exception as error:  # noqa: BLE001 - it is raised again
-            raise explain(error, topic, self._address) from None
+            raise explain(error, topic, self._connection.address) from None
 
     def _get_client(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = self._make_client()
+                self._client = self._connection.make_client(pubsub_v1.PublisherClient)
             return self._client
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import Mock, create_autospec
 
 import pytest
 from google.api_core import exceptions
@@ -12,6 +12,7 @@ from google.cloud import pubsub_v1
 
 from rele.dead_letter_policy import DeadLetterPolicy
 from rele.declaration.options import SubscriptionOptions
+from rele.engine.connection import Connection
 from rele.resources import DEFAULT_RETRY_POLICY, Resources
 from rele.subscription import Subscription
 
@@ -111,13 +112,19 @@ def server() -> Server:
     return Server()
 
 
+class ConnectionTo(Connection):
+    """A connection of the project ``rele``, whose client for topics is the server's."""
+
+    def __init__(self, server: Server, regions: Any = None) -> None:
+        super().__init__("rele", regions=regions)
+        object.__setattr__(self, "make_client", Mock(return_value=server.publisher))
+
+
 def resources(server: Server, regions: Any = None, **defaults: Any) -> Resources:
     """As ``RELE["SUBSCRIPTION_DEFAULTS"]`` states ``defaults``."""
     return Resources(
-        "rele",
+        ConnectionTo(server, regions),
         server.subscriber,
-        lambda: server.publisher,
-        regions=regions,
         defaults=SubscriptionOptions(**defaults),
         for_new=SubscriptionOptions(ack_deadline=60, retry_policy=DEFAULT_RETRY_POLICY),
     )

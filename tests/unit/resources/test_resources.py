@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from google.api_core import exceptions
@@ -20,6 +19,7 @@ from rele.subscription import Subscription
 from tests.unit.resources.conftest import (
     SUBSCRIPTIONS,
     TOPICS,
+    ConnectionTo,
     Server,
     bring_about,
     photos,
@@ -154,11 +154,11 @@ class TestCreation:
 
     def test_no_publisher_client_is_made_where_all_is_there(self, server: Server) -> None:
         server.add()
-        make_topic_client = Mock()
+        connection = ConnectionTo(server)
 
-        Resources("rele", server.subscriber, make_topic_client).plan([photos()])
+        Resources(connection, server.subscriber).plan([photos()])
 
-        make_topic_client.assert_not_called()
+        connection.make_client.assert_not_called()  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(
         ("regions", "allowed"),
