@@ -13,6 +13,7 @@ import pytest
 
 from rele.client import Subscriber
 from rele.config import Config
+from rele.emulator import ask_status
 from rele.engine.google import availability
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.subscription import Callback, Subscription
@@ -66,8 +67,22 @@ def assert_all_end() -> Callable[[], None]:
     return assert_all_end
 
 
+def wait_for_stream(server: str, project_id: str) -> None:
+    """Return once the server has a stream of the project's subscription."""
+    path, deadline = f"projects/{project_id}/subscriptions/greetings", time.monotonic() + 20
+    while not any(
+        each["name"] == path and each["consumers"] for each in ask_status(server)["subscriptions"]
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # the server tells nobody
+
+
 def test_a_resilient_subscriber(
-    proxy: Proxy, said: Inbox, assert_all_end: Callable[[], None], project_id: str
+    embedded_server: str,
+    proxy: Proxy,
+    said: Inbox,
+    assert_all_end: Callable[[], None],
+    project_id: str,
 ) -> None:
     subscriber = Subscriber(project_id, None, None, None, resilient=True)
     subscriber.update_or_create_subscription(SUBSCRIPTION)
@@ -78,6 +93,7 @@ def test_a_resilient_subscriber(
             callback=Callback(SUBSCRIPTION),
             scheduler=DrainingScheduler(executor),
         )
+        wait_for_stream(embedded_server, project_id)
         proxy.cut()
         said.wait_for(2)
 
@@ -90,11 +106,16 @@ def test_a_resilient_subscriber(
 
 
 def test_a_worker(
-    proxy: Proxy, said: Inbox, assert_all_end: Callable[[], None], project_id: str
+    embedded_server: str,
+    proxy: Proxy,
+    said: Inbox,
+    assert_all_end: Callable[[], None],
+    project_id: str,
 ) -> None:
     worker = make_worker([SUBSCRIPTION], Config({"GC_PROJECT_ID": project_id, "MIDDLEWARE": []}))
     worker.setup()
     worker.start()
+    wait_for_stream(embedded_server, project_id)
     proxy.cut()
     said.wait_for(2)
 
