@@ -158,11 +158,11 @@ def test_imports_point_down() -> None:
 
 
 def _may_use_a_room(found: Import) -> bool:
-    """A command or a check may, inside the function that needs it."""
+    """A command or what it shares with the checks may, inside the function that needs it."""
     return (
         (
             _is_in(found.importer, "rele.management.commands")
-            or _is_in(found.importer, "rele.checks")
+            or _is_in(found.importer, "rele.management.databases")
         )
         and _row(found.imported) == "rooms"
         and not found.at_import

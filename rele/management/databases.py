@@ -1,14 +1,60 @@
-"""This thread's connections to Django's databases: each is closed and renewed by itself."""
+"""Django's databases: what is wrong with their settings for a worker, and a thread's connections.
+
+Each connection is closed and renewed by itself, so that one that fails does not keep the others.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+import pkgutil
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db import connections
 
+from rele.schema.problems import Problem
+
 logger = logging.getLogger(__name__)
+
+LASTING_CONNECTIONS = "rele.W005"
+"""The id of the problem that a database's connections outlive a message."""
+
+
+def problems_of_databases(
+    databases: Mapping[str, Mapping[str, Any]], middleware: Iterable[str]
+) -> Iterator[Problem]:
+    """What is wrong with Django's setting DATABASES, and with RELE['MIDDLEWARE'] beside it."""
+    used = {
+        alias: database
+        for alias, database in databases.items()
+        if database.get("ENGINE") not in (None, "django.db.backends.dummy")
+    }
+    if used and not any(map(_closes_connections, middleware)):
+        yield Problem(
+            "rele.W004",
+            "A database is in use without DjangoDBMiddleware: the worker's threads would keep "
+            "connections that the database has closed.",
+            "Add 'rele.contrib.DjangoDBMiddleware' to RELE['MIDDLEWARE'].",
+            "MIDDLEWARE",
+        )
+    for alias, database in used.items():
+        if database.get("CONN_MAX_AGE", 0) != 0:
+            yield Problem(
+                LASTING_CONNECTIONS,
+                f"The database {alias!r} has CONN_MAX_AGE = {database['CONN_MAX_AGE']!r}: each "
+                "thread of the worker would keep a connection open.",
+                "Set CONN_MAX_AGE to 0 for the worker.",
+            )
+
+
+def _closes_connections(path: str) -> bool:
+    from rele.contrib import DjangoDBMiddleware
+
+    try:
+        middleware = pkgutil.resolve_name(path)
+    except Exception:  # noqa: BLE001 - the project's own code; another check reports it
+        return False
+    return isinstance(middleware, type) and issubclass(middleware, DjangoDBMiddleware)
 
 
 def renew_connections(*, keep: Container[str] = ()) -> None:

@@ -15,8 +15,8 @@ from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.declaration.loading import declared_in, prepare, same_name
 from rele.declaration.options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
 from rele.declaration.subscription import Subscription
-from rele.endpoint import uses_emulator
-from rele.exceptions import import_failure
+from rele.endpoint import emulator_named, uses_emulator
+from rele.exceptions import ConfigurationError, import_failure
 from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
 from rele.project.rooms import (
     Room,
@@ -61,10 +61,38 @@ def problems_of_settings(settings: Any) -> list[Problem]:
     for name, look in _LOOKS.items():
         if name not in wrong:
             problems += about(name, look(name, values[name]))
+    if can_be_configured(problems):
+        problems += _problems_of_environment(settings)
     for room in rooms_in_use():
         if not wrong & room.settings.keys():
             problems += _problems_of_room(room, settings)
     return problems
+
+
+_NO_CONFIGURATION = ("rele.E001", "rele.E002", "rele.E003", "rele.E009")
+
+
+def can_be_configured(problems: Iterable[Problem]) -> bool:
+    """Whether a :class:`Config` can be made of settings that have these ``problems``."""
+    return not any(problem.id in _NO_CONFIGURATION for problem in problems)
+
+
+def _problems_of_environment(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    try:
+        Config(settings)
+    except ConfigurationError as error:
+        hint = "Correct DEFAULT_ACK_DEADLINE in the environment, or unset it."
+        yield Problem("rele.E003", str(error), hint, "ACK_DEADLINE")
+
+
+def problems_of_deployment() -> Iterator[Problem]:
+    """What is wrong only where the project is in production."""
+    if emulator_named():
+        yield Problem(
+            "rele.W006",
+            "PUBSUB_EMULATOR_HOST is set: nothing reaches Google Cloud Pub/Sub.",
+            "Unset it in the environment of the deployment.",
+        )
 
 
 def problems_of_keys(

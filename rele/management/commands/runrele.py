@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.checks import find_problems
@@ -22,9 +21,11 @@ from rele.cli.room_arguments import (
 )
 from rele.config import load_subscriptions_from_paths, setup
 from rele.exceptions import ReleError
+from rele.management.databases import LASTING_CONNECTIONS
 from rele.management.discover import discover_subs_modules
 from rele.project.rooms import beside_worker
 from rele.project.startup import PULLING, announce, raise_for_a_worker, say_project
+from rele.schema.problems import Problem
 from rele.worker import create_and_run
 
 
@@ -65,8 +66,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         log_to_stderr(options["verbosity"])
         if options["skip_checks"]:
-            _refuse_what_is_wrong()
-            self._warn_about_lasting_connections()
+            for problem in _refuse_what_is_wrong():
+                if problem.id == LASTING_CONNECTIONS:
+                    self.stderr.write(self.style.WARNING(f"WARNING: {problem}"))
         try:
             refuse_worker_arguments(options)
             self._run(options)
@@ -89,20 +91,12 @@ class Command(BaseCommand):
         self.stdout.write(PULLING)
         self.stdout.flush()
 
-    def _warn_about_lasting_connections(self) -> None:
-        for alias, database in settings.DATABASES.items():
-            if database.get("CONN_MAX_AGE", 0) != 0:
-                self.stderr.write(
-                    self.style.WARNING(
-                        f"WARNING: the database {alias!r} has CONN_MAX_AGE = "
-                        f"{database['CONN_MAX_AGE']!r}: each thread of the worker will keep a "
-                        "connection open. Set it to 0 for the worker."
-                    )
-                )
 
-
-def _refuse_what_is_wrong() -> None:
+def _refuse_what_is_wrong() -> list[Problem]:
+    """Return the problems with which a worker may start."""
+    problems = find_problems()
     try:
-        raise_for_a_worker(find_problems())
+        raise_for_a_worker(problems)
     except ReleError as error:
         raise CommandError(str(error)) from error
+    return problems

@@ -186,13 +186,17 @@ class TestRunrele:
     ) -> None:
         install_app("gallery_app", {"subs.py": SUBS})
         monkeypatch.setitem(settings.DATABASES["default"], "CONN_MAX_AGE", 0)
-        monkeypatch.setitem(settings.DATABASES, "archive", {"CONN_MAX_AGE": max_age})
+        monkeypatch.setitem(
+            settings.DATABASES,
+            "archive",
+            {"ENGINE": "django.db.backends.sqlite3", "CONN_MAX_AGE": max_age},
+        )
 
         call_command("runrele")
 
         warning, project = capsys.readouterr().err.splitlines()
         assert project.startswith("Using the Pub/Sub project ")
-        assert "the database 'archive' has CONN_MAX_AGE" in warning
+        assert "The database 'archive' has CONN_MAX_AGE" in warning
         create_and_run.assert_called_once()
 
     @pytest.mark.parametrize("skip_checks", [True, False])
