@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.exceptions import NoSettingsError
 from rele.runtime.in_use import IN_USE
-from rele.sending.own_records import log_publishing
+from rele.runtime.own_records import log_publishing
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription

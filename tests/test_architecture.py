@@ -27,6 +27,7 @@ ROWS = {
         "messages",
         "retry_policy",
         "runtime.in_use",
+        "runtime.own_records",
         "runtime.publisher_in_use",
         "runtime.stopping",
         "runtime.waiting",
@@ -198,6 +199,26 @@ def test_there_are_no_circles_within_a_row(row: str) -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_there_are_no_circles_of_rooms_whenever_they_import_each_other() -> None:
+    """Inside functions and for type checkers, too: a room can be understood without the others."""
+    core = [name for name in MODULES if _row(name) in LAYERS_0_TO_2]
+    graph: dict[str, set[str]] = {_room(name): set() for name in core}
+    for found in WITHIN:
+        importer, imported = _room(found.importer), _room(found.imported)
+        if found.importer in core and found.imported in core and importer != imported:
+            graph[importer].add(imported)
+
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def _room(module: str) -> str:
+    """The folder or the module on the top level that a module is in."""
+    return ".".join(module.split(".")[:2])
 
 
 def test_what_a_process_remembers_hangs_on_an_object_and_not_on_module_globals() -> None:

@@ -15,7 +15,7 @@ from rele.handling.settlement import describe_without_payload, fingerprint
 from rele.messages.codec import encode
 from rele.messages.explaining import in_one_line, origin_of
 from rele.middleware import BaseMiddleware
-from rele.sending.own_records import log_publishing
+from rele.runtime.own_records import log_publishing
 from rele.sending.publication import failed_attributes
 
 

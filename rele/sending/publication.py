@@ -21,8 +21,8 @@ from rele.messages.limits import (
     check_topic,
 )
 from rele.middleware import run_middleware_hook
+from rele.runtime.own_records import is_caused_by_own_record, silent
 from rele.sending.outcomes import failure_of
-from rele.sending.own_records import is_caused_by_own_record, silent
 
 
 class Publication:

@@ -12,7 +12,7 @@ from rele.contrib.outbox.models import CAUSED_BY_RECORD, OutboxMessage
 from rele.contrib.outbox.routing import chosen_alias, warn_of_another_transaction
 from rele.contrib.outbox.waking import wake_after_commit
 from rele.messages.limits import MAX_ATTRIBUTES, check_size
-from rele.sending.own_records import is_caused_by_own_record
+from rele.runtime.own_records import is_caused_by_own_record
 
 
 class OutboxBackend(BaseBackend):

@@ -63,7 +63,7 @@ class OutboxMessage(models.Model):
 
     @property
     def is_caused_by_record(self) -> bool:
-        """Whether nothing is logged about its publish: see :mod:`rele.sending.own_records`."""
+        """Whether nothing is logged about its publish: see :mod:`rele.runtime.own_records`."""
         return CAUSED_BY_RECORD in self.attributes
 
     @property

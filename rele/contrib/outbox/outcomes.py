@@ -10,7 +10,7 @@ from rele.exceptions import DecodeError
 from rele.management.databases import renew_connections, renew_failed_connections
 from rele.messages.codec import decode
 from rele.middleware import run_middleware_hook
-from rele.sending.own_records import silent
+from rele.runtime.own_records import silent
 from rele.sending.publication import run_failure_hook
 
 

@@ -30,7 +30,7 @@ from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
 from rele.management.databases import close_connections
 from rele.messages.explaining import in_one_line, origin_of
-from rele.sending.own_records import log_publishing
+from rele.runtime.own_records import log_publishing
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from django.db import connections
 from rele import config
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.exceptions import ConfigurationError
-from rele.sending.own_records import log_publishing
+from rele.runtime.own_records import log_publishing
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from rele.backends import BaseBackend, Message, Refused
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.stopping import Stop
+from rele.runtime.own_records import log_publishing, silent
 from rele.sending.outcomes import outcomes_of
-from rele.sending.own_records import log_publishing, silent
 
 logger = logging.getLogger(__name__)
 
