@@ -16,7 +16,7 @@ from rele.backends.pubsub import PubSubBackend
 from rele.declaration.options import SubscriptionOptions
 from rele.endpoint import uses_emulator
 from rele.engine.connection import Connection
-from rele.engine.google.connection import Transport, harden
+from rele.engine.google.transport import Transport, harden
 from rele.resources import (
     DEFAULT_RETRY_POLICY,
     NEWER_OPTIONS,

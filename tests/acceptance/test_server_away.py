@@ -121,9 +121,9 @@ def test_a_connection_that_has_gone_silent_is_noticed_and_made_again(
     write_project(
         project,
         {
-            "rele.engine.google.connection.KEEPALIVE_TIME": 1.0,
-            "rele.engine.google.connection.KEEPALIVE_TIMEOUT": 0.5,
-            "rele.engine.google.connection.CONNECT_TIMEOUT": 1.0,
+            "rele.engine.google.transport.KEEPALIVE_TIME": 1.0,
+            "rele.engine.google.transport.KEEPALIVE_TIMEOUT": 0.5,
+            "rele.engine.google.transport.CONNECT_TIMEOUT": 1.0,
         },
     )
     worker = start_watched(project)

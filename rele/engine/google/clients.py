@@ -11,7 +11,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2 import service_account
 
 from rele.endpoint import WITHOUT_PROXY, emulator_address, is_loopback, pubsub_address
-from rele.engine.google.connection import Transport, channel_options
+from rele.engine.google.transport import Transport, channel_options
 from rele.exceptions import NoCredentialsError
 
 

@@ -11,7 +11,7 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 from rele.endpoint import WITHOUT_PROXY
 from rele.engine.google.clients import make_client
-from rele.engine.google.connection import Transport
+from rele.engine.google.transport import Transport
 from rele.exceptions import NoCredentialsError
 from tests.unit.conftest import raising
 

@@ -13,7 +13,7 @@ from google.cloud import pubsub_v1
 
 from rele.endpoint import WITHOUT_PROXY
 from rele.engine.google.clients import make_client
-from rele.engine.google.connection import Transport, channel_options, harden
+from rele.engine.google.transport import Transport, channel_options, harden
 
 CREATE_CHANNEL = "google.pubsub_v1.services.subscriber.transports.grpc.grpc_helpers.create_channel"
 CREDENTIALS = AnonymousCredentials()  # type: ignore[no-untyped-call]
