@@ -122,7 +122,7 @@ class BaseMiddleware:
         """Called before the worker stops consuming."""
 
     def post_worker_stop(self) -> None:
-        """Called when every message in hand is settled and the clients are closed."""
+        """Called when every outstanding message is settled and the clients are closed."""
 
 
 _this_thread = threading.local()

@@ -283,6 +283,19 @@ def test_a_room_of_contrib_is_about_one_package() -> None:
     assert [room for room, names in packages.items() if len(names - {"rele", "tqdm"}) > 1] == []
 
 
+def test_what_handles_messages_knows_of_the_engines_only_their_seam() -> None:
+    """And which failures pass, for what sends messages later."""
+    of_engines = [
+        found
+        for found in WITHIN
+        if _is_in(found.imported, "rele.engine")
+        and _is_in(found.importer, "rele.handling", "rele.middleware", "rele.contrib")
+        and found.imported not in ("rele.engine.base", "rele.engine.failures")
+    ]
+
+    assert _show(of_engines) == []
+
+
 def test_the_vocabulary_needs_only_the_standard_library() -> None:
     others = [
         found

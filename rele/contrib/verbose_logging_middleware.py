@@ -14,8 +14,8 @@ from rele.engine.base import Message
 class VerboseLoggingMiddleware(LoggingMiddleware):
     """As LoggingMiddleware, with ``subscription_message`` in the record of success, too.
 
-    The payload is never cut, as Google's own text of a message is. With ``LOG_PAYLOADS`` off it is
-    told by its size and SHA-256 alone.
+    The payload is never cut, as it is in Google's own text of a message. With ``LOG_PAYLOADS`` off
+    the record has its size and SHA-256 instead.
     """
 
     def post_process_message_success(

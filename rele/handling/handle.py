@@ -51,7 +51,8 @@ def handle(message: Message, subscription: Subscription, policy: SettlementPolic
             logger.exception("The handling of a message of %s was ended.", subscription)
             _settle(message, subscription, message.nack)
             result, error = None, escaped
-    return Outcome(result, error, message.settled_as, handling.skipped)
+    skipped = handling.skipped if error is None else None
+    return Outcome(result, error, message.settled_as, skipped)
 
 
 def _process(

@@ -74,16 +74,15 @@ def deliver(
     outcome = handle(message, sub, policy)
     if raise_exceptions and outcome.error is not None:
         raise outcome.error
-    succeeded = outcome.error is None
     return Delivery(
         acked=outcome.settled_as == "ack",
         nacked=outcome.settled_as in ("nack", "drop"),
         exception=outcome.error,
         result=outcome.result,
         dead_lettered=bool(dead_letters),
-        handled=succeeded and outcome.skipped is None,
-        filtered=succeeded and outcome.skipped == "filtered",
-        duplicate=succeeded and outcome.skipped == "duplicate",
+        handled=outcome.error is None and outcome.skipped is None,
+        filtered=outcome.skipped == "filtered",
+        duplicate=outcome.skipped == "duplicate",
     )
 
 

@@ -13,6 +13,7 @@ from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
 import rele
 from rele import DeadLetterPolicy, RetryPolicy, Subscription
+from rele.engine.base import Message
 from rele.exceptions import DeadLetter, Drop, Retry
 from rele.middleware import BaseMiddleware
 from tests.support.in_use import register
@@ -75,6 +76,33 @@ def test_a_dropped_message_does_not_come_again(run_worker: Run) -> None:
     rele.publish("orders", 3)
 
     assert inbox.wait_for(3) == [1, 2, 3]
+
+
+def test_the_hooks_of_a_worker_get_one_message_that_knows_how_it_is_settled(
+    run_worker: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = Inbox()
+
+    class Watch(BaseMiddleware):
+        def pre_process_message(self, subscription: Any, message: Message) -> None:
+            inbox.put((message, message.settled_as))
+
+        def post_process_message_success(
+            self, subscription: Any, start_time: float, message: Message
+        ) -> None:
+            inbox.put((message, message.settled_as))
+
+    register(Watch())
+    monkeypatch.setattr("rele.config.register_middleware", lambda config, **kwargs: None)
+    run_worker([Subscription(lambda data, **attributes: None, "orders")])
+
+    rele.publish("orders", 1, lang="es")
+
+    (before, unsettled), (after, settled) = inbox.wait_for(2)
+    assert before is after
+    assert isinstance(before, Message)
+    assert (unsettled, settled) == (None, "ack")
+    assert (before.data, before.attributes["lang"]) == (b"1", "es")
 
 
 def test_a_message_comes_again_after_the_delay_that_its_handler_asks_for(run_worker: Run) -> None:
