@@ -215,8 +215,10 @@ def test_no_flipped_bit_is_silent(data: Data) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(5))
 def test_no_flipped_bit_of_very_many_is_silent(data: Data, seed: int) -> None:
     outcomes = flip_randomly(data, 1000, seed=100 + seed)
 
     print(outcomes)
+    assert sum(outcomes.values()) == 1000
