@@ -36,7 +36,7 @@ class _Configuration(Protocol):
 
 
 class PublisherInUse(Generic[AnyPublisher]):
-    """A publisher, what it was made for, and how many calls of it are under way.
+    """A publisher, what it was made for, and how many calls of it are running.
 
     Args:
         publisher: the publisher.
@@ -87,7 +87,7 @@ class PublisherInUse(Generic[AnyPublisher]):
         thread = threading.Thread(target=self._close_when_done, name="rele-close", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the interpreter shuts down, which sends what is under way, too
+        except RuntimeError:  # the interpreter shuts down, which sends what is outstanding, too
             return
         thread.join(self.config.publisher_timeout)
 

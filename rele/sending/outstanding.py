@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class OutstandingPublishes:
-    """Keeps count of what one publisher has under way.
+    """Keeps count of what one publisher is sending.
 
     When the interpreter exits, what is left is sent, within the publisher's timeout.
 
@@ -70,7 +70,7 @@ class OutstandingPublishes:
     def _finish(
         self, send: Callable[[float | None], None], timeout: float | None
     ) -> set[Future[str]]:
-        """Send what is under way now, and wait for it; return it."""
+        """Send what is outstanding now, wait for it, and return it."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             watched = set(self._futures)
@@ -125,5 +125,9 @@ def _call_at_exit(function: Callable[[], None]) -> None:
 
 def _close_all() -> None:
     for outstanding in list(_all):
-        if outstanding.belongs_here:
+        if not outstanding.belongs_here:
+            continue
+        try:
             outstanding.close()
+        except Exception:
+            logger.exception("A publisher could not send what was outstanding at the exit.")

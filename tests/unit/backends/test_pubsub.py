@@ -179,10 +179,11 @@ class TestOrdering:
 
 
 @pytest.mark.parametrize("end", ["flush", "close"])
+@pytest.mark.parametrize("specification", [None, GoogleClient])
 def test_a_client_that_a_test_has_put_in_its_place_may_be_flushed_and_closed(
-    backend: PubSubBackend, end: str
+    backend: PubSubBackend, end: str, specification: Any
 ) -> None:
-    backend.client = Mock()
+    backend.client = create_autospec(specification, instance=True) if specification else Mock()
 
     getattr(backend, end)(0)
 

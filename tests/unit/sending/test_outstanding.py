@@ -258,6 +258,25 @@ class TestExit:
         assert backend.closed == []
         assert caplog.text == ""
 
+    def test_one_that_fails_keeps_no_other_from_sending(
+        self,
+        backend: ClosedBackend,
+        publish: Callable[..., Future[str]],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        future = publish()
+        backend.outcome = "message"
+        broken = [ClosedBackend(), ClosedBackend()]
+        for each in broken:
+            monkeypatch.setattr(each, "close", raising(OSError("no network")))
+        kept = [OutstandingPublishes(each, exit_timeout=0.01) for each in broken]
+
+        module._close_all()
+
+        assert future.done()
+        assert caplog.text.count("OSError: no network") == len(kept)
+
     def test_a_publisher_that_nobody_keeps_is_not_kept_for_the_exit(self) -> None:
         backend = ClosedBackend()
         OutstandingPublishes(backend, exit_timeout=0.01)
