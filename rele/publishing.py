@@ -55,14 +55,7 @@ def publish(
     """
     in_use = _enter()
     try:
-        return in_use.publisher.publish(
-            topic,
-            data,
-            blocking=blocking,
-            timeout=timeout,
-            raise_exception=raise_exception,
-            **kwargs,
-        )
+        return in_use.publisher.publish(topic, data, blocking, timeout, raise_exception, **kwargs)
     finally:
         in_use.leave()
 
