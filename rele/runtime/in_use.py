@@ -114,4 +114,5 @@ class InUse:
 
 IN_USE = InUse()
 
-os.register_at_fork(after_in_child=IN_USE.renew_locks)
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
+    os.register_at_fork(after_in_child=IN_USE.renew_locks)
