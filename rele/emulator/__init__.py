@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rele.emulator.embedded import EmbeddedServer
     from rele.emulator.exceptions import BindError, DataDirError, EmulatorError, PortInUseError
     from rele.emulator.foreground import serve
-    from rele.emulator.status_client import StatusError, ask_status
+    from rele.emulator.status.query import StatusError, ask_status
 
 __all__ = [
     "BindError",
@@ -35,8 +35,8 @@ _HOMES = {
     "EmbeddedServer": "embedded",
     "EmulatorError": "exceptions",
     "PortInUseError": "exceptions",
-    "StatusError": "status_client",
-    "ask_status": "status_client",
+    "StatusError": "status.query",
+    "ask_status": "status.query",
     "serve": "foreground",
 }
 

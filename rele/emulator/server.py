@@ -8,17 +8,17 @@ from pathlib import Path
 
 import grpc.aio
 
-from rele.emulator.alarm import delivery_on_loop
-from rele.emulator.errors import UnavailableError
 from rele.emulator.exceptions import BindError, PortInUseError
-from rele.emulator.housekeeping import Housekeeping
-from rele.emulator.publisher import PublisherService
-from rele.emulator.registry import Registry
-from rele.emulator.schemas import SchemaService
-from rele.emulator.snapshot_registry import SnapshotRegistry
-from rele.emulator.status import status_handler
-from rele.emulator.subscriber import SubscriberService
-from rele.emulator.unserved import UnservedMethods
+from rele.emulator.resources.housekeeping import Housekeeping
+from rele.emulator.resources.registry import Registry
+from rele.emulator.resources.snapshots import SnapshotRegistry
+from rele.emulator.rpc.alarm import delivery_on_loop
+from rele.emulator.rpc.publisher import PublisherService
+from rele.emulator.rpc.schemas import SchemaService
+from rele.emulator.rpc.subscriber import SubscriberService
+from rele.emulator.rpc.unserved import UnservedMethods
+from rele.emulator.rules.refusals import UnavailableError
+from rele.emulator.status.report import status_handler
 
 # Room for requests well above what is allowed, which are then refused by name: gRPC's own
 # refusal is RESOURCE_EXHAUSTED and says nothing that helps.
@@ -62,7 +62,7 @@ class Server:
             self._registry = Registry(lambda ordered: delivery_on_loop(loop, ordered=ordered))
             snapshots = SnapshotRegistry(self._registry)
         else:
-            from rele.emulator.restoring import open_registries
+            from rele.emulator.storage.restoring import open_registries
 
             self._registry, snapshots = open_registries(loop, data_dir, on_progress)
         self._housekeeping = Housekeeping(loop, self._registry, snapshots)

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from rele.emulator.status_client import ask_status
+from rele.emulator.status.query import ask_status
 from tests.acceptance.conftest import Project
 from tests.acceptance.ledger import WRITE
 from tests.acceptance.supervised import Supervised

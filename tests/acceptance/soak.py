@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from rele.emulator.status_client import ask_status
+from rele.emulator.status.query import ask_status
 from tests.acceptance.conftest import Project
 from tests.acceptance.ledger import WRITE
 from tests.acceptance.server_process import Server

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from google.cloud import pubsub_v1
 
-from rele.emulator.status_client import ask_status
+from rele.emulator.status.query import ask_status
 from tests.acceptance.conftest import Project, read_until
 from tests.acceptance.ledger import WRITE, Ledger
 

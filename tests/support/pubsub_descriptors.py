@@ -1,4 +1,4 @@
-"""Make ``rele/emulator/descriptors_data.py`` anew: ``python -m tests.support.pubsub_descriptors``.
+"""Make the emulator's ``wire/descriptors_data.py``: ``python -m tests.support.pubsub_descriptors``.
 
 It is made from the installed google-cloud-pubsub, whose own classes cost the start of the server
 several times what the descriptors do.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from google.pubsub_v1 import types
 
-_MODULE = Path(__file__).parents[2] / "rele" / "emulator" / "descriptors_data.py"
+_MODULE = Path(__file__).parents[2] / "rele" / "emulator" / "wire" / "descriptors_data.py"
 
 _TEXT = '''"""The ``.proto`` files of ``google.pubsub.v1``, as a pool takes them.
 

@@ -5,9 +5,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
-from rele.emulator.errors import ServiceError
-from rele.emulator.messages import StoredMessage
-from rele.emulator.storage.journal import Kind
+from rele.emulator.delivery.message import StoredMessage
+from rele.emulator.resources.journal import Kind
+from rele.emulator.rules.refusals import ServiceError
 from rele.emulator.storage.rows import (
     WRITE_TALLY,
     Tally,

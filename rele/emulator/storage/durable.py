@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from rele.emulator.errors import ResourceExhaustedError, ServiceError, UnavailableError
-from rele.emulator.messages import StoredMessage
+from rele.emulator.delivery.message import StoredMessage
+from rele.emulator.resources.journal import Journal, Kind, Ledger
+from rele.emulator.rules.refusals import ResourceExhaustedError, ServiceError, UnavailableError
 from rele.emulator.storage import damage
 from rele.emulator.storage.changes import Changes
 from rele.emulator.storage.database import Database
-from rele.emulator.storage.journal import Journal, Kind, Ledger
 from rele.emulator.storage.payloads import Payloads
 from rele.emulator.storage.rows import Tally
 

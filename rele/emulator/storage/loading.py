@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rele.emulator.messages import StoredMessage
+from rele.emulator.delivery.message import StoredMessage
+from rele.emulator.resources.journal import Kind
 from rele.emulator.storage.damage import Fault
 from rele.emulator.storage.database import Database
-from rele.emulator.storage.journal import Kind
 from rele.emulator.storage.rows import Row, Tally, entry_checksum, is_intact, message_checksum
 from rele.emulator.storage.structure import Progress
 

@@ -6,8 +6,8 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from rele.emulator.errors import UnavailableError
-from rele.emulator.messages import StoredMessage
+from rele.emulator.delivery.message import StoredMessage
+from rele.emulator.rules.refusals import UnavailableError
 from rele.emulator.storage.rows import is_intact, message_checksum
 
 _LOG = logging.getLogger(__name__)

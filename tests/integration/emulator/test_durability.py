@@ -10,8 +10,8 @@ import grpc
 import pytest
 from google.pubsub_v1 import types
 
-from rele.emulator import DataDirError, EmbeddedServer, ask_status, restoring
-from rele.emulator.storage import durable
+from rele.emulator import DataDirError, EmbeddedServer, ask_status
+from rele.emulator.storage import durable, restoring
 from rele.emulator.storage.database import FILE_NAME, Database, open_database
 from rele.emulator.storage.structure import Progress
 

@@ -7,10 +7,10 @@ from itertools import count
 
 import pytest
 
-from rele.emulator.consumers import Consumer, FlowControl
-from rele.emulator.deliveries import Delivery
-from rele.emulator.delivery_state import DeliveryState
-from rele.emulator.messages import StoredMessage
+from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.consumers import Consumer, FlowControl
+from rele.emulator.delivery.delivery import Delivery
+from rele.emulator.delivery.message import StoredMessage
 
 ACK_DEADLINE = 10.0
 PLENTY = 1_000_000

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rele.emulator import restoring
-from rele.emulator.descriptors import message_class
-from rele.emulator.registry import Registry
-from rele.emulator.snapshot_registry import SnapshotRegistry
+from rele.emulator.resources.registry import Registry
+from rele.emulator.resources.snapshots import SnapshotRegistry
+from rele.emulator.storage import restoring
 from rele.emulator.storage.database import Database
+from rele.emulator.wire.descriptors import message_class
 
 from ..conftest import Reader
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from rele.emulator import restoring
+from rele.emulator.delivery.message import StoredMessage
 from rele.emulator.exceptions import DataDirError
-from rele.emulator.messages import StoredMessage
-from rele.emulator.registry import Registry
+from rele.emulator.resources.journal import Ledger
+from rele.emulator.resources.registry import Registry
+from rele.emulator.storage import restoring
 from rele.emulator.storage.database import FILE_NAME
-from rele.emulator.storage.journal import Ledger
 
 from .conftest import Disk, acknowledge
 

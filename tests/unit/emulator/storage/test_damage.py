@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from rele.emulator.attachment import Attachment
-from rele.emulator.consumers import FlowControl
-from rele.emulator.descriptors import message_class
+from rele.emulator.delivery.consumers import FlowControl
 from rele.emulator.exceptions import DataDirError
-from rele.emulator.status import report_of
+from rele.emulator.rpc.attachment import Attachment
+from rele.emulator.status.report import report_of
 from rele.emulator.storage import damage
 from rele.emulator.storage.database import FILE_NAME
 from rele.emulator.storage.payloads import Payloads
+from rele.emulator.wire.descriptors import message_class
 
 from .conftest import SUB, Disk, acknowledge, data
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rele.emulator.errors import ResourceExhaustedError, ServiceError, UnavailableError
+from rele.emulator.rules.refusals import ResourceExhaustedError, ServiceError, UnavailableError
 from rele.emulator.storage import durable
 from rele.emulator.storage.payloads import Payloads
 from rele.emulator.storage.rows import Tally

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rele.emulator.delivery_state import DeliveryState
-from rele.emulator.messages import StoredMessage
-from rele.emulator.ordered_queue import OrderedQueue
-from rele.emulator.resources import Subscription
-from rele.emulator.storage.journal import Kind
+from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.message import StoredMessage
+from rele.emulator.delivery.ordered_queue import OrderedQueue
+from rele.emulator.resources.journal import Kind
+from rele.emulator.resources.subscription import Subscription
 from rele.emulator.storage.loading import load
 
 from ..conftest import Reader

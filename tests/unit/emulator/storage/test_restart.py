@@ -6,12 +6,12 @@ import sqlite3
 
 import pytest
 
-from rele.emulator import names
-from rele.emulator.descriptors import message_class
-from rele.emulator.errors import FailedPreconditionError, NotFoundError
+from rele.emulator.rules import names
+from rele.emulator.rules.refusals import FailedPreconditionError, NotFoundError
 from rele.emulator.storage.database import FILE_NAME
 from rele.emulator.storage.payloads import Payloads
 from rele.emulator.storage.rows import WRITE_TALLY, Tally
+from rele.emulator.wire.descriptors import message_class
 
 from .conftest import SNAPSHOT, SUB, TOPIC, Disk, acknowledge, data
 

@@ -1,0 +1,1 @@
+"""Topics, subscriptions and snapshots: their configurations, and which of them exist."""

@@ -1,0 +1,90 @@
+"""What has to be reported to whoever keeps it, and an implementation that keeps nothing.
+
+Everything here returns at once: what is reported is on disk later, and ``Journal.committed``
+waits for that.
+"""
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from rele.emulator.delivery.message import StoredMessage
+from rele.emulator.rules.refusals import ServiceError
+
+
+class Kind(enum.IntEnum):
+    """What can be kept by name. The numbers are those in the database."""
+
+    TOPIC = 1
+    SUBSCRIPTION = 2
+    SNAPSHOT = 3
+
+
+class Ledger:
+    """A set of messages that has to outlive the process: a backlog, a log, a snapshot."""
+
+    def published(self, messages: Sequence[StoredMessage]) -> None:
+        """Note that new messages belong to it."""
+
+    def removed(self, message_ids: Iterable[int]) -> None:
+        """Note that messages do not belong to it any more."""
+
+    def replaced(self, message_ids: Sequence[int]) -> None:
+        """Note that just these, which belong to some ledger already, belong to it."""
+
+    def attempted(self, message_id: int, attempt: int) -> None:
+        """Note which attempt to deliver a message is its next."""
+
+    def encoded(self, messages: Sequence[StoredMessage]) -> Sequence[bytes | None]:
+        """The serialised messages, read back where they are only on disk; None for a damaged one.
+
+        Raises ``ServiceError`` where that fails.
+        """
+        return [message.encoded for message in messages]
+
+
+NO_LEDGER = Ledger()
+
+
+class Journal:
+    """What becomes of the resources of a server, and when that is on disk. Keeps nothing."""
+
+    def put(self, kind: Kind, name: str, config: Any, filter_text: str = "") -> None:
+        """Note a new resource, or a new configuration (a protobuf message) of a known one."""
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Forget a resource and its ledgers."""
+
+    def ledger(self, kind: Kind, name: str) -> Ledger:
+        """What a subscription has not acknowledged, or what a snapshot has."""
+        return NO_LEDGER
+
+    def log(self, kind: Kind, name: str) -> Ledger:
+        """What a topic or subscription retains."""
+        return NO_LEDGER
+
+    def check(self) -> None:
+        """Raise the ``ServiceError`` that every change is refused with, if there is one."""
+
+    def after_commit(self, done: Callable[[ServiceError | None], None]) -> None:
+        """Call ``done`` when all that was reported is on disk, or with why it is not."""
+        done(None)
+
+    @property
+    def damaged(self) -> int:
+        """How much of what was kept is damaged, and was set aside."""
+        return 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was reported is on disk."""
+        return True
+
+    async def committed(self) -> None:
+        """Wait until all that was reported is on disk. Raises the reason if it cannot be."""
+
+    async def close(self) -> None:
+        """Write what was reported, and stop."""
+
+
+NO_JOURNAL = Journal()

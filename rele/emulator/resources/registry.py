@@ -1,0 +1,258 @@
+"""The topics and subscriptions that exist, and the way of a message from one to the others."""
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.message import StoredMessage
+from rele.emulator.resources import configuration
+from rele.emulator.resources.journal import NO_JOURNAL, Journal, Kind
+from rele.emulator.resources.retention import RetentionLog
+from rele.emulator.resources.subscription import Subscription, Topic
+from rele.emulator.rpc.unserved import warn_of_ignored_settings
+from rele.emulator.rules import names
+from rele.emulator.rules.refusals import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnavailableError,
+)
+from rele.emulator.wire.protocol import RawMessage, store
+
+_DETACHED = "The subscription is detached from its topic."
+
+
+class Registry:
+    """Every topic and subscription of the server, by name.
+
+    Names are taken to be well formed. Looking one up raises ``NotFoundError``, creating one that
+    exists ``AlreadyExistsError``, a wrong configuration ``InvalidArgumentError``.
+
+    Args:
+        new_delivery: makes the delivery state of a new subscription, which is ordered or not.
+        wall_clock: the time in nanoseconds since the epoch.
+        journal: to whom everything is reported that has to outlive the server.
+        last_id: the largest message id of the former server.
+
+    Message ids count on from the microseconds since the epoch at the start: they look like the
+    service's, and those of a server that was started again do not repeat the former one's.
+    """
+
+    def __init__(
+        self,
+        new_delivery: Callable[[bool], DeliveryState],
+        wall_clock: Callable[[], int] = time.time_ns,
+        journal: Journal = NO_JOURNAL,
+        last_id: int = 0,
+    ) -> None:
+        self.journal = journal
+        self._new_delivery = new_delivery
+        self._wall_clock = wall_clock
+        self._message_ids = count(max(wall_clock() // 1000, last_id + 1))
+        self._topics: dict[str, Topic] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._unavailable: UnavailableError | None = None
+
+    @property
+    def topics(self) -> dict[str, Topic]:
+        """The topics by name; for reading only."""
+        return self._topics
+
+    @property
+    def subscriptions(self) -> dict[str, Subscription]:
+        """The subscriptions by name; for reading only."""
+        return self._subscriptions
+
+    def now(self) -> int:
+        """Microseconds since the epoch."""
+        return self._wall_clock() // 1000
+
+    def topic(self, name: str) -> Topic:
+        try:
+            return self._topics[name]
+        except KeyError:
+            raise NotFoundError(name) from None
+
+    def subscription(self, name: str) -> Subscription:
+        try:
+            subscription = self._subscriptions[name]
+        except KeyError:
+            raise NotFoundError(name) from None
+        subscription.last_used = self.now()
+        return subscription
+
+    def attached_subscription(self, name: str) -> Subscription:
+        """The subscription of that name. Raises ``FailedPreconditionError`` if it is detached."""
+        subscription = self.subscription(name)
+        if subscription.config.detached:
+            raise FailedPreconditionError(_DETACHED)
+        return subscription
+
+    def create_topic(self, requested: RawMessage) -> Topic:
+        if requested.name in self._topics:
+            raise AlreadyExistsError(requested.name)
+        config = configuration.new_topic(requested)
+        warn_of_ignored_settings(config)
+        self.journal.put(Kind.TOPIC, requested.name, config)
+        topic = Topic(config, log_ledger=self.journal.log(Kind.TOPIC, requested.name))
+        topic.configure(config)
+        self._topics[requested.name] = topic
+        return topic
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic. Its subscriptions stay, with what they have, and get nothing more."""
+        topic = self.topic(name)
+        del self._topics[name]
+        self.journal.delete(Kind.TOPIC, name)
+        for subscription in topic.subscriptions.values():
+            self._configure(
+                subscription, configuration.with_topic(subscription.config, names.DELETED_TOPIC)
+            )
+
+    def create_subscription(self, requested: RawMessage) -> Subscription:
+        if requested.name in self._subscriptions:
+            raise AlreadyExistsError(requested.name)
+        topic = self.topic(requested.topic)
+        config = configuration.new_subscription(requested)
+        self._check_dead_letter_topic(config)
+        warn_of_ignored_settings(config)
+        self.journal.put(Kind.SUBSCRIPTION, requested.name, config)
+        subscription = self._new_subscription(config)
+        self._configure(subscription, config)
+        if self._unavailable is not None:
+            subscription.delivery.close(self._unavailable)
+        self._subscriptions[requested.name] = subscription
+        topic.subscriptions[requested.name] = subscription
+        return subscription
+
+    def restore_topic(self, config: RawMessage, logged: Sequence[StoredMessage]) -> None:
+        """Take over a topic of a former server, with what it retained."""
+        ledger = self.journal.log(Kind.TOPIC, config.name)
+        topic = Topic(config, log=RetentionLog(ledger, logged), log_ledger=ledger)
+        topic.configure(config)
+        self._topics[config.name] = topic
+
+    def restore_subscription(
+        self,
+        config: RawMessage,
+        messages: Sequence[StoredMessage],
+        logged: Sequence[StoredMessage],
+        attempts: dict[int, int],
+    ) -> None:
+        """Take over a subscription of a former server; its topic, if it exists, is there.
+
+        ``messages`` are not acknowledged, ``logged`` retained, both in the order of publishing;
+        ``attempts`` are the next ones of some message ids.
+        """
+        subscription = self._new_subscription(config)
+        subscription.log = RetentionLog(subscription.log_ledger, logged)
+        subscription.delivery.restore(messages, attempts)
+        subscription.configure(config, self._forward)
+        self._subscriptions[config.name] = subscription
+        if config.detached:
+            subscription.delivery.close(FailedPreconditionError(_DETACHED))
+        elif config.topic in self._topics:
+            self._topics[config.topic].subscriptions[config.name] = subscription
+
+    def update_topic(self, request: RawMessage) -> Topic:
+        """Do what an ``UpdateTopicRequest`` asks for."""
+        topic = self.topic(request.topic.name)
+        topic.configure(configuration.updated_topic(topic.config, request))
+        warn_of_ignored_settings(topic.config)
+        self.journal.put(Kind.TOPIC, topic.config.name, topic.config)
+        for subscription in topic.subscriptions.values():
+            self._configure(subscription, subscription.config)
+        return topic
+
+    def update_subscription(self, request: RawMessage) -> Subscription:
+        """Do what an ``UpdateSubscriptionRequest`` asks for."""
+        subscription = self.subscription(request.subscription.name)
+        config = configuration.updated_subscription(subscription.config, request)
+        if "dead_letter_policy" in request.update_mask.paths:
+            self._check_dead_letter_topic(config)
+        warn_of_ignored_settings(config)
+        self._configure(subscription, config)
+        return subscription
+
+    def set_push_config(self, name: str, push_config: RawMessage) -> None:
+        """Do what a ``ModifyPushConfigRequest`` asks for."""
+        subscription = self.subscription(name)
+        self._configure(
+            subscription, configuration.with_push_config(subscription.config, push_config)
+        )
+
+    def detach_subscription(self, name: str) -> None:
+        """Drop a subscription's messages for good; its streams and Pulls end."""
+        subscription = self.subscription(name)
+        self._leave_topic(subscription)
+        self._configure(subscription, configuration.detached(subscription.config))
+        subscription.drop_log()
+        subscription.delivery.replace(())
+        subscription.delivery.close(FailedPreconditionError(_DETACHED))
+
+    def delete_subscription(self, name: str) -> None:
+        """Delete a subscription with its messages; its streams and Pulls end as not found."""
+        subscription = self.subscription(name)
+        del self._subscriptions[name]
+        self.journal.delete(Kind.SUBSCRIPTION, name)
+        self._leave_topic(subscription)
+        subscription.delivery.close(NotFoundError(name))
+
+    def publish(self, topic: Topic, messages: Sequence[RawMessage]) -> list[StoredMessage]:
+        """Give ``PubsubMessage``s their ids and hand them to the subscriptions of ``topic``."""
+        now = self.now()
+        stored = [
+            store(message, message_id, now)
+            for message, message_id in zip(messages, self._message_ids, strict=False)
+        ]
+        topic.publish(stored, messages)
+        return stored
+
+    def sweep(self) -> None:
+        """Forget messages past their retention, and subscriptions that nobody used for long."""
+        now = self.now()
+        for topic in self._topics.values():
+            topic.drop_expired(now)
+        for name, subscription in tuple(self._subscriptions.items()):
+            subscription.drop_expired(now)
+            if subscription.is_idle(now):
+                self.delete_subscription(name)
+
+    def shut_down(self, reason: UnavailableError) -> None:
+        """End every stream and waiting Pull with ``reason``, and refuse new ones."""
+        self._unavailable = reason
+        for subscription in self._subscriptions.values():
+            subscription.delivery.close(reason)
+
+    def _configure(self, subscription: Subscription, config: RawMessage) -> None:
+        topic = self._topics.get(config.topic)
+        if topic is not None:
+            config = configuration.with_topic_retention(config, topic.config)
+        subscription.configure(config, self._forward)
+        self.journal.put(Kind.SUBSCRIPTION, config.name, config)
+
+    def _new_subscription(self, config: RawMessage) -> Subscription:
+        """A subscription that has yet to be configured; the journal knows it."""
+        delivery = self._new_delivery(config.enable_message_ordering)
+        delivery.ledger = self.journal.ledger(Kind.SUBSCRIPTION, config.name)
+        log_ledger = self.journal.log(Kind.SUBSCRIPTION, config.name)
+        return Subscription(config, delivery, last_used=self.now(), log_ledger=log_ledger)
+
+    def _leave_topic(self, subscription: Subscription) -> None:
+        topic = self._topics.get(subscription.config.topic)
+        if topic is not None:
+            topic.subscriptions.pop(subscription.config.name, None)
+
+    def _forward(self, topic: str, message: RawMessage) -> bool:
+        """Publish a dead letter, unless its topic is gone."""
+        found = self._topics.get(topic)
+        if found is not None:
+            self.publish(found, [message])
+        return found is not None
+
+    def _check_dead_letter_topic(self, config: RawMessage) -> None:
+        if config.HasField("dead_letter_policy"):
+            name = config.dead_letter_policy.dead_letter_topic
+            names.check_topic(name, "dead_letter_policy.dead_letter_topic")
+            self.topic(name)

@@ -1,0 +1,99 @@
+"""A consumer that lives on the event loop."""
+
+import asyncio
+from types import TracebackType
+
+from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.consumers import Consumer, FlowControl
+from rele.emulator.delivery.delivery import Delivery
+from rele.emulator.wire.protocol import encode_pull_response, encode_received_message
+
+MAX_RESPONSE_MESSAGES = 1000
+"""The most messages in one response."""
+
+# gRPC clients refuse more than 4 MiB unless told otherwise; what remains is for the ack ids.
+MAX_RESPONSE_BYTES = 3 * 1024 * 1024
+"""The most bytes of messages in one response, unless it is a single message."""
+
+
+class Attachment:
+    """Takes messages from a subscription for as long as the ``with`` block lasts.
+
+    Entering raises the reason if the subscription has ended.
+    """
+
+    def __init__(
+        self, delivery: DeliveryState, flow: FlowControl, ack_deadline_seconds: float
+    ) -> None:
+        self._delivery = delivery
+        self._ready = asyncio.Event()
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done with the reason as its exception when the subscription has ended."""
+        self.consumer = Consumer(flow, ack_deadline_seconds, self._ready.set, self._close)
+
+    def __enter__(self) -> "Attachment":
+        self._delivery.attach(self.consumer)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._delivery.detach(self.consumer)
+        self.closed.cancel()
+
+    def take(self, max_messages: int = MAX_RESPONSE_MESSAGES) -> list[Delivery]:
+        """Lease what fits into one response; if nothing, ``ready`` says when to try again.
+
+        Raises the reason if the subscription has ended.
+        """
+        self._ready.clear()
+        limit = min(max_messages, MAX_RESPONSE_MESSAGES)
+        return self._delivery.take(self.consumer, limit, MAX_RESPONSE_BYTES)
+
+    async def ready(self) -> None:
+        """Wait until a ``take`` may give something, or something else has to be looked at."""
+        await self._ready.wait()
+        # A stream that is half closed waits again without a `take` between.
+        self._ready.clear()
+
+    def wake(self) -> None:
+        """Make ``ready`` return."""
+        self._ready.set()
+
+    def give_back(self, batch: list[Delivery]) -> None:
+        """Undo the ``take`` of messages that were never sent."""
+        self._delivery.release(self.consumer, batch)
+
+    def encode(self, batch: list[Delivery]) -> bytes:
+        """A serialised response with the messages of ``batch``, but for damaged ones.
+
+        Raises ``ServiceError`` where they cannot be read back from disk.
+        """
+        make_ack_id = self._delivery.ack_ids.make
+        # An attempt is told only where there is a dead-letter policy (ReceivedMessage in the API
+        # reference).
+        counted = self._delivery.dead_letters is not None
+        encoded = self._delivery.ledger.encoded([delivery.message for delivery in batch])
+        if None in encoded:
+            self._delivery.set_aside(
+                delivery
+                for delivery, message in zip(batch, encoded, strict=True)
+                if message is None
+            )
+        return encode_pull_response(
+            encode_received_message(
+                make_ack_id(delivery), message, delivery.attempt if counted else 0
+            )
+            for delivery, message in zip(batch, encoded, strict=True)
+            if message is not None
+        )
+
+    def _close(self, reason: Exception) -> None:
+        if not self.closed.done():
+            self.closed.set_exception(reason)
+            # It counts as looked at: a Pull learns of it by its next `take`.
+            self.closed.exception()
+        self._ready.set()

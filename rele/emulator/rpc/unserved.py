@@ -1,0 +1,70 @@
+"""What the service has and this server does not: it is refused or ignored, and the log says so."""
+
+import logging
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from rele.emulator.wire.protocol import RawMessage
+
+logger = logging.getLogger("rele.emulator")
+
+_REASONS = {
+    "google.pubsub.v1.SchemaService": "this server has no schemas",
+    "google.iam.v1.IAMPolicy": "this server has no access control",
+    "grpc.health.v1.Health": "this server has no health service",
+    "grpc.reflection.v1.ServerReflection": "this server has no reflection",
+    "grpc.reflection.v1alpha.ServerReflection": "this server has no reflection",
+}
+
+_IGNORED_FIELDS = frozenset(
+    {
+        "kms_key_name",
+        "message_storage_policy",
+        "ingestion_data_source_settings",
+        "message_transforms",
+        "bigquery_config",
+        "bigtable_config",
+        "cloud_storage_config",
+    }
+)
+
+
+class UnservedMethods(grpc.GenericRpcHandler):
+    """Answers every call that reaches it UNIMPLEMENTED: it belongs behind all other handlers.
+
+    The first call of each method is a warning in the log.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        method = details.method.removeprefix("/")
+        reason = _REASONS.get(method.partition("/")[0], "this server does not know it")
+        text = f"{method} is not implemented: {reason}."
+
+        async def refuse(_requests: object, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+            logger.log(self._level_for(method), "UNIMPLEMENTED: %s", text)
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+        # On the wire a unary call is a stream of one message.
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _level_for(self, method: str) -> int:
+        if method in self._known:
+            return logging.DEBUG
+        self._known.add(method)
+        return logging.WARNING
+
+
+def warn_of_ignored_settings(config: RawMessage) -> None:
+    """Log what of a topic's or subscription's configuration is kept, but has no effect."""
+    for field, _ in config.ListFields():
+        if field.name in _IGNORED_FIELDS:
+            logger.warning(
+                "%s: %s is stored and returned, but has no effect on this server.",
+                config.name,
+                field.name,
+            )

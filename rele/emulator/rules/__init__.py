@@ -1,0 +1,1 @@
+"""What the service documents, as checks that raise."""

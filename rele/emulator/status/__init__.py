@@ -1,0 +1,1 @@
+"""What a running server has: the report, and how to ask for it."""

@@ -1,0 +1,85 @@
+"""Messages that were under way when their stream ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backoff import Backoff
+from rele.emulator.delivery.receipts import GRACE_SECONDS
+from tests.unit.emulator.conftest import ACK_DEADLINE, Clock, Reader
+
+Publish = Callable[..., list[int]]
+
+
+def test_a_client_that_confirms_receipt_gets_what_it_did_not_confirm_taken_away(
+    state: DeliveryState, clock: Clock, publish: Publish
+) -> None:
+    state.backoff = Backoff(100.0, 100.0)
+    leaving, staying = Reader(state), Reader(state)
+    publish(3)
+    received, *_ = leaving.take()
+    state.modify_ack_deadlines([state.ack_ids.make(received)], [60])
+    leaving.leave()
+    clock.sleep(GRACE_SECONDS)
+
+    batch = staying.take()
+    assert [delivery.message.id for delivery in batch] == [2, 3]
+    assert [delivery.attempt for delivery in batch] == [1, 1]
+
+
+def test_a_receipt_that_comes_soon_after_the_end_still_counts(
+    state: DeliveryState, clock: Clock, publish: Publish
+) -> None:
+    leaving, staying = Reader(state), Reader(state)
+    publish(2)
+    first, second = (state.ack_ids.make(delivery) for delivery in leaving.take())
+    state.modify_ack_deadlines([first], [60])
+    leaving.leave()
+    state.modify_ack_deadlines([second], [60])
+    clock.sleep(GRACE_SECONDS)
+
+    assert staying.take() == []
+
+
+def test_a_client_that_never_confirms_keeps_what_it_was_sent(
+    state: DeliveryState, clock: Clock, publish: Publish
+) -> None:
+    leaving, staying = Reader(state), Reader(state)
+    publish(2)
+    leaving.take()
+    leaving.leave()
+    clock.sleep(GRACE_SECONDS)
+
+    assert staying.take() == []
+
+
+def test_a_client_that_acknowledges_without_confirming_keeps_what_it_was_sent(
+    state: DeliveryState, clock: Clock, publish: Publish
+) -> None:
+    leaving, staying = Reader(state), Reader(state)
+    publish(3)
+    first, second, _ = (state.ack_ids.make(delivery) for delivery in leaving.take())
+    state.acknowledge([first])
+    state.modify_ack_deadlines([second], [60])
+    leaving.leave()
+    clock.sleep(GRACE_SECONDS)
+    assert staying.take() == []
+
+    clock.sleep(ACK_DEADLINE)
+    assert staying.take_ids() == [3]
+
+
+def test_a_confirmed_message_that_was_settled_is_not_missed(
+    state: DeliveryState, clock: Clock, publish: Publish
+) -> None:
+    leaving, staying = Reader(state), Reader(state)
+    publish(2)
+    ack_ids = [state.ack_ids.make(delivery) for delivery in leaving.take()]
+    state.modify_ack_deadlines(ack_ids, [60, 60])
+    state.acknowledge(ack_ids[:1])
+    state.modify_ack_deadlines(ack_ids[1:], [0])
+    leaving.leave()
+    clock.sleep(GRACE_SECONDS)
+
+    assert staying.take_ids() == [2]
