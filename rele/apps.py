@@ -12,7 +12,7 @@ from rele.checks import TAG, check_deployment, check_project
 
 
 class ReleConfig(AppConfig):
-    """Lets Relé read ``settings.RELE``; connects to nothing."""
+    """Lets Relé read ``settings.RELE``, and registers the system checks. It connects to nothing."""
 
     name = "rele"
     verbose_name = "Relé"

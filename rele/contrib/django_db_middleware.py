@@ -1,4 +1,4 @@
-"""Django's database connections, opened and closed as around a request."""
+"""Django's database connections, opened and closed for each message as for a request."""
 
 import logging
 
@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 class DjangoDBMiddleware(BaseMiddleware):
     """Closes the connections that are unusable or too old, before and after each message.
 
-    With ``CONN_MAX_AGE = 0`` no connection is left open after a message. One in the middle of a
-    transaction is never closed. Where closing one fails, the others are closed all the same.
+    With ``CONN_MAX_AGE = 0`` no connection is left open after a message. A connection in the middle
+    of a transaction is never closed. If closing one fails, the others are closed nevertheless.
     """
 
     def pre_process_message(self, subscription: Subscription, message: Message) -> None:
@@ -35,7 +35,8 @@ class DjangoDBMiddleware(BaseMiddleware):
 
 
 def _close_old_connections() -> None:
-    # Django would close one within a transaction, too: it is the caller's, as in a TestCase.
+    # Django would also close one in the middle of a transaction, which is the caller's: in a
+    # TestCase, for example.
     if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
         renew_connections()
         return
@@ -47,5 +48,5 @@ def _close_old_connections() -> None:
 
 
 def _warn(error: Exception) -> None:
-    """Django stops at the first connection that cannot be closed; the caller closes the others."""
+    """Log it. Django stops at the first connection that fails, so the caller closes the others."""
     logger.warning("Closing a database connection failed: %s: %s", type(error).__name__, error)

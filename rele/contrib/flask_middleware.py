@@ -12,7 +12,7 @@ from rele.middleware import BaseMiddleware
 
 
 class FlaskMiddleware(BaseMiddleware):
-    """Handlers run in an application context of their own, as views do.
+    """Runs each handler in an application context of its own, as Flask runs a view.
 
     Give the application to :func:`rele.setup`::
 

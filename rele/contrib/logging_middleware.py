@@ -1,4 +1,4 @@
-"""Log records of everything that is published and processed, for people and for pipelines."""
+"""Log records of everything that is published and processed, for people and for programs."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class LoggingMiddleware(BaseMiddleware):
             "metrics": self._processing("failed", subscription, message, start_time),
             "subscription_message": self._subscription_message(message),
         }
-        if isinstance(exception, Decision):  # the handler wants it so: not an error
+        if isinstance(exception, Decision):  # the handler has decided it: not an error
             self._logger.warning("A message for %s: %r", subscription, exception, extra=extra)
         else:
             self._logger.error(
@@ -128,10 +128,10 @@ class LoggingMiddleware(BaseMiddleware):
         return str(message)
 
     def _published_text(self, data: Any) -> str:
-        """What was to be published: as JSON, or its repr where it cannot be encoded."""
+        """What was to be published: as JSON, or its repr if it cannot be encoded."""
         try:
             payload = encode(data, getattr(self._config, "encoder", json.JSONEncoder))
-        except Exception:  # noqa: BLE001 - of the data's own code, too
+        except Exception:  # noqa: BLE001 - the data's own code runs here
             return _repr_of(data) if self._logs_payloads else _described(data)
         return payload.decode("utf-8") if self._logs_payloads else fingerprint(payload)
 
@@ -163,10 +163,10 @@ class LoggingMiddleware(BaseMiddleware):
 def _repr_of(data: Any) -> str:
     try:
         return repr(data)
-    except Exception:  # noqa: BLE001 - of the data's own code
+    except Exception:  # noqa: BLE001 - the data's own code runs here
         return object.__repr__(data)
 
 
 def _described(data: Any) -> str:
-    """What is no JSON, without its content."""
+    """What cannot be encoded as JSON, described without its content."""
     return fingerprint(data) if isinstance(data, bytes) else type(data).__name__

@@ -1,4 +1,4 @@
-"""Acknowledging messages that no further attempt would help."""
+"""Acknowledging messages that would fail again however often they are redelivered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rele.middleware import BaseMiddleware
 
 
 class UnrecoverableException(Exception):  # noqa: N818 - the name is the API's
-    """Raise it, or a subclass, in a handler to have the message acknowledged all the same."""
+    """Raised by a handler, itself or a subclass, so that the failed message is acknowledged."""
 
 
 class UnrecoverableMiddleWare(BaseMiddleware):

@@ -1,4 +1,4 @@
-"""Log records with the whole payload, of success too."""
+"""Log records with the whole payload, also of messages that succeeded."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class VerboseLoggingMiddleware(LoggingMiddleware):
 
 
 def _shown(payload: Any) -> str:
-    """The payload in one line: of bytes that are UTF-8 the text, of others the bytes."""
+    """The payload in one line: as text if it is UTF-8, otherwise as bytes."""
     if isinstance(payload, bytes):
-        # Replacing byte by byte what is wrong would hold up every thread: for seconds at 10 MB.
+        # Decoding with errors="replace" would block every thread: for seconds at 10 MB.
         with suppress(UnicodeDecodeError):
             payload = payload.decode("utf-8")
     return repr(payload)

@@ -58,9 +58,9 @@ def _closes_connections(path: str) -> bool:
 
 
 def renew_connections(*, keep: Container[str] = ()) -> None:
-    """Close those that are unusable or too old, so that the next query opens them again.
+    """Close this thread's connections that are unusable or too old; the next query reopens them.
 
-    One within a transaction stays open: it is the caller's.
+    A connection in the middle of a transaction stays open: it is the caller's.
 
     Args:
         keep: aliases whose connections are left alone.
@@ -71,14 +71,14 @@ def renew_connections(*, keep: Container[str] = ()) -> None:
 
 
 def renew_failed_connections() -> None:
-    """Close those on which a query has failed, where they are unusable since."""
+    """Close those of this thread's connections that a failed query has made unusable."""
     for connection in connections.all(initialized_only=True):
         if connection.errors_occurred:
             _renew(connection)
 
 
 def close_connections() -> None:
-    """Close all of them."""
+    """Close all of this thread's connections."""
     for connection in connections.all(initialized_only=True):
         _close(connection)
 
@@ -88,7 +88,7 @@ def _renew(connection: Any) -> None:
         return
     try:
         connection.close_if_unusable_or_obsolete()
-    except Exception as error:  # noqa: BLE001 - of the database's driver: the others follow
+    except Exception as error:  # noqa: BLE001 - the driver's; the others follow
         _warn(connection.alias, error)
         _close(connection)
 
@@ -96,7 +96,7 @@ def _renew(connection: Any) -> None:
 def _close(connection: Any) -> None:
     try:
         connection.close()
-    except Exception as error:  # noqa: BLE001 - of the database's driver: the others follow
+    except Exception as error:  # noqa: BLE001 - the driver's; the others follow
         _warn(connection.alias, error)
 
 

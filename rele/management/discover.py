@@ -10,9 +10,9 @@ from rele.discover import find_subs_modules
 
 
 def discover_subs_modules() -> list[str]:
-    """The dotted paths of ``subs.py`` and of all in ``subs/``, at any depth of each app.
+    """The dotted paths of each ``subs.py`` and of the modules in each ``subs/``, at any depth.
 
-    A module that lies within two installed apps is found once.
+    A module that belongs to two installed apps, one inside the other, is listed once.
     """
     paths: dict[str, None] = {}
     for app in apps.get_app_configs():

@@ -181,7 +181,7 @@ def test_what_commits_is_handled_and_what_is_rolled_back_is_not(shop: Project) -
     publish(shop)
 
     handled = read_until(worker.stdout, "handled ") + read_until(worker.stdout, "handled ")
-    assert "No relay is at work" not in manage(shop, "rele", "outbox")[1]
+    assert "No relay is running" not in manage(shop, "rele", "outbox")[1]
     end(relay, 2)
     handled += end(worker, 10)
     assert sorted(line for line in handled.splitlines() if line.startswith("handled ")) == [
@@ -190,7 +190,7 @@ def test_what_commits_is_handled_and_what_is_rolled_back_is_not(shop: Project) -
     ]
     status, output = manage(shop, "rele", "outbox")
     assert (status, output.splitlines()[0]) == (0, "The outbox is empty.")
-    assert "No relay is at work" in output
+    assert "No relay is running" in output
 
 
 def test_once_sends_all_and_ends(shop: Project) -> None:
@@ -212,7 +212,7 @@ def test_a_worker_can_relay_too(shop: Project) -> None:
     read_until(worker.stdout, "handled ")
     read_until(worker.stdout, "handled ")
     end(worker, 10)
-    assert "No relay is at work" in manage(shop, "rele", "outbox")[1]
+    assert "No relay is running" in manage(shop, "rele", "outbox")[1]
 
 
 @pytest.mark.parametrize("shop", ["postgres"], indirect=True)
@@ -240,7 +240,7 @@ def test_a_second_relay_on_sqlite_says_why_it_does_not_start(shop_on_sqlite: Pro
 
     assert status == 1
     assert "on SQLite there can only be one" in output.splitlines()[-1]
-    assert f":{relay.pid} is at work" in output
+    assert f":{relay.pid} is running" in output
     assert "Traceback" not in output
     end(relay, 2)
     publish(shop_on_sqlite)
@@ -273,7 +273,7 @@ def test_a_relay_on_sqlite_that_is_suspended_for_long_is_still_the_only_one(
 
     relay.send_signal(signal.SIGCONT)
     assert status == 1
-    assert f":{relay.pid} is at work" in output
+    assert f":{relay.pid} is running" in output
     end(relay, 2)
 
 
@@ -283,7 +283,7 @@ def test_a_hangup_drains_a_relay(shop_on_sqlite: Project) -> None:
     relay.send_signal(signal.SIGHUP)
 
     assert relay.wait(20) == 0
-    assert "No relay is at work" in manage(shop_on_sqlite, "rele", "outbox")[1]
+    assert "No relay is running" in manage(shop_on_sqlite, "rele", "outbox")[1]
 
 
 IGNORE_HANGUP = """

@@ -1,4 +1,4 @@
-"""The inbox: what a handler writes is written once, however often its message is delivered.
+"""The inbox: a handler's writes take effect once, however often its message is delivered.
 
 Add ``"rele.contrib.inbox"`` to INSTALLED_APPS, migrate, and put ``@idempotent`` under ``@sub``.
 """
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # A model cannot be imported while Django still loads the apps, of which this is one.
+    # Django imports this package before models may be imported.
     if name == "idempotent":
         return importlib.import_module("rele.contrib.inbox.decorator").idempotent
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

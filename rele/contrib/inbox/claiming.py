@@ -1,4 +1,4 @@
-"""Making a message a transaction's own, or finding that another has handled it."""
+"""Claiming a message for a transaction, or finding that another has handled it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ long as their ``innodb_lock_wait_timeout`` says (50 s by default).
 _LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOCK_WAIT_TIMEOUT, _DEADLOCK = 1205, 1213  # https://mariadb.com/kb/en/mariadb-error-codes/
 
-# One statement is one round trip. It waits with a lock_timeout of its own; with the row that it
-# inserts it sets back the one before, which is the handler's. Without a row the rollback does so.
+# One statement, to make only one round trip. It waits for locks no longer than LOCK_TIMEOUT, and
+# then restores the lock_timeout that was set before, for the handler: if it inserts a row, by
+# RETURNING; if not, the transaction is rolled back, which restores it, too.
 _INSERT_ON_POSTGRESQL = """
 INSERT INTO {table} (subscription, event_id, digest, handled_at)
 SELECT %s, %s, %s, now() FROM (
@@ -38,10 +39,10 @@ RETURNING id, handled_at, set_config('lock_timeout', current_setting('rele.lock_
 
 @contextmanager
 def claimed(alias: str, subscription: str, event_id: str) -> Iterator[bool]:
-    """Within a transaction on the database ``alias``, whether the message is the block's to handle.
+    """Run the block in a transaction on the database ``alias``; say whether it handles the message.
 
-    It is not where it was handled before. Where another transaction handles it at this moment, this
-    one waits for the other's end. When the block raises, the message is as if never claimed.
+    It must not if the message was handled before. If another transaction is handling the message
+    now, this waits until that ends. If the block raises, the claim is rolled back.
 
     Raises:
         Retry: the other transaction is still open after the database's lock timeout.
@@ -65,14 +66,14 @@ def claimed(alias: str, subscription: str, event_id: str) -> Iterator[bool]:
 
 
 def _insert(alias: str, subscription: str, event_id: str) -> InboxMessage | None:
-    """The new row; ``None`` where there is one already."""
+    """The new row, or ``None`` if there is one already."""
     row = InboxMessage(subscription=subscription, event_id=event_id)
     if connections[alias].vendor == "postgresql":
         return _insert_on_postgresql(alias, row)
     try:
         row.save(force_insert=True, using=alias)
     except IntegrityError:
-        # The database has undone the statement alone, so it can be asked which rule was violated.
+        # Only the statement was rolled back: the transaction can ask which rule it violated.
         transaction.set_rollback(False, using=alias)
         if not InboxMessage.objects.using(alias).filter(digest=row.digest).exists():
             raise
@@ -99,15 +100,15 @@ def _insert_on_postgresql(alias: str, row: InboxMessage) -> InboxMessage | None:
 def _is_there(alias: str, row: InboxMessage) -> bool:
     """Whether the transaction still has ``row``.
 
-    Where it was rolled back, another may have written one for the same event, on SQLite even with
-    the same id.
+    If not, it was rolled back. Another transaction may have written a row for the same event since,
+    on SQLite even with the same id, so the time is compared, too.
     """
     own = InboxMessage.objects.using(alias).filter(id=row.id, handled_at=row.handled_at)
     return own.exists()
 
 
 def _is_handled_elsewhere(error: OperationalError) -> bool:
-    """Whether another transaction that handles the message has not ended in time."""
+    """Whether another transaction is still handling the message after the timeout."""
     cause = error.__cause__
     sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return (

@@ -18,12 +18,14 @@ from rele.contrib.inbox.purging import delete_in_chunks, handled_before
 from rele.exceptions import ReleError
 
 RETENTION_DAYS = 7
-"""For how many days Pub/Sub keeps a message that is not acknowledged, by default."""
+"""Pub/Sub keeps an unacknowledged message for so many days by default."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--purge", action="store_true", help="delete what was handled more than DAYS days ago"
+        "--purge",
+        action="store_true",
+        help="delete the records of messages that were handled more than DAYS days ago",
     )
     parser.add_argument(
         "--older-than",
@@ -36,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="with --purge: delete even what Pub/Sub may redeliver, which is then handled again",
+        help="with --purge: delete records even of messages that Pub/Sub may redeliver; such a "
+        "message is then handled again",
     )
     parser.add_argument(
         "--database",
@@ -60,8 +63,8 @@ def _purge(alias: str, days: int, *, is_forced: bool) -> str:
     if days < RETENTION_DAYS and not is_forced:
         raise ReleError(
             f"Pub/Sub keeps messages for {RETENTION_DAYS} days unless a subscription says "
-            "otherwise: one that it delivers again after its row was deleted is handled again. "
-            "Give --force to delete them nevertheless."
+            "otherwise. If it redelivers one whose record was deleted, that is handled again. "
+            "Add --force to delete them nevertheless."
         )
     from tqdm import tqdm  # of the extra `django`: only this needs it
 

@@ -1,4 +1,4 @@
-"""``@idempotent``, for handlers that are to have their effect once."""
+"""``@idempotent``, for handlers whose writes must take effect only once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 EVENT_ID = "event_id"
-"""The message's attribute that stays the same when a publisher sends an event twice."""
+"""The attribute that is the same in each message about an event, if a publisher sends several."""
 
 _claimed_message: ContextVar[Message | None] = ContextVar(
     "rele_inbox_claimed_message", default=None
@@ -42,35 +42,37 @@ def idempotent(*, using: str | None = None) -> Callable[[Handler], Handler]: ...
 
 
 def idempotent(handler: Any = None, /, *, using: str | None = None) -> Any:
-    """Let ``handler`` have its effect on the database once for each event::
+    """Let what ``handler`` writes to the database take effect once for each event::
 
         @sub(topic="order-paid")
         @idempotent
         def book(data, **kwargs):
             Booking.objects.create(order_id=data["id"])
 
-    The handler runs in a transaction, in which the inbox notes the subscription with the message's
-    attribute ``event_id``, or where it has none, with the id that Pub/Sub gave. It is acknowledged
-    after the commit. A message that is noted already is acknowledged and not handled; the hook
-    ``post_process_message_duplicate`` runs. One that is being handled elsewhere waits for that, for
-    up to 5 s (for the database's own limit on SQLite, MySQL and MariaDB), and is then nacked.
+    The handler runs in a transaction, in which the inbox records that the subscription has handled
+    the event: the message's attribute ``event_id``, or the message id if it has none. The message
+    is acknowledged after the commit. If its event is recorded already, the message is acknowledged
+    and the hook ``post_process_message_duplicate`` runs instead of the handler. If another
+    transaction is handling the event now, the handler waits for it up to 5 s (on SQLite, MySQL and
+    MariaDB: up to the database's own limit); after that the message is nacked.
 
-    Whatever the handler raises rolls back what it wrote and the note, ``Drop`` and ``DeadLetter``
-    too. A handler that returns from a transaction which can no longer be committed has failed with
-    :class:`rele.contrib.inbox.exceptions.TransactionBrokenError`, and its message is nacked: one
-    that catches an error of the database needs a savepoint, a ``transaction.atomic()`` of its own
-    around the statement that may fail. Only what is written to that database is written once: an
-    e-mail or a request belongs into ``transaction.on_commit``, and may be lost, or into the
-    handler, and may be sent twice.
+    If the handler raises anything, ``Drop`` and ``DeadLetter`` included, its writes and the record
+    are rolled back. If it returns although its transaction can no longer be committed, it has
+    failed with :class:`rele.contrib.inbox.exceptions.TransactionBrokenError`, and the message is
+    nacked. So a handler that catches a database error needs a savepoint: a
+    ``transaction.atomic()`` of its own around the statement that may fail.
 
-    Outside of a worker, in a plain call, the handler runs in a transaction and nothing is noted.
-    Called by another idempotent handler it is a part of that one; called by a handler that is not
-    idempotent it raises a RuntimeError.
+    Only writes to that database take effect once. An e-mail or a request can be made by
+    ``transaction.on_commit``, then it may get lost, or by the handler, then it may be made twice.
+
+    In a plain call, outside of a worker, the handler runs in a transaction and nothing is recorded.
+    Called by another idempotent handler, it is a part of that one. Called by a handler that is not
+    idempotent, it raises a RuntimeError.
 
     Args:
         handler: the function, or the method of a :class:`rele.Subscription`, under ``@sub``.
-        using: alias of the database, the one that the handler writes to; by default the router's
-            for the inbox.
+        using: alias of the database that the handler writes to; by default the one that the
+            database routers choose for the inbox.
 
     Raises:
         RuntimeError: ``handler`` is a subscription already, or a call of it only makes a coroutine
@@ -97,13 +99,13 @@ def _idempotent(handler: Handler, *, using: str | None) -> Handler:
         with claimed(alias, subscription.name, event_id) as is_first:
             if is_first:
                 result = _handle(message, partial(handler, *args, **attributes))
-                # Judged by the callback alone, the note would be committed before.
+                # Here, since the callback checks it only after the record is committed.
                 check_result(result, "The handler of %s", subscription)
                 return result
         _skip(message, subscription, event_id)
         return None
 
-    handle_once.__name__ = name_of(handler)  # an object has none to take over
+    handle_once.__name__ = name_of(handler)  # which wraps() cannot copy from an object
     return handle_once  # type: ignore[return-value] # it takes the same arguments
 
 
@@ -114,7 +116,7 @@ def _check(handler: Any) -> None:
 
 
 def _check_call(subscription: Subscription, function: Callable[..., Any]) -> None:
-    # The subscription has one row for the message: a second function would find it, and not run.
+    # A subscription has one record for each event: a second function would find it and not run.
     if not subscription.calls(function):
         raise RuntimeError(
             f"{function.__module__}.{function.__qualname__} is idempotent, but not the handler of "
@@ -123,7 +125,7 @@ def _check_call(subscription: Subscription, function: Callable[..., Any]) -> Non
 
 
 def _handle(message: Message, handle: Callable[[], Any]) -> Any:
-    """Run ``handle``; another idempotent function that it calls is a part of it."""
+    """Run ``handle``, of which any other idempotent function that it calls is a part."""
     token = _claimed_message.set(message)
     try:
         return handle()

@@ -15,8 +15,8 @@ class TransactionBrokenError(ReleError):
 
     def __init__(self, alias: str, reason: str) -> None:
         super().__init__(
-            f"The transaction of the handler on the database {alias!r} can no longer be committed "
-            f"({reason}): all that the handler wrote there is rolled back. A handler that catches "
-            "an error of the database needs a savepoint around the statement that may fail: "
+            f"The handler's transaction on the database {alias!r} can no longer be committed "
+            f"({reason}): everything that the handler wrote there is rolled back. A handler that "
+            "catches a database error needs a savepoint around the statement that may fail: "
             "`try: with transaction.atomic(): ...`, with `except` outside of that block."
         )

@@ -12,14 +12,14 @@ from django.utils import timezone
 def digest_of(subscription: str, event_id: str) -> str:
     """What stands for the two in the unique index.
 
-    The index of MySQL and MariaDB holds at most 3,072 bytes, and their default collations compare
-    ``a``, ``A`` and ``á`` as equal: there, two events would be one.
+    An index of MySQL or MariaDB has at most 3,072 bytes. Their default collations compare ``a``,
+    ``A`` and ``á`` as equal, so two different events would be taken for one.
     """
     return hashlib.sha256(f"{subscription}\0{event_id}".encode()).hexdigest()
 
 
 class DigestField(models.CharField):  # type: ignore[type-arg] # generic in the stubs alone
-    """The digest of its row, however the row is written."""
+    """The digest of a row, which is computed whenever the row is written."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
         assert isinstance(model_instance, InboxMessage)
@@ -28,7 +28,7 @@ class DigestField(models.CharField):  # type: ignore[type-arg] # generic in the 
         return digest
 
     def deconstruct(self) -> Any:
-        """As the column that it is, for migrations."""
+        """Be a plain CharField in migrations."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.CharField", args, kwargs
 
@@ -36,8 +36,8 @@ class DigestField(models.CharField):  # type: ignore[type-arg] # generic in the 
 class InboxMessage(models.Model):
     """A message of a subscription, written in the transaction in which it is handled."""
 
-    # Ids grow with the time, so purging finds the oldest by them: an index on handled_at would
-    # only slow each message down.
+    # Purging finds the oldest rows by their ids, which grow with time. An index on handled_at would
+    # slow down each message.
     id = models.BigAutoField(primary_key=True)
     subscription = models.CharField(max_length=255)
     event_id = models.CharField(

@@ -1,4 +1,4 @@
-"""Deleting what the inbox need not know any more."""
+"""Deleting old records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from rele.contrib.inbox.models import InboxMessage
 
 CHUNK = 1_000
-"""Rows that are deleted in one transaction: short ones hold up no handler."""
+"""Rows that are deleted in one transaction, which is short so that no handler waits for it."""
 
 
 def handled_before(alias: str, moment: datetime) -> QuerySet[InboxMessage]:
@@ -21,7 +21,7 @@ def handled_before(alias: str, moment: datetime) -> QuerySet[InboxMessage]:
 def delete_in_chunks(messages: QuerySet[InboxMessage]) -> Iterator[int]:
     """Delete ``messages``, the oldest first, and give the number of each chunk."""
     last = 0
-    # Past the last one: what was just deleted stays in the index for a while, to be stepped over.
+    # From the last one on: deleted rows stay in the index for a while, and would be read again.
     while ids := _next_ids(messages.filter(id__gt=last)):
         last = ids[-1]
         deleted, _ = messages.filter(id__range=(ids[0], last)).delete()

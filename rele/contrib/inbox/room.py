@@ -13,7 +13,7 @@ ROOM = Room(
     commands=(
         Subcommand(
             "inbox",
-            "Show how many handled messages the inbox knows, or delete old ones.",
+            "Show how many handled messages the inbox has recorded, or delete old records.",
             later(f"{APP}.commands:add_arguments"),
             later(f"{APP}.commands:show_or_purge"),
         ),

@@ -1,9 +1,9 @@
-"""Finding that a transaction cannot be committed, before its block is left.
+"""Finding out, before its block ends, that a transaction cannot be committed.
 
-Django leaves a block that is marked for rollback without an error. PostgreSQL answers to the COMMIT
-of a transaction that a failed statement has aborted by rolling it back, without an error; MySQL and
-MariaDB have rolled back one that lost a deadlock when the statement fails, and commit what came
-after it.
+No error says so afterwards. Django rolls a block back silently if it is marked for rollback. If a
+statement has failed on PostgreSQL, the COMMIT rolls the transaction back, without an error. MySQL
+and MariaDB roll a transaction back at once if it loses a deadlock; whatever it writes after that is
+committed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from rele.contrib.inbox.exceptions import TransactionBrokenError
 
 @contextmanager
 def left_unbroken(alias: str, is_intact: Callable[[], bool]) -> Iterator[None]:
-    """Fail where the block has left the transaction on the database ``alias`` broken.
+    """Raise if the block has left the transaction on the database ``alias`` broken.
 
     Args:
         alias: of the database, in a transaction.
-        is_intact: asks the database, in the transaction, for something from before the block.
+        is_intact: asks the database, in the transaction, whether a write from before the block is
+            still there.
 
     Raises:
         TransactionBrokenError: it can no longer be committed.
@@ -44,17 +45,17 @@ def left_unbroken(alias: str, is_intact: Callable[[], bool]) -> Iterator[None]:
 
 @contextmanager
 def unbroken_transaction(alias: str) -> Iterator[None]:
-    """Run the block in a transaction on the database ``alias``, as a part of one that is open.
+    """Run the block in a transaction on the database ``alias``, or in a part of one that is open.
 
     Raises:
         TransactionBrokenError: the block has returned, but what it wrote cannot be committed.
     """
     with transaction.atomic(using=alias):
-        # The module `transaction` has another name for this from Django 6.1 on.
+        # The function of the module `transaction` has another name from Django 6.1 on.
         savepoint = connections[alias].savepoint()
 
         def release() -> bool:
-            if savepoint is not None:  # the database has some
+            if savepoint is not None:  # a database may have none
                 connections[alias].savepoint_commit(savepoint)
             return True
 
@@ -63,7 +64,7 @@ def unbroken_transaction(alias: str) -> Iterator[None]:
 
 
 def _cause_of_mark(alias: str) -> BaseException | None:
-    """The latest error for which Django has marked a transaction of the connection."""
+    """The latest error for which Django has marked the connection's transaction for rollback."""
     cause: BaseException | None = getattr(connections[alias], "rollback_exc", None)
     return cause
 

@@ -17,7 +17,7 @@ _MODULES = {"OutboxBackend": "backend", "using": "routing"}
 
 
 def __getattr__(name: str) -> Any:
-    # A model cannot be imported while Django still loads the apps, of which this is one.
+    # Django imports this package before models may be imported.
     if name in _MODULES:
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The outbox in Django's admin: to be looked at; messages can be tried again, or discarded."""
+"""The outbox in Django's admin, read-only except that messages can be retried or discarded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.upkeep import discard, retry
 
 SHOWN_CHARACTERS = 10_000
-"""Of a payload, in its page."""
+"""How many characters of a payload the message's page shows."""
 
 _IN_LIST = 80
-"""Characters of an error, in the list."""
+"""How many characters of an error the list shows."""
 
 
 class _ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Shows what is in the database that the outbox is in, and changes nothing."""
+    """Shows what is in the outbox's database, and changes nothing."""
 
     show_full_result_count = False
 
@@ -42,7 +42,7 @@ class _ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class AgeFilter(admin.SimpleListFilter):
-    """By how long ago a message was written."""
+    """Filters by how long ago a message was written."""
 
     title = "age"
     parameter_name = "age"
@@ -101,16 +101,16 @@ class OutboxMessageAdmin(_ReadOnlyAdmin):
 
     @admin.display(description="payload")
     def payload(self, message: OutboxMessage) -> str:
-        """As text, which the admin escapes: it may come from anybody."""
+        """As text. The admin escapes it, since it may come from anybody."""
         return _cut(bytes(message.data).decode("utf-8", "replace"), SHOWN_CHARACTERS)
 
     @admin.action(description="Retry the selected messages now", permissions=["retry"])
     def retry_messages(self, request: HttpRequest, chosen: QuerySet[OutboxMessage]) -> None:
-        self._tell(request, retry(chosen), "to be tried again now")
+        self._say_what_was_done(request, retry(chosen), "will be retried now")
 
     @admin.action(description="Discard the selected messages, for good", permissions=["discard"])
     def discard_messages(self, request: HttpRequest, chosen: QuerySet[OutboxMessage]) -> None:
-        self._tell(request, discard(chosen), "discarded")
+        self._say_what_was_done(request, discard(chosen), "discarded")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return _may(request.user, "rele_outbox.retry_outboxmessage")
@@ -118,8 +118,8 @@ class OutboxMessageAdmin(_ReadOnlyAdmin):
     def has_discard_permission(self, request: HttpRequest) -> bool:
         return _may(request.user, "rele_outbox.discard_outboxmessage")
 
-    def _tell(self, request: HttpRequest, count: int, done: str) -> None:
-        left = "" if count else " A relay has them in hand, or they are sent."
+    def _say_what_was_done(self, request: HttpRequest, count: int, done: str) -> None:
+        left = "" if count else " They were sent, or a relay is sending them now."
         level = messages.SUCCESS if count else messages.WARNING
         self.message_user(request, f"{count} message(s) {done}.{left}", level)
 

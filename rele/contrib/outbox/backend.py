@@ -1,4 +1,4 @@
-"""Writes what is published into the outbox, in the caller's transaction."""
+"""Writes published messages into the outbox, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rele.runtime.own_records import is_caused_by_own_record
 
 
 class OutboxBackend(BaseBackend):
-    """A row for each message; the relay sends it after the commit, and runs the outcome hooks.
+    """Writes a row for each message. A relay sends it after the commit, and runs the outcome hooks.
 
-    The id of a deferred message is its ``event_id``, which it gets as an attribute where it has
-    none of that name.
+    The id of a deferred message is its attribute ``event_id``, which is added unless the message
+    has one.
     """
 
     def __init__(self, config: Any) -> None:
         self._alias = OutboxSettings.in_config(config).alias
 
     def send(self, messages: Sequence[Message]) -> list[Deferred | Refused]:
-        """Write ``messages``; all of them wait for the commit, or none."""
+        """Write ``messages``, all of them or none."""
         rows = [_row(message) for message in messages]
         alias = chosen_alias() or self._alias
         good = [row for row in rows if isinstance(row, OutboxMessage)]
@@ -45,7 +45,7 @@ def _write(rows: Sequence[OutboxMessage], alias: str) -> None:
 
 
 def _row(message: Message) -> OutboxMessage | Refused:
-    """The row, or why it would be refused, with its event id, by Pub/Sub or by the table."""
+    """The row, or why Pub/Sub or the table would refuse the message with its event id."""
     attributes = message.attributes
     if ATTRIBUTE not in attributes:
         attributes = {**attributes, ATTRIBUTE: new_event_id()}
@@ -66,11 +66,11 @@ def _row(message: Message) -> OutboxMessage | Refused:
 
 
 def _check(message: Message, attributes: Mapping[str, str]) -> None:
-    """Refuse what the event id makes one attribute too many, or too large, and what is no text."""
+    """Raise if the message, event id included, breaks a limit of Pub/Sub or has a NUL character."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise ValueError(
-            f"A message takes {MAX_ATTRIBUTES} attributes, published_at and {ATTRIBUTE} among "
-            f"them, not {len(attributes)}."
+            f"A message can have {MAX_ATTRIBUTES} attributes, published_at and {ATTRIBUTE} "
+            f"included, not {len(attributes)}."
         )
     check_size(message.topic, message.data, attributes, message.ordering_key)
     if "\0" in "".join((message.ordering_key, *attributes, *attributes.values())):

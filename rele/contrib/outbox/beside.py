@@ -1,4 +1,4 @@
-"""What runs in threads beside a worker: a relay, or a look at whether there is one elsewhere."""
+"""What runs beside a worker: a relay, or a thread that warns while there is none elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rele.management.databases import close_connections, renew_connections
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 60.0
-"""Between two looks at whether a relay is at work."""
+"""The interval at which a worker looks whether a relay is running."""
 
 _STOP_SECONDS = 2.0
 
@@ -29,7 +29,7 @@ _STOP_SECONDS = 2.0
 def beside_worker(
     config: Config, options: Mapping[str, Any]
 ) -> AbstractContextManager[Callable[[], None]] | None:
-    """A relay; without one, see to it that somebody hears of it if there is none elsewhere."""
+    """A relay with ``--relay``; else a watch on relays elsewhere if the outbox is in use."""
     if options["relay"]:
         return relaying(config)
     return watching(config) if config.publisher_backend in BACKENDS else None
@@ -37,18 +37,18 @@ def beside_worker(
 
 @contextmanager
 def relaying(config: Config) -> Iterator[Callable[[], None]]:
-    """Run the relay that ``config`` describes within the block, once what is given is called.
+    """Run the relay that ``config`` describes until the block ends.
 
-    Call it when the worker's subscriptions are there: Pub/Sub drops what is sent to a topic
-    without any.
+    It starts when the function is called that the block is given: not before the worker's
+    subscriptions exist, since Pub/Sub drops what is published to a topic without any.
 
     Raises:
-        ConfigurationError: it cannot be made, or another works where only one can.
+        ConfigurationError: it cannot be made, or another relay is running where only one can.
         OutboxError: its database cannot be used.
     """
     relays = make_relays(config)
     relays.begin()
-    renew_connections()  # the relay's own thread has another
+    renew_connections()  # the relay's own thread opens another one
     thread = threading.Thread(target=_run, args=(relays,), name="rele-outbox-relay", daemon=True)
     try:
         yield thread.start
@@ -64,23 +64,25 @@ def _run(relays: Relays) -> None:
     try:
         relays.run()
     except Exception:
-        logger.exception("The relay has ended; the worker goes on without it.")
+        logger.exception("The relay has ended with an error. The worker continues without it.")
     finally:
         close_connections()
 
 
 @contextmanager
 def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callable[[], None]]:
-    """Within the block, once what is given is called, warn in the log while no relay is at work.
+    """Warn in the log while no relay is running, until the block ends.
+
+    It starts when the function is called that the block is given.
 
     Args:
         config: the project's.
-        interval: seconds between two looks.
+        interval: seconds between two looks at the database.
     """
     watches = [RelayWatch(alias) for alias in OutboxSettings.in_config(config).aliases]
     stop = threading.Event()
     thread = threading.Thread(
-        target=_look_again_and_again,
+        target=_look_repeatedly,
         args=(watches, stop, interval),
         name="rele-outbox-watch",
         daemon=True,
@@ -93,17 +95,15 @@ def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callabl
             thread.join(_STOP_SECONDS)
 
 
-def _look_again_and_again(
-    watches: Sequence[RelayWatch], stop: threading.Event, interval: float
-) -> None:
+def _look_repeatedly(watches: Sequence[RelayWatch], stop: threading.Event, interval: float) -> None:
     while not stop.wait(interval):
         for watch in watches:
             watch.look()
-        close_connections()  # it is long until the next look
+        close_connections()  # not kept open until the next look
 
 
 class RelayWatch:
-    """Notices that no relay has been at work for two looks.
+    """Notices when two consecutive looks have found no relay.
 
     Args:
         alias: of the outbox's database.
@@ -112,24 +112,24 @@ class RelayWatch:
     def __init__(self, alias: str) -> None:
         self._alias = alias
         self._seen_at = time.monotonic()
-        self._looks_in_vain = 0
+        self._looks_without_relay = 0
 
     def look(self) -> None:
-        """Warn at the second look in vain; again only after one that was not."""
+        """Warn at the second look that finds none; again only after one that has found some."""
         try:
             relays = present_relays(self._alias)
         except AnyDatabaseError as error:
-            logger.debug("Whether a relay is at work is not known: %s", error)
+            logger.debug("Looking for relays failed: %s", error)
             return
         if relays:
             self._seen_at = time.monotonic()
-            self._looks_in_vain = 0
+            self._looks_without_relay = 0
             return
-        self._looks_in_vain += 1
-        if self._looks_in_vain == 2:
+        self._looks_without_relay += 1
+        if self._looks_without_relay == 2:
             logger.warning(
-                "No relay has been at work on the outbox in %r for %.0f s: what is published "
-                "waits there and is not sent. Run `manage.py rele relay`, or `manage.py runrele "
+                "No relay has been running for the outbox in %r for %.0f s: published messages "
+                "wait there and are not sent. Run `manage.py rele relay`, or `manage.py runrele "
                 "--relay`.",
                 self._alias,
                 time.monotonic() - self._seen_at,

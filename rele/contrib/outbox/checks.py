@@ -14,7 +14,7 @@ from rele.schema.problems import Problem, about
 
 
 def problems_of_outbox(setting: Mapping[str, Any]) -> Iterator[Problem]:
-    """Those of the ``RELE`` dict that concern the outbox."""
+    """The problems of the ``RELE`` dict that concern the outbox."""
     return about("OUTBOX", _problems(setting.get("OUTBOX", {})))
 
 
@@ -38,7 +38,7 @@ def _problems(outbox: Mapping[str, Any]) -> Iterator[Problem]:
     if options.backend in BACKENDS:
         yield Problem(
             "rele.E011",
-            "RELE['OUTBOX']['BACKEND'] is the outbox itself: its relay would never send anything.",
+            "RELE['OUTBOX']['BACKEND'] is the outbox itself: the relay would never send anything.",
             "Leave it out: the relay then sends to Pub/Sub.",
         )
         return

@@ -13,21 +13,20 @@ from django.utils import timezone
 from rele.contrib.outbox.models import OutboxMessage, State
 
 _Waiting: TypeAlias = "tuple[int, str, str, datetime]"
-"""The id, topic, ordering key and next attempt of a message that waits."""
+"""The id, topic, ordering key and next attempt of a waiting message."""
 
 
 def can_share(alias: str) -> bool:
-    """Whether several relays can work on that database: it can skip what another has locked."""
+    """Whether relays can share the database: it can skip rows that another has locked."""
     return connections[alias].features.has_select_for_update_skip_locked
 
 
 def claim(alias: str, limit: int) -> list[OutboxMessage]:
     """Up to ``limit`` messages that are due, in the order in which to send them.
 
-    Within a transaction they are this relay's until it ends, where the database can share them.
-    Of an ordering key it takes what follows on from the key's first waiting message, or nothing:
-    so no message of the key overtakes another that waits for its next attempt, or that another
-    relay has in hand.
+    If the database can be shared, they are locked for this relay until its transaction ends. Of an
+    ordering key it takes the first waiting messages without a gap, or none: no message of a key may
+    overtake one that waits for its next attempt or that another relay has locked.
     """
     while due := list(_due(alias)[:limit]):
         ready, held_up = _divide(alias, due)
@@ -49,9 +48,9 @@ def _due(alias: str) -> QuerySet[OutboxMessage]:
 def _divide(
     alias: str, due: Sequence[OutboxMessage]
 ) -> tuple[list[OutboxMessage], dict[datetime, list[int]]]:
-    """Those of ``due`` with nothing of their key before them that is not in ``due``.
+    """Those of ``due`` that can be sent, and the ids of the others by the time when they may be.
 
-    Then the ids of those that cannot be sent before a time, by that time.
+    A message with an ordering key must wait for each earlier one of its key that is not in ``due``.
     """
     ready = [message for message in due if not message.ordering_key]
     ordered = {message.id: message for message in due if message.ordering_key}
@@ -68,13 +67,15 @@ def _divide(
 
 
 def _waiting(alias: str, ordered: Collection[OutboxMessage]) -> Iterable[_Waiting]:
-    """What waits of the keys of ``ordered``, up to the last of them: key by key, each in order.
+    """The waiting messages that have the ordering keys of ``ordered``, up to the last of these.
 
-    So it is sent, too: Google's client makes a request of what it gets of a key at a time.
+    They are sorted by key and, within a key, in the order in which they were published. They are
+    also sent in this order, since Google's client puts consecutive messages of a key into one
+    request.
     """
     if not ordered:
         return ()
-    # A statement of its own, after the locks: it sees what the others have done until then.
+    # A separate statement, after the locks are taken, sees what other relays have done until then.
     return (
         OutboxMessage.objects.using(alias)
         .filter(
@@ -89,7 +90,7 @@ def _waiting(alias: str, ordered: Collection[OutboxMessage]) -> Iterable[_Waitin
 
 
 def _put_off(alias: str, held_up: Mapping[datetime, Sequence[int]]) -> None:
-    """Let each wait for what is before it: else they would be all that is ever found due."""
+    """Postpone each to the next attempt of what is before it; else only they would ever be due."""
     for next_attempt_at, ids in held_up.items():
         messages = OutboxMessage.objects.using(alias).filter(id__in=ids)
         messages.update(next_attempt_at=next_attempt_at)

@@ -34,14 +34,16 @@ Write = Callable[[str], None]
 
 def add_relay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--once", action="store_true", help="send what is due now, and exit: for a cron job"
+        "--once",
+        action="store_true",
+        help="send the messages that are due now, then exit, as in a cron job",
     )
     parser.add_argument(
         "--batch-size",
         type=number_from(1, int, "whole number"),
         default=BATCH_SIZE,
         metavar="N",
-        help="how many messages are claimed at a time, at least 1 (default: %(default)s)",
+        help="how many messages to send at a time, at least 1 (default: %(default)s)",
     )
 
 
@@ -73,7 +75,7 @@ def _waiting_for(aliases: Sequence[str]) -> str:
 
 @contextmanager
 def _stopped_by_signals(relays: Relays) -> Iterator[None]:
-    """Where Python lets anybody handle signals, which it does in the main thread."""
+    """Let signals stop the relays; outside of the main thread Python does not allow it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -86,7 +88,7 @@ def _stopped_by_signals(relays: Relays) -> Iterator[None]:
 
 
 def _relay_once(relays: Relays, aliases: Sequence[str]) -> int:
-    with saying_after_a_second("Sending what waits in the outbox ..."):
+    with saying_after_a_second("Sending the waiting messages ..."):
         tally = relays.run_once()
     print(f"{tally.sent} message(s) sent.")
     if tally.failed:
@@ -100,7 +102,7 @@ def _relay_once(relays: Relays, aliases: Sequence[str]) -> int:
 def _name_the_parked(alias: str) -> None:
     parked = parked_of(messages_of(alias))
     if count := parked.count():
-        print(f"{count} message(s) are parked; `manage.py rele outbox --retry` tries them again:")
+        print(f"{count} message(s) are parked; `manage.py rele outbox --retry` retries them:")
         for message in parked.iterator():
             print(f"  {message}, {message.attempts} attempt(s): {message.last_error}")
 
@@ -108,26 +110,30 @@ def _name_the_parked(alias: str) -> None:
 def add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
-        "--retry", action="store_true", help="send parked messages again, as if they were new"
+        "--retry",
+        action="store_true",
+        help="let a relay send the parked messages as if they were new",
     )
     action.add_argument(
-        "--purge", action="store_true", help="delete the sent messages that KEEP_SENT has kept"
+        "--purge", action="store_true", help="delete the sent messages that were kept by KEEP_SENT"
     )
     parser.add_argument("--topic", help="only messages of this topic")
     parser.add_argument(
         "--older-than",
         type=number_from(0, float, "number of days", MAX_DAYS),
         metavar="DAYS",
-        help="with --purge: only messages written more than DAYS days ago; 0 for all",
+        help="with --purge: only messages that were written more than DAYS days ago; 0 for all",
     )
     parser.add_argument(
-        "--parked", action="store_true", help="with --purge: parked messages instead of sent ones"
+        "--parked",
+        action="store_true",
+        help="with --purge: delete parked messages instead of sent ones",
     )
     parser.add_argument(
         "--format",
         choices=("table", "json"),
         default="table",
-        help="the format of what is shown (default: table)",
+        help="the output's format (default: table)",
     )
 
 
@@ -145,7 +151,7 @@ def _retry(aliases: Sequence[str], options: Options, write: Write) -> None:
         for alias in aliases:
             with explained_errors(alias):
                 count += retry(messages_of(alias, options["topic"]).filter(state=State.PARKED))
-    write(f"{count} message(s) are tried again.")
+    write(f"{count} message(s) will be retried now.")
 
 
 def _purge(aliases: Sequence[str], options: Options, write: Write) -> None:
@@ -163,7 +169,7 @@ def _purge(aliases: Sequence[str], options: Options, write: Write) -> None:
 
 
 def _purged(alias: str, old: QuerySet[OutboxMessage]) -> Iterator[int]:
-    """Delete them behind a progress bar; give the number of each chunk."""
+    """Delete them, and show a progress bar; yield the number of each chunk."""
     from tqdm import tqdm  # of the extra `django`: only this needs it
 
     with saying_after_a_second(_waiting_for([alias])):

@@ -37,10 +37,10 @@ OUTBOX_SETTINGS: dict[str, Setting] = {
 
 @dataclass(frozen=True)
 class OutboxSettings:
-    """Where the outbox is, and how its relay works."""
+    """Where the outbox is, and how a relay sends its messages."""
 
     using: str | Sequence[str] | None = None
-    """The alias of the database, or several; ``None`` leaves it to the router."""
+    """The alias of the database, or several; with ``None`` the database routers choose one."""
     backend: str = OUTBOX_SETTINGS["BACKEND"].default
     """The dotted path of what the relay sends through."""
     keep_sent: bool = False
@@ -50,24 +50,24 @@ class OutboxSettings:
 
     @classmethod
     def of(cls, outbox: Mapping[str, Any]) -> OutboxSettings:
-        """Those of the dict, and the defaults for the rest."""
+        """The settings in the dict, with defaults for those that are not in it."""
         return cls(
             **{key.lower(): outbox[key] for key in OUTBOX_SETTINGS if outbox.get(key) is not None}
         )
 
     @classmethod
     def in_config(cls, config: Config) -> OutboxSettings:
-        """Those that ``config`` has."""
+        """The settings in ``config``."""
         return cls.of(config.setting("OUTBOX", {}))
 
     @property
     def alias(self) -> str:
-        """The alias of the database that messages are written into where nobody says otherwise."""
+        """The alias of the database that messages are written to unless ``using`` names another."""
         return self.aliases[0]
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """The aliases of all databases that the outbox is in, each once."""
+        """The aliases of all databases of the outbox, each once."""
         from django.db import router
 
         from rele.contrib.outbox.models import OutboxMessage

@@ -17,7 +17,7 @@ from rele.contrib.outbox.presence import present_relays
 from rele.contrib.outbox.upkeep import Group, groups
 
 SHOWN_PARKED = 20
-"""How many parked messages of a database people are shown; programs get all."""
+"""How many parked messages of a database the table shows; JSON has all."""
 
 NO_RELAY = "run `manage.py rele relay`, or `manage.py runrele --relay`."
 
@@ -33,7 +33,7 @@ class Contents:
     parked: QuerySet[OutboxMessage]
     """In the order in which they were written."""
     relays: list[str]
-    """The names of those at work."""
+    """The names of the running relays."""
 
     @property
     def parked_count(self) -> int:
@@ -63,7 +63,7 @@ def contents_of(alias: str, topic: str | None = None) -> Contents:
 
 
 def as_json(databases: Sequence[Contents], now: datetime) -> dict[str, Any]:
-    """All of it, for programs."""
+    """All of it, as data for JSON."""
     return {
         "messages": [
             {
@@ -94,7 +94,7 @@ def as_json(databases: Sequence[Contents], now: datetime) -> dict[str, Any]:
 def as_text(
     databases: Sequence[Contents], now: datetime, width: int, style: Style
 ) -> Iterator[str]:
-    """The lines for people, no wider than ``width`` where names and numbers allow."""
+    """The lines for people, no wider than ``width`` unless a name or a number is."""
     yield from _table(databases, now, style)
     for contents in databases:
         yield from _parked(contents, width, style)
@@ -102,9 +102,9 @@ def as_text(
     for contents in databases:
         where = f" on {contents.alias!r}" if len(databases) > 1 else ""
         if contents.relays:
-            yield f"Relays at work{where}: {', '.join(contents.relays)}"
+            yield f"Running relays{where}: {', '.join(contents.relays)}"
         else:
-            yield style.warning(f"No relay is at work{where}: {NO_RELAY}")
+            yield style.warning(f"No relay is running{where}: {NO_RELAY}")
 
 
 def _table(databases: Sequence[Contents], now: datetime, style: Style) -> Iterator[str]:

@@ -7,15 +7,15 @@ import time
 from uuid import UUID
 
 ATTRIBUTE = "event_id"
-"""The message's attribute that has it."""
+"""The attribute of the message in which it is sent."""
 
 _VERSION, _VARIANT = 0x7, 0b10
 
 
 def new_event_id() -> str:
-    """A UUID version 7: 48 bits of milliseconds since the epoch, then random ones (RFC 9562, 5.7).
+    """A UUID version 7: 48 bits of milliseconds since the epoch, then random bits (RFC 9562, 5.7).
 
-    Ids of the same moment are near to each other in an index, unlike those of version 4.
+    Unlike ids of version 4, those made at the same time are close to each other in an index.
     """
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")

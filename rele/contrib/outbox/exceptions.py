@@ -1,4 +1,4 @@
-"""What goes wrong with an outbox."""
+"""What the outbox raises."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class OutboxError(ReleError):
 
     @classmethod
     def of(cls, error: Exception, alias: str) -> OutboxError:
-        """What to tell of an ``error`` of the database ``alias``, on one line."""
+        """The error for an ``error`` of the database ``alias``, on one line."""
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         return cls(f"The outbox cannot be used: {reason}.{_remedy(alias)}")
 
 
 @contextmanager
 def explained_errors(alias: str) -> Iterator[None]:
-    """Within the block, let an error of the database ``alias`` be an :class:`OutboxError`."""
+    """Within the block, turn an error of the database ``alias`` into an :class:`OutboxError`."""
     try:
         yield
     except AnyDatabaseError as error:
@@ -31,7 +31,7 @@ def explained_errors(alias: str) -> Iterator[None]:
 
 
 def _remedy(alias: str) -> str:
-    """What to do, as the database itself shows it."""
+    """What the user can do, judging by the tables in the database."""
     from rele.contrib.outbox.models import OutboxMessage, Relay
 
     connection = connections[alias]
@@ -39,7 +39,7 @@ def _remedy(alias: str) -> str:
         with connection.cursor() as cursor:
             tables = connection.introspection.table_names(cursor)
     except AnyDatabaseError:
-        return f" Is the database {alias!r} there?"
+        return f" Check that the database {alias!r} is running and can be reached."
     if {OutboxMessage._meta.db_table, Relay._meta.db_table} <= set(tables):
         return ""
     where = "" if alias == DEFAULT_DB_ALIAS else f", with --database {alias}"

@@ -1,7 +1,7 @@
-"""Being the only relay of a database that several cannot share.
+"""A lock for the only relay of a database that several relays cannot share.
 
-Each kind of lock is freed by whoever keeps it (the operating system, or the database's server) when
-the process that holds it ends, however it ends.
+Each kind of lock is released by the operating system or by the database server when the process
+that holds it ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from django.db import connections
 from rele.contrib.outbox.exceptions import OutboxError
 
 _MAX_NAME = 1024
-"""Bytes of a lock's file that are read: its holder's name is shorter."""
+"""How many bytes of a lock's file are read; the holder's name is shorter."""
 
 _LOCKED_BYTE = 2**30
-"""Far behind the name in the file: Windows lets nobody read what is locked."""
+"""Far behind the name in the file, since on Windows nobody can read a locked byte."""
 
 _HELD_BY_ANOTHER = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
 
@@ -34,7 +34,7 @@ class HeldError(Exception):
     """Another relay holds the lock.
 
     Args:
-        holder: its name, or ``""`` where the lock does not know it.
+        holder: its name, or ``""`` if the lock does not know it.
     """
 
     def __init__(self, holder: str = "") -> None:
@@ -46,18 +46,18 @@ class Lock(Protocol):
     """Only one relay holds it at a time."""
 
     def hold(self, name: str) -> None:
-        """Take the lock for the relay ``name``, or see to it that it is still held.
+        """Take the lock for the relay ``name``, or make sure that it still has it.
 
         Raises:
-            HeldError: another has it.
+            HeldError: another relay has it.
         """
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
 
 
 def lock_of(alias: str) -> Lock | None:
-    """The lock for the database ``alias``, or ``None`` where there is no kind of it.
+    """The lock for the database ``alias``, or ``None`` if there is none for that kind of database.
 
     Raises:
         django.db.Error: the database cannot be used.
@@ -72,7 +72,7 @@ def lock_of(alias: str) -> Lock | None:
 
 
 def _sqlite_file(connection: Any) -> str:
-    """As SQLite itself knows it, whatever the setting looks like; ``""`` for one in memory."""
+    """The path that SQLite itself reports, or ``""`` for a database in memory."""
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA database_list")
         [file] = [file for _, name, file in cursor.fetchall() if name == "main"]
@@ -80,9 +80,9 @@ def _sqlite_file(connection: Any) -> str:
 
 
 class FileLock:
-    """A lock of the operating system, on a file beside the database's.
+    """A lock of the operating system on a file beside the database's file.
 
-    Unlike a POSIX lock it excludes a second relay of the same process, too.
+    Unlike a POSIX lock it also excludes a second relay of the same process.
 
     Args:
         database: the path of the database's file.
@@ -117,13 +117,13 @@ class FileLock:
         self.forget()
 
     def forget(self) -> None:
-        """Close the file, without a word in it: another process may still hold the lock by it."""
+        """Close the file without changing it: another process may still hold the lock by it."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def _is_held(self) -> bool:
-        """Whether it is, and by the file at the path: somebody may have deleted that."""
+        """Whether it is held, by the file that is at the path now and not by a deleted one."""
         if self._descriptor is None:
             return False
         try:
@@ -142,7 +142,7 @@ class FileLock:
 
     def _unusable(self, error: OSError) -> OutboxError:
         return OutboxError(
-            f"The file {self._path}, which keeps a second relay off, cannot be used: "
+            f"The lock file {self._path}, which prevents a second relay, cannot be used: "
             f"{error.strerror or error}. The relay's user must be able to write it, on a file "
             "system that can lock files."
         )
@@ -163,8 +163,8 @@ def _lock_file_on_windows(descriptor: int) -> None:
         msvcrt: Any = importlib.import_module("msvcrt")
     except ImportError:
         raise OutboxError(
-            "A relay on SQLite needs Python's module fcntl, or msvcrt on Windows, to keep a second "
-            "one off: this Python has neither."
+            "A relay on SQLite needs Python's module fcntl, or msvcrt on Windows, to prevent a "
+            "second relay: this Python has neither."
         ) from None
     os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
     msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -175,7 +175,7 @@ _held_files: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 def _forget_files() -> None:
-    """In a forked child: it is no relay, and must not keep the lock when its parent is killed."""
+    """In a forked child, which is no relay: it must not keep the lock if its parent is killed."""
     for lock in list(_held_files):
         lock.forget()
 
@@ -185,7 +185,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class MemoryLock:
-    """A lock within this process, for a database in its memory.
+    """A lock within this process, for a database in memory.
 
     Args:
         database: its name.
@@ -214,7 +214,7 @@ class MemoryLock:
 
 
 class ServerLock:
-    """A named lock of MySQL or MariaDB, which the server frees when the connection ends.
+    """A named lock of MySQL or MariaDB, which the server releases when the connection ends.
 
     Args:
         alias: of the database.
@@ -222,9 +222,9 @@ class ServerLock:
 
     def __init__(self, alias: str) -> None:
         self._connection = connections.create_connection(alias)
-        # Begun in one thread, a relay may run in another.
+        # A relay may begin in one thread and run in another.
         self._connection.inc_thread_sharing()
-        # Locks are the whole server's, and their names have 64 characters at most.
+        # A lock is valid for the whole server, and its name has at most 64 characters.
         database = str(self._connection.settings_dict["NAME"])
         self._name = f"rele_outbox_{hashlib.sha256(database.encode()).hexdigest()[:32]}"
 
@@ -232,13 +232,13 @@ class ServerLock:
         try:
             is_held = self._hold()
         except AnyDatabaseError:
-            self.release()  # by another connection it can be had again
+            self.release()  # it can be taken again by another connection
             raise
         if not is_held:
             raise HeldError
 
     def release(self) -> None:
-        with suppress(AnyDatabaseError):  # then the server has freed it
+        with suppress(AnyDatabaseError):  # then the server has released it
             self._connection.close()
 
     def _hold(self) -> bool:

@@ -1,4 +1,4 @@
-"""Indexes that each database can have."""
+"""Indexes that work on each kind of database."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from django.db import models
 
 _CHARACTERS = 255
-"""Of four bytes each at most; an index entry of MySQL and MariaDB has 3,072 bytes at most."""
+"""Of at most four bytes each; an index entry of MySQL and MariaDB has at most 3,072 bytes."""
 
 
 class OrderingKeyIndex(models.Index):
-    """Begins with the ordering key; on MySQL and MariaDB with the first characters of it."""
+    """Begins with the ordering key; on MySQL and MariaDB, with its first characters."""
 
     def create_sql(self, model: Any, schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
         statement = super().create_sql(model, schema_editor, using=using, **kwargs)

@@ -7,9 +7,12 @@ from django.utils import timezone
 
 from rele.contrib.outbox.indexes import OrderingKeyIndex
 
-# No message can have an attribute of that name: Pub/Sub keeps `goog` for itself.
+# No message can have an attribute of that name: names with `goog` are reserved for Pub/Sub.
 CAUSED_BY_RECORD = "goog-rele-caused-by-record"
-"""Among a row's attributes, and never sent: a log record about a publish has caused the message."""
+"""Marks, among a row's attributes, a message that was caused by a log record about a publish.
+
+It is never sent.
+"""
 
 
 class State(models.IntegerChoices):
@@ -44,7 +47,7 @@ class OutboxMessage(models.Model):
             ("retry_outboxmessage", "Can let messages be tried again"),
             ("discard_outboxmessage", "Can discard messages"),
         )
-        # Only what waits is in them: neither a million sent messages nor parked ones slow a relay.
+        # Only waiting messages are in them: any number of sent or parked ones slows no relay down.
         indexes = [  # noqa: RUF012 - as Django declares it
             models.Index(
                 fields=["next_attempt_at", "id"],
@@ -68,12 +71,12 @@ class OutboxMessage(models.Model):
 
     @property
     def sent_attributes(self) -> dict[str, str]:
-        """The attributes that the message has for others."""
+        """The attributes with which the message is sent."""
         return {key: text for key, text in self.attributes.items() if key != CAUSED_BY_RECORD}
 
 
 class Relay(models.Model):
-    """A relay, by its last sign of life."""
+    """A relay, and when it was last known to be running."""
 
     name = models.CharField(
         max_length=255, primary_key=True, help_text="host:random part:process id"

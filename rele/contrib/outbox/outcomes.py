@@ -1,4 +1,4 @@
-"""What it means that a message was sent, or was not."""
+"""The hooks that run when a message was sent, or is parked."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rele.sending.publication import run_failure_hook
 
 @contextmanager
 def with_fresh_connections(alias: str) -> Iterator[None]:
-    """Close what hooks have opened as around a request, so that none meets a dead connection.
+    """Renew the hooks' connections before and after the block, as for a request.
 
     Args:
-        alias: of the outbox's database, whose connection the relay looks after.
+        alias: of the outbox's database, whose connection belongs to the relay.
     """
     renew_connections(keep=(alias,))
     try:
@@ -29,7 +29,7 @@ def with_fresh_connections(alias: str) -> Iterator[None]:
 
 
 def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
-    """As a publisher does once Pub/Sub has accepted a message."""
+    """Run the hooks that a publisher runs when Pub/Sub has accepted a message."""
     for message in messages:
         with silent(message.is_caused_by_record):
             run_middleware_hook(
@@ -40,7 +40,7 @@ def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
 
 
 def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
-    """As a publisher does where a message is given up."""
+    """Run the hooks that a publisher runs when publishing has failed."""
     for message, error in parked:
         with silent(message.is_caused_by_record):
             run_failure_hook(message.topic, error, _data_of(message), message.sent_attributes)
@@ -48,7 +48,7 @@ def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> 
 
 
 def _data_of(message: OutboxMessage) -> object:
-    """What was published; as it was encoded where the project's encoder makes no plain JSON."""
+    """The data that was published, or its bytes if the project's encoder makes no plain JSON."""
     try:
         return decode(bytes(message.data))
     except DecodeError:

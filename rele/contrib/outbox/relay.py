@@ -1,4 +1,4 @@
-"""Sends what waits in the outbox."""
+"""Sends the messages that wait in the outbox."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 BATCH_SIZE = 1000
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=10)
-"""Before the next attempt of a message, doubling from one to the other."""
+"""The pause before the next attempt of a message, which doubles each time."""
 
 _PAUSE_AFTER_FAILURE = 1.0
 """Seconds."""
@@ -48,13 +48,13 @@ class _Batch:
     """What became of the messages of one batch."""
 
     taken: int
-    """How many were taken in hand."""
+    """How many were claimed."""
     sent: list[OutboxMessage] = field(default_factory=list)
     failed: list[tuple[OutboxMessage, BaseException]] = field(default_factory=list)
 
     @property
     def parked(self) -> list[tuple[OutboxMessage, BaseException]]:
-        """Those of the failed ones that are given up."""
+        """The failed ones that will not be tried again."""
         return [failure for failure in self.failed if failure[0].state == State.PARKED]
 
     @property
@@ -64,7 +64,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many messages were sent, and how many were not; of these, how many are given up."""
+    """How many messages were sent, how many failed, and how many of the failed ones are parked."""
 
     sent: int = 0
     failed: int = 0
@@ -81,7 +81,7 @@ class OutboxRelay:
         alias: of the database.
         settings: the outbox's.
         backend: what it sends through.
-        batch_size: how many messages it takes in hand at a time.
+        batch_size: how many messages it claims at a time.
     """
 
     def __init__(
@@ -101,36 +101,36 @@ class OutboxRelay:
 
     @property
     def name(self) -> str:
-        """By which others see it."""
+        """Its name, as others see it."""
         return self._presence.name
 
     def stop(self) -> None:
-        """Let :meth:`run` return soon; what has no outcome then is sent again by the next relay.
+        """Let :meth:`run` return soon; the next relay sends messages without an outcome again.
 
         May be called in a signal handler, and from any thread.
         """
         self._stop.set()
 
     def begin(self) -> None:
-        """Be a relay, as others see it; :meth:`run` does this, too.
+        """Show others that the relay is running; :meth:`run` does this, too.
 
         Raises:
-            ConfigurationError: another relay works on a database that only one can work on.
+            ConfigurationError: another relay is running, on a database that they cannot share.
             OutboxError: the database, or the file of its lock, cannot be used.
         """
         with explained_errors(self._alias):
             self._presence.begin()
 
     def end(self) -> None:
-        """Be no relay any more, where :meth:`run` was not called."""
+        """Show that the relay has ended, if :meth:`run` was not called."""
         self._presence.end()
 
     def run(self) -> None:
-        """Send what waits and what comes, until :meth:`stop`.
+        """Send the messages that wait and those that are published later, until :meth:`stop`.
 
         Raises:
-            ConfigurationError: another relay works on a database that only one can work on.
-            OutboxError: the database cannot be used when it begins; later it is waited for.
+            ConfigurationError: another relay is running, on a database that they cannot share.
+            OutboxError: the database cannot be used at the beginning; later, it is waited for.
         """
         self.begin()
         try:
@@ -144,11 +144,11 @@ class OutboxRelay:
             self._presence.end()
 
     def run_once(self) -> Tally:
-        """Send what is due now, and return what became of it.
+        """Send the messages that are due now, and return how many were sent.
 
         Raises:
-            ConfigurationError: another relay works on a database that only one can work on.
-            OutboxError: the database cannot be used; what was sent before stays sent.
+            ConfigurationError: another relay is running, on a database that they cannot share.
+            OutboxError: the database cannot be used; what was sent until then is recorded.
         """
         self.begin()
         tally = Tally()
@@ -174,9 +174,9 @@ class OutboxRelay:
         except AnyDatabaseError as error:
             self._report_database(error)
         except ConfigurationError:
-            raise  # another relay has taken over
+            raise  # another relay has the lock now
         except Exception:
-            logger.exception("The outbox could not be relayed; it is tried again.")
+            logger.exception("Sending from the outbox failed; it is retried.")
             self._stop.wait(_PAUSE_AFTER_FAILURE)
         else:
             self._report_database(None)
@@ -184,23 +184,23 @@ class OutboxRelay:
         return False
 
     def _report_database(self, error: BaseException | None) -> None:
-        """Say once that it is away, and once that it is back."""
+        """Log once that the database is unavailable, and once that it is available again."""
         if error is None:
             if not self._can_reach_database:
-                logger.info("The outbox in %r can be read and written again.", self._alias)
+                logger.info("The outbox in the database %r is available again.", self._alias)
             self._can_reach_database = True
             return
         if self._can_reach_database:
             logger.error(
-                "The outbox in %r cannot be read or written: %s", self._alias, str(error).strip()
+                "The outbox in the database %r is unavailable: %s", self._alias, str(error).strip()
             )
         self._can_reach_database = False
-        close_connections()  # those that a hook has opened, too
+        close_connections()  # also those that hooks have opened
         self._stop.wait(_PAUSE_AFTER_FAILURE)
 
     def _send_batch(self) -> _Batch:
         self._presence.confirm()
-        # A lock on the whole database must not wait for Pub/Sub.
+        # A transaction that locks the whole database must not last until Pub/Sub answers.
         is_shared = can_share(self._alias)
         with transaction.atomic(using=self._alias) if is_shared else nullcontext():
             messages = claim(self._alias, self._batch_size)
@@ -213,14 +213,14 @@ class OutboxRelay:
         return batch
 
     def _settle(self, batch: _Batch, outcomes: Outcomes) -> _Batch:
-        """Write down what became of the messages."""
+        """Record the outcomes in the database."""
         interrupted: set[tuple[str, str]] = set()
         for message, error in outcomes:
             key = (message.topic, message.ordering_key)
             if error is None:
                 batch.sent.append(message)
             elif key not in interrupted:
-                # Those after it of its key were only not sent: they wait for it.
+                # The later messages of its key were not sent, and wait for it.
                 if message.ordering_key:
                     interrupted.add(key)
                 self._note_failure(message, error)
@@ -239,13 +239,13 @@ class OutboxRelay:
             sent.delete()
 
     def _note_failure(self, message: OutboxMessage, error: BaseException) -> None:
-        """Let the message wait for its next attempt, or park it."""
+        """Schedule the next attempt of the message, or park it."""
         if not is_passing(error):
             message.attempts += 1
         if message.attempts >= self._settings.max_attempts:
             message.state = State.PARKED
         pause = min(FIRST_PAUSE * 2 ** min(message.attempts, 20), LONGEST_PAUSE)
-        # No save(): where nothing is locked, somebody may have discarded it in the meantime.
+        # Not by save(): if nothing is locked, somebody may have discarded the message since.
         OutboxMessage.objects.using(self._alias).filter(id=message.id).update(
             attempts=message.attempts,
             state=message.state,
@@ -255,11 +255,11 @@ class OutboxRelay:
 
 
 def _log_stop() -> None:
-    logger.info("Stopped before Pub/Sub had answered: the last batch is sent again later.")
+    logger.info("Stopped before Pub/Sub has answered: the last batch will be sent again.")
 
 
 def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
-    """A line for each that is given up, and one for all others: there may be many."""
+    """Log each parked message, and the others in one line, since there may be many."""
     passing = []
     for message, error in failures:
         if message.is_caused_by_record:
@@ -280,7 +280,7 @@ def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> No
         log_publishing(
             logger,
             logging.WARNING,
-            "%d message(s) were not accepted and are tried again; the first, %s: %s",
+            "%d message(s) were not accepted and will be retried; the first, %s: %s",
             len(passing),
             message,
             in_one_line(error),

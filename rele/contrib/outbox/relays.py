@@ -22,10 +22,10 @@ _STOP_SECONDS = 2.0
 
 
 class Relays:
-    """Several relays that begin and end together; each has a thread, and waits for no other.
+    """Several relays that begin and end together, each in its own thread.
 
     Args:
-        relays: one at least.
+        relays: at least one.
     """
 
     def __init__(self, relays: Sequence[OutboxRelay]) -> None:
@@ -33,10 +33,10 @@ class Relays:
         self._errors: list[BaseException] = []
 
     def begin(self) -> None:
-        """Be a relay of each database, as others see it; :meth:`run` does this, too.
+        """Show others that the relays are running; :meth:`run` does this, too.
 
         Raises:
-            ConfigurationError: another relay works on a database that only one can work on.
+            ConfigurationError: another relay is running, on a database that they cannot share.
             OutboxError: one of the databases cannot be used.
         """
         try:
@@ -47,7 +47,7 @@ class Relays:
             raise
 
     def end(self) -> None:
-        """Be no relay any more, where :meth:`run` was not called."""
+        """Show that the relays have ended, if :meth:`run` was not called."""
         for relay in self._relays:
             relay.end()
 
@@ -57,11 +57,11 @@ class Relays:
             relay.stop()
 
     def run(self) -> None:
-        """Send what waits and what comes, until :meth:`stop`, or until one of them has failed.
+        """Send waiting and new messages until :meth:`stop`, or until one of the relays has failed.
 
         Raises:
-            ConfigurationError: another relay works on a database that only one can work on.
-            OutboxError: a database cannot be used when it begins; later it is waited for.
+            ConfigurationError: another relay is running, on a database that they cannot share.
+            OutboxError: a database cannot be used at the beginning; later, it is waited for.
         """
         self.begin()
         own, *others = self._relays
@@ -80,11 +80,11 @@ class Relays:
             raise self._errors[0]
 
     def run_once(self) -> Tally:
-        """Send what is due now in each database, and return what became of it.
+        """Send the messages that are due now in each database, and return how many were sent.
 
         Raises:
-            ConfigurationError: another relay works on a database that only one can work on.
-            OutboxError: a database cannot be used; the others were relayed nevertheless.
+            ConfigurationError: another relay is running, on a database that they cannot share.
+            OutboxError: a database cannot be used; the messages of the others were sent.
         """
         self.begin()
         tally, errors = Tally(), []
@@ -114,7 +114,7 @@ class Relays:
         except BaseException as error:  # noqa: BLE001 - raised by run()
             self._errors.append(error)
         finally:
-            # A process that relays only some of its databases would look as if it were well.
+            # A process whose relays run only in part would look healthy.
             self.stop()
 
 
@@ -134,7 +134,7 @@ def make_relays(config: Config, batch_size: int = BATCH_SIZE) -> Relays:
     if isinstance(backend_class, type) and issubclass(backend_class, OutboxBackend):
         raise ConfigurationError(
             f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} is the outbox itself: nothing would "
-            "be sent. Leave it out to send to Pub/Sub."
+            "be sent. Remove it to send to Pub/Sub."
         )
     backend = backend_class(config)
     return Relays([OutboxRelay(alias, settings, backend, batch_size) for alias in settings.aliases])

@@ -1,4 +1,4 @@
-"""Into which of the outbox's databases a message is written."""
+"""To which of the outbox's databases a message is written."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 _chosen: ContextVar[str | None] = ContextVar("rele_outbox_alias", default=None)
 
 _warned_of: set[str] = set()
-"""Aliases; of each once in a process."""
+"""The databases of which this process has warned."""
 
 
 def using(alias: str) -> AbstractContextManager[None]:
-    """Within the block, write what is published into the outbox of the database ``alias``::
+    """Within the block, write published messages to the outbox of the database ``alias``::
 
         with transaction.atomic(using="orders"), using("orders"):
             order.save(using="orders")
@@ -51,14 +51,14 @@ def _using(alias: str) -> Iterator[None]:
 
 
 def chosen_alias() -> str | None:
-    """That of the innermost :func:`using`, if any."""
+    """The alias of the innermost :func:`using`, if there is one."""
     return _chosen.get()
 
 
 def warn_of_another_transaction(alias: str) -> None:
-    """Where a transaction is open on other databases, and none on ``alias``, the outbox's.
+    """Warn if a transaction is open on other databases, but none on ``alias``, the outbox's.
 
-    What is published then commits at once, although the caller seems to think otherwise.
+    The message is then committed at once, although the caller seems to expect otherwise.
     """
     outbox = connections[alias]
     if outbox.in_atomic_block or not outbox.get_autocommit():

@@ -1,4 +1,4 @@
-"""Handing messages to a backend, and waiting for what becomes of them."""
+"""Handing messages to a backend, and waiting for their outcomes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ logger = logging.getLogger(__name__)
 _LOOK_AT_STOP = 0.5
 """Seconds."""
 
-_LOOKS_BEFORE_IT_IS_SAID = 4
-"""How often it has looked in vain when it says what it waits for."""
+_LOOKS_BEFORE_WARNING = 4
+"""After how many looks without an outcome it logs that it waits."""
 
 _ALONE_AT_A_TIME = 50
-"""Requests under way: each is a thread of Google's client."""
+"""How many requests may be outstanding: each takes a thread of Google's client."""
 
 Outcomes = list[tuple[OutboxMessage, BaseException | None]]
-"""Messages, and for each why it was not accepted, if it was not."""
+"""Messages, each with the error if it was not accepted."""
 
 
 class StoppedError(Exception):
-    """The relay is to stop, and what it was sending has no outcome yet."""
+    """The relay must stop although what it was sending has no outcome yet."""
 
 
 class Sender:
@@ -37,23 +37,23 @@ class Sender:
 
     Args:
         backend: what it sends through.
-        stop: set when nobody waits for an outcome any more.
+        stop: set when outcomes are no longer waited for.
     """
 
     def __init__(self, backend: BaseBackend, stop: Stop) -> None:
         self._backend = backend
         self._stop = stop
-        self._looks_in_vain = 0
+        self._looks_without_outcome = 0
 
     def send(self, messages: Sequence[OutboxMessage]) -> Outcomes:
-        """Send ``messages`` and wait without limit; the outcomes are in their order within a key.
+        """Send ``messages`` and wait for their outcomes, without limit, in order within a key.
 
-        Pub/Sub refuses a request as a whole. So that one message cannot take others with it for
-        good, what was refused before is sent alone; the messages after it of its ordering key are
-        then left out.
+        Pub/Sub refuses a request as a whole. So a message that was refused before is sent in a
+        request of its own: it cannot fail others again. Later messages of its ordering key are not
+        sent this time.
 
         Raises:
-            StoppedError: the relay is to stop.
+            StoppedError: the relay must stop.
         """
         together, alone = _split(messages)
         outcomes = self._send_in_one_request(together)
@@ -73,7 +73,7 @@ class Sender:
         with silent(all(message.is_caused_by_record for message in messages)):
             try:
                 outcomes = outcomes_of(self._backend, [*map(_as_message, messages)])
-            except Exception as error:  # noqa: BLE001 - of whatever backend
+            except Exception as error:  # noqa: BLE001 - any backend may be in use
                 self._log_error("%r could not send.")
                 return [Refused(error).future for _ in messages]
             try:
@@ -86,7 +86,7 @@ class Sender:
         log_publishing(logger, logging.ERROR, text, self._backend, exc_info=True)
 
     def _wait(self, messages: Sequence[OutboxMessage], futures: Sequence[Future[str]]) -> Outcomes:
-        self._looks_in_vain = 0
+        self._looks_without_outcome = 0
         with silent(all(message.is_caused_by_record for message in messages)):
             return [
                 (message, self._outcome_of(future))
@@ -94,7 +94,7 @@ class Sender:
             ]
 
     def _outcome_of(self, future: Future[str]) -> BaseException | None:
-        """Wait for it without limit: the client has its own, and nothing else can be sent."""
+        """Wait without limit: the client has its own, and nothing else could be sent meanwhile."""
         while True:
             try:
                 return future.exception(timeout=_LOOK_AT_STOP)
@@ -103,20 +103,20 @@ class Sender:
             except FutureTimeoutError:
                 if self._stop.is_set():
                     raise StoppedError from None
-                self._looks_in_vain += 1
-                if self._looks_in_vain == _LOOKS_BEFORE_IT_IS_SAID:
+                self._looks_without_outcome += 1
+                if self._looks_without_outcome == _LOOKS_BEFORE_WARNING:
                     log_publishing(
                         logger,
                         logging.WARNING,
                         "Waiting for Pub/Sub, which has not accepted a batch for %.0f s.",
-                        self._looks_in_vain * _LOOK_AT_STOP,
+                        self._looks_without_outcome * _LOOK_AT_STOP,
                     )
 
 
 def _split(
     messages: Sequence[OutboxMessage],
 ) -> tuple[list[OutboxMessage], list[OutboxMessage]]:
-    """Those to send together, and those to send alone; what must come after those is in neither."""
+    """The messages to send together, and those to send alone; some must wait and are in neither."""
     together: list[OutboxMessage] = []
     alone: list[OutboxMessage] = []
     begun: set[tuple[str, str]] = set()

@@ -1,4 +1,4 @@
-"""Telling a relay to stop, from wherever."""
+"""A request to stop that any thread and any signal handler can make."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import suppress
 
 
 class Stop:
-    """As an Event that a signal handler may set.
+    """Like an Event, but a signal handler may set it.
 
-    A handler runs in the main thread in the middle of anything, where taking the lock of an Event
-    that is being waited for would never end; ``SimpleQueue.put`` is reentrant.
+    A signal handler interrupts the main thread anywhere, also where that holds an Event's lock;
+    then setting the Event would never return. ``SimpleQueue.put`` is reentrant.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Looking after the messages in an outbox: counting them, letting them be tried again, deleting."""
+"""Counting, retrying and deleting messages of an outbox."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rele.contrib.outbox.claiming import can_share
 from rele.contrib.outbox.models import OutboxMessage, State
 
 CHUNK = 5_000
-"""Rows that are changed in one transaction."""
+"""How many rows are changed in one transaction."""
 
 Messages = QuerySet[OutboxMessage]
 
@@ -27,7 +27,7 @@ class Group:
     topic: str
     count: int
     oldest: datetime
-    """When the first of them was written."""
+    """When the oldest of them was written."""
 
 
 def groups(messages: Messages) -> list[Group]:
@@ -41,9 +41,9 @@ def groups(messages: Messages) -> list[Group]:
 
 
 def retry(messages: Messages) -> int:
-    """Let the relay try those that are not sent as if they were new; return how many there were.
+    """Let a relay send the unsent ones as if they were new; return how many there are.
 
-    What a relay has in hand is left to it.
+    Messages that a relay is sending now are left out.
     """
     now = timezone.now()
     unsent = messages.filter(state__in=(State.WAITING, State.PARKED))
@@ -60,7 +60,8 @@ def retry(messages: Messages) -> int:
 def discard(messages: Messages) -> int:
     """Delete messages, sent or not; return how many there were.
 
-    What a relay has in hand is left to it. The later messages of an ordering key no longer wait.
+    Messages that a relay is sending now are left out. Later messages of the same ordering keys no
+    longer wait for the deleted ones.
     """
     all_of_them = OutboxMessage.objects.using(messages.db)
     discarded = 0
@@ -78,14 +79,14 @@ def discard(messages: Messages) -> int:
 
 
 def purge(messages: Messages) -> Iterator[int]:
-    """Delete messages in chunks; give the number of each."""
+    """Delete messages in chunks; yield the number of each."""
     for ids in _chunks(messages):
         deleted, _ = OutboxMessage.objects.using(messages.db).filter(id__in=ids).delete()
         yield deleted
 
 
 def _chunks(messages: Messages) -> Iterator[list[int]]:
-    """The ids of ``messages``, some at a time, each time in a transaction that has them locked."""
+    """The ids of ``messages`` in chunks, each in a transaction that has locked them."""
     last = 0
     while True:
         with transaction.atomic(using=messages.db):

@@ -1,7 +1,7 @@
-"""Telling a relay that something was committed, without slowing the commits down.
+"""Waking a relay after a commit, without slowing commits down.
 
-A NOTIFY within the transaction would make commits wait for each other, so it is sent after it, and
-rarely: a relay that was woken looks again for a while by itself.
+A NOTIFY within a transaction makes commits wait for each other. So it is sent after the commit, and
+rarely: a relay that was woken polls the table for a while.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from rele.contrib.outbox.stopping import Stop
 CHANNEL = "rele_outbox"
 
 NOTIFY_INTERVAL = 0.1
-"""Seconds between two notifications of a process, at least."""
+"""The least number of seconds between two notifications of a process."""
 
 LINGER = 0.25
-"""Seconds for which a relay goes on looking after the last message: longer than that interval."""
+"""For how many seconds a relay polls after the last message: longer than that interval."""
 
 SHORT_POLL, LONG_POLL = 0.02, 1.0
-"""Seconds between two looks: while it lingers, and where it is told by a notification."""
+"""Seconds between two polls: after a message, and while it waits for a notification."""
 
 POLL_WITHOUT_NOTIFY = 0.1
-"""Seconds between two looks on databases that cannot notify."""
+"""Seconds between two polls of a database without notifications."""
 
 
 class _Notifier:
-    """Sends at most one notification in an interval to a database."""
+    """Sends a database at most one notification in each interval."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last: dict[str, float] = {}
 
     def is_due(self, alias: str) -> bool:
-        """Whether to send one now; if so, it counts as sent."""
+        """Whether to send one now, which then counts as sent."""
         now = time.monotonic()
         with self._lock:
             if now - self._last.get(alias, -NOTIFY_INTERVAL) < NOTIFY_INTERVAL:
@@ -52,10 +52,10 @@ _notifier = _Notifier()
 
 
 def wake_after_commit(alias: str) -> None:
-    """Tell the relays, once the transaction on ``alias`` has committed."""
+    """Wake the relays when the transaction on ``alias`` has committed."""
     connection = connections[alias]
     if connection.vendor == "postgresql":
-        # Robust: what fails here must not fail what is committed already.
+        # Robust: an error here must not fail the caller, whose transaction is committed.
         transaction.on_commit(lambda: _notify(connection), using=alias, robust=True)
 
 
@@ -79,11 +79,11 @@ class Alarm:
         self._busy_until = 0.0
 
     def saw_messages(self) -> None:
-        """Look again soon: notifications are rare."""
+        """Poll for a while: the next notification may be late."""
         self._busy_until = time.monotonic() + LINGER
 
     def wait(self, stop: Stop) -> None:
-        """Return when a relay should look again, or is to stop."""
+        """Return when a relay should look for messages, or must stop."""
         if time.monotonic() < self._busy_until:
             stop.wait(SHORT_POLL)
         elif self._can_listen:
@@ -92,8 +92,8 @@ class Alarm:
             stop.wait(POLL_WITHOUT_NOTIFY)
 
     def close(self) -> None:
-        """Close the connection of its own."""
-        with suppress(Exception):  # it is dropped all the same
+        """Close its own connection."""
+        with suppress(Exception):  # the connection is dropped anyway
             self._connection.close()
         self._is_listening = False
 
@@ -104,8 +104,8 @@ class Alarm:
                 if any(True for _ in notified):
                     self.saw_messages()
             else:
-                self._listen()  # what was committed before is not announced any more: look again
-        except Exception:  # noqa: BLE001 - the server is away: the relay's own query tells
+                self._listen()  # earlier commits are not announced any more, so look at once
+        except Exception:  # noqa: BLE001 - the relay's own query reports it
             self.close()
             stop.wait(POLL_WITHOUT_NOTIFY)
 

@@ -31,12 +31,11 @@ from rele.worker import create_and_run
 
 class Command(BaseCommand):
     help = (
-        "Consume the subscriptions of the installed apps: make their topics and subscriptions "
+        "Consume the subscriptions of the installed apps: create their topics and subscriptions "
         "where they are missing, then handle messages until SIGINT, SIGTERM, SIGHUP or SIGTSTP. "
-        "Running handlers then finish, within RELE['SHUTDOWN_TIMEOUT']; a second signal ends at "
-        "once. -v sets what is logged to the standard error: 0 errors, 1 also a line for each "
-        "message, 2 everything. Without -v, logging that the project has configured is left as it "
-        "is."
+        "Running handlers may then finish, within RELE['SHUTDOWN_TIMEOUT']; a second signal ends "
+        "at once. -v sets what is logged to the standard error: 0 errors, 1 also a line for each "
+        "message, 2 everything. Without -v, the project's own logging configuration applies."
     )
 
     def __init__(self, stdout: Any = None, stderr: Any = None, *args: Any, **kwargs: Any) -> None:
@@ -44,21 +43,21 @@ class Command(BaseCommand):
         super().__init__(*streams, *args, **kwargs)
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Run the command, which does not end because its output cannot be printed."""
+        """Run the command, which continues when its output cannot be printed."""
         with tolerant_output():
             return super().execute(*args, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         say_wrong_use_plainly(parser)
-        # So that a -v that is given can be told from one that is not.
+        # None shows that no -v was given; Django's default is 1.
         parser.set_defaults(verbosity=None)
         add_worker_arguments(parser)
         add_refused_worker_arguments(parser)
 
     def check(self, *args: Any, **kwargs: Any) -> None:
-        """Run the system checks, first those that a worker takes for errors.
+        """Run the system checks, but first refuse the warnings with which no worker starts.
 
-        Django would print them as warnings, and the command would then say them again.
+        Django would print them as warnings, and the command would then repeat them as errors.
         """
         _refuse_what_is_wrong()
         super().check(*args, **kwargs)

@@ -26,7 +26,7 @@ COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "function": "Sub"}
 
 Show = Callable[[str], None]
 
-COMPARING = "Comparing what is declared with what Pub/Sub has ..."
+COMPARING = "Comparing the declarations with Pub/Sub ..."
 AS_DECLARED = "Pub/Sub has everything as it is declared."
 
 
@@ -43,8 +43,8 @@ class Command(BaseCommand):
         action.add_argument(
             "--verbose",
             action="store_true",
-            help="show each subscription in a block, with its function's dotted path and every "
-            "option that is stated",
+            help="show each subscription as a block, with its function's dotted path and every "
+            "option that is set",
         )
         action.add_argument(
             "--diff",
@@ -159,7 +159,7 @@ class Command(BaseCommand):
         return 1 if obstacles else 0
 
     def _show_change(self, change: Any, show: Show, prefix: str = "") -> None:
-        """A change in a line; one that nobody can carry out is set off as a warning."""
+        """Show a change in one line, as a warning if it is impossible."""
         line = f"{prefix}{change.summary}"
         show(self._style.warning(line) if change.carry_out is None else line)
         if change.advice:
@@ -167,7 +167,7 @@ class Command(BaseCommand):
 
 
 def _find() -> tuple[Config, list[Subscription]]:
-    """The configuration and what is declared, refused where a worker could not consume it."""
+    """The configuration and the subscriptions, unless a worker would refuse them."""
     setting = read_settings()
     raise_for_a_worker(problem for problem in problems_of_settings(setting) if problem.is_error)
     config = Config(setting)

@@ -6,7 +6,7 @@ CHUNK = 1_000
 
 
 def fill_in(apps, schema_editor):
-    """Give the messages of before their digests."""
+    """Compute the digests of the messages that are there already."""
     messages = apps.get_model("rele_inbox", "InboxMessage").objects.using(
         schema_editor.connection.alias
     )
@@ -20,9 +20,9 @@ def fill_in(apps, schema_editor):
 
 
 def drop_former_constraint(apps, schema_editor):
-    """Drop what the first migration once made, and no index of MySQL or MariaDB could hold.
+    """Drop the constraint of an earlier first migration, too long for an index of MySQL or MariaDB.
 
-    SQLite needs nothing: altering the column copies the table, without that constraint.
+    On SQLite, altering the column copies the table without that constraint.
     """
     if schema_editor.connection.vendor == "postgresql":
         table = apps.get_model("rele_inbox", "InboxMessage")._meta.db_table

@@ -35,7 +35,7 @@ def without_skip_locked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def first(make_relay: MakeRelay) -> Iterator[OutboxRelay]:
-    """A relay that is at work."""
+    """A running relay."""
     relay = make_relay()
     relay.begin()
     yield relay
@@ -63,7 +63,7 @@ class TestWithoutSkipLocked:
     def test_a_second_is_refused_at_once_and_learns_who_is_the_first(
         self, first: OutboxRelay, make_relay: MakeRelay
     ) -> None:
-        with pytest.raises(ConfigurationError, match=f"The relay {first.name} is at work, and on"):
+        with pytest.raises(ConfigurationError, match=f"The relay {first.name} is running, and on"):
             make_relay().run_once()
 
         assert present_relays(ALIAS) == [first.name]
@@ -85,7 +85,7 @@ class TestWithoutSkipLocked:
 
         second.begin()
         try:
-            with pytest.raises(ConfigurationError, match=f"The relay {second.name} is at work"):
+            with pytest.raises(ConfigurationError, match=f"The relay {second.name} is running"):
                 InThread(first.run).join()
         finally:
             second.end()

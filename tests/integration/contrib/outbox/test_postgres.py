@@ -280,7 +280,7 @@ def test_the_relay_lives_on_when_its_connections_are_closed(
     monkeypatch: pytest.MonkeyPatch,
     postgres_database: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(presence, "SIGN_OF_LIFE_SECONDS", 0.05)
+    monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.05)
     sent, listens = Inbox(), Inbox()
     hooks.actions["post_publish_success"] = lambda topic, data, attributes: sent.put(data)
     listen = Alarm._listen

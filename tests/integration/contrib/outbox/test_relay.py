@@ -244,7 +244,7 @@ class TestFailing:
 
         [record] = caplog.records
         assert record.levelno == logging.WARNING
-        assert "100 message(s) were not accepted and are tried again" in record.getMessage()
+        assert "100 message(s) were not accepted and will be retried" in record.getMessage()
         assert "InvalidArgument: 400 refused" in record.getMessage()
 
 

@@ -225,7 +225,7 @@ def test_a_parked_message_can_be_tried_again(admin: Client) -> None:
     rele.publish_many("order-paid", [1, 2])
     OutboxMessage.objects.using(ALIAS).update(state=State.PARKED, attempts=20)
 
-    assert "2 message(s) to be tried again now." in act(admin, "retry_messages")
+    assert "2 message(s) will be retried now." in act(admin, "retry_messages")
 
     assert {(row.state, row.attempts) for row in waiting()} == {(State.WAITING, 0)}
 
@@ -242,7 +242,7 @@ def test_what_is_sent_is_not_tried_again(admin: Client) -> None:
     rele.publish("order-paid", 1)
     OutboxMessage.objects.using(ALIAS).update(state=State.SENT)
 
-    assert "0 message(s) to be tried again now." in act(admin, "retry_messages")
+    assert "0 message(s) will be retried now." in act(admin, "retry_messages")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class TestRelaying:
         other = make_relays(config)
         other.begin()
         try:
-            with pytest.raises(ConfigurationError, match="is at work"), relaying(config):
+            with pytest.raises(ConfigurationError, match="is running"), relaying(config):
                 pytest.fail("the block is run")
         finally:
             other.end()
@@ -114,7 +114,7 @@ class TestWatching:
 
         [warning] = look()
 
-        assert warning.startswith("No relay has been at work on the outbox in 'outbox' for 0 s: ")
+        assert warning.startswith("No relay has been running for the outbox in 'outbox' for 0 s: ")
         assert "`manage.py rele relay`" in warning
 
     def test_warns_once(self, look: Look) -> None:

@@ -124,7 +124,7 @@ class TestRelay:
 
         assert exit_.value.code == 1
         assert capsys.readouterr().out.splitlines()[2:] == [
-            "2 message(s) are parked; `manage.py rele outbox --retry` tries them again:",
+            "2 message(s) are parked; `manage.py rele outbox --retry` retries them:",
             "  orders e-7, 3 attempt(s): NotFound: 7",
             f"  orders {event_id}, 1 attempt(s): InvalidArgument: 400 refused",
         ]
@@ -203,7 +203,7 @@ class TestOutbox:
             "  Attempts    20",
             "  Last error  NotFound: no such topic",
             "",
-            "Relays at work: web-1:7",
+            "Running relays: web-1:7",
         ]
 
     def test_says_that_there_is_nothing_and_no_relay(self, capsys: Output) -> None:
@@ -211,7 +211,7 @@ class TestOutbox:
 
         assert capsys.readouterr().out == (
             "The outbox is empty.\n\n"
-            "No relay is at work: run `manage.py rele relay`, or `manage.py runrele --relay`.\n"
+            "No relay is running: run `manage.py rele relay`, or `manage.py runrele --relay`.\n"
         )
 
     def test_as_json(self, capsys: Output) -> None:
@@ -281,7 +281,7 @@ class TestOutbox:
 
         call_command("rele", "outbox", "--retry", "--topic", "orders")
 
-        assert capsys.readouterr().out == "1 message(s) are tried again.\n"
+        assert capsys.readouterr().out == "1 message(s) will be retried now.\n"
         assert [(row.state, row.attempts) for row in waiting()] == [
             (State.WAITING, 0),
             (State.WAITING, 0),

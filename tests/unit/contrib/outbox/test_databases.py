@@ -142,7 +142,7 @@ class TestRelays:
         first.begin()
         set_up([ALIAS, OTHER])
         try:
-            with pytest.raises(ConfigurationError, match="is at work"):
+            with pytest.raises(ConfigurationError, match="is running"):
                 relays().begin()
             assert not Relay.objects.using(ALIAS).exists()
         finally:
@@ -186,9 +186,9 @@ def test_the_watch_looks_at_each() -> None:
     finally:
         logger.removeHandler(handler)
 
-    assert [text.partition(" for ")[0] for text in warned.items] == [
-        "No relay has been at work on the outbox in 'outbox'",
-        "No relay has been at work on the outbox in 'other'",
+    assert [text.rpartition(" for ")[0] for text in warned.items] == [
+        "No relay has been running for the outbox in 'outbox'",
+        "No relay has been running for the outbox in 'other'",
     ]
 
 
@@ -209,8 +209,8 @@ class TestCommands:
             [ALIAS, "waiting", "orders", "1"],
             [OTHER, "waiting", "orders", "2"],
         ]
-        assert lines[5].startswith("No relay is at work on 'outbox': run ")
-        assert lines[6] == "Relays at work on 'other': web:1"
+        assert lines[5].startswith("No relay is running on 'outbox': run ")
+        assert lines[6] == "Running relays on 'other': web:1"
 
     def test_outbox_as_json_names_the_database(self, capsys: Any) -> None:
         call_command("rele", "outbox", "--format", "json")
@@ -228,7 +228,7 @@ class TestCommands:
         call_command("rele", "outbox", "--purge", "--older-than", "0")
 
         assert capsys.readouterr().out == (
-            "3 message(s) are tried again.\n3 sent message(s) deleted.\n"
+            "3 message(s) will be retried now.\n3 sent message(s) deleted.\n"
         )
         assert (data_in(ALIAS), data_in(OTHER)) == ([], [])
 

@@ -30,7 +30,7 @@ MakeRelay = Callable[..., OutboxRelay]
 
 @pytest.fixture
 def first(make_relay: MakeRelay) -> Iterator[OutboxRelay]:
-    """A relay that is at work."""
+    """A running relay."""
     relay = make_relay()
     relay.begin()
     yield relay
@@ -51,7 +51,7 @@ def test_a_second_relay_of_the_process_is_refused(
 
     with pytest.raises(
         ConfigurationError,
-        match=f"The relay {re.escape(name)} is at work, and on SQLite there can only",
+        match=f"The relay {re.escape(name)} is running, and on SQLite there can only",
     ):
         getattr(make_relay(), method)()
 
@@ -64,7 +64,7 @@ def test_one_that_gives_no_sign_is_still_the_only_one(
 ) -> None:
     Relay.objects.using(ALIAS).update(seen_at=timezone.now() - timedelta(days=2))
 
-    with pytest.raises(ConfigurationError, match=f":{os.getpid()} is at work"):
+    with pytest.raises(ConfigurationError, match=f":{os.getpid()} is running"):
         make_relay().run_once()
 
 
@@ -100,7 +100,7 @@ def test_signs_of_life_of_those_who_were_killed_keep_nobody_off_and_are_removed(
 def test_gives_signs_of_life_while_it_sends_once(
     make_relay: MakeRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "SIGN_OF_LIFE_SECONDS", 0.01)
+    monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.01)
     signs = Inbox()
 
     class Slow(Servers):
@@ -111,8 +111,8 @@ def test_gives_signs_of_life_while_it_sends_once(
         before(presence)
         signs.put(Relay.objects.using(ALIAS).count())
 
-    before = Presence._give_sign
-    monkeypatch.setattr(Presence, "_give_sign", give_sign)
+    before = Presence._write_heartbeat
+    monkeypatch.setattr(Presence, "_write_heartbeat", give_sign)
     rele.publish("orders", 1)
 
     assert make_relay(Slow()).run_once() == Tally(1, 0)
@@ -124,7 +124,9 @@ def test_an_error_that_has_nothing_to_do_with_the_tables_does_not_ask_for_a_migr
     make_relay: MakeRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        Presence, "_give_sign", raising(IntegrityError("UNIQUE constraint failed: name\nDETAIL"))
+        Presence,
+        "_write_heartbeat",
+        raising(IntegrityError("UNIQUE constraint failed: name\nDETAIL")),
     )
 
     with pytest.raises(OutboxError) as raised:
