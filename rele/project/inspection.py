@@ -36,7 +36,7 @@ BUILT_IN_BACKENDS = frozenset(
         "rele.backends.locmem.LocMemBackend",
     }
 )
-"""Known without a look, which would load Google's modules, or models before Django is ready."""
+"""Known without importing them, which would load Google's modules."""
 
 _EXTRAS = {name: f"Install it with `pip install 'rele[{name}]'`." for name in ("django", "flask")}
 """What to do where the package of that name is missing."""
