@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -40,11 +40,21 @@ class Handling(Skippable):
         subscription: whose handler it is for.
     """
 
-    __slots__ = ("message",)
+    __slots__ = ("_checks", "message")
 
     def __init__(self, message: Message, subscription: Subscription) -> None:
         super().__init__(subscription)
         self.message = message
+        self._checks: list[Callable[[], object]] = []
+
+    def check_at_end(self, check: Callable[[], object]) -> None:
+        """Call ``check`` once the handler has returned: the message has failed where it raises."""
+        self._checks.append(check)
+
+    def run_checks(self) -> None:
+        """Call what was given to :meth:`check_at_end`."""
+        for check in self._checks:
+            check()
 
 
 def current_handling() -> Handling | None:

@@ -46,7 +46,7 @@ def handle(message: Message, subscription: Subscription, policy: SettlementPolic
         message.acks_with_response = True
     with Handling(message, subscription) as handling:
         try:
-            result, error = _process(message, subscription, policy)
+            result, error = _process(handling, policy)
         except BaseException as escaped:
             logger.exception("The handling of a message of %s was ended.", subscription)
             _settle(message, subscription, message.nack)
@@ -55,12 +55,11 @@ def handle(message: Message, subscription: Subscription, policy: SettlementPolic
     return Outcome(result, error, message.settled_as, skipped)
 
 
-def _process(
-    message: Message, subscription: Subscription, policy: SettlementPolicy
-) -> tuple[Any, BaseException | None]:
+def _process(handling: Handling, policy: SettlementPolicy) -> tuple[Any, BaseException | None]:
+    message, subscription = handling.message, handling.subscription
     start_time = time.time()
     _run_hook("pre_process_message", subscription, message)
-    result, error, settle_failed = _call_handler(message, subscription, policy)
+    result, error, settle_failed = _call_handler(handling, policy)
     if error is None:
         _settle(message, subscription, message.ack)
         policy.confirm(message)
@@ -74,9 +73,10 @@ def _process(
 
 
 def _call_handler(
-    message: Message, subscription: Subscription, policy: SettlementPolicy
+    handling: Handling, policy: SettlementPolicy
 ) -> tuple[Any, BaseException | None, Callable[..., None]]:
     """The handler's result, why the message failed, and what settles it if it did."""
+    message, subscription = handling.message, handling.subscription
     try:
         data = decode(message.data)
     except DecodeError as error:
@@ -86,6 +86,7 @@ def _call_handler(
     try:
         result = subscription(data, **message.attributes)
         check_result(result, "The handler of %s", subscription)
+        handling.run_checks()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the message has failed
         return None, error, policy.settle_failed
     return result, None, policy.settle_failed

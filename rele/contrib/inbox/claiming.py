@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from django.db import Error as AnyDatabaseError
 from django.db import IntegrityError, OperationalError, connections, transaction
 
 from rele.contrib.inbox.models import InboxMessage, digest_of
-from rele.contrib.inbox.unbroken import left_unbroken
+from rele.contrib.inbox.unbroken import check_unbroken, left_unbroken
 from rele.exceptions import Retry
+
+logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT = 5.0
 """Seconds to wait for another transaction that handles the same message, on PostgreSQL.
@@ -38,11 +42,23 @@ RETURNING id, handled_at, set_config('lock_timeout', current_setting('rele.lock_
 
 
 @contextmanager
-def claimed(alias: str, subscription: str, event_id: str) -> Iterator[bool]:
+def claimed(
+    alias: str,
+    subscription: str,
+    event_id: str,
+    check_at_end: Callable[[Callable[[], None]], None],
+) -> Iterator[bool]:
     """Run the block in a transaction on the database ``alias``; say whether it handles the message.
 
     It must not if the message was handled before. If another transaction is handling the message
     now, this waits until that ends. If the block raises, the claim is rolled back.
+
+    Args:
+        alias: of the database.
+        subscription, event_id: what the message is known by.
+        check_at_end: called where this is a part of another transaction, with what is to be called
+            after that and before the ack. It raises a TransactionBrokenError unless the message
+            was kept.
 
     Raises:
         Retry: the other transaction is still open after the database's lock timeout.
@@ -50,7 +66,9 @@ def claimed(alias: str, subscription: str, event_id: str) -> Iterator[bool]:
         django.db.DatabaseError: the database failed.
     """
     with ExitStack() as stack:
+        failed = stack.enter_context(_forgetting(alias))
         try:
+            is_part = not _commits_by_itself(alias)
             stack.enter_context(transaction.atomic(using=alias))
             row = _insert(alias, subscription, event_id)
         except OperationalError as error:
@@ -60,9 +78,70 @@ def claimed(alias: str, subscription: str, event_id: str) -> Iterator[bool]:
         if row is None:
             transaction.set_rollback(True, using=alias)
             yield False
-        else:
-            with left_unbroken(alias, partial(_is_there, alias, row)):
+            return
+        is_there = partial(_is_there, alias, row)
+        if is_part:
+            check_at_end(partial(_keep, alias, is_there))
+        try:
+            with left_unbroken(alias, is_there):
                 yield True
+        except BaseException:
+            failed.append(row)
+            raise
+
+
+def _commits_by_itself(alias: str) -> bool:
+    """Whether the end of an atomic block that begins now is a commit."""
+    connection = connections[alias]
+    return not connection.in_atomic_block and connection.get_autocommit()
+
+
+def _keep(alias: str, is_there: Callable[[], bool]) -> None:
+    """See to it that the transaction around the handler's is committed, or raise.
+
+    One that is still open, as a TestCase has it, is somebody else's.
+    """
+    _commit(alias)
+    check_unbroken(alias, is_there)
+
+
+def _commit(alias: str) -> None:
+    """Commit where nobody else does, with AUTOCOMMIT turned off for the database."""
+    if not connections[alias].in_atomic_block and not connections[alias].get_autocommit():
+        transaction.commit(using=alias)
+
+
+@contextmanager
+def _forgetting(alias: str) -> Iterator[list[InboxMessage]]:
+    """After the block, delete the rows of the list that are there: of messages that have failed.
+
+    The rollback has done so, unless the handler has ended the transaction: by a COMMIT of its own,
+    or by a statement that implies one, such as TRUNCATE on MySQL or executescript() on SQLite.
+    """
+    rows: list[InboxMessage] = []
+    try:
+        yield rows
+    finally:
+        for row in rows:
+            if not connections[alias].in_atomic_block:
+                _forget(alias, row)
+
+
+def _forget(alias: str, row: InboxMessage) -> None:
+    try:
+        if not _is_there(alias, row):
+            return
+        InboxMessage.objects.using(alias).filter(id=row.id).delete()
+        _commit(alias)
+    except AnyDatabaseError as error:
+        logger.debug("Whether %s was rolled back is not known: %s", row, error)
+    else:
+        logger.error(
+            "The handler of %s has committed its transaction on the database %r, and failed then: "
+            "what it wrote before stays, and is written again when the message is redelivered.",
+            row.subscription,
+            alias,
+        )
 
 
 def _insert(alias: str, subscription: str, event_id: str) -> InboxMessage | None:

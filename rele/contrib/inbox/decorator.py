@@ -96,7 +96,7 @@ def _idempotent(handler: Handler, *, using: str | None) -> Handler:
         message, subscription = handling.message, handling.subscription
         _check_call(subscription, handle_once)
         event_id = message.attributes.get(EVENT_ID) or message.message_id
-        with claimed(alias, subscription.name, event_id) as is_first:
+        with claimed(alias, subscription.name, event_id, handling.check_at_end) as is_first:
             if is_first:
                 result = _handle(message, partial(handler, *args, **attributes))
                 # Here, since the callback checks it only after the record is committed.

@@ -35,6 +35,25 @@ def left_unbroken(alias: str, is_intact: Callable[[], bool]) -> Iterator[None]:
         if cause is former_cause:
             cause = None
         raise TransactionBrokenError(alias, _marked(cause)) from cause
+    _check(alias, is_intact)
+
+
+def check_unbroken(alias: str, is_intact: Callable[[], bool]) -> None:
+    """Fail where a transaction that a block was a part of has not kept what the block wrote.
+
+    Args:
+        alias: of the database.
+        is_intact: asks the database for something from within the block.
+
+    Raises:
+        TransactionBrokenError: it was rolled back, or can no longer be committed.
+    """
+    if connections[alias].in_atomic_block and transaction.get_rollback(using=alias):
+        raise TransactionBrokenError(alias, _marked(_cause_of_mark(alias)))
+    _check(alias, is_intact)
+
+
+def _check(alias: str, is_intact: Callable[[], bool]) -> None:
     try:
         intact = is_intact()
     except Error as error:

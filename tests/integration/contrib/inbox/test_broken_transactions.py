@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -350,3 +351,119 @@ def lose_a_deadlock(alias: str, other: Any) -> threading.Thread:
             cursor.execute(update, [100_000])
     assert error.value.args[0] == 1213
     return waiting
+
+
+class TestATransactionAroundTheHandler:
+    """As a decorator over ``@idempotent`` makes it: the note is a part of it."""
+
+    @staticmethod
+    def delivery(alias: str, afterwards: Break) -> Delivery:
+        Activity.objects.using(alias).create(photo=TAKEN, text="before")
+        handler = idempotent(using=alias)(Handler(alias, do_nothing))
+
+        @functools.wraps(handler)
+        def within_a_transaction(data: str, **attributes: Any) -> None:
+            with transaction.atomic(using=alias):
+                handler(data, **attributes)
+                afterwards(alias)
+
+        orders = Subscription(within_a_transaction, "orders")
+        return deliver(orders, "first", event_id=EVENT)
+
+    @pytest.mark.parametrize("break_transaction", [catch_an_integrity_error, ask_for_a_rollback])
+    def test_that_is_rolled_back_fails_the_message(
+        self, alias: str, break_transaction: Break
+    ) -> None:
+        delivery = self.delivery(alias, break_transaction)
+
+        assert_failed(delivery, "the database has rolled it back")
+        assert state(alias) == {"effects": [], "handled": [], "published": []}
+
+    def test_that_postgresql_has_aborted(self, postgres: str) -> None:
+        assert_failed(self.delivery(postgres, catch_an_error_of("SELECT 1 / 0")), "rolled it back")
+
+    def test_that_is_committed_keeps_it(self, alias: str) -> None:
+        assert self.delivery(alias, do_nothing).acked
+        assert state(alias)["effects"] == ["first"]
+        assert state(alias)["handled"] == [EVENT]
+
+    def test_that_is_open_still_is_asked(self, alias: str) -> None:
+        """As that of a TestCase, which never commits."""
+        with transaction.atomic(using=alias):
+            assert self.delivery(alias, do_nothing).acked
+            assert state(alias)["effects"] == ["first"]
+            transaction.set_rollback(True, using=alias)
+
+
+def do_nothing(alias: str) -> None:
+    """Leave the transaction as it is."""
+
+
+def commit(alias: str) -> None:
+    execute(alias, "COMMIT")
+
+
+def run_a_script(alias: str) -> None:
+    with connections[alias].cursor() as cursor:
+        cursor.executescript("SELECT 1;")
+
+
+def change_the_schema(alias: str) -> None:
+    execute(alias, "CREATE TABLE IF NOT EXISTS rele_implied_commit (id int)")
+
+
+class TestATransactionThatTheHandlerCommits:
+    """A handler that fails afterwards has not handled the message, although it is noted."""
+
+    @staticmethod
+    def assert_redelivered(alias: str, commit: Break, caplog: pytest.LogCaptureFixture) -> None:
+        def commit_and_fail(alias: str) -> None:
+            commit(alias)
+            raise ZeroDivisionError
+
+        orders = Subscription(idempotent(using=alias)(Handler(alias, commit_and_fail)), "orders")
+
+        assert isinstance(deliver(orders, "first", event_id=EVENT).exception, ZeroDivisionError)
+        assert "The handler of orders has committed its transaction" in caplog.text
+
+        assert deliver(orders, "second", event_id=EVENT).handled
+        assert deliver(orders, "third", event_id=EVENT).duplicate
+        assert state(alias)["effects"] == ["first", "second"]
+
+    def test_by_a_statement(self, alias: str, caplog: pytest.LogCaptureFixture) -> None:
+        self.assert_redelivered(alias, commit, caplog)
+
+    @pytest.mark.parametrize("alias", ["sqlite"], indirect=True)
+    def test_by_a_script_on_sqlite(self, alias: str, caplog: pytest.LogCaptureFixture) -> None:
+        self.assert_redelivered(alias, run_a_script, caplog)
+
+    def test_by_a_change_of_the_schema_on_mariadb(
+        self, mariadb: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.assert_redelivered(mariadb, change_the_schema, caplog)
+
+    def test_by_its_end(self, alias: str) -> None:
+        """What is called after the commit has failed: the effect is there, and stays single."""
+
+        def fail_after_the_commit(alias: str) -> None:
+            transaction.on_commit(lambda: 1 / 0, using=alias)
+
+        handler = idempotent(using=alias)(Handler(alias, fail_after_the_commit))
+        orders = Subscription(handler, "orders")
+
+        assert isinstance(deliver(orders, "first", event_id=EVENT).exception, ZeroDivisionError)
+        assert deliver(orders, "second", event_id=EVENT).duplicate
+        assert state(alias)["effects"] == ["first"]
+
+
+def test_a_database_without_autocommit(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, an atomic block ends without a commit."""
+    orders = Subscription(idempotent(using=alias)(Handler(alias, do_nothing)), "orders")
+    connections[alias].close()
+    with monkeypatch.context() as patch:
+        patch.setitem(connections[alias].settings_dict, "AUTOCOMMIT", False)
+        assert deliver(orders, "first", event_id=EVENT).acked
+        connections[alias].close()
+
+    assert state(alias)["effects"] == ["first"]
+    assert deliver(orders, "second", event_id=EVENT).duplicate
