@@ -118,13 +118,30 @@ class Subscriber:
         *,
         resilient: bool = False,
     ) -> None:
-        self.connection = Connection(
-            gc_project_id,
-            _unless_emulated(credentials),
-            client_options,
-            storage_regions(message_storage_policy),
-            default_ack_deadline or DEFAULT_ACK_DEADLINE,
-            default_retry_policy,
+        self._connect(
+            Connection(
+                gc_project_id,
+                credentials,
+                client_options,
+                storage_regions(message_storage_policy),
+                default_ack_deadline,
+                default_retry_policy,
+            ),
+            resilient=resilient,
+        )
+
+    @classmethod
+    def over(cls, connection: Connection, *, resilient: bool = False) -> Subscriber:
+        """A Subscriber over ``connection``, which names all that the constructor's arguments do."""
+        subscriber = cls.__new__(cls)
+        subscriber._connect(connection, resilient=resilient)
+        return subscriber
+
+    def _connect(self, connection: Connection, *, resilient: bool) -> None:
+        self.connection = replace(
+            connection,
+            credentials=_unless_emulated(connection.credentials),
+            ack_deadline=connection.ack_deadline or DEFAULT_ACK_DEADLINE,
         )
         self._client: Any = self.connection.make_client(
             pubsub_v1.SubscriberClient, **({"transport": Transport} if resilient else {})

@@ -50,6 +50,7 @@ ROWS = {
         "__main__",
         "cli",
         "config",
+        "consuming",
         "discover",
         "project",
         "publishing",

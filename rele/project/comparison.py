@@ -46,14 +46,14 @@ def compare(config: Config, subscriptions: Sequence[Subscription]) -> Comparison
 
 
 def bring_about(
-    config: Config, subscriptions: Sequence[Subscription], tell: Callable[[Change], object]
+    config: Config, subscriptions: Sequence[Subscription], report: Callable[[Change], object]
 ) -> Plan:
     """Make what is declared be so, whatever ``RELE["RESOURCES"]`` says.
 
     Args:
         config: the project's configuration.
         subscriptions: what is declared.
-        tell: called with each step that was carried out, and with each obstacle.
+        report: called with each change that was made, and with each obstacle.
 
     Returns:
         the plan that was carried out, but for its obstacles.
@@ -63,7 +63,7 @@ def bring_about(
     """
     with _resources(config) as resources:
         plan = resources.plan(subscriptions)
-        resources.apply(plan, tell)
+        resources.apply(plan, report)
         return plan
 
 
@@ -73,13 +73,6 @@ def _resources(config: Config) -> Iterator[Resources]:
         raise NoProjectError
     address = pubsub_address(config.client_options)
     require_connection(address)
-    connection = config.connection
-    subscriber = Subscriber(
-        connection.gc_project_id,
-        connection.credentials,
-        connection.regions,
-        connection.client_options,
-        connection.ack_deadline,
-    )
+    subscriber = Subscriber.over(config.connection)
     with closing(subscriber), advised(address):
         yield subscriber.resources(config.gc_project_id, config.subscription_defaults)

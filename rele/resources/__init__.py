@@ -1,8 +1,8 @@
 """Desired against actual topics and subscriptions: read, plan, then apply."""
 
-from rele.resources.by_hand import update_or_create
 from rele.resources.calls import advised
 from rele.resources.changes import CANNOT_CHANGE, Change, Difference, Plan
+from rele.resources.creating_first import update_or_create
 from rele.resources.desired import (
     DEFAULT_RETRY_POLICY,
     NEWER_OPTIONS,
@@ -10,8 +10,13 @@ from rele.resources.desired import (
     to_google_dead_letter_policy,
     to_google_retry_policy,
 )
-from rele.resources.provisioner import Provisioner
-from rele.resources.resources import PAUSE_WITHOUT_RETRY_POLICY, Resources
+from rele.resources.provisioner import (
+    PAUSE_WITHOUT_RETRY_POLICY,
+    CreateFirstProvisioner,
+    PlanningProvisioner,
+    Provisioner,
+)
+from rele.resources.resources import Resources
 from rele.resources.service import create_topic
 
 __all__ = [
@@ -20,8 +25,10 @@ __all__ = [
     "NEWER_OPTIONS",
     "PAUSE_WITHOUT_RETRY_POLICY",
     "Change",
+    "CreateFirstProvisioner",
     "Difference",
     "Plan",
+    "PlanningProvisioner",
     "Provisioner",
     "Resources",
     "advised",

@@ -14,29 +14,30 @@ logger = logging.getLogger(__name__)
 
 
 def log(change: Change) -> None:
-    """Write to the log what was carried out, or that it cannot be changed, and what to do."""
+    """Log what was changed, or cannot be, and what remains for a person to do."""
     if change.carry_out is None:
-        logger.error("Relé %s", change)
-        return
-    # Advice is what somebody has to do, so it must not be missed.
-    level = logging.WARNING if change.advice else logging.INFO
-    logger.log(level, "Relé has done: %s", change)
+        level = logging.ERROR
+    else:
+        level = logging.WARNING if change.advice else logging.INFO
+    logger.log(level, "Relé %s", change.report)
 
 
-def apply(plan: Plan, tell: Callable[[Change], object] = log) -> None:
-    """Carry out ``plan``, side by side where no step needs another.
+def apply(plan: Plan, report: Callable[[Change], object] = log) -> None:
+    """Carry out ``plan``: at the same time whatever needs no other of its changes.
 
-    What another worker has done in the meantime is fine. Whatever needs what was refused is left
-    out.
+    Changes that another worker has made in the meantime are left out, and so are those that need
+    one that Pub/Sub refused.
 
     Args:
         plan: of any project.
-        tell: called in this thread with each step that was carried out, and in the end with
-            each obstacle.
+        report: called in this thread with each change that was made, and in the end with each
+            obstacle.
 
     Raises:
         ResourceError: Pub/Sub refused some, here or when the plan was made; with a line for each.
     """
+    for warning in plan.warnings:
+        logger.warning("%s", warning)
     calls = Calls()
     waiting = [change for change in plan.changes if change.carry_out is not None]
     failed: set[str] = set()
@@ -47,9 +48,9 @@ def apply(plan: Plan, tell: Callable[[Change], object] = log) -> None:
         failed |= {change.path for change in ready if change not in outcomes}
         for change, was_done_here in outcomes.items():
             if was_done_here:
-                tell(change)
+                report(change)
     for obstacle in plan.obstacles:
-        tell(obstacle)
+        report(obstacle)
     plan.raise_refusals(calls.refusals)
 
 
@@ -60,12 +61,12 @@ def _ready(waiting: list[Change]) -> list[Change]:
 
 
 def _carry_out(change: Change) -> bool:
-    """Whether it was done here, and not by somebody else."""
+    """Whether the change was made here, and not by another worker before."""
     assert change.carry_out is not None
     try:
         with explained(change.action, change.path, exceptions.AlreadyExists):
             change.carry_out()
     except exceptions.AlreadyExists:
-        logger.debug("Somebody else was faster to %s.", change)
+        logger.debug("Already done by another worker: %s.", change.summary)
         return False
     return True

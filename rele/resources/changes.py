@@ -1,9 +1,9 @@
-"""The steps from what the server has to what is declared."""
+"""The changes from what Pub/Sub has to what is declared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rele.exceptions import ResourceError
@@ -12,6 +12,12 @@ CREATE_TOPIC = "create topic"
 CREATE_SUBSCRIPTION = "create subscription"
 UPDATE_SUBSCRIPTION = "update subscription"
 CANNOT_CHANGE = "cannot change subscription"
+
+_DONE = {
+    CREATE_TOPIC: "created topic",
+    CREATE_SUBSCRIPTION: "created subscription",
+    UPDATE_SUBSCRIPTION: "updated subscription",
+}
 
 
 @dataclass(frozen=True)
@@ -29,31 +35,48 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """One step, or an obstacle: what cannot be changed."""
+    """One change, or an obstacle: a difference that no change can remove."""
 
     action: str
     path: str
     """The full path of the topic or subscription."""
     differences: tuple[Difference, ...] = ()
     advice: str = ""
-    """What is left for somebody to do."""
+    """What remains for a person to do."""
     needs: frozenset[str] = frozenset()
-    """The paths that have to be there before."""
+    """The paths of topics and subscriptions that must exist before."""
     carry_out: Callable[[], object] | None = None
+    """Makes the change; ``None`` for an obstacle."""
 
     @property
     def summary(self) -> str:
         """All but the advice."""
-        text = f"{self.action} {self.path}"
+        return self._describe(self.action)
+
+    @property
+    def report(self) -> str:
+        """What was done, or cannot be, with the advice."""
+        return self._with_advice(self._describe(_DONE.get(self.action, self.action)))
+
+    @property
+    def sets_retry_policy(self) -> bool:
+        """Whether a subscription that exists gets another retry policy."""
+        return any(difference.option == "retry_policy" for difference in self.differences)
+
+    def __str__(self) -> str:
+        return self._with_advice(self.summary)
+
+    def _describe(self, action: str) -> str:
+        text = f"{action} {self.path}"
         if self.differences:
             text += f": {', '.join(map(str, self.differences))}"
         return text
 
-    def __str__(self) -> str:
-        return f"{self.summary}. {self.advice}" if self.advice else self.summary
+    def _with_advice(self, text: str) -> str:
+        return f"{text}. {self.advice}" if self.advice else text
 
     def as_json(self) -> dict[str, Any]:
-        """What can be told of it in JSON."""
+        """The change as values for JSON."""
         return {
             "action": self.action,
             "resource": self.path,
@@ -64,22 +87,28 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps, in the order in which they can be told, and what could not be looked at."""
+    """What would have to change, and what else was found out; to make one changes nothing."""
 
     changes: tuple[Change, ...] = ()
+    """In the order in which they are shown."""
     refusals: tuple[ResourceError, ...] = ()
+    """Why some of the topics and subscriptions could not be read."""
+    warnings: tuple[str, ...] = ()
+    """What a person should look after, a sentence each."""
+    lacks_retry_policy: Mapping[str, bool] = field(default_factory=dict)
+    """Whether a subscription exists without a retry policy, by path; of all that could be read."""
 
     def only(self, *actions: str) -> Plan:
-        """The steps of these kinds."""
+        """The same with only the changes of these kinds."""
         return replace(self, changes=tuple(c for c in self.changes if c.action in actions))
 
     @property
     def obstacles(self) -> tuple[Change, ...]:
-        """What is not as declared and cannot be changed."""
+        """Those that cannot be carried out."""
         return self.only(CANNOT_CHANGE).changes
 
     def raise_refusals(self, more: Iterable[ResourceError] = ()) -> None:
-        """Raise what could not be looked at, and ``more``, as one.
+        """Raise what could not be read, and ``more``, as one error.
 
         Raises:
             ResourceError: with a line for each, if there is any.

@@ -1,20 +1,80 @@
-"""What a worker does about topics and subscriptions, as ``RELE["RESOURCES"]`` says."""
+"""What a worker does about topics and subscriptions, before it consumes and when one is gone."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from rele.declaration.subscription import Subscription
 from rele.exceptions import ResourceError
-from rele.resources.changes import CANNOT_CHANGE, CREATE_SUBSCRIPTION, CREATE_TOPIC, Plan
+from rele.resources.applying import log
+from rele.resources.changes import CANNOT_CHANGE, CREATE_SUBSCRIPTION, CREATE_TOPIC, Change, Plan
 from rele.resources.resources import Resources
 
 logger = logging.getLogger(__name__)
 
+PAUSE_WITHOUT_RETRY_POLICY = 10
+"""Seconds until a failed message is redelivered, where its subscription has no retry policy."""
 
-class Provisioner:
-    """Sees to the resources of a worker's subscriptions.
+
+class Provisioner(Protocol):
+    """Provides the topics and subscriptions that a worker consumes."""
+
+    def set_up(self) -> None:
+        """Provide all, before the worker starts."""
+
+    def restore(self, subscription: Subscription) -> bool:
+        """Provide one whose stream has ended, perhaps because the subscription was deleted.
+
+        Returns:
+            whether it exists now, as far as that was looked at.
+        """
+
+    def failure_pause(self, subscription: Subscription) -> int | None:
+        """Seconds until a failed message may be redelivered; ``None`` leaves that to Pub/Sub."""
+
+
+class _MakesSubscriptions(Protocol):
+    def update_or_create_subscription(self, subscription: Subscription) -> None: ...
+
+
+class CreateFirstProvisioner:
+    """Creates without reading first, as Relé 1.x does.
+
+    Args:
+        subscriber: creates a subscription, or updates the one that exists.
+        subscriptions: all that the worker consumes.
+    """
+
+    def __init__(
+        self, subscriber: _MakesSubscriptions, subscriptions: Sequence[Subscription]
+    ) -> None:
+        self._subscriber = subscriber
+        self._subscriptions = subscriptions
+
+    def set_up(self) -> None:
+        """Create all that are missing.
+
+        Raises:
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused one.
+            ResourceError: likewise.
+        """
+        for subscription in self._subscriptions:
+            self._subscriber.update_or_create_subscription(subscription)
+
+    def restore(self, subscription: Subscription) -> bool:
+        """Create it if it is missing; raises what :meth:`set_up` does."""
+        self._subscriber.update_or_create_subscription(subscription)
+        return True
+
+    def failure_pause(self, subscription: Subscription) -> int | None:
+        """Left to Pub/Sub."""
+        return None
+
+
+class PlanningProvisioner:
+    """Compares what Pub/Sub has with what is declared, and does as ``RELE["RESOURCES"]`` says.
 
     Args:
         resources: of the project.
@@ -29,9 +89,10 @@ class Provisioner:
         self._resources = resources
         self._mode = mode
         self._subscriptions = subscriptions
+        self._without_retry_policy: set[str] = set()
 
     def set_up(self) -> None:
-        """See to all subscriptions, before the worker starts.
+        """Provide all subscriptions, before the worker starts.
 
         Raises:
             ResourceError: Pub/Sub refused something; under ``"verify"``, something is not as
@@ -40,44 +101,90 @@ class Provisioner:
         if self._mode == "ignore":
             return
         plan = self._resources.plan(self._subscriptions)
+        self._note_retry_policies(plan)
         if self._mode == "verify":
+            _log_warnings(plan)
             _refuse_differences(plan)
         elif self._mode == "create":
-            self._resources.apply(plan.only(CREATE_TOPIC, CREATE_SUBSCRIPTION, CANNOT_CHANGE))
+            self._apply(plan.only(CREATE_TOPIC, CREATE_SUBSCRIPTION, CANNOT_CHANGE))
         else:
-            self._resources.apply(plan)
+            self._apply(plan)
 
     def restore(self, subscription: Subscription) -> bool:
-        """See to one whose stream has died, perhaps since it was deleted.
+        """Create one that was deleted, if the mode allows that.
 
         Returns:
-            whether it is there now, as far as anybody has looked.
+            whether it exists now, as far as that was looked at.
 
         Raises:
             ResourceError: Pub/Sub refused something; under ``"verify"``, it is gone.
         """
         if self._mode == "ignore":
             return False
-        plan = self._resources.plan([subscription], beside=self._subscriptions)
+        plan = self._resources.plan([subscription], others=self._subscriptions)
+        self._note_retry_policies(plan)
         plan = plan.only(CREATE_TOPIC, CREATE_SUBSCRIPTION)
-        is_gone = any(change.path == self._resources.path(subscription) for change in plan.changes)
+        path = self._resources.path(subscription)
+        is_gone = any(change.path == path for change in plan.changes)
         if self._mode == "verify":
             plan.raise_refusals()
             if is_gone:
                 raise ResourceError(
-                    f"{self._resources.path(subscription)} was deleted, and Relé makes nothing "
-                    "under RELE['RESOURCES'] = 'verify': whoever owns it must make it again. Until "
-                    "then nothing is consumed; what is published meanwhile is lost to it."
+                    f"{path} was deleted, and Relé creates nothing under RELE['RESOURCES'] = "
+                    "'verify': whoever owns it must create it again. Until then nothing is "
+                    "consumed, and what is published is lost to it."
                 )
             return True
-        self._resources.apply(plan)
+        self._apply(plan)
         if is_gone:
             logger.error(
-                "The subscription %s had been deleted and is made again: what was published in "
-                "between is gone.",
+                "The subscription %s had been deleted and was created again: what was published in "
+                "between is lost.",
                 subscription.name,
             )
         return True
+
+    def failure_pause(self, subscription: Subscription) -> int | None:
+        """Seconds until a failed message may be redelivered; ``None`` leaves that to Pub/Sub.
+
+        That is where the subscription had a retry policy when it was last read or changed. Without
+        one Pub/Sub would redeliver at once.
+        """
+        lacks_policy = self._resources.path(subscription) in self._without_retry_policy
+        return PAUSE_WITHOUT_RETRY_POLICY if lacks_policy else None
+
+    def _apply(self, plan: Plan) -> None:
+        self._resources.apply(plan, self._report)
+
+    def _report(self, change: Change) -> None:
+        if change.sets_retry_policy:
+            self._without_retry_policy.discard(change.path)
+        log(change)
+
+    def _note_retry_policies(self, plan: Plan) -> None:
+        to_be_set = {change.path for change in plan.changes if change.sets_retry_policy}
+        for path, is_lacking in plan.lacks_retry_policy.items():
+            if not is_lacking:
+                self._without_retry_policy.discard(path)
+            elif path not in self._without_retry_policy:
+                self._without_retry_policy.add(path)
+                if path not in to_be_set:
+                    _warn_of_missing_policy(path)
+
+
+def _warn_of_missing_policy(path: str) -> None:
+    logger.warning(
+        "%s has no retry policy, so Pub/Sub would redeliver a failed message at once. Relé has "
+        "it redelivered after %s s. State a policy with @sub(retry_policy=…) or "
+        "RELE['DEFAULT_RETRY_POLICY'].",
+        path,
+        PAUSE_WITHOUT_RETRY_POLICY,
+    )
+
+
+def _log_warnings(plan: Plan) -> None:
+    for warning in plan.warnings:
+        logger.warning("%s", warning)
 
 
 def _refuse_differences(plan: Plan) -> None:
@@ -85,7 +192,7 @@ def _refuse_differences(plan: Plan) -> None:
     if plan.changes:
         differences = "\n".join(f"  {change}" for change in plan.changes)
         raise ResourceError(
-            "Pub/Sub is not as declared, and Relé changes nothing under RELE['RESOURCES'] = "
-            f"'verify':\n{differences}\nApply it with `manage.py showsubscriptions --apply`, or "
-            "let whoever owns the resources do so."
+            "Pub/Sub does not have what is declared, and Relé changes nothing under "
+            f"RELE['RESOURCES'] = 'verify':\n{differences}\nMake these changes with `manage.py "
+            "showsubscriptions --apply`, or ask whoever owns the resources."
         )

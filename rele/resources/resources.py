@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -26,22 +25,17 @@ from rele.resources.desired import Desired, dead_letter_subscription, google_fie
 from rele.resources.service import Service
 from rele.resources.survey import survey
 
-logger = logging.getLogger(__name__)
-
-PAUSE_WITHOUT_RETRY_POLICY = 10
-"""Seconds for which a failed message is held back where the subscription has no policy."""
-
 _NOTHING = SubscriptionOptions()
 
 
 class Resources:
-    """The topics and subscriptions of one project, as the declarations want them.
+    """Compares the topics and subscriptions of one project with what is declared.
 
     Args:
         connection: names the project, and makes the client for topics where topics matter.
         subscriber: Google's subscriber client.
-        defaults: what is stated for all subscriptions; a declaration goes before.
-        for_new: what a subscription that is made gets where nothing is stated.
+        defaults: what is stated for all subscriptions; a declaration precedes it.
+        for_new: what a subscription that is created gets where nothing is stated.
     """
 
     def __init__(
@@ -57,66 +51,58 @@ class Resources:
         self._service = Service(subscriber, connection)
         self._defaults = defaults
         self._for_new = for_new
-        self._without_retry_policy: set[str] = set()
-
-    def failure_pause(self, subscription: Subscription) -> int | None:
-        """Seconds to hold a failed message back, because the subscription has no retry policy.
-
-        ``None`` where it had one when it was last read or changed: the policy makes the pause.
-        """
-        lacks_policy = self.path(subscription) in self._without_retry_policy
-        return PAUSE_WITHOUT_RETRY_POLICY if lacks_policy else None
 
     def path(self, subscription: Subscription) -> str:
         """The full path of a subscription."""
         return f"{self._project}/subscriptions/{subscription.name}"
 
     def plan(
-        self, subscriptions: Iterable[Subscription], *, beside: Iterable[Subscription] = ()
+        self, subscriptions: Iterable[Subscription], *, others: Iterable[Subscription] = ()
     ) -> Plan:
-        """What has to be done for ``subscriptions`` to exist as declared; changes nothing.
+        """What has to change for ``subscriptions`` to exist as declared; changes nothing itself.
 
-        Of one that exists only what is stated is looked at. A dead-letter policy wants its topic,
-        and a subscription on it unless one is there, or among ``subscriptions`` and ``beside``.
+        Of one that exists, only what is stated counts. A dead-letter policy needs its topic, and a
+        subscription on it unless one exists, or is among ``subscriptions`` and ``others``.
 
         Args:
             subscriptions: the declarations to plan for.
-            beside: others of the project, which are planned for elsewhere.
+            others: further declarations of the project.
 
         Raises:
-            ResourceError: Pub/Sub does not answer. What it refuses is told by the plan.
+            ResourceError: Pub/Sub does not answer. What it refuses is in the plan.
         """
         found = survey(
             self._service,
             map(self._desired, subscriptions),
-            set(map(self._topic_path, beside)),
+            set(map(self._topic_path, others)),
         )
-        for each, actual in found.subscriptions.items():
-            self._note_retry_policy(each, actual)
         changes = [
             *map(self._creation_of_topic, found.missing_topics),
             *map(self._creation, found.missing),
             *(change for pair in found.existing for change in self._update(*pair)),
             *(change for pair in found.existing for change in _obstacle(*pair)),
         ]
-        return Plan(tuple(changes), found.refusals)
+        return Plan(
+            tuple(changes),
+            found.refusals,
+            tuple(map(advice.on_unreadable_topic, found.unreadable_topics)),
+            {
+                each.path: actual is not None and "retry_policy" not in actual
+                for each, actual in found.subscriptions.items()
+                if not each.is_for_dead_letters
+            },
+        )
 
-    def apply(self, plan: Plan, tell: Callable[[Change], object] = log) -> None:
+    def apply(self, plan: Plan, report: Callable[[Change], object] = log) -> None:
         """Carry out a plan: see :func:`rele.resources.applying.apply`.
 
         Raises:
             ResourceError: Pub/Sub refused some of it.
         """
-
-        def note_and_tell(change: Change) -> None:
-            if any(difference.option == "retry_policy" for difference in change.differences):
-                self._without_retry_policy.discard(change.path)
-            tell(change)
-
-        apply(plan, note_and_tell)
+        apply(plan, report)
 
     def orphans(self, prefix: str, subscriptions: Iterable[Subscription]) -> list[str]:
-        """The paths of subscriptions whose names begin with ``prefix-`` and that nobody declares.
+        """The paths of subscriptions whose names begin with ``prefix-`` and that no code declares.
 
         Those that keep dead letters are not among them.
 
@@ -171,22 +157,6 @@ class Resources:
             carry_out=partial(
                 self._service.update_subscription, update_request(desired, actual, differences)
             ),
-        )
-
-    def _note_retry_policy(self, desired: Desired, actual: Any) -> None:
-        if actual is None or "retry_policy" in actual or desired.is_for_dead_letters:
-            self._without_retry_policy.discard(desired.path)
-            return
-        is_known = desired.path in self._without_retry_policy
-        self._without_retry_policy.add(desired.path)
-        if is_known or "retry_policy" in desired.stated:
-            return
-        logger.warning(
-            "%s has no retry policy, so Pub/Sub would deliver a failed message again at once: "
-            "failed messages are held back for %s s. State one with @sub(retry_policy=…) or "
-            "RELE['DEFAULT_RETRY_POLICY'].",
-            desired.path,
-            PAUSE_WITHOUT_RETRY_POLICY,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -19,8 +18,6 @@ from rele.resources.calls import (
 )
 from rele.resources.desired import Desired
 
-logger = logging.getLogger(__name__)
-
 
 class Service:
     """Reads and changes topics and subscriptions, which are named by their full paths.
@@ -30,7 +27,7 @@ class Service:
 
     Args:
         subscriber: Google's subscriber client.
-        connection: by which a client for topics is made, where topics matter.
+        connection: makes the client for topics, once one is needed.
     """
 
     def __init__(
@@ -60,18 +57,18 @@ class Service:
                 yield subscription.name
 
     def has_topic(self, path: str) -> bool:
-        """Whether the topic is there, as far as one may know."""
+        """Whether the topic exists; assumed to where the credentials may not look."""
         try:
             with explained(READ_TOPIC, path, exceptions.NotFound, exceptions.PermissionDenied):
                 self._topics.get_topic(request={"topic": path})
         except exceptions.NotFound:
             return False
         except exceptions.PermissionDenied:
-            return True  # who may not look at topics need not be allowed to make any
+            return True  # credentials that may not read topics need not create any
         return True
 
-    def has_subscription_on(self, topic: str) -> bool:
-        """Whether the topic is there and has one, as far as one may know."""
+    def has_subscription_on(self, topic: str) -> bool | None:
+        """Whether the topic has a subscription; ``None`` where the credentials may not look."""
         try:
             with explained(READ_TOPIC, topic, exceptions.NotFound, exceptions.PermissionDenied):
                 listed = self._topics.list_topic_subscriptions(request={"topic": topic})
@@ -79,26 +76,21 @@ class Service:
         except exceptions.NotFound:
             return False
         except exceptions.PermissionDenied:
-            logger.warning(
-                "The credentials may not look at the dead-letter topic %s (pubsub.topics.get): "
-                "see to it that it has a subscription, or what it gets is lost.",
-                topic,
-            )
-            return True
+            return None
 
     def create_topic(self, path: str) -> None:
-        """Make it, in the regions that are set."""
+        """Create it, in the regions that are set."""
         create_topic(self._topics, path, self._connection.regions)
 
     def create_subscription(self, desired: Desired) -> None:
-        """Make it, with what is stated and what is meant for new ones."""
+        """Create it, with what is stated and what new ones get."""
         request = desired.creation_request()
         try:
             self._subscriber.create_subscription(request=request)
         except exceptions.InvalidArgument:
             if not desired.is_for_dead_letters:
                 raise
-            # Google's emulator (0.8.20) takes 7 days at most, which is also what it does unasked.
+            # Google's emulator (0.8.20) keeps messages for 7 days at most, which is its default.
             del request["message_retention_duration"]
             self._subscriber.create_subscription(request=request)
 

@@ -1,4 +1,4 @@
-"""Looking at what Pub/Sub has of what is declared."""
+"""Reading what Pub/Sub has of what is declared."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from rele.resources.service import Service
 
 @dataclass(frozen=True)
 class Survey:
-    """What there is, what is not, and what could not be looked at."""
+    """What exists, what is missing, and what could not be read."""
 
     subscriptions: Mapping[Desired, Any]
     """Google's Subscription for each that is wanted, or ``None`` where it is missing."""
     missing_topics: tuple[str, ...]
     refusals: tuple[ResourceError, ...]
+    unreadable_topics: tuple[str, ...] = ()
+    """Dead-letter topics that the credentials may not read."""
 
     @property
     def existing(self) -> Iterator[tuple[Desired, Any]]:
-        """Those that are there."""
+        """Those that exist."""
         return ((each, actual) for each, actual in self.subscriptions.items() if actual is not None)
 
     @property
@@ -35,13 +37,12 @@ class Survey:
 def survey(
     service: Service, desired: Iterable[Desired], topics_beside: Collection[str] = ()
 ) -> Survey:
-    """Look at subscriptions, then at the topics that may be missing.
+    """Read subscriptions, then the topics that may be missing.
 
     Args:
-        service: what is asked.
-        desired: the subscriptions. A dead-letter topic that none of them consumes, nor anybody
-            else, wants one more.
-        topics_beside: what others that are declared consume.
+        service: reads them.
+        desired: the subscriptions. A dead-letter topic without any subscription needs one more.
+        topics_beside: the topics of other declared subscriptions.
 
     Raises:
         ResourceError: Pub/Sub does not answer. Refusals are collected.
@@ -58,17 +59,22 @@ def survey(
         service.has_subscription_on, (each for each in dead_letter_topics if each not in consumed)
     )
     found |= read(
-        dead_letter_subscription(topic) for topic, is_fine in is_consumed.items() if not is_fine
+        dead_letter_subscription(topic) for topic, is_ in is_consumed.items() if is_ is False
     )
     uncertain = [each.topic for each, actual in found.items() if actual is None]
-    uncertain += [topic for topic in dead_letter_topics if not is_consumed.get(topic)]
-    is_there = calls.run(service.has_topic, dict.fromkeys(uncertain))
-    missing_topics = tuple(topic for topic, is_fine in is_there.items() if not is_fine)
-    return Survey(found, missing_topics, tuple(calls.refusals))
+    unreadable = tuple(topic for topic, is_ in is_consumed.items() if is_ is None)
+    uncertain += [
+        topic
+        for topic in dead_letter_topics
+        if not is_consumed.get(topic) and topic not in unreadable
+    ]
+    exists = calls.run(service.has_topic, dict.fromkeys(uncertain))
+    missing_topics = tuple(topic for topic, is_there in exists.items() if not is_there)
+    return Survey(found, missing_topics, tuple(calls.refusals), unreadable)
 
 
 def _consumed_topics(found: Mapping[Desired, Any]) -> Iterator[str]:
-    """Those with a subscription that is there, or is going to be made."""
+    """Those with a subscription that exists, or is going to be created."""
     for desired, actual in found.items():
         if actual is None or actual.topic == desired.topic:
             yield desired.topic

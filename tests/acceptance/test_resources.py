@@ -97,11 +97,12 @@ def test_verify_refuses_to_start_with_the_list_of_differences(
     assert status == 1
     path = re.escape(owner.subscription)
     assert re.search(
-        "Error: Pub/Sub is not as declared, and Relé changes nothing under RELE\\['RESOURCES'\\] = "
+        "Error: Pub/Sub does not have what is declared, and Relé changes nothing under "
+        "RELE\\['RESOURCES'\\] = "
         f"'verify':\n  create subscription {path}-mail\n  create subscription {path}-in-order\n"
         f"  update subscription {path}: retry_policy none → 1 s to 2 s, labels none → team=shop\n"
-        "Apply it with `manage.py showsubscriptions --apply`, or let whoever owns the resources do "
-        "so.\n$",
+        "Make these changes with `manage.py showsubscriptions --apply`, or ask whoever owns the "
+        "resources.\n$",
         output,
     )
     assert "Traceback" not in output
@@ -117,7 +118,7 @@ def test_verify_makes_nothing_again_and_goes_on_when_its_owner_does(
     read_until(worker.stdout, "worked on 1")
 
     owner.delete_subscription()
-    told = read_until(worker.stdout, "whoever owns it must make it again")
+    told = read_until(worker.stdout, "whoever owns it must create it again")
     assert f"{owner.subscription} was deleted" in told
     assert not owner.sees_subscription()
 
@@ -196,8 +197,8 @@ class TestShowsubscriptions:
         )
         obstacle = (
             f"cannot change subscription {owner.subscription}: backend_filter_by none → "
-            "attributes:id\n    This is fixed when a subscription is made: delete the subscription "
-            "once it is drained, and Relé makes it anew, or declare another suffix.\n"
+            "attributes:id\n    This is fixed when a subscription is created: delete the "
+            "subscription once it is drained, and Relé recreates it, or declare another suffix.\n"
         )
 
         assert manage("--apply") == (1, obstacle)

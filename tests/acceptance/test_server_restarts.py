@@ -15,7 +15,7 @@ from tests.support.servers import free_port
 
 Publish = Callable[[range], None]
 
-MADE_AGAIN = "had been deleted and is made again"
+MADE_AGAIN = "had been deleted and was created again"
 
 
 class Server:

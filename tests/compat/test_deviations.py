@@ -123,10 +123,11 @@ def test_outcome_hooks_run_for_every_publish(blocking: bool, rele_messages: list
 
 
 def test_only_pubsub_is_dialled(google_topics: list[Any]) -> None:
-    worker_addresses = {
-        endpoint: rele.Worker([], {"api_endpoint": endpoint} if endpoint else None, "p")._address
-        for endpoint in (None, "eu.example.com", "eu.example.com:8443", "https://eu.example.com")
-    }
+    worker_addresses = {}
+    for endpoint in (None, "eu.example.com", "eu.example.com:8443", "https://eu.example.com"):
+        with patch("rele.worker.check_internet_connection", return_value=True) as check:
+            rele.Worker([], {"api_endpoint": endpoint} if endpoint else None, "p").start()
+        [worker_addresses[endpoint]] = check.call_args.args
 
     assert worker_addresses == {
         None: "pubsub.googleapis.com:443",
@@ -232,12 +233,14 @@ def test_an_async_handler_is_refused() -> None:
 
 
 def test_a_process_holds_a_hundred_messages() -> None:
-    with patch("rele.client.pubsub_v1.SubscriberClient") as client:
-        worker = make_worker(
+    with (
+        patch("rele.client.pubsub_v1.SubscriberClient") as client,
+        patch("rele.worker.check_internet_connection", return_value=True),
+    ):
+        make_worker(
             [Subscription(print, "orders")],
             Config({"GC_PROJECT_ID": "shop", "RESOURCES": "ignore"}),
-        )
-        worker._open_streams()
+        ).start()
 
     [call] = client.return_value.subscribe.call_args_list
     assert call.kwargs["flow_control"].max_messages == 100

@@ -132,7 +132,7 @@ def test_a_deleted_subscription_is_made_again(
         return True
 
     assert any(is_handled() for _ in range(20))
-    assert "had been deleted and is made again" in caplog.text
+    assert "had been deleted and was created again" in caplog.text
 
 
 def test_without_a_retry_policy_a_failed_message_is_held_back(

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest.mock import Mock, call, patch
+from unittest.mock import ANY, Mock, call, patch
 
 import pytest
 from google.api_core import exceptions
@@ -16,6 +16,7 @@ from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 from rele import worker as worker_module
 from rele.client import Subscriber
 from rele.config import Config
+from rele.engine.connection import Connection
 from rele.exceptions import NoProjectError
 from rele.resources import Change, Plan
 from rele.retry_policy import RetryPolicy
@@ -112,7 +113,9 @@ class TestSetup:
                 default_ack_deadline=20,
             )
 
-        subscriber.assert_called_once_with("rele", CREDENTIALS, ["europe-west1"], None, 20, None)
+        subscriber.over.assert_called_once_with(
+            Connection("rele", CREDENTIALS, None, ["europe-west1"], 20, None), resilient=False
+        )
 
 
 class TestStart:
@@ -499,17 +502,19 @@ class TestCreateAndRun:
         with patch("rele.worker.Subscriber") as subscriber:
             worker = make_worker([subscription()], Config(self.SETTINGS))
 
-        subscriber.assert_called_once_with(
-            "rele",
-            None,
-            ["europe-west1"],
-            {"api_endpoint": "localhost:1"},
-            20,
-            RetryPolicy(1, 2),
+        subscriber.over.assert_called_once_with(
+            Connection(
+                "rele",
+                None,
+                {"api_endpoint": "localhost:1"},
+                ["europe-west1"],
+                20,
+                RetryPolicy(1, 2),
+            ),
             resilient=True,
         )
-        assert worker._threads == 7
-        assert worker._shutdown_timeout == 5.0
+        assert [consumer.threads for consumer in worker._plan.consumers] == [7]
+        assert worker._plan.shutdown_timeout == 5.0
 
     @pytest.mark.parametrize("mode", ["apply", "create"])
     def test_sets_up_by_plan(self, mode: str) -> None:
@@ -518,14 +523,15 @@ class TestCreateAndRun:
         with patch("rele.worker.Subscriber") as subscriber:
             make_worker([photos], config).setup()
 
-        subscriber.return_value.resources.assert_called_once_with(
-            "rele", config.subscription_defaults
-        )
-        resources = subscriber.return_value.resources.return_value
+        made = subscriber.over.return_value
+        made.resources.assert_called_once_with("rele", config.subscription_defaults)
+        resources = made.resources.return_value
         resources.plan.assert_called_once_with([photos])
         plan = resources.plan.return_value
-        resources.apply.assert_called_once_with(plan if mode == "apply" else plan.only.return_value)
-        subscriber.return_value.update_or_create_subscription.assert_not_called()
+        resources.apply.assert_called_once_with(
+            plan if mode == "apply" else plan.only.return_value, ANY
+        )
+        made.update_or_create_subscription.assert_not_called()
 
     @pytest.mark.usefixtures("handlers")
     @pytest.mark.parametrize(
@@ -621,11 +627,13 @@ class TestDeletedSubscription:
         streams.consumed.wait_for(2)
 
         photos = worker._subscriptions
-        resources.plan.assert_called_once_with(photos, beside=photos)
-        resources.apply.assert_called_once_with(resources.plan.return_value)
+        resources.plan.assert_called_once_with(photos, others=photos)
+        resources.apply.assert_called_once_with(resources.plan.return_value, ANY)
         assert exit_status_of(worker.stop) == 0
         [error] = [record for record in caplog.records if record.levelname == "ERROR"]
-        assert "The subscription photos had been deleted and is made again" in error.getMessage()
+        assert (
+            "The subscription photos had been deleted and was created again" in error.getMessage()
+        )
 
     def test_is_not_told_where_it_is_still_there(
         self, streams: Streams, make_planned: Callable[..., Worker], caplog: Any
@@ -637,7 +645,7 @@ class TestDeletedSubscription:
         streams.consumed.wait_for(2)
 
         assert exit_status_of(worker.stop) == 0
-        assert "made again" not in caplog.text
+        assert "created again" not in caplog.text
 
     def test_of_a_worker_built_by_hand_is_made_again_too(
         self, streams: Streams, make_worker_of: MakeWorker

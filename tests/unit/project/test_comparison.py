@@ -7,6 +7,7 @@ from unittest.mock import Mock, patch
 import pytest
 
 from rele.config import Config
+from rele.engine.connection import Connection
 from rele.exceptions import NoProjectError, ResourceError
 from rele.project.comparison import bring_about, compare
 from rele.resources import Plan
@@ -18,10 +19,10 @@ PHOTOS = Subscription(print, "photos")
 
 @pytest.fixture
 def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
-    """The class that stands in for Subscriber, on a server that can be reached."""
+    """What makes the stand-in for a Subscriber, on a server that can be reached."""
     monkeypatch.setattr("rele.worker.check_internet_connection", Mock(return_value=True))
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:1")
-    with patch("rele.project.comparison.Subscriber") as subscriber:
+    with patch("rele.project.comparison.Subscriber.over") as subscriber:
         subscriber.return_value.resources.return_value.plan.return_value = Plan()
         yield subscriber
 
@@ -35,7 +36,9 @@ def test_the_comparison_is_made_by_the_settings(subscriber: Mock) -> None:
 
     assert compare(config, [PHOTOS]).plan == Plan()
 
-    subscriber.assert_called_once_with("rele", None, ["europe-west1"], {"a": 1}, 20)
+    subscriber.assert_called_once_with(
+        Connection("rele", None, {"a": 1}, ["europe-west1"], 20, None)
+    )
     subscriber.return_value.resources.assert_called_once_with("rele", config.subscription_defaults)
     subscriber.return_value.close.assert_called_once_with()
 

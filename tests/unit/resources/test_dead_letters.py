@@ -141,7 +141,7 @@ def test_a_declaration_that_consumes_them_is_enough(server: Server, is_beside: b
     desired = resources(server)
 
     declared = [with_dead_letters()] if is_beside else [with_dead_letters(), undertaker]
-    desired.apply(desired.plan(declared, beside=[undertaker]))
+    desired.apply(desired.plan(declared, others=[undertaker]))
 
     assert SUBSCRIPTION not in server.subscriptions
 
@@ -170,7 +170,7 @@ def test_an_older_subscription_of_that_name_on_a_topic_that_is_gone_is_told(
     assert steps[-1] == (
         f"cannot change subscription {SUBSCRIPTION}: topic _deleted-topic_ → {TOPIC}. Its topic "
         "was deleted, so nothing new arrives: delete the subscription once it is drained, and "
-        "Relé makes it anew."
+        "Relé recreates it."
     )
     assert "no retry policy" not in caplog.text
 
@@ -198,7 +198,7 @@ def test_who_may_not_look_at_the_topic_is_warned_and_consumes(
 
     assert bring_about(server, with_dead_letters()) == []
 
-    assert f"look at the dead-letter topic {TOPIC} (pubsub.topics.get)" in caplog.text
+    assert f"not read the dead-letter topic {TOPIC} (pubsub.topics.get)" in caplog.text
 
 
 def test_a_server_that_keeps_messages_for_less_keeps_them_as_it_does(server: Server) -> None:

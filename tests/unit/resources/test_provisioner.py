@@ -4,7 +4,7 @@ import pytest
 from google.api_core import exceptions
 
 from rele.exceptions import ResourceError
-from rele.resources import Provisioner
+from rele.resources import PlanningProvisioner
 from rele.subscription import Subscription
 from tests.unit.resources.conftest import (
     SUBSCRIPTIONS,
@@ -18,8 +18,8 @@ from tests.unit.resources.conftest import (
 PHOTOS = f"{SUBSCRIPTIONS}photos"
 
 
-def provisioner(server: Server, mode: str, *subscriptions: Subscription) -> Provisioner:
-    return Provisioner(resources(server), mode, subscriptions)
+def provisioner(server: Server, mode: str, *subscriptions: Subscription) -> PlanningProvisioner:
+    return PlanningProvisioner(resources(server), mode, subscriptions)
 
 
 def calls_of(server: Server) -> list[str]:
@@ -99,7 +99,7 @@ class TestRestore:
         assert PHOTOS in server.subscriptions
         [record] = [record for record in caplog.records if record.levelname == "ERROR"]
         assert record.getMessage().startswith(
-            "The subscription photos had been deleted and is made again"
+            "The subscription photos had been deleted and was created again"
         )
 
     def test_does_not_say_that_it_made_what_it_may_not_make(
@@ -124,7 +124,7 @@ class TestRestore:
         provisioner(server, "apply", photos()).restore(photos(ack_deadline=60))
 
         assert server.requests == []
-        assert caplog.records == [] or "made again" not in caplog.text
+        assert caplog.records == [] or "created again" not in caplog.text
 
     def test_knows_of_the_other_declarations(self, server: Server) -> None:
         undertaker = Subscription(print, "photos-dead-letter", suffix="undertaker")

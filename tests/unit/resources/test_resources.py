@@ -10,6 +10,7 @@ from google.cloud import pubsub_v1
 from rele.exceptions import ResourceError
 from rele.resources import (
     PAUSE_WITHOUT_RETRY_POLICY,
+    PlanningProvisioner,
     Resources,
     create_topic,
     to_google_retry_policy,
@@ -303,8 +304,8 @@ class TestUpdate:
 
 class TestObstacles:
     FIXED = (
-        "This is fixed when a subscription is made: delete the subscription once it is drained, "
-        "and Relé makes it anew, or declare another suffix."
+        "This is fixed when a subscription is created: delete the subscription once it is drained, "
+        "and Relé recreates it, or declare another suffix."
     )
 
     @pytest.mark.parametrize(
@@ -390,42 +391,56 @@ class TestFailurePause:
     ) -> None:
         add_with_policy(server, actual)
         declared = photos(retry_policy=stated)
-        desired = resources(server)
+        provisioner = PlanningProvisioner(resources(server), "apply", [declared])
 
-        desired.apply(desired.plan([declared]))
-        desired.apply(desired.plan([declared]))
+        provisioner.set_up()
+        provisioner.set_up()
 
-        assert desired.failure_pause(declared) == pause
+        assert provisioner.failure_pause(declared) == pause
         warned = caplog.text.count(f"{SUBSCRIPTION_PATH} has no retry policy")
         assert warned == (pause is not None)
 
     def test_they_are_no_longer_once_a_stated_policy_was_applied(self, server: Server) -> None:
         add_with_policy(server, None)
         declared = photos(retry_policy=RetryPolicy(1, 2))
-        desired = resources(server)
+        provisioner = PlanningProvisioner(resources(server), "apply", [declared])
 
-        desired.apply(desired.plan([declared]))
+        provisioner.set_up()
 
-        assert desired.failure_pause(declared) is None
+        assert provisioner.failure_pause(declared) is None
 
     def test_they_are_held_back_while_a_stated_policy_is_not_applied(self, server: Server) -> None:
         add_with_policy(server, None)
         declared = photos(retry_policy=RetryPolicy(1, 2))
-        desired = resources(server)
+        provisioner = PlanningProvisioner(resources(server), "create", [declared])
 
-        desired.plan([declared])
+        provisioner.set_up()
 
-        assert desired.failure_pause(declared) == PAUSE_WITHOUT_RETRY_POLICY
+        assert provisioner.failure_pause(declared) == PAUSE_WITHOUT_RETRY_POLICY
 
     def test_they_are_no_longer_once_somebody_has_given_it_one(self, server: Server) -> None:
         add_with_policy(server, None)
-        desired = resources(server)
-        desired.plan([photos()])
+        provisioner = PlanningProvisioner(resources(server), "apply", [photos()])
+        provisioner.set_up()
         add_with_policy(server, RetryPolicy(1, 2))
 
-        desired.plan([photos()])
+        provisioner.restore(photos())
 
-        assert desired.failure_pause(photos()) is None
+        assert provisioner.failure_pause(photos()) is None
+
+    def test_a_plan_says_so_and_logs_nothing(
+        self, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        add_with_policy(server, None)
+        caplog.set_level("DEBUG")
+
+        plan = resources(server).plan([photos(), photos(suffix="missing")])
+
+        assert plan.lacks_retry_policy == {
+            SUBSCRIPTION_PATH: True,
+            f"{SUBSCRIPTION_PATH}-missing": False,
+        }
+        assert caplog.records == []
 
 
 class TestRefusals:

@@ -1,4 +1,4 @@
-"""Making a subscription without a look at it first, as for a Subscriber built by hand."""
+"""Creating a subscription without reading it first, as Relé 1.x does."""
 
 from __future__ import annotations
 

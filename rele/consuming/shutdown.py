@@ -1,0 +1,154 @@
+"""What happens when a worker stops, step by step, and how its process ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from rele import publishing
+from rele.declaration.subscription import Subscription
+from rele.engine.base import Consumer
+from rele.middleware import run_middleware_hook
+from rele.runtime.waiting import reported_if_long
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_TIMEOUT = 1.0
+_CLOSE_TIMEOUT_AWAY = 0.2
+"""Seconds; the latter while Pub/Sub does not answer."""
+
+_LAST_WORDS_TIMEOUT = 1.0
+"""Seconds."""
+
+
+class Connected(Protocol):
+    """The part of a :class:`rele.client.Subscriber` that the shutdown uses."""
+
+    @property
+    def is_away(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+class Stoppable(Protocol):
+    """What works beside the consumers until it is stopped."""
+
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """The graceful shutdown of a worker."""
+
+    subscriptions: Sequence[Subscription]
+    """Those that the worker consumes."""
+    consumers: Sequence[Consumer]
+    topic_watch: Stoppable | None
+    connection: Connected
+    """The one that the consumers use."""
+    timeout: float
+    """Seconds that running handlers have to finish."""
+
+    def run(self) -> int:
+        """Shut down; return how many handlers still run when the timeout is over.
+
+        A step that fails is logged, and the others follow.
+        """
+        # 1. The middleware hears of the stop first, while all that it may use still works.
+        run_middleware_hook("pre_worker_stop", self.subscriptions)
+
+        # 2. Nobody looks for deleted topics any more, which would be reported for nothing.
+        if self.topic_watch is not None:
+            take_step(self.topic_watch.stop)
+
+        # 3. Consuming ends: no new message is begun, those that wait are nacked, so that another
+        #    worker gets them at once, and running handlers finish. Their acks need the connection.
+        still_running = drain(self.consumers, self.timeout)
+
+        # 4. The connection closes only now that the last ack is sent.
+        self._close_connection()
+
+        # 5. What was published is sent, after the last handler that may have published.
+        with reported_if_long(_report_flush):
+            take_step(publishing.flush)
+
+        # 6. The middleware cleans up last, when nothing uses what it closes, such as databases.
+        run_middleware_hook("post_worker_stop")
+        return still_running
+
+    def _close_connection(self) -> None:
+        """Close it, unless that takes long: the end of the process closes it just as well.
+
+        Closing waits for the calls of Google's client that are under way.
+        """
+        closing = threading.Thread(target=take_step, args=(self.connection.close,), daemon=True)
+        closing.start()
+        closing.join(_CLOSE_TIMEOUT_AWAY if self.connection.is_away else _CLOSE_TIMEOUT)
+
+
+def drain(consumers: Sequence[Consumer], timeout: float) -> int:
+    """End all consumers; return how many handlers still run after ``timeout`` seconds."""
+
+    def report() -> None:
+        if running := sum(consumer.running for consumer in consumers):
+            logger.info("Waiting up to %s s for %d running handler(s) to finish.", timeout, running)
+
+    deadline = time.monotonic() + timeout
+    # All are drained before one is joined, so that they share the one deadline.
+    for consumer in consumers:
+        consumer.drain(deadline)
+    with reported_if_long(report):
+        return sum(consumer.join(deadline) for consumer in consumers)
+
+
+def take_step(finish: Callable[[], object]) -> None:
+    """Call ``finish``; an error of it is logged, so that the next steps follow."""
+    try:
+        finish()
+    except Exception:
+        logger.exception("A step of the shutdown failed; the next ones follow.")
+
+
+def end_process(still_running: int, timeout: float) -> NoReturn:
+    """End the process with status 0, or with 1 at once where handlers still run.
+
+    Args:
+        still_running: how many handlers do.
+        timeout: seconds for which they were waited for.
+
+    Raises:
+        SystemExit: with status 0.
+    """
+    if still_running:
+        # sys.exit() would wait for their threads.
+        _say_last_words(still_running, timeout)
+        os._exit(1)
+    sys.exit(0)
+
+
+def _say_last_words(still_running: int, timeout: float) -> None:
+    """Log what is abandoned, in a thread: the output may block, and the process has to end."""
+    speaking = threading.Thread(target=_log_and_flush, args=(still_running, timeout), daemon=True)
+    speaking.start()
+    speaking.join(_LAST_WORDS_TIMEOUT)
+
+
+def _log_and_flush(still_running: int, timeout: float) -> None:
+    logger.error(
+        "%d handler(s) still ran after %s s and are abandoned: their messages will be redelivered.",
+        still_running,
+        timeout,
+    )
+    for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+        with suppress(Exception):
+            flush()
+
+
+def _report_flush() -> None:
+    logger.info("Waiting for Pub/Sub to accept what was published.")

@@ -1,0 +1,145 @@
+"""What a worker is going to do, worked out before it does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rele.config import Config
+from rele.dead_letter_policy import DeadLetterPolicy
+from rele.declaration.options import SubscriptionOptions
+from rele.declaration.subscription import Subscription
+from rele.engine.connection import Connection
+from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
+from rele.exceptions import NoProjectError
+
+DEFAULT_THREADS_PER_SUBSCRIPTION = 2
+DEFAULT_SHUTDOWN_TIMEOUT = 30.0
+"""Seconds."""
+
+Provisioning = Literal["apply", "create", "verify", "ignore", "create first"]
+"""What is done about topics and subscriptions: as ``RELE["RESOURCES"]`` says, or as 1.x does."""
+
+
+@dataclass(frozen=True)
+class ConsumerPlan:
+    """How one subscription is consumed."""
+
+    subscription: Subscription
+    threads: int
+    """How many of its messages are handled at a time."""
+    flow_control: Any
+    """Google's FlowControl; ``None`` leaves that to its client."""
+    max_lease_duration: float
+    """Seconds for which a message may be leased."""
+    confirms_acks: bool
+    """Whether an ack waits for Pub/Sub's response, as exactly-once delivery needs."""
+    logs_payloads: bool
+    """Whether a payload that cannot be decoded may be logged."""
+    dead_letter_policy: DeadLetterPolicy | None
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """All that a worker does, and by which connection."""
+
+    connection: Connection
+    subscriptions: Sequence[Subscription]
+    consumers: tuple[ConsumerPlan, ...]
+    """One for each subscription."""
+    shutdown_timeout: float
+    """Seconds that running handlers have to finish when the worker stops."""
+    provisioning: Provisioning
+    defaults: SubscriptionOptions
+    """What is stated for all subscriptions; a declaration precedes it."""
+    is_resilient: bool
+    """Whether the connection is made again soon after an outage, and outages are logged."""
+
+    @property
+    def watches_topics(self) -> bool:
+        """Whether deleted topics are looked for."""
+        return self.provisioning not in ("ignore", "create first")
+
+    @property
+    def recreates_topics(self) -> bool:
+        """Whether a deleted topic is created again, with its subscription."""
+        return self.provisioning in ("apply", "create")
+
+
+def plan_of_config(
+    config: Config, connection: Connection, subscriptions: Sequence[Subscription]
+) -> WorkerPlan:
+    """The plan of a worker that ``config`` describes.
+
+    Raises:
+        NoProjectError: no project is named.
+    """
+    if connection.gc_project_id is None:
+        raise NoProjectError
+    defaults = config.subscription_defaults
+    return WorkerPlan(
+        connection,
+        subscriptions,
+        tuple(
+            _plan_consumer(
+                each,
+                each.options.over(defaults),
+                threads=config.threads_per_subscription,
+                limits_messages=True,
+                logs_payloads=config.log_payloads,
+            )
+            for each in subscriptions
+        ),
+        shutdown_timeout=config.shutdown_timeout,
+        provisioning=config.resources,  # type: ignore[arg-type]  # the schema has checked it
+        defaults=defaults,
+        is_resilient=True,
+    )
+
+
+def plan_as_in_1x(
+    connection: Connection, subscriptions: Sequence[Subscription], threads: int | None
+) -> WorkerPlan:
+    """The plan of a worker that a program builds itself, as with Relé 1.x.
+
+    Only what the program or a declaration states departs from what Google's client does.
+    """
+    return WorkerPlan(
+        connection,
+        subscriptions,
+        tuple(
+            _plan_consumer(
+                each,
+                each.options,
+                threads=threads or DEFAULT_THREADS_PER_SUBSCRIPTION,
+                limits_messages=states_limits(each.options),
+                logs_payloads=True,
+            )
+            for each in subscriptions
+        ),
+        shutdown_timeout=DEFAULT_SHUTDOWN_TIMEOUT,
+        provisioning="create first",
+        defaults=SubscriptionOptions(),
+        is_resilient=False,
+    )
+
+
+def _plan_consumer(
+    subscription: Subscription,
+    options: SubscriptionOptions,
+    *,
+    threads: int,
+    limits_messages: bool,
+    logs_payloads: bool,
+) -> ConsumerPlan:
+    threads = options.threads or threads
+    return ConsumerPlan(
+        subscription,
+        threads,
+        flow_control(options, threads) if limits_messages else None,
+        max_lease_duration(options),
+        confirms_acks=bool(options.enable_exactly_once_delivery),
+        logs_payloads=logs_payloads,
+        dead_letter_policy=options.dead_letter_policy,
+    )
