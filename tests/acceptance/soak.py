@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rele.emulator.status.query import ask_status
-from tests.acceptance.conftest import Project
-from tests.acceptance.ledger import WRITE
-from tests.acceptance.server_process import Server
+from tests.support.ledger import WRITE
+from tests.support.project import Project
 from tests.support.proxy import Proxy
+from tests.support.server_process import Server
 
 RATE = 200
 """Messages a second."""

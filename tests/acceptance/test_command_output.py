@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Project, read_until
+from tests.support.project import Project, read_until
 
 SUBS = """
     from rele import RetryPolicy, sub

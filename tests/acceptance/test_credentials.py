@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import grpc
 import pytest
 
-from tests.acceptance.conftest import Project, publish_jobs
-from tests.acceptance.watched import start_watched, write_project
+from tests.support.project import Project, publish_jobs
 from tests.support.tls_front import MetadataServer, TlsFront, write_service_account
+from tests.support.watched import start_watched, write_project
 
 Publish = Callable[[range], None]
 

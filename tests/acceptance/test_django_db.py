@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 import rele
-from tests.acceptance.conftest import Project, read_until
+from tests.support.project import Project, read_until
 
 NAME_OF_THE_WORKER = "rele-worker"
 

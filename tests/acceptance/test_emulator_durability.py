@@ -17,7 +17,7 @@ import grpc
 import pytest
 from google.pubsub_v1 import types
 
-from tests.acceptance.server_process import Server, unary
+from tests.support.server_process import Server, unary
 from tests.support.streams import SOON
 
 TOPIC = "projects/p/topics/orders"
@@ -228,7 +228,7 @@ def test_sigterm_keeps_what_was_answered(server: Server) -> None:
 
 def test_a_second_server_on_the_directory_refuses(server: Server) -> None:
     done = subprocess.run(
-        [*server.command[:-4], "--host-port", "127.0.0.1:0", *server.command[-2:]],
+        server.command("127.0.0.1:0"),
         capture_output=True,
         text=True,
         timeout=3 * SOON,

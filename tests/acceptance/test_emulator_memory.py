@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.pubsub_v1 import types
 
-from tests.acceptance.conftest import read_until
+from tests.support.project import read_until
 
 TOPIC = "projects/p/topics/orders"
 SUBSCRIPTION = "projects/p/subscriptions/orders"

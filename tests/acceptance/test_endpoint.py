@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from rele.emulator import ask_status
-from tests.acceptance.conftest import Project, publish_jobs, read_until
-from tests.acceptance.watched import Watched, start_watched, write_project
+from tests.support.project import Project, publish_jobs, read_until
 from tests.support.servers import free_port
+from tests.support.watched import Watched, start_watched, write_project
 
 VARIABLE = "PUBSUB_EMULATOR_HOST"
 

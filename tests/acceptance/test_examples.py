@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from tests.acceptance.conftest import REPOSITORY, Project, read_until
+from tests.support.project import REPOSITORY, Project, read_until
 from tests.support.servers import free_port, wait_for_port
 
 

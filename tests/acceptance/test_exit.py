@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.acceptance.conftest import Project
+from tests.support.project import Project
 
 CountEvents = Callable[[], int]
 

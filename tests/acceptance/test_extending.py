@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rele.project.rooms import Room
-from tests.acceptance.conftest import Project, read_until
 from tests.support.distributions import write_metadata
+from tests.support.project import Project, read_until
 from tests.support.readme import REPOSITORY, blocks_of, files_of
 
 EXTENDING = (REPOSITORY / "docs" / "extending.rst").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.acceptance.conftest import Project
+from tests.support.project import Project
 
 PUBLISH_AND_FORK = """
     import os

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.acceptance.conftest import Project, read_until
+from tests.support.project import Project, read_until
 
 if sys.platform == "win32":
     pytest.skip("gunicorn runs only on POSIX.", allow_module_level=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import REPOSITORY
+from tests.support.project import REPOSITORY
 
 OLD = "exit 1"
 WITHOUT_VENV = 'case "$*" in *ensurepip*) exit 1;; esac'

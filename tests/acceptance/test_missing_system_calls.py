@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.conftest import Project, read_until
+from tests.support.project import Project, read_until
 
 # Python imports a module of this name first of all. gRPC's own fork handlers are turned off, since
 # its build for Windows has none.

@@ -19,7 +19,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.acceptance.conftest import REPOSITORY
+from tests.support.project import REPOSITORY
 
 NOBODY_THERE = "127.0.0.1:1"
 """A port that no server is given by chance."""

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.acceptance.conftest import Project, read_until
+from tests.support.project import Project, read_until
 
 SETTINGS = """
     SECRET_KEY = "for tests"

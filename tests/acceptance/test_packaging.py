@@ -9,7 +9,7 @@ from email import message_from_string
 
 import pytest
 
-from tests.acceptance.conftest import REPOSITORY
+from tests.support.project import REPOSITORY
 
 BUILD = "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.acceptance.conftest import REPOSITORY, Project, read_until
+from tests.support.project import REPOSITORY, Project, read_until
 
 UPLOAD = """
 import io

@@ -20,8 +20,8 @@ from rele.declaration.options import OPTIONS
 from rele.middleware import BaseMiddleware
 from rele.schema.settings import SETTINGS
 from rele.testing import Delivery, deliver
-from tests.acceptance.conftest import Project, read_until
 from tests.support.manual_tables import ALL_SETTINGS, tables
+from tests.support.project import Project, read_until
 from tests.support.readme import FIRST_STEPS, README, REPOSITORY, blocks, commands, files, section
 
 

@@ -13,7 +13,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import pubsub_v1
 
 from rele.resources import create_topic
-from tests.acceptance.conftest import Project, read_until
+from tests.support.project import Project, read_until
 
 StartWorker = Callable[[], "subprocess.Popen[str]"]
 

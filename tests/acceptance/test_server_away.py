@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.acceptance.conftest import Project, publish_jobs
-from tests.acceptance.watched import Watched, start_watched, write_project
+from tests.support.project import Project, publish_jobs
 from tests.support.proxy import Proxy
+from tests.support.watched import Watched, start_watched, write_project
 
 Publish = Callable[[range], None]
 

@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 from google.cloud import pubsub_v1
 
-from tests.acceptance.conftest import Project, publish_jobs, read_until
-from tests.acceptance.watched import start_watched, write_project
-from tests.support.servers import free_port
+from tests.support.project import Project, publish_jobs
+from tests.support.server_process import Server
+from tests.support.watched import start_watched, write_project
 
 Publish = Callable[[range], None]
 
 MADE_AGAIN = "had been deleted and was created again"
 
 
-class Server:
-    """``rele-cli emulator`` in a process of its own, always on the same port."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._process: subprocess.Popen[str] | None = None
-        self.address = f"127.0.0.1:{free_port()}"
-        project.environment["PUBSUB_EMULATOR_HOST"] = self.address
-
-    def start(self, data_dir: Path | None = None) -> None:
-        options = [] if data_dir is None else ["--data-dir", str(data_dir)]
-        self._process = self._project.start(
-            "-m", "rele", "emulator", "--host-port", self.address, *options
-        )
-        read_until(self._process.stdout, "PUBSUB_EMULATOR_HOST=")
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(timeout=10)
-
-
 @pytest.fixture
-def server(project: Project, monkeypatch: pytest.MonkeyPatch) -> Server:
-    server = Server(project)
+def server(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server of the project's own, which the test starts."""
+    server = Server()
+    project.environment["PUBSUB_EMULATOR_HOST"] = server.address
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
-    return server
+    yield server
+    server.kill()
 
 
 @pytest.fixture
@@ -63,7 +42,8 @@ def publish(project: Project, server: Server) -> Publish:
 def test_a_server_that_is_killed_and_comes_back_with_its_data_loses_nothing(
     project: Project, server: Server, publish: Publish, rounds: int
 ) -> None:
-    server.start(project.folder / "data")
+    server.data_dir = project.folder / "data"
+    server.start()
     write_project(project)
     worker = start_watched(project)
     for number in range(0, rounds * 100, 100):
@@ -71,7 +51,7 @@ def test_a_server_that_is_killed_and_comes_back_with_its_data_loses_nothing(
         # Google's client alone opens five streams in vain at once, and then waits for 10 s.
         worker.wait_for(f"begin {number}", seconds=8)
         server.kill()
-        server.start(project.folder / "data")
+        server.start()
 
     worker.wait_for_jobs(range(rounds * 100), seconds=8)
     worker.stop()

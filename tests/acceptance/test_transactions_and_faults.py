@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Project
-from tests.acceptance.ledger import WRITE, Ledger
-from tests.acceptance.shop import Shop
-from tests.acceptance.supervised import Supervised
 from tests.support import postgres
+from tests.support.ledger import WRITE, Ledger
+from tests.support.project import Project
 from tests.support.proxy import Proxy
+from tests.support.shop import Shop
+from tests.support.supervised import Supervised
 
 MODELS = """
     from django.db import models

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.acceptance.conftest import Project
-from tests.acceptance.ledger import WRITE, Ledger
-from tests.acceptance.shop import Shop
+from tests.support.ledger import WRITE, Ledger
+from tests.support.project import Project
+from tests.support.shop import Shop
 
 MODELS = """
     from django.db import models

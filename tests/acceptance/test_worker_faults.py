@@ -16,8 +16,8 @@ import pytest
 from google.cloud import pubsub_v1
 
 from rele.emulator.status.query import ask_status
-from tests.acceptance.conftest import Project, read_until
-from tests.acceptance.ledger import WRITE, Ledger
+from tests.support.ledger import WRITE, Ledger
+from tests.support.project import Project, read_until
 
 LOOP = pytest.mark.parametrize(
     "rounds", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]

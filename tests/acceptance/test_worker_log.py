@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.acceptance.conftest import Project, publish_jobs, read_until
+from tests.support.project import Project, publish_jobs, read_until
 from tests.support.readme import blocks
 
 SUBS = """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Project, publish_jobs, read_until
-from tests.acceptance.ledger import WRITE, Ledger
+from tests.support.ledger import WRITE, Ledger
+from tests.support.project import Project, publish_jobs, read_until
 from tests.support.servers import free_port, wait_for_port
 
 SUBS = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Project, publish_jobs, read_until
+from tests.support.project import Project, publish_jobs, read_until
 
 StartWorker = Callable[[], "subprocess.Popen[str]"]
 

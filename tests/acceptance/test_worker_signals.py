@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.acceptance.conftest import Project, read_until
+from tests.support.project import Project, read_until
 from tests.support.silent_server import SilentServer
 
 SUBS = """

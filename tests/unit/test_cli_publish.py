@@ -15,8 +15,8 @@ from django.core.management import CommandError, call_command
 
 from rele.backends import Message
 from rele.cli import main
+from tests.support.backends import HeldBackend
 from tests.support.in_use import without_django
-from tests.unit.backends_for_tests import HeldBackend
 
 Output = Any
 

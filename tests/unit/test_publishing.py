@@ -17,8 +17,8 @@ from rele import config as configuration
 from rele import middleware, publishing
 from rele.exceptions import ConfigurationError, NoProjectError
 from rele.runtime.in_use import IN_USE
+from tests.support.backends import HeldBackend
 from tests.support.in_use import without_django
-from tests.unit.backends_for_tests import HeldBackend
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -28,9 +28,9 @@ from rele.worker import (
     create_and_run,
     make_worker,
 )
+from tests.support.google_streams import Stream
 from tests.support.inbox import Inbox
 from tests.unit.conftest import Delivery, Hooks, raising
-from tests.unit.streams import Stream
 
 MakeWorker = Callable[..., Worker]
 CREDENTIALS = AnonymousCredentials()  # type: ignore[no-untyped-call]

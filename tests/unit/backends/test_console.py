@@ -11,7 +11,7 @@ import pytest
 import rele
 from rele.backends import Message
 from rele.backends.console import ConsoleBackend
-from tests.unit.backends_for_tests import futures_of
+from tests.support.backends import futures_of
 
 ATTRIBUTES = {"lang": "en", "country": "ES"}
 

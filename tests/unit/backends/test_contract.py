@@ -7,7 +7,7 @@ import pytest
 
 from rele.backends import Accepted, BaseBackend, Deferred, Message, Refused
 from rele.exceptions import DecodeError
-from tests.unit.backends_for_tests import HeldBackend
+from tests.support.backends import HeldBackend
 
 
 def test_a_message_cannot_be_changed() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import rele
 from rele.backends import Message, locmem
-from tests.unit.backends_for_tests import futures_of
+from tests.support.backends import futures_of
 
 
 @pytest.fixture(autouse=True)

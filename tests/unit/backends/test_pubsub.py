@@ -13,7 +13,7 @@ from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingK
 from rele.backends import Message
 from rele.backends.pubsub import PubSubBackend
 from rele.exceptions import NoProjectError
-from tests.unit.backends_for_tests import futures_of
+from tests.support.backends import futures_of
 
 GoogleClient = pubsub_v1.PublisherClient
 

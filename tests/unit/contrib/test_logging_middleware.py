@@ -15,7 +15,7 @@ from rele.contrib import LoggingMiddleware
 from rele.contrib import logging_middleware as module
 from rele.exceptions import Drop, Retry
 from rele.middleware import run_middleware_hook
-from tests.unit.backends_for_tests import HeldBackend
+from tests.support.backends import HeldBackend
 from tests.unit.conftest import Delivery, raising
 
 NOW = 1560244246.863829

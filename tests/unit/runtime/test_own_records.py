@@ -16,7 +16,7 @@ import pytest
 import rele
 from rele import publishing
 from rele.middleware import BaseMiddleware
-from tests.unit.backends_for_tests import HeldBackend
+from tests.support.backends import HeldBackend
 from tests.unit.conftest import raising
 
 MOST = 20

@@ -15,7 +15,7 @@ from google.api_core.exceptions import NotFound, RetryError
 
 from rele.sending import outstanding as module
 from rele.sending.outstanding import OutstandingPublishes
-from tests.unit.backends_for_tests import HeldBackend
+from tests.support.backends import HeldBackend
 from tests.unit.conftest import raising
 
 

@@ -14,7 +14,7 @@ from google.api_core import exceptions
 
 from rele.backends import Accepted, Deferred, Message, Refused
 from rele.sending.publisher import Publisher
-from tests.unit.backends_for_tests import HeldBackend
+from tests.support.backends import HeldBackend
 from tests.unit.conftest import Hooks, raising
 
 

@@ -22,7 +22,7 @@ from rele.contrib.outbox.relays import make_relays
 from rele.exceptions import ConfigurationError, NoProjectError
 from rele.messages.explaining import explained
 from rele.sending.publication import failed_attributes
-from tests.unit.backends_for_tests import HeldBackend
+from tests.support.backends import HeldBackend
 from tests.unit.conftest import Hooks
 from tests.unit.contrib.outbox.conftest import (
     ALIAS,

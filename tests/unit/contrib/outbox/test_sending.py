@@ -12,7 +12,7 @@ from rele.contrib.outbox import sending
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
 from rele.contrib.outbox.stopping import Stop
-from tests.unit.backends_for_tests import HeldBackend
+from tests.support.backends import HeldBackend
 from tests.unit.contrib.outbox.conftest import REFUSED, Servers
 
 

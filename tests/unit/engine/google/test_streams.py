@@ -11,10 +11,10 @@ from google.api_core import exceptions
 from rele.engine.google import streams as engine
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.streams import KeptStream
+from tests.support.google_streams import Stream
 from tests.support.inbox import Inbox
 from tests.unit.conftest import Delivery
 from tests.unit.engine.conftest import FOREVER, Handler
-from tests.unit.streams import Stream
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""``rele-cli emulator --data-dir`` in a process that can be killed and started again."""
+"""``rele-cli emulator`` in a process that can be killed and started again."""
 
 from __future__ import annotations
 
@@ -12,26 +12,35 @@ from typing import Any
 
 import grpc
 
-from tests.acceptance.conftest import read_until
+from tests.support.project import read_until
 from tests.support.servers import free_port
 from tests.support.streams import SOON
 
 
 class Server:
-    """A server process that can be killed and started again, on one port and one directory."""
+    """A server process that can be killed and started again, always on the same port.
 
-    def __init__(self, data_dir: Path) -> None:
-        self.command = [
-            *(sys.executable, "-W", "ignore::FutureWarning", "-m", "rele", "emulator"),
-            *("--host-port", f"127.0.0.1:{free_port()}", "--data-dir", str(data_dir)),
-        ]
-        self.address = self.command[self.command.index("--host-port") + 1]
+    Args:
+        data_dir: where it keeps its data; without one, a killed server comes back empty.
+    """
+
+    def __init__(self, data_dir: Path | None = None) -> None:
+        self.data_dir = data_dir
+        self.address = f"127.0.0.1:{free_port()}"
         self._process: subprocess.Popen[str] | None = None
         self._up = threading.Event()
 
+    def command(self, address: str | None = None) -> list[str]:
+        """What starts a server on its data, at ``address`` or its own."""
+        return [
+            *(sys.executable, "-W", "ignore::FutureWarning", "-m", "rele", "emulator"),
+            *("--host-port", address or self.address),
+            *(() if self.data_dir is None else ("--data-dir", str(self.data_dir))),
+        ]
+
     def start(self) -> None:
         self._process = subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self.read_until("listening")
         self._up.set()

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 
 from rele.emulator.status.query import ask_status
-from tests.acceptance.conftest import Project
-from tests.acceptance.ledger import WRITE
-from tests.acceptance.supervised import Supervised
+from tests.support.ledger import WRITE
+from tests.support.project import Project
+from tests.support.supervised import Supervised
 
 SETTINGS = """
     from rele.retry_policy import RetryPolicy

@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tests.acceptance.conftest import Project
 from tests.support.inbox import Inbox
+from tests.support.project import Project
 
 HANDLER = """
     import os, time

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from tests.acceptance.conftest import Project
+from tests.support.project import Project
 
 
 class Supervised:
