@@ -13,8 +13,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.acceptance.browser_demo import RunningDemo, is_running
 from tests.support.browser import chromium
+from tests.support.demo import RunningDemo, is_running
 
 ADDRESS = r"The gallery is at (http://127\.0\.0\.1:\d+/)"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.soak import BACKLOG_WHEN_CALM, RATE, Figures, Soak
+from tests.support.soak import BACKLOG_WHEN_CALM, RATE, Figures, Soak
 
 if not sys.platform.startswith("linux"):
     pytest.skip("What a process takes is read from /proc.", allow_module_level=True)

@@ -62,7 +62,7 @@ PROJECT = {
             },
         }
     ],
-    "ROOT_URLCONF": "tests.unit.contrib.outbox.admin_urls",
+    "ROOT_URLCONF": "tests.support.admin_urls",
     "DATABASE_ROUTERS": [f"{__name__}.Everything"],
     "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
     "RELE": {"MIDDLEWARE": [], "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend"},
