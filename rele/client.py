@@ -16,7 +16,8 @@ from rele.backends.pubsub import PubSubBackend
 from rele.declaration.options import SubscriptionOptions
 from rele.endpoint import uses_emulator
 from rele.engine.connection import Connection
-from rele.engine.google.transport import Transport, harden
+from rele.engine.google.transport import harden, transport_class
+from rele.engine.times import Times
 from rele.resources import (
     DEFAULT_RETRY_POLICY,
     NEWER_OPTIONS,
@@ -105,6 +106,7 @@ class Subscriber:
         default_retry_policy: for subscriptions that state none; ``None`` sends none.
         resilient: whether the connection is made again soon after an outage, and outages are
             logged, as for the workers of ``create_and_run``.
+        times: by which it decides that Pub/Sub is unavailable.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Subscriber:
         default_retry_policy: RetryPolicy | None = None,
         *,
         resilient: bool = False,
+        times: Times | None = None,
     ) -> None:
         self._connect(
             Connection(
@@ -127,26 +130,31 @@ class Subscriber:
                 default_ack_deadline,
                 default_retry_policy,
             ),
-            resilient=resilient,
+            resilient,
+            times,
         )
 
     @classmethod
-    def over(cls, connection: Connection, *, resilient: bool = False) -> Subscriber:
+    def over(
+        cls, connection: Connection, *, resilient: bool = False, times: Times | None = None
+    ) -> Subscriber:
         """A Subscriber over ``connection``, which names all that the constructor's arguments do."""
         subscriber = cls.__new__(cls)
-        subscriber._connect(connection, resilient=resilient)
+        subscriber._connect(connection, resilient, times)
         return subscriber
 
-    def _connect(self, connection: Connection, *, resilient: bool) -> None:
+    def _connect(self, connection: Connection, resilient: bool, times: Times | None) -> None:
         self.connection = replace(
             connection,
             credentials=_unless_emulated(connection.credentials),
             ack_deadline=connection.ack_deadline or DEFAULT_ACK_DEADLINE,
         )
+        self._times = times or Times()
         self._client: Any = self.connection.make_client(
-            pubsub_v1.SubscriberClient, **({"transport": Transport} if resilient else {})
+            pubsub_v1.SubscriberClient,
+            **({"transport": transport_class(self._times)} if resilient else {}),
         )
-        self._availability = harden(self._client) if resilient else None
+        self._channel_watch = harden(self._client) if resilient else None
         self._topic_watches: list[TopicWatch] = []
 
     @property
@@ -204,6 +212,8 @@ class Subscriber:
         """
         path = self._client.subscription_path(self.connection.gc_project_id, subscription_name)
         more = {} if flow_control is None else {"flow_control": flow_control}
+        if self._channel_watch is not None:
+            self._channel_watch.start()
         return self._client.subscribe(path, callback=callback, scheduler=scheduler, **more)
 
     def resources(self, gc_project_id: str, defaults: SubscriptionOptions) -> Resources:
@@ -215,13 +225,19 @@ class Subscriber:
         return self._make_resources(gc_project_id, defaults, DEFAULT_RETRY_POLICY)
 
     @property
-    def is_away(self) -> bool:
-        """Whether Pub/Sub is known not to answer now; only a resilient one knows."""
-        return self._availability is not None and self._availability.is_away
+    def is_unavailable(self) -> bool:
+        """Whether Pub/Sub is known to be unavailable now; only a resilient one knows."""
+        return self._channel_watch is not None and self._channel_watch.is_unavailable
 
     def watch_topics(self, subscriptions: Sequence[Subscription], makes_again: bool) -> TopicWatch:
-        """What says, once started, that topics were deleted; ``makes_again``: of the worker."""
-        watch = TopicWatch(self._client, self.connection.gc_project_id, subscriptions, makes_again)
+        """What logs, once started, that topics were deleted; ``makes_again``: of the worker."""
+        watch = TopicWatch(
+            self._client,
+            self.connection.gc_project_id,
+            subscriptions,
+            makes_again,
+            times=self._times,
+        )
         self._topic_watches.append(watch)
         return watch
 
@@ -229,8 +245,8 @@ class Subscriber:
         """Close the connection and end what watches it; the Subscriber cannot be used any more."""
         for watch in self._topic_watches:
             watch.stop()
-        if self._availability is not None:
-            self._availability.close()
+        if self._channel_watch is not None:
+            self._channel_watch.close()
         self._client.close()
 
     def _own_resources(self) -> Resources:

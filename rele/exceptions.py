@@ -54,6 +54,20 @@ class ResourceError(ReleError):
     """Pub/Sub refused to read, create or change a topic or a subscription."""
 
 
+class ThreadStartError(ReleError, RuntimeError):
+    """The system starts no more threads for this process.
+
+    Args:
+        needed_for: the name of the thread, or what it is for.
+    """
+
+    def __init__(self, needed_for: str) -> None:
+        super().__init__(
+            f"No thread can be started for {needed_for}: raise the limit of threads (`ulimit -u`, "
+            "or pids of the container), or lower RELE['THREADS_PER_SUBSCRIPTION']."
+        )
+
+
 class DecodeError(ReleError):
     """The payload of a message is not JSON in UTF-8, which is what Relé publishes.
 

@@ -22,6 +22,7 @@ from rele.engine.connection import Connection
 from rele.engine.google.dead_letters import DeadLetterPublisher
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.streams import KeptStream
+from rele.engine.times import Times
 from rele.exceptions import ReleError
 from rele.handling.settlement import SettlementPolicy
 from rele.middleware import run_middleware_hook
@@ -86,6 +87,7 @@ class Worker:
         default_retry_policy: of subscriptions that state none.
         config: the configuration whose newer settings count, as for the workers of
             ``create_and_run``; without one the worker does what the arguments before it say.
+        times: by which it decides, such as when an outage is logged again.
 
     Raises:
         NoProjectError: ``config`` is given, and no project.
@@ -103,6 +105,7 @@ class Worker:
         default_retry_policy: RetryPolicy | None = None,
         *,
         config: Config | None = None,
+        times: Times | None = None,
     ) -> None:
         connection = Connection(
             gc_project_id,
@@ -119,7 +122,10 @@ class Worker:
         )
         self._subscriptions = subscriptions
         self._address = connection.address
-        self._subscriber = Subscriber.over(connection, resilient=self._plan.is_resilient)
+        self._times = times or Times()
+        self._subscriber = Subscriber.over(
+            connection, resilient=self._plan.is_resilient, times=self._times
+        )
         self._provisioner = _make_provisioner(self._plan, self._subscriber)
         self._dead_letters = DeadLetterPublisher(self._subscriber.connection)
         self._consumers: list[Consumer] = []
@@ -174,7 +180,8 @@ class Worker:
                 partial(self._provisioner.restore, plan.subscription),
                 plan.threads,
                 max_lease_duration=plan.max_lease_duration,
-                is_away=lambda: self._subscriber.is_away,
+                is_unavailable=lambda: self._subscriber.is_unavailable,
+                times=self._times,
             )
             self._consumers.append(consumer)
             self._futures[plan.subscription] = consumer.open()
@@ -289,8 +296,10 @@ def _make_provisioner(plan: WorkerPlan, subscriber: Subscriber) -> Provisioner:
     return PlanningProvisioner(resources, plan.provisioning, plan.subscriptions)
 
 
-def make_worker(subs: Sequence[Subscription], config: Config) -> Worker:
-    """Make the worker that ``config`` describes.
+def make_worker(
+    subs: Sequence[Subscription], config: Config, *, times: Times | None = None
+) -> Worker:
+    """Make the worker that ``config`` describes; ``times`` are those by which it decides.
 
     Raises:
         NoProjectError: the configuration names no project.
@@ -306,6 +315,7 @@ def make_worker(subs: Sequence[Subscription], config: Config) -> Worker:
         config.threads_per_subscription,
         connection.retry_policy,
         config=config,
+        times=times,
     )
 
 
@@ -314,6 +324,7 @@ def create_and_run(
     config: Config,
     *,
     on_start: Callable[[], None] | None = None,
+    times: Times | None = None,
 ) -> None:
     """Make a worker for ``subs`` and run it until SIGINT, SIGTERM, SIGHUP or SIGTSTP.
 
@@ -321,13 +332,14 @@ def create_and_run(
         subs: what to consume.
         config: the project's configuration.
         on_start: called when the subscriptions are being consumed.
+        times: by which it decides, such as when an outage is logged again.
 
     Raises:
         NoProjectError: the configuration names no project.
         NotConnectionError: Pub/Sub cannot be reached.
         SystemExit: in the end, with status 0 if all handlers have finished.
     """
-    worker = make_worker(subs, config)
+    worker = make_worker(subs, config, times=times)
     # Python handles signals in the main thread alone; under Django's autoreloader this is another.
     if threading.current_thread() is threading.main_thread():
         for signum in stop_signals(*STOP_SIGNALS, "SIGTSTP"):

@@ -74,6 +74,18 @@ MAY_IMPORT_GOOGLE = {
     "resources": ("google",),
 }
 
+PURE = (
+    "engine.availability",
+    "engine.leases",
+    "engine.outages",
+    "engine.restarts",
+    "engine.times",
+    "resources.deleted_topics",
+)
+"""They decide; time and the world are given to them."""
+
+WORLD = ("asyncio", "concurrent", "google", "grpc", "queue", "sched", "socket", "threading", "time")
+
 BLOCKED = ("django", "flask", "pydantic", "prometheus_client")
 
 
@@ -317,6 +329,17 @@ def test_layers_0_to_2_never_name_django_or_an_extra() -> None:
     ]
 
     assert _show(wrong) == []
+
+
+def test_what_decides_has_no_clock_no_thread_and_no_connection() -> None:
+    assert all(f"rele.{module}" in MODULES for module in PURE)
+    impure = [
+        found
+        for found in IMPORTS
+        if found.importer.removeprefix("rele.") in PURE and _is_in(found.imported, *WORLD)
+    ]
+
+    assert _show(impure) == []
 
 
 def test_one_module_alone_reads_where_the_emulator_is() -> None:

@@ -21,8 +21,8 @@ from rele.runtime.waiting import reported_if_long
 logger = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT = 1.0
-_CLOSE_TIMEOUT_AWAY = 0.2
-"""Seconds; the latter while Pub/Sub does not answer."""
+_CLOSE_TIMEOUT_UNAVAILABLE = 0.2
+"""Seconds; the latter while Pub/Sub is unavailable."""
 
 _LAST_WORDS_TIMEOUT = 1.0
 """Seconds."""
@@ -32,7 +32,7 @@ class Connected(Protocol):
     """The part of a :class:`rele.client.Subscriber` that the shutdown uses."""
 
     @property
-    def is_away(self) -> bool: ...
+    def is_unavailable(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -88,8 +88,10 @@ class Shutdown:
         Closing waits for the calls of Google's client that are under way.
         """
         closing = threading.Thread(target=take_step, args=(self.connection.close,), daemon=True)
-        closing.start()
-        closing.join(_CLOSE_TIMEOUT_AWAY if self.connection.is_away else _CLOSE_TIMEOUT)
+        take_step(closing.start)
+        if closing.is_alive():
+            unavailable = self.connection.is_unavailable
+            closing.join(_CLOSE_TIMEOUT_UNAVAILABLE if unavailable else _CLOSE_TIMEOUT)
 
 
 def drain(consumers: Sequence[Consumer], timeout: float) -> int:
@@ -135,8 +137,9 @@ def end_process(still_running: int, timeout: float) -> NoReturn:
 def _say_last_words(still_running: int, timeout: float) -> None:
     """Log what is abandoned, in a thread: the output may block, and the process has to end."""
     speaking = threading.Thread(target=_log_and_flush, args=(still_running, timeout), daemon=True)
-    speaking.start()
-    speaking.join(_LAST_WORDS_TIMEOUT)
+    take_step(speaking.start)
+    if speaking.is_alive():
+        speaking.join(_LAST_WORDS_TIMEOUT)
 
 
 def _log_and_flush(still_running: int, timeout: float) -> None:

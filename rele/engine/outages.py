@@ -1,65 +1,73 @@
-"""Saying that something does not work without filling the log."""
+"""Something that does not work for a while, and when to report it. No clock, no log."""
 
 from __future__ import annotations
 
-import logging
-import time
+from dataclasses import dataclass, replace
 
-REPORT_EVERY = 60.0
-"""Seconds between two lines about the same trouble."""
+from rele.engine.times import Times
 
 
-class Trouble:
-    """One thing that does not work for a while.
+@dataclass(frozen=True)
+class Line:
+    """What is to be logged."""
 
-    Whoever uses it from several threads holds a lock of its own.
+    level: int
+    text: str
+    arguments: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ongoing:
+    """An outage that lasts, since a time of the clock."""
+
+    since: float
+    is_reported: bool = False
+
+
+class Outage:
+    """Decides when an outage is reported: at once, then once a minute, and when it has ended.
+
+    Whoever uses it from several threads holds a lock. All times are of one clock, in seconds.
 
     Args:
-        logger: where it is said.
+        report_every: seconds between two lines. That counts across outages: what comes and goes
+            all the time is reported once a minute, too.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._since: float | None = None
-        self._told_at = float("-inf")
-        self._is_told = False
+    def __init__(self, report_every: float = Times.report_every) -> None:
+        self._report_every = report_every
+        self._state: Ongoing | None = None
+        self._reported_at: float | None = None
 
     @property
-    def has_begun(self) -> bool:
+    def is_ongoing(self) -> bool:
         """Whether it lasts."""
-        return self._since is not None
+        return self._state is not None
 
-    @property
-    def seconds(self) -> float:
+    def seconds(self, now: float) -> float:
         """For how long it has lasted."""
-        return 0.0 if self._since is None else time.monotonic() - self._since
+        return 0.0 if self._state is None else now - self._state.since
 
-    def begin(self) -> None:
-        """Count from now, unless it has begun already."""
-        if self._since is None:
-            self._since = time.monotonic()
-            self._is_told = False
+    def begin(self, now: float) -> None:
+        """Count from ``now``, unless it has begun already."""
+        if self._state is None:
+            self._state = Ongoing(now)
 
-    def tell(self, level: int, text: str, *arguments: object) -> None:
-        """Log ``text``, unless the last line about it is younger than ``REPORT_EVERY``.
+    def take_report(self, now: float) -> bool:
+        """Whether to report it now; then the next report is due in a minute."""
+        if self._reported_at is not None and now - self._reported_at < self._report_every:
+            return False
+        self._reported_at = now
+        if self._state is not None:
+            self._state = replace(self._state, is_reported=True)
+        return True
 
-        That counts across troubles: what comes and goes all the time is said once a minute too.
-        """
-        now = time.monotonic()
-        if now - self._told_at >= REPORT_EVERY:
-            self._told_at = now
-            self._is_told = True
-            self._logger.log(level, text, *arguments)
-
-    def end(self, text: str, *arguments: object, at: float) -> None:
-        """It was over at the time ``at``: log ``text`` with the seconds, if its begin was told.
-
-        ``at`` is in seconds of ``time.monotonic()``.
-        """
-        if self._is_told and self._since is not None:
-            self._logger.info(text, *arguments, max(at - self._since, 0.0))
-        self._since = None
-        self._is_told = False
+    def end(self, at: float) -> float | None:
+        """It has ended at the time ``at``; return for how long it lasted, if it was reported."""
+        state, self._state = self._state, None
+        if state is None or not state.is_reported:
+            return None
+        return max(at - state.since, 0.0)
 
 
 def in_a_line(reason: object) -> str:

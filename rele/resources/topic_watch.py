@@ -11,27 +11,29 @@ from google.api_core.exceptions import Forbidden, GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from rele.declaration.subscription import Subscription
+from rele.engine.alarm import Alarm, Timer
+from rele.engine.times import Times
+from rele.resources.deleted_topics import DeletedTopics
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 60.0
-"""Seconds between two looks at the subscriptions."""
-
-_LONGEST_LOOK = 10.0
+_LONGEST_READ = 10.0
 """Seconds."""
-
-_DELETED_TOPIC = "_deleted-topic_"
-"""What Pub/Sub shows as the topic of a subscription whose topic was deleted."""
 
 
 class TopicWatch:
-    """Looks once a minute whether the subscriptions still have their topics.
+    """Checks once a minute whether the subscriptions still have their topics.
+
+    :class:`~rele.resources.deleted_topics.DeletedTopics` decides; here are the client, the thread
+    and the log.
 
     Args:
         client: Google's subscriber client.
         project_id: the Google Cloud project.
         subscriptions: those that are consumed.
         makes_again: whether the worker makes again what was deleted.
+        times: by which it is decided.
+        timer: calls what is due; by default it has a thread of its own.
     """
 
     def __init__(
@@ -40,53 +42,56 @@ class TopicWatch:
         project_id: str | None,
         subscriptions: Iterable[Subscription],
         makes_again: bool,
+        *,
+        times: Times | None = None,
+        timer: Timer | None = None,
     ) -> None:
         self._client = client
-        self._topics = {
+        self._timer = timer or Alarm("rele-topics")
+        topics = {
             client.subscription_path(project_id, subscription.name): subscription.topic
             for subscription in subscriptions
         }
-        self._makes_again = makes_again
+        self._topics = DeletedTopics(topics, makes_again=makes_again, times=times or Times())
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin to look, in a thread of its own."""
-        threading.Thread(target=self._run, name="rele-topics", daemon=True).start()
+        """Begin to check.
+
+        Raises:
+            ThreadStartError: the system starts no more threads.
+        """
+        self._timer.start()
+        self._expect_check()
 
     def stop(self) -> None:
-        """End; does not wait for a look that is under way."""
+        """End; does not wait for a check that is under way."""
         self._stopping.set()
+        self._timer.stop()
 
-    def _run(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY):
-            for path in list(self._topics):
-                if self._stopping.is_set():
-                    return
-                self._look(path)
+    def _expect_check(self) -> None:
+        self._timer.call_at(self._topics.next_check(self._timer.now()), self._check_all)
 
-    def _look(self, path: str) -> None:
+    def _check_all(self) -> None:
+        self._expect_check()  # first, since reading may fail in any way
+        for path in self._topics.paths:
+            if self._stopping.is_set():
+                return
+            self._check(path)
+
+    def _check(self, path: str) -> None:
         try:
             subscription = self._client.get_subscription(
-                request={"subscription": path}, retry=None, timeout=_LONGEST_LOOK
+                request={"subscription": path}, retry=None, timeout=_LONGEST_READ
             )
         except Forbidden:
-            logger.debug("The credentials may not read %s, so its topic is not watched.", path)
-            del self._topics[path]
+            line = self._topics.note_forbidden(path)
         except (GoogleAPIError, GoogleAuthError) as error:
             logger.debug("%s could not be read: %s", path, error)
+            return
         else:
-            if subscription.topic == _DELETED_TOPIC and not self._stopping.is_set():
-                self._report(path)
-
-    def _report(self, path: str) -> None:
-        logger.error(
-            "The topic %s was deleted, so nothing that is published arrives at %s any more, "
-            "even if the topic is made again. Delete the subscription (gcloud pubsub "
-            "subscriptions delete %s)%s",
-            self._topics[path],
-            path,
-            path,
-            ": the worker then makes both again."
-            if self._makes_again
-            else ", and make both again.",
-        )
+            found = self._topics.note_topic(path, subscription.topic)
+            if found is None or self._stopping.is_set():
+                return
+            line = found
+        logger.log(line.level, line.text, *line.arguments)

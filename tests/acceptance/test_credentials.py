@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import pytest
 
+from rele.engine.times import Times
 from tests.support.project import Project, publish_jobs
 from tests.support.tls_front import MetadataServer, TlsFront, write_service_account
 from tests.support.watched import start_watched, write_project
@@ -57,11 +58,10 @@ def test_a_permission_that_is_withdrawn_and_given_back(
     write_service_account(key)
     write_project(
         project,
-        {"rele.engine.google.streams.HEALTHY_AFTER": 1.0},
         GC_CREDENTIALS_PATH=str(key),
         CLIENT_OPTIONS={"api_endpoint": front.address},
     )
-    worker = start_watched(project)
+    worker = start_watched(project, Times(healthy_after=1.0))
     publish(range(5))
     worker.wait_for_jobs(range(5))
 
@@ -80,7 +80,7 @@ def test_a_permission_that_is_withdrawn_and_given_back(
 
 
 @pytest.mark.parametrize(
-    ("status", "settled"),
+    ("status", "accepted_after"),
     [
         (404, 11.0),
         # Google's client tries again for 15 s at this one.
@@ -93,14 +93,10 @@ def test_credentials_that_cannot_be_refreshed_for_a_while(
     metadata_server: MetadataServer,
     publish: Publish,
     status: int,
-    settled: float,
+    accepted_after: float,
 ) -> None:
-    write_project(
-        project,
-        {"rele.engine.google.availability.SETTLED": settled},
-        CLIENT_OPTIONS={"api_endpoint": front.address},
-    )
-    worker = start_watched(project)
+    write_project(project, CLIENT_OPTIONS={"api_endpoint": front.address})
+    worker = start_watched(project, Times(accepted_after=accepted_after))
     publish(range(5))
     worker.wait_for_jobs(range(5))
 

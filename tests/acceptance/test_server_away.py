@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from rele.engine.times import Times
 from tests.support.project import Project, publish_jobs
 from tests.support.proxy import Proxy
 from tests.support.watched import Watched, start_watched, write_project
@@ -15,7 +16,6 @@ Publish = Callable[[range], None]
 
 AWAY = "cannot be reached"
 BACK = "answers again"
-EVERY = "rele.engine.outages.REPORT_EVERY"
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_all_that_is_published_during_an_outage_is_handled_soon_after(
 
 
 def test_an_outage_is_said_again_and_again_while_it_lasts(project: Project, proxy: Proxy) -> None:
-    write_project(project, {EVERY: 0.5})
-    worker = start_watched(project)
+    write_project(project)
+    worker = start_watched(project, Times(report_every=0.5))
 
     proxy.cut()
     worker.wait_for(AWAY, count=3)
@@ -112,21 +112,16 @@ def test_a_signal_during_an_outage_ends_the_worker_within_two_seconds(
 
     assert worker.stop() < 2
 
-    assert [AWAY in line or "handed back" in line for line in worker.log()].count(False) == 0
+    assert [AWAY in line or "are nacked" in line for line in worker.log()].count(False) == 0
 
 
 def test_a_connection_that_has_gone_silent_is_noticed_and_made_again(
     project: Project, proxy: Proxy, publish: Publish
 ) -> None:
-    write_project(
-        project,
-        {
-            "rele.engine.google.transport.KEEPALIVE_TIME": 1.0,
-            "rele.engine.google.transport.KEEPALIVE_TIMEOUT": 0.5,
-            "rele.engine.google.transport.CONNECT_TIMEOUT": 1.0,
-        },
+    write_project(project)
+    worker = start_watched(
+        project, Times(keepalive=1.0, keepalive_timeout=0.5, connect_timeout=1.0)
     )
-    worker = start_watched(project)
 
     proxy.stall()
     worker.wait_for(AWAY)

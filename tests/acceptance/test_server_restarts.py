@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from google.cloud import pubsub_v1
 
+from rele.engine.times import Times
 from tests.support.project import Project, publish_jobs
 from tests.support.server_process import Server
 from tests.support.watched import start_watched, write_project
@@ -100,8 +101,8 @@ def test_a_topic_that_is_deleted_is_said_once_a_minute_with_what_repairs_it(
     project: Project, server: Server, publish: Publish
 ) -> None:
     server.start()
-    write_project(project, {"rele.resources.topic_watch.LOOK_EVERY": 0.5})
-    worker = start_watched(project)
+    write_project(project)
+    worker = start_watched(project, Times(topics_every=0.5))
     topic = f"projects/{project.project_id}/topics/jobs"
     path = f"projects/{project.project_id}/subscriptions/jobs"
 
@@ -126,8 +127,8 @@ def test_where_resources_are_not_to_be_read_topics_are_not_watched(
     server.start()
     write_project(project)
     start_watched(project).stop()
-    write_project(project, {"rele.resources.topic_watch.LOOK_EVERY": 0.1}, RESOURCES="ignore")
-    worker = start_watched(project)
+    write_project(project, RESOURCES="ignore")
+    worker = start_watched(project, Times(topics_every=0.1))
 
     with pubsub_v1.PublisherClient() as publisher:
         publisher.delete_topic(request={"topic": f"projects/{project.project_id}/topics/jobs"})

@@ -285,14 +285,14 @@ def test_sigterm_under_load_repeats_nothing_that_was_finished_and_loses_nothing(
             output, _ = worker.communicate(timeout=SHUTDOWN_TIMEOUT)
             stopped = time.monotonic()
             assert worker.returncode == 0, output
-            assert "were not begun are handed back" in output
+            assert "were not begun are nacked" in output
             # What was begun has ended, and what was not begun is nobody's.
             assert ledger.count("begin") == ledger.count("end")
             wait_for_status(project, outstanding=0)
             worker = start_worker(project)
 
         ledger.wait_for("end", MESSAGES)
-        assert time.monotonic() - stopped < LEASE  # or what was handed back has to wait for its end
+        assert time.monotonic() - stopped < LEASE  # or what was nacked has to wait for its end
         assert ledger.count("begin") == ledger.count("end") == Counter(range(MESSAGES))
         wait_for_status(project, waiting=0, outstanding=0)
 

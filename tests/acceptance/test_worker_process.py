@@ -71,7 +71,7 @@ def test_running_handlers_finish_and_nothing_is_lost_or_repeated(
     wait_for_lines(project.folder, "begin", 50)
 
     worker.send_signal(signum)
-    read_until(worker.stdout, "handed back")
+    read_until(worker.stdout, "are nacked")
     (project.folder / "gate").touch()
 
     assert worker.wait(timeout=30) == 0

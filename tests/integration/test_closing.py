@@ -14,15 +14,18 @@ import pytest
 from rele.client import Subscriber
 from rele.config import Config
 from rele.emulator import ask_status
-from rele.engine.google import availability
+from rele.engine.google import channel_watch
 from rele.engine.google.scheduler import DrainingScheduler
+from rele.engine.times import Times
 from rele.subscription import Callback, Subscription
 from rele.worker import make_worker
 from tests.integration.conftest import stop
 from tests.support.inbox import Inbox
 from tests.support.proxy import Proxy
+from tests.support.virtual_time import VirtualTime
 
 SUBSCRIPTION = Subscription(print, "greetings")
+TIMES = Times(report_every=0.0, outage_grace=0.1)
 
 
 class Records(logging.Handler):
@@ -35,14 +38,12 @@ class Records(logging.Handler):
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+def said() -> Iterator[Inbox]:
     """What is logged about the outage, which is all the time."""
-    monkeypatch.setattr("rele.engine.outages.REPORT_EVERY", 0.0)
-    monkeypatch.setattr(availability, "GRACE", 0.1)
     handler = Records()
-    availability.logger.addHandler(handler)
+    channel_watch.logger.addHandler(handler)
     yield handler.inbox
-    availability.logger.removeHandler(handler)
+    channel_watch.logger.removeHandler(handler)
 
 
 @pytest.fixture
@@ -84,14 +85,14 @@ def test_a_resilient_subscriber(
     assert_all_end: Callable[[], None],
     project_id: str,
 ) -> None:
-    subscriber = Subscriber(project_id, None, None, None, resilient=True)
+    subscriber = Subscriber(project_id, None, None, None, resilient=True, times=TIMES)
     subscriber.update_or_create_subscription(SUBSCRIPTION)
     subscriber.watch_topics([SUBSCRIPTION], makes_again=True).start()
     with ThreadPoolExecutor(1) as executor:
         future: Any = subscriber.consume(
             subscription_name=SUBSCRIPTION.name,
             callback=Callback(SUBSCRIPTION),
-            scheduler=DrainingScheduler(executor),
+            scheduler=DrainingScheduler(executor, 1, VirtualTime()),
         )
         wait_for_stream(embedded_server, project_id)
         proxy.cut()
@@ -112,7 +113,8 @@ def test_a_worker(
     assert_all_end: Callable[[], None],
     project_id: str,
 ) -> None:
-    worker = make_worker([SUBSCRIPTION], Config({"GC_PROJECT_ID": project_id, "MIDDLEWARE": []}))
+    config = Config({"GC_PROJECT_ID": project_id, "MIDDLEWARE": []})
+    worker = make_worker([SUBSCRIPTION], config, times=TIMES)
     worker.setup()
     worker.start()
     wait_for_stream(embedded_server, project_id)

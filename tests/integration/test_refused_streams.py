@@ -12,11 +12,14 @@ import pytest
 from google.cloud import pubsub_v1
 
 from rele.config import Config
-from rele.engine.google import availability, streams
+from rele.engine.times import Times
 from rele.subscription import Subscription
 from rele.worker import make_worker
 from tests.integration.conftest import stop
 from tests.support.inbox import Inbox
+
+TIMES = Times(outage_grace=0.1, first_pause=0.4, longest_pause=0.4)
+"""A stream is started again and again at once."""
 
 Run = Callable[..., Any]
 RunOnIt = Callable[[Subscription], None]
@@ -60,7 +63,7 @@ def run_on_it(refusing: RefusingServer, project_id: str) -> Iterator[RunOnIt]:
 
     def run(subscription: Subscription) -> None:
         config = Config({"GC_PROJECT_ID": project_id, "MIDDLEWARE": [], "RESOURCES": "ignore"})
-        worker = make_worker([subscription], config)
+        worker = make_worker([subscription], config, times=TIMES)
         worker.start()
         workers.append(worker)
 
@@ -81,11 +84,8 @@ class Records(logging.Handler):
 
 
 @pytest.fixture
-def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
-    """The records of the test; whoever keeps a stream starts it again and again at once."""
-    monkeypatch.setattr(availability, "GRACE", 0.1)
-    monkeypatch.setattr(streams, "FIRST_PAUSE", 0.4)
-    monkeypatch.setattr(streams, "LONGEST_PAUSE", 0.4)
+def records() -> Iterator[Inbox]:
+    """The records of the test."""
     handler = Records()
     logging.getLogger().addHandler(handler)
     yield handler.inbox

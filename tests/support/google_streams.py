@@ -30,11 +30,28 @@ class Stream:
         self.thread = threading.Thread(target=self._shut_down, args=[reason])
         self.thread.start()
 
-    def die(self, error: BaseException) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not begun to end."""
+        return not self._is_closing
+
+    def begin_to_die(self, error: BaseException) -> None:
+        """Begin to end by an error, and return when handlers are waited for."""
+        waits, on_shutdown = threading.Event(), self.scheduler.on_shutdown
+        self.scheduler.on_shutdown = lambda: [on_shutdown(), waits.set()]
+        self.close(error)
+        assert waits.wait(10)
+
+    def die(self, error: BaseException | None) -> None:
         """End by an error, and be through with it."""
         self.close(error)
-        assert self.thread is not None
-        self.thread.join(10)
+        self.finish()
+
+    def finish(self) -> None:
+        """Return when it has ended."""
+        self.close()
+        if self.thread is not None:
+            self.thread.join(10)
 
     def _shut_down(self, reason: BaseException | None) -> None:
         self.scheduler.shutdown()

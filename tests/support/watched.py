@@ -6,9 +6,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
+from rele.engine.times import Times
 from tests.support.inbox import Inbox
 from tests.support.project import Project
 
@@ -24,6 +24,20 @@ HANDLER = """
         while Path("gate").exists():
             time.sleep(0.01)
         os.write(1, f"end {data}\\n".encode())
+"""
+
+IN_A_HURRY = """
+    from rele import config, worker
+    from rele.engine.times import Times
+    from settings import RELE
+
+    def run(times):
+        configuration = config.setup(RELE)
+        subscriptions = config.load_subscriptions_from_paths(["subs"])
+        worker.create_and_run(
+            subscriptions, configuration, on_start=lambda: print("Pulling messages"), times=times
+        )
+
 """
 
 
@@ -74,14 +88,11 @@ def _count(lines: list[Any], text: str) -> int:
     return sum(text in line for line in lines)
 
 
-def write_project(
-    project: Project, constants: Mapping[str, float] | None = None, **settings: object
-) -> None:
+def write_project(project: Project, **settings: object) -> None:
     """Write a project whose log is an ordinary one.
 
     Args:
         project: where.
-        constants: dotted paths of module constants, which the project shortens.
         settings: keys of ``RELE``.
     """
     project.write_settings(**settings)
@@ -90,14 +101,20 @@ def write_project(
             "import logging\nlogging.basicConfig(level=logging.INFO, "
             'format="%(levelname)s %(name)s: %(message)s")\n'
         )
-        for path, value in (constants or {}).items():
-            module, _, name = path.rpartition(".")
-            file.write(f"import {module}\n{module}.{name} = {value!r}\n")
     project.write("subs.py", HANDLER)
 
 
-def start_watched(project: Project) -> Watched:
-    """Start ``rele-cli run`` in the project, and wait until it pulls."""
-    worker = Watched(project.start("-m", "rele", "run"))
+def start_watched(project: Project, times: Times | None = None) -> Watched:
+    """Start ``rele-cli run`` in the project, and wait until it pulls.
+
+    Args:
+        project: where.
+        times: those by which the worker decides; then a program of its own makes it.
+    """
+    command = ["-m", "rele", "run"]
+    if times is not None:
+        project.write("worker_by_times.py", f"{IN_A_HURRY}    run({times!r})\n")
+        command = ["worker_by_times.py"]
+    worker = Watched(project.start(*command))
     worker.wait_for("Pulling messages")
     return worker

@@ -17,6 +17,7 @@ from rele import worker as worker_module
 from rele.client import Subscriber
 from rele.config import Config
 from rele.engine.connection import Connection
+from rele.engine.times import Times
 from rele.exceptions import NoProjectError
 from rele.resources import Change, Plan
 from rele.retry_policy import RetryPolicy
@@ -114,7 +115,9 @@ class TestSetup:
             )
 
         subscriber.over.assert_called_once_with(
-            Connection("rele", CREDENTIALS, None, ["europe-west1"], 20, None), resilient=False
+            Connection("rele", CREDENTIALS, None, ["europe-west1"], 20, None),
+            resilient=False,
+            times=Times(),
         )
 
 
@@ -349,14 +352,14 @@ class TestStop:
         assert hooks.names[-1] == "post_worker_stop"
         assert "closed already" in caplog.text
 
-    @pytest.mark.parametrize("is_away", [True, False])
+    @pytest.mark.parametrize("is_unavailable", [True, False])
     def test_does_not_wait_until_the_connection_is_closed(
-        self, hooks: Hooks, streams: Streams, is_away: bool
+        self, hooks: Hooks, streams: Streams, is_unavailable: bool
     ) -> None:
         may_end = threading.Event()
         worker = Worker([subscription()], None, "rele", CREDENTIALS, config=Config({}))
         with (
-            patch.object(Subscriber, "is_away", is_away),
+            patch.object(Subscriber, "is_unavailable", is_unavailable),
             patch.object(Subscriber, "close", side_effect=may_end.wait) as close,
         ):
             assert exit_status_of(worker.stop) == 0
@@ -512,6 +515,7 @@ class TestCreateAndRun:
                 RetryPolicy(1, 2),
             ),
             resilient=True,
+            times=Times(),
         )
         assert [consumer.threads for consumer in worker._plan.consumers] == [7]
         assert worker._plan.shutdown_timeout == 5.0
@@ -611,9 +615,7 @@ class TestDeletedTopic:
 
 
 class TestDeletedSubscription:
-    @pytest.fixture(autouse=True)
-    def _no_pause(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("rele.engine.google.streams.FIRST_PAUSE", 0.001)
+    NO_PAUSE = Times(first_pause=0.001)
 
     def test_is_made_again_and_told(
         self, streams: Streams, make_planned: Callable[..., Worker], caplog: Any
@@ -651,7 +653,7 @@ class TestDeletedSubscription:
         self, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         photos = subscription()
-        worker = make_worker_of(photos)
+        worker = make_worker_of(photos, times=self.NO_PAUSE)
         worker.start()
 
         streams.by_name["photos"].die(exceptions.NotFound("gone"))
@@ -670,7 +672,8 @@ class TestDeletedSubscription:
 
         def make(*changes: Change) -> tuple[Worker, Mock]:
             resources.plan.return_value = Plan(changes)
-            return make_worker([subscription()], Config({"GC_PROJECT_ID": "rele"})), resources
+            config = Config({"GC_PROJECT_ID": "rele"})
+            return make_worker([subscription()], config, times=self.NO_PAUSE), resources
 
         return make
 

@@ -63,7 +63,7 @@ def _emulator_options(transport_class: Any) -> list[tuple[str, Any]]:
     on a larger message the stream ends and is opened again, without end and without a word.
     """
     if issubclass(transport_class, Transport):
-        return [*channel_options(), WITHOUT_PROXY]
+        return [*channel_options(transport_class.times), WITHOUT_PROXY]
     return [("grpc.max_receive_message_length", -1), WITHOUT_PROXY]
 
 

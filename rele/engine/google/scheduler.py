@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +14,10 @@ from typing import Any
 
 from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 
+from rele.engine.alarm import Timer
 from rele.engine.base import Message, as_message
-from rele.engine.google.leases import FOREVER, Lease, Leases
+from rele.engine.leases import Lease, Leases, describe_stuck
+from rele.engine.outages import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -22,71 +26,130 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
     """Runs callbacks in an executor, and drains where Google's scheduler would drop.
 
     Google's client calls :meth:`shutdown` when it ends a stream, while leases are still extended
-    and acknowledgements still sent. What runs then is waited for; what was not begun is handed
-    back before that.
+    and acknowledgements still sent. What runs then is waited for; what was not begun is nacked
+    before that.
 
     Args:
         executor: runs the callbacks.
-        on_shutdown: called when the stream ends, before what runs is waited for.
-        leases: end where a message is in hand for too long; without them it may be.
+        threads: how many of them at a time.
+        timer: calls what ends leases.
+        name: the subscription's, for the log.
+        leases: the outstanding messages, each nacked when its lease ends.
     """
 
     def __init__(
         self,
         executor: ThreadPoolExecutor,
-        on_shutdown: Callable[[], None] | None = None,
+        threads: int,
+        timer: Timer,
+        *,
+        name: str = "a subscription",
         leases: Leases | None = None,
     ) -> None:
         super().__init__(executor)
         self.deadline: float | None = None
-        """When to give up waiting, in seconds of ``time.monotonic()``."""
-        self.hand_back_held: Callable[[], int] = lambda: 0
-        """Gives back what the client has not scheduled; returns how many messages that were."""
-        self._on_shutdown = on_shutdown
-        self._leases = leases or Leases("a subscription", FOREVER)
+        """When to give up waiting, by the timer's clock."""
+        self.nack_held: Callable[[], int] = lambda: 0
+        """Nacks what the client has not scheduled; returns how many messages that were."""
+        self.on_shutdown: Callable[[], None] = lambda: None
+        """Called when the stream ends, before what runs is waited for."""
+        self._threads = threads
+        self._timer = timer
+        self._name = name
+        self._leases = leases or Leases()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: deque[tuple[Callable[[Message], Any], Lease]] = deque()
-        self._changed = threading.Condition()
+        self._runners: set[object] = set()
         self._running = 0
+        self._looks_for_due = False
         self._is_shut_down = False
+        self._refusals = Outage()
 
     @property
     def running(self) -> int:
         """How many callbacks have begun and not returned."""
         return self._running
 
-    def schedule(
-        self,
-        callback: Callable[..., Any],
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        """Run ``callback(message)`` soon; hand the message back where no more is begun."""
-        message = as_message(args[0])
-        with self._changed:
-            if not self._is_shut_down:
+    def schedule(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Run ``callback(message)`` soon; nack the message where that is impossible.
+
+        Nothing is raised: it would end the thread in which Google's client reads the stream.
+        """
+        try:
+            runner = self._admit(callback, as_message(args[0]))
+            if runner is not None:
+                self._start(runner)
+        except BaseException:
+            logger.exception("A message of %s could not be handled, and is nacked.", self._name)
+            self._nack(args[0])
+
+    def _admit(self, callback: Callable[..., Any], message: Message) -> object | None:
+        """Let the message wait; return a runner that is to be started, if one more is needed."""
+        with self._lock:
+            is_admitted = not self._is_shut_down
+            if is_admitted:
                 self._forget_what_is_over()
-                self._waiting.append((callback, self._leases.take(message)))
-                self._executor.submit(self._run_next)
-                return
-        message.nack()
+                lease = self._leases.take(message, self._timer.now())
+                self._waiting.append((callback, lease))
+                if not self._looks_for_due:
+                    self._looks_for_due = True
+                    self._timer.call_at(self._leases.first_look(lease), self._end_due)
+                if len(self._runners) >= self._threads:
+                    return None
+                runner = object()
+                self._runners.add(runner)
+        if is_admitted:
+            return runner
+        self._nack(message)
+        return None
+
+    def _start(self, runner: object) -> None:
+        # Without the lock, which is the first thing that the thread wants that this wakes.
+        try:
+            self._executor.submit(self._run_waiting, runner)
+        except Exception as error:  # noqa: BLE001 - no thread can be started, or no more memory
+            self._do_without(runner, error)
+
+    def _do_without(self, runner: object, error: Exception) -> None:
+        """Leave what waits to the other runners; nack it where there are none."""
+        with self._lock:
+            self._runners.discard(runner)
+            leases = [] if self._runners else self._take_waiting()
+            is_reported = self._refusals.take_report(self._timer.now())
+        if is_reported:
+            logger.error(
+                "No thread can be started for the handlers of %s (%s): %s. Raise the limit of "
+                "threads (`ulimit -u`, or pids of the container).",
+                self._name,
+                error,
+                f"{len(leases)} message(s) are nacked, and redelivered"
+                if leases
+                else "its messages wait for the threads that run",
+            )
+        for lease in leases:
+            self._nack(lease.message)
 
     def shutdown(self, await_msg_callbacks: bool = False) -> list[Any]:
-        """Hand back what was not begun, then wait for what runs.
+        """Nack what was not begun, then wait for what runs.
 
         Returns:
-            nothing that Google's client would have to hand back.
+            nothing that Google's client would have to nack.
         """
-        with self._changed:
+        with self._lock:
             self._is_shut_down = True
-        handed_back = self._hand_back_waiting() + self._hand_back_held()
-        if handed_back:
-            logger.info("%d message(s) that were not begun are handed back.", handed_back)
-        if self._on_shutdown is not None:
-            self._on_shutdown()
+        try:
+            nacked = self._nack_waiting() + self._nack_held()
+            if nacked:
+                logger.info("%d message(s) that were not begun are nacked.", nacked)
+        finally:
+            self.on_shutdown()
         with self._changed:
             while self._running and (left := self._seconds_left()) > 0:
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))
-        self._leases.close()
+            self._leases.clear()
+        self._timer.cancel(self._end_due)
+        self._timer.cancel(self._look_at_deadline)
         return []
 
     def set_deadline(self, deadline: float) -> None:
@@ -94,24 +157,37 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         with self._changed:
             self.deadline = deadline
             self._changed.notify_all()
+        self._timer.call_at(deadline, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _seconds_left(self) -> float:
-        return float("inf") if self.deadline is None else self.deadline - time.monotonic()
+        return float("inf") if self.deadline is None else self.deadline - self._timer.now()
 
-    def _hand_back_waiting(self) -> int:
-        with self._changed:
-            leases = [lease for _, lease in self._waiting if not lease.is_over]
-            self._waiting.clear()
+    def _nack_waiting(self) -> int:
+        with self._lock:
+            leases = self._take_waiting()
         for lease in leases:
-            self._leases.let_go(lease)
-            lease.message.nack()
+            self._nack(lease.message)
         return len(leases)
 
-    def _hand_back_held(self) -> int:
+    def _take_waiting(self) -> list[Lease]:
+        leases = [lease for _, lease in self._waiting if not lease.is_over]
+        self._waiting.clear()
+        for lease in leases:
+            self._leases.let_go(lease)
+        return leases
+
+    def _nack_held(self) -> int:
         try:
-            return self.hand_back_held()
+            return self.nack_held()
         except Exception:
-            logger.exception("What the client held back comes again when its deadline is over.")
+            logger.exception(
+                "Messages that the client had not handed over are redelivered when their ack "
+                "deadlines have passed."
+            )
             return 0
 
     def _forget_what_is_over(self) -> None:
@@ -119,19 +195,96 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         while self._waiting and self._waiting[0][1].is_over:
             self._waiting.popleft()
 
-    def _run_next(self) -> None:
-        with self._changed:
-            self._forget_what_is_over()
-            if not self._waiting:
-                return
-            callback, lease = self._waiting.popleft()
-            if not self._leases.begin(lease):
-                return
-            self._running += 1
+    def _run_waiting(self, runner: object) -> None:
+        """Run callbacks until none waits."""
+        thread_id = threading.get_ident()
+        handled: Lease | None = None
+        while True:
+            with self._lock:
+                if handled is not None:
+                    self._finish(handled)
+                following = self._begin_next(thread_id)
+                if following is None:
+                    self._runners.discard(runner)
+                    break
+            callback, lease = following
+            try:
+                callback(lease.message)
+            except BaseException:
+                logger.exception("The callback of %s raised.", self._name)
+            if lease.is_over:
+                self._report_late_return(lease)
+            handled = lease
+
+    def _begin_next(self, thread_id: int) -> tuple[Callable[[Message], Any], Lease] | None:
+        while self._waiting:
+            following = self._waiting.popleft()
+            if self._leases.begin(following[1], thread_id, self._timer.now()):
+                self._running += 1
+                return following
+        return None
+
+    def _finish(self, lease: Lease) -> None:
+        self._leases.let_go(lease)
+        self._running -= 1
+        if self._is_shut_down:
+            self._changed.notify_all()
+
+    def _end_due(self) -> None:
+        with self._lock:
+            due = self._leases.end_due(self._timer.now())
+            # Before the lock is free, while each thread is where it is stuck.
+            lines = [self._describe(lease) for lease in due if lease.thread_id is not None]
+            look_at = self._leases.next_look(self._timer.now())
+            self._looks_for_due = look_at is not None
+            if look_at is not None:
+                self._timer.call_at(look_at, self._end_due)
+        for line in lines:
+            logger.error(line)
+        self._report_not_begun(len(due) - len(lines))
+        for lease in due:
+            self._nack(lease.message)
+
+    def _nack(self, message: Any) -> None:
+        """Nack it; where that fails, it is redelivered when its lease or its process has ended."""
         try:
-            callback(lease.message)
-        finally:
-            self._leases.let_go(lease)
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
+            message.nack()
+        except Exception:
+            logger.exception("A message of %s could not be nacked.", self._name)
+
+    def _report_not_begun(self, count: int) -> None:
+        if count:
+            logger.warning(
+                "%d message(s) of %s waited for a thread for %g s (max_lease_duration): their "
+                "leases end, and they will be delivered again. More threads or a smaller "
+                "max_messages help.",
+                count,
+                self._name,
+                self._leases.seconds,
+            )
+
+    def _report_late_return(self, lease: Lease) -> None:
+        logger.warning(
+            "The handler of %s has returned from the message %s after all, %.0f s after it "
+            "had begun: the message is handled again elsewhere.",
+            self._name,
+            lease.message.message_id,
+            self._timer.now() - lease.begun_at,
+        )
+
+    def _describe(self, lease: Lease) -> str:
+        return describe_stuck(
+            lease,
+            subscription=self._name,
+            seconds=self._leases.seconds,
+            begun_at=time.time() - (self._timer.now() - lease.begun_at),
+            where=_where(lease.thread_id),
+        )
+
+
+def _where(thread_id: int | None) -> str:
+    """Where a thread is now, with its stack."""
+    name = next((each.name for each in threading.enumerate() if each.ident == thread_id), "?")
+    frame = sys._current_frames().get(thread_id or 0)
+    stack = "(it has ended)" if frame is None else "".join(traceback.format_stack(frame))
+    return f"The thread {name} is at:\n{stack}"

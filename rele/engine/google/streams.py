@@ -1,45 +1,48 @@
-"""What is Relé's own on top of Google's streaming pull: a stream is started again when it dies."""
+"""What is Relé's own on top of Google's streaming pull: a stream that ends is started again."""
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from google.api_core.exceptions import NotFound
 
-from rele.engine.google.held import hand_back_held
-from rele.engine.google.leases import FOREVER, Leases
+from rele.engine.alarm import Alarm, Timer
+from rele.engine.google import pull_manager
+from rele.engine.google.pull_manager import LostThreadError
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.stream_errors import needs_a_person, reason_of, remedy_for
-from rele.engine.outages import Trouble
+from rele.engine.leases import FOREVER, Leases
+from rele.engine.outages import Outage, in_a_line
+from rele.engine.restarts import Draining, LostThreads, Restarts
+from rele.engine.threads import start_all_threads
+from rele.engine.times import Times
+from rele.exceptions import ThreadStartError
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 15.0
-"""Seconds before a dead stream is started again: at first, and at most."""
-
-HEALTHY_AFTER = 15.0
-"""Seconds after which a stream that was started again counts as healthy."""
-
-AWAY_GRACE = 1.0
-"""Seconds in which a stream may end although nobody answers it."""
-
 _TICK = 0.05
-"""Seconds."""
+"""Seconds between two looks at a stream that is ending."""
 
-LAST_ACKS = 1.0
-"""Seconds for which a stream may go on at the end, to send what was acknowledged at the last."""
+
+@dataclass(frozen=True)
+class Opened:
+    """A stream that was opened."""
+
+    future: Any
+    """Google's StreamingPullFuture."""
+    scheduler: DrainingScheduler
 
 
 class KeptStream:
-    """One subscription's streaming pull, started again whenever it dies, until it is drained.
+    """One subscription's streaming pull, started again whenever it ends, until it is drained.
+
+    :class:`~rele.engine.restarts.Restarts` decides; here are the threads and the log.
 
     Args:
         name: the subscription's, for the log.
@@ -47,8 +50,10 @@ class KeptStream:
         prepare: called before a stream is started again whose subscription may be missing;
             returns whether it has seen to it that there is one.
         threads: how many messages are handled at a time.
-        max_lease_duration: seconds for which a message may be in hand.
-        is_away: whether Pub/Sub is known not to answer, so that no stream ends in order.
+        max_lease_duration: seconds for which a message may be outstanding.
+        is_unavailable: whether Pub/Sub is known to be, so that no stream ends in order.
+        times: by which it decides.
+        timer: calls what is due; by default it has a thread of its own.
     """
 
     def __init__(
@@ -59,38 +64,40 @@ class KeptStream:
         threads: int,
         *,
         max_lease_duration: float = FOREVER,
-        is_away: Callable[[], bool] = lambda: False,
+        is_unavailable: Callable[[], bool] = lambda: False,
+        times: Times | None = None,
+        timer: Timer | None = None,
     ) -> None:
         self._name = name
         self._max_lease_duration = max_lease_duration
         self._open_stream = open_stream
         self._prepare = prepare
-        self._is_away = is_away
-        # One executor for all streams of a subscription: while the handlers of a dead stream
+        self._is_unavailable = is_unavailable
+        self._times = times or Times()
+        self._timer = timer or Alarm(f"rele-{name}-timer")
+        # One executor for all streams of a subscription: while the handlers of an ended stream
         # finish, those of its successor wait, and never more than `threads` run.
+        self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"rele-{name}")
         self._lock = threading.Lock()
-        self._streams: list[tuple[Any, DrainingScheduler]] = []
-        self._deadline: float | None = None
-        self._deaths = 0
-        self._opened_at = 0.0
-        self._trouble = Trouble(logger)
-        self._timer: threading.Timer | None = None
+        self._restarts = Restarts(self._times)
+        self._lost_threads = LostThreads(self._times)
+        self._thread_outage = Outage(self._times.report_every)
+        self._streams: list[Opened] = []
 
     def open(self) -> Any:
-        """Begin to pull; return Google's future."""
-        leases = Leases(self._name, self._max_lease_duration)
-        scheduler = DrainingScheduler(self._executor, self._start_again_later, leases)
-        with self._lock:
-            if self._deadline is not None:
-                return None
-            if self._trouble.has_begun:
-                # Before the stream, whose end replaces it.
-                self._call_after(HEALTHY_AFTER, self._note_health)
-            self._opened_at = time.monotonic()
-            future = self._open_stream(scheduler)
-            scheduler.hand_back_held = partial(hand_back_held, future)
-            self._streams = [s for s in self._streams if s[1].running] + [(future, scheduler)]
+        """Begin to pull; return Google's future, or ``None`` once it is drained.
+
+        Raises:
+            ThreadStartError: the system starts no more threads.
+        """
+        if isinstance(self._restarts.state, Draining):
+            return None
+        # All at once, so that none is missing when a message has arrived.
+        self._timer.start()
+        start_all_threads(self._executor, self._threads, f"the handlers of {self._name}")
+        future = self._open()
+        self._timer.call_at(self._lost_threads.next_check(self._timer.now()), self._check_threads)
         return future
 
     def drain(self, deadline: float) -> None:
@@ -99,53 +106,86 @@ class KeptStream:
         ``deadline`` is in seconds of ``time.monotonic()``. Does not block.
         """
         with self._lock:
-            self._deadline = deadline
-            if self._timer is not None:
-                self._timer.cancel()
+            self._restarts.drain(self._timer.now(), deadline)
             streams = list(self._streams)
-        for future, scheduler in streams:
-            scheduler.set_deadline(deadline)
-            future.cancel()
+        for function in (self._start_again, self._look_after_health, self._check_threads):
+            self._timer.cancel(function)
+        for stream in streams:
+            stream.scheduler.set_deadline(deadline)
+            self._cancel(stream)
 
     def join(self, deadline: float) -> int:
-        """Wait until the streams have ended; return how many handlers still run at ``deadline``.
-
-        What is acknowledged while Pub/Sub is away does not arrive: then only the handlers are
-        waited for, and the streams for ``AWAY_GRACE`` seconds.
-        """
-        deadline += LAST_ACKS
-        grace = time.monotonic() + AWAY_GRACE
-        for future, scheduler in self._streams:
-            while not future.done() and time.monotonic() < deadline:
-                if self._is_away() and not scheduler.running and time.monotonic() >= grace:
+        """Wait until the streams have ended; return how many handlers still run at ``deadline``."""
+        state = Draining(self._timer.now(), deadline)
+        for stream in self._streams:
+            while not stream.future.done():
+                seconds = state.seconds_to_wait(
+                    self._timer.now(),
+                    self._times,
+                    running=stream.scheduler.running,
+                    is_unavailable=self._is_unavailable(),
+                )
+                if not seconds:
+                    logger.debug("The stream of %s has not ended in time.", self._name)
                     break
-                wait([future], timeout=min(max(deadline - time.monotonic(), 0), _TICK))
-            if not future.done():
-                logger.debug("The stream of %s has not ended in time.", self._name)
+                self._timer.wait(stream.future, min(seconds, _TICK))
+        self._timer.stop()
         self._executor.shutdown(wait=False)
         return self.running
 
     @property
     def running(self) -> int:
         """How many handlers have begun and not returned."""
-        return sum(scheduler.running for _, scheduler in self._streams)
+        return sum(stream.scheduler.running for stream in self._streams)
+
+    def _open(self) -> Any:
+        scheduler = self._make_scheduler()
+        with self._lock:
+            if isinstance(self._restarts.state, Draining):
+                return None
+            try:
+                future = self._open_stream(scheduler)
+            except BaseException as error:  # noqa: BLE001 - raised below, without the lock
+                failure = error
+            else:
+                scheduler.nack_held = partial(pull_manager.nack_held, future)
+                running = [each for each in self._streams if each.scheduler.running]
+                self._streams = [*running, Opened(future, scheduler)]
+                self._expect_health()
+                return future
+        scheduler.set_deadline(self._timer.now())
+        pull_manager.end_half_open(failure)
+        if isinstance(failure, RuntimeError):
+            raise ThreadStartError(f"the stream of {self._name}") from failure
+        raise failure
+
+    def _make_scheduler(self) -> DrainingScheduler:
+        scheduler = DrainingScheduler(
+            self._executor,
+            self._threads,
+            self._timer,
+            name=self._name,
+            leases=Leases(self._max_lease_duration),
+        )
+        scheduler.on_shutdown = partial(self._note_end, scheduler)
+        return scheduler
+
+    def _expect_health(self) -> None:
+        healthy_at = self._restarts.opened(self._timer.now())
+        if healthy_at is not None:
+            self._timer.call_at(healthy_at, self._look_after_health)
+
+    def _note_end(self, scheduler: DrainingScheduler) -> None:
+        with self._lock:
+            if self._streams and self._streams[-1].scheduler is scheduler:
+                self._start_again_later()
 
     def _start_again_later(self) -> None:
-        with self._lock:
-            if self._deadline is not None:
-                return
-            self._trouble.begin()
-            pause = min(FIRST_PAUSE * 2**self._deaths, LONGEST_PAUSE) * random.uniform(0.5, 1.0)
-            self._deaths += 1
-            logger.debug("The stream of %s starts again in %.1f s.", self._name, pause)
-            self._call_after(pause, self._start_again)
-
-    def _call_after(self, seconds: float, function: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(seconds, function)
-        self._timer.daemon = True
-        self._timer.start()
+        now = self._timer.now()
+        at = self._restarts.ended(now)
+        if at is not None:
+            logger.debug("The stream of %s starts again in %.1f s.", self._name, at - now)
+            self._timer.call_at(at, self._start_again)
 
     def _start_again(self) -> None:
         error = self._newest_error()
@@ -153,40 +193,79 @@ class KeptStream:
         try:
             if error is None or isinstance(error, NotFound):
                 is_mended = self._prepare()
-        except Exception as failure:  # noqa: BLE001 - told in a line, and then tried again
+        except Exception as failure:  # noqa: BLE001 - logged in a line, and then tried again
             error = failure
         self._report(error, is_mended=is_mended)
         try:
-            self.open()
+            self._open()
         except Exception as failure:  # noqa: BLE001 - the same
-            self._report(failure)
-            self._start_again_later()
+            if isinstance(failure, ThreadStartError):
+                self._report_threads(failure)
+            else:
+                self._report(failure)
+            with self._lock:
+                self._start_again_later()
 
     def _newest_error(self) -> BaseException | None:
-        """Why the newest stream died; ``None`` while its handlers run, until which it is open."""
-        future, _ = self._streams[-1]
+        """Why the newest stream has ended; it is not known while its handlers run."""
+        future = self._streams[-1].future
         error: BaseException | None = future.exception() if future.done() else None
         return error
 
     def _report(self, error: BaseException | None, *, is_mended: bool = False) -> None:
+        with self._lock:
+            is_draining = isinstance(self._restarts.state, Draining)
+            seconds = None if is_draining else self._restarts.report(self._timer.now())
+        if seconds is None:
+            return
         is_for_a_person = error is not None and not is_mended and needs_a_person(error)
         remedy = remedy_for(error, self._name) if error and is_for_a_person else ""
-        with self._lock:
-            if self._deadline is not None:
-                return
-            self._trouble.tell(
-                logging.ERROR if is_for_a_person else logging.WARNING,
-                "The stream of %s is interrupted, for %.0f s now: %s. Relé goes on starting it "
-                "again.%s",
+        logger.log(
+            logging.ERROR if is_for_a_person else logging.WARNING,
+            "The stream of %s is interrupted, for %.0f s now: %s. Relé goes on starting it "
+            "again.%s",
+            self._name,
+            seconds,
+            reason_of(error) if error else "its handlers still run",
+            f" {remedy}" if remedy else "",
+        )
+
+    def _report_threads(self, error: Exception) -> None:
+        """Log, although the interruption itself was logged, why it lasts."""
+        if self._thread_outage.take_report(self._timer.now()):
+            logger.error(
+                "The stream of %s lacks a thread: %s. Relé goes on starting it again.",
                 self._name,
-                self._trouble.seconds,
-                reason_of(error) if error else "its handlers still run",
-                f" {remedy}" if remedy else "",
+                in_a_line(error),
             )
 
-    def _note_health(self) -> None:
+    def _look_after_health(self) -> None:
         with self._lock:
-            self._deaths = 0
-            self._trouble.end(
-                "The stream of %s is back, after %.0f s.", self._name, at=self._opened_at
-            )
+            seconds = self._restarts.look_after_health(self._timer.now())
+        if seconds is not None:
+            logger.info("The stream of %s is back, after %.0f s.", self._name, seconds)
+
+    def _check_threads(self) -> None:
+        """See a thread of Google's client that has ended unseen, and start the stream again."""
+        stream = self._streams[-1]
+        name = pull_manager.lost_thread(stream.future)
+        try:
+            if self._lost_threads.is_lost(name):
+                error = LostThreadError(f"the thread {name} of Google's client has ended")
+                pull_manager.end(stream.future, error)
+        except RuntimeError as error:  # no thread can be started for that: try again
+            self._report_threads(error)
+        finally:
+            check_at = self._lost_threads.next_check(self._timer.now())
+            self._timer.call_at(check_at, self._check_threads)
+
+    def _cancel(self, stream: Opened) -> None:
+        pull_manager.detach_call(stream.future)
+        try:
+            stream.future.cancel()
+        except RuntimeError as error:  # Google's client starts a thread for it
+            logger.error("The stream of %s ends without a thread of its own: %s", self._name, error)
+            self._timer.call_at(self._timer.now(), partial(self._end_here, stream))
+
+    def _end_here(self, stream: Opened) -> None:
+        pull_manager.end_in_this_thread(stream.future)

@@ -10,24 +10,11 @@ from functools import partial, wraps
 from typing import Any
 
 import grpc
-from google.api_core.exceptions import RetryError
+from google.api_core.exceptions import Cancelled, RetryError
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from rele.engine.google.availability import Availability
-
-KEEPALIVE_TIME = 30.0
-KEEPALIVE_TIMEOUT = 10.0
-"""Seconds between two pings, and to wait for the answer: a connection gone silent is noticed.
-
-Google's client pings every 30 s, too, but not under PUBSUB_EMULATOR_HOST. Servers end
-connections that ping more often than they like.
-"""
-
-LONGEST_RECONNECT_PAUSE = 10.0
-"""Seconds between two attempts to connect; gRPC's own are up to 120 apart."""
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds for one attempt to connect; gRPC's own is 20."""
+from rele.engine.google.channel_watch import ChannelWatch
+from rele.engine.times import Times
 
 _WAITING_METHODS = ("StreamingPull", "Acknowledge", "ModifyAckDeadline")
 """Methods whose calls wait for a connection, where others fail at once without one.
@@ -48,22 +35,22 @@ All others end its stream by the server's answer, which whoever keeps the stream
 """
 
 
-def channel_options() -> list[tuple[str, Any]]:
+def channel_options(times: Times) -> list[tuple[str, Any]]:
     """The gRPC options of a connection that is given up late and made again soon."""
     methods = [{"service": "google.pubsub.v1.Subscriber", "method": m} for m in _WAITING_METHODS]
     return [
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_metadata_size", 4 * 1024 * 1024),
-        ("grpc.keepalive_time_ms", _milliseconds(KEEPALIVE_TIME)),
-        ("grpc.keepalive_timeout_ms", _milliseconds(KEEPALIVE_TIMEOUT)),
+        ("grpc.keepalive_time_ms", _milliseconds(times.keepalive)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(times.keepalive_timeout)),
         # gRPC 1.85 takes the longer of the two; this one is 60 s by default.
-        ("grpc.http2.ping_timeout_ms", _milliseconds(KEEPALIVE_TIMEOUT)),
+        ("grpc.http2.ping_timeout_ms", _milliseconds(times.keepalive_timeout)),
         # By default a third ping waits for data, which an idle stream does not send.
         ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.max_reconnect_backoff_ms", _milliseconds(LONGEST_RECONNECT_PAUSE)),
+        ("grpc.max_reconnect_backoff_ms", _milliseconds(times.longest_reconnect_pause)),
         # Despite its name this is the time that an attempt may take.
-        ("grpc.min_reconnect_backoff_ms", _milliseconds(CONNECT_TIMEOUT)),
+        ("grpc.min_reconnect_backoff_ms", _milliseconds(times.connect_timeout)),
         (
             "grpc.service_config",
             json.dumps({"methodConfig": [{"name": methods, "waitForReady": True}]}),
@@ -78,7 +65,7 @@ def _milliseconds(seconds: float) -> int:
 class Transport(SubscriberGrpcTransport):
     """How Google's subscriber client reaches Pub/Sub: its own way, with options of ours.
 
-    To be given to ``make_client`` as ``transport``. ``availability`` says whether the server
+    To be given to ``make_client`` as ``transport``. ``channel_watch`` knows whether the server
     answers.
 
     Args:
@@ -88,6 +75,9 @@ class Transport(SubscriberGrpcTransport):
         arguments: of Google's transport.
     """
 
+    times = Times()
+    """By which it is decided that the connection is lost."""
+
     def __init__(
         self,
         *,
@@ -95,7 +85,7 @@ class Transport(SubscriberGrpcTransport):
         channel: grpc.Channel | Callable[..., grpc.Channel] | None = None,
         **arguments: Any,
     ) -> None:
-        self.availability = Availability(host)
+        self.channel_watch = ChannelWatch(host, self.times)
         if isinstance(channel, grpc.Channel):
             super().__init__(host=host, channel=self._observed(channel), **arguments)
         else:
@@ -110,19 +100,19 @@ class Transport(SubscriberGrpcTransport):
         options: Any = (),
         **arguments: Any,
     ) -> grpc.Channel:
-        options = [*options, *channel_options()]
+        options = [*options, *channel_options(self.times)]
         return self._observed(connect(host, options=options, **arguments))
 
     def _observed(self, channel: grpc.Channel) -> grpc.Channel:
-        self.availability.watch(channel)
-        return grpc.intercept_channel(channel, _StreamObserver(self.availability))
+        self.channel_watch.watch(channel)
+        return grpc.intercept_channel(channel, _StreamObserver(self.channel_watch))
 
 
 class _StreamObserver(grpc.StreamStreamClientInterceptor):
-    """Tells the availability of each stream that has ended by an error."""
+    """Notes each stream that has ended by an error."""
 
-    def __init__(self, availability: Availability) -> None:
-        self._availability = availability
+    def __init__(self, channel_watch: ChannelWatch) -> None:
+        self._channel_watch = channel_watch
 
     def intercept_stream_stream(
         self, continuation: Callable[..., Any], details: Any, requests: Iterator[Any]
@@ -134,13 +124,18 @@ class _StreamObserver(grpc.StreamStreamClientInterceptor):
     def _note_end(self, opened_at: float, call: Any) -> None:
         code = call.code().name
         if code in _OPENED_AGAIN:
-            self._availability.note_failure(
+            self._channel_watch.note_failure(
                 time.monotonic() - opened_at, call.details() or f"{code}, without a text"
             )
 
 
-def harden(client: Any) -> Availability | None:
-    """Prepare a client with our :class:`Transport` for outages; return what follows them.
+def transport_class(times: Times) -> type[Transport]:
+    """The :class:`Transport` that decides by these times."""
+    return type("Transport", (Transport,), {"times": times})
+
+
+def harden(client: Any) -> ChannelWatch | None:
+    """Prepare a client with our :class:`Transport` for outages; return what notices them.
 
     ``None`` for what a test has put in the client's place.
     """
@@ -149,14 +144,15 @@ def harden(client: Any) -> Availability | None:
     _quiet_loggers()
     for name in ("acknowledge", "modify_ack_deadline"):
         setattr(client, name, _raising_the_cause(getattr(client, name)))
-    return client.transport.availability
+    return client.transport.channel_watch
 
 
 def _raising_the_cause(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let what did not get through within 60 s be lost, and the stream live.
+    """Let what did not get through within 60 s, or before the connection was closed, be lost.
 
     Google's client takes any other error of these methods for one that happens, since the
-    message comes again. At a RetryError it ends the stream, and threads of it die with a traceback.
+    message is redelivered. At a RetryError it ends the stream, and threads of it end with a
+    traceback; at a ValueError it logs one.
     """
 
     @wraps(method)
@@ -165,17 +161,23 @@ def _raising_the_cause(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(*arguments, **keywords)
         except RetryError as error:
             raise error.cause from error
+        except ValueError as error:  # gRPC's, of a channel that is closed
+            raise Cancelled(str(error)) from error  # type: ignore[no-untyped-call]
 
     return settle
 
 
 def _quiet_loggers() -> None:
-    """Let what is said here about an outage not be said many times below.
+    """Keep what is logged here about an outage from being logged many times below.
 
-    gRPC logs a traceback for each call without credentials; Google's client a line for each
-    stream that takes longer than a second to end. A level that somebody has set stays.
+    gRPC logs a traceback for each call without credentials, at ERROR; Google's client a line for
+    each stream that takes longer than a second to end, at WARNING, and at ERROR why a thread of it
+    has ended. A level that somebody has set stays.
     """
-    for name in ("grpc._plugin_wrapping", "google.api_core.bidi"):
+    for name, level in (
+        ("grpc._plugin_wrapping", logging.CRITICAL),
+        ("google.api_core.bidi", logging.ERROR),
+    ):
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
-            logger.setLevel(logging.CRITICAL)
+            logger.setLevel(level)

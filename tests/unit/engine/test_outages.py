@@ -1,85 +1,57 @@
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterator
-
 import pytest
 
-from rele.engine.outages import Trouble, in_a_line
-
-logger = logging.getLogger(__name__)
+from rele.engine.outages import Outage, in_a_line
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
+def test_is_reported_once_a_minute_while_it_lasts() -> None:
+    outage = Outage()
+    outage.begin(1000)
 
-    def __call__(self) -> float:
-        return self.now
+    reports = [outage.seconds(second) for second in range(1000, 1150) if outage.take_report(second)]
 
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    with monkeypatch.context() as patched:
-        clock = Clock()
-        patched.setattr(time, "monotonic", clock)
-        yield clock
+    assert reports == [0, 60, 120]
+    assert outage.end(1150) == 150
 
 
-class TestTrouble:
-    @pytest.fixture(autouse=True)
-    def _show_all(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO)
+def test_an_hour_is_reported_sixty_times() -> None:
+    outage = Outage()
+    outage.begin(0)
 
-    def test_is_told_once_a_minute_while_it_lasts(
-        self, clock: Clock, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        trouble = Trouble(logger)
-        trouble.begin()
+    assert [outage.take_report(second) for second in range(3600)].count(True) == 60
 
-        for _ in range(150):
-            trouble.tell(logging.WARNING, "away for %.0f s", trouble.seconds)
-            clock.now += 1
-        trouble.end("back after %.0f s", at=clock.now)
 
-        assert caplog.messages == [
-            "away for 0 s",
-            "away for 60 s",
-            "away for 120 s",
-            "back after 150 s",
-        ]
+def test_what_comes_and_goes_is_reported_once_a_minute_too() -> None:
+    outage = Outage()
+    lines: list[object] = []
 
-    def test_what_comes_and_goes_is_told_once_a_minute_too(
-        self, clock: Clock, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        trouble = Trouble(logger)
+    for second in range(61):
+        outage.begin(second)
+        if outage.take_report(second):
+            lines.append("unavailable")
+        seconds = outage.end(second + 1)
+        if seconds is not None:
+            lines.append(seconds)
 
-        for _ in range(61):
-            trouble.begin()
-            trouble.tell(logging.WARNING, "away")
-            clock.now += 1
-            trouble.end("back after %.0f s", at=clock.now)
+    assert lines == ["unavailable", 1, "unavailable", 1]
 
-        assert caplog.messages == ["away", "back after 1 s"] * 2
 
-    def test_what_was_not_told_is_not_told_to_be_over(
-        self, clock: Clock, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        trouble = Trouble(logger)
-        trouble.begin()
-        trouble.end("back after %.0f s", at=clock.now)
+def test_the_end_of_what_was_not_reported_is_not_reported() -> None:
+    outage = Outage()
+    outage.begin(1)
 
-        assert caplog.messages == []
-        assert not trouble.has_begun
+    assert outage.end(2) is None
+    assert not outage.is_ongoing
 
-    def test_begins_only_once(self, clock: Clock) -> None:
-        trouble = Trouble(logger)
-        trouble.begin()
-        clock.now += 5
-        trouble.begin()
 
-        assert trouble.seconds == 5
+def test_begins_only_once() -> None:
+    outage = Outage()
+    outage.begin(1)
+    outage.begin(6)
+
+    assert outage.is_ongoing
+    assert outage.seconds(6) == 5
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,9 @@ from google.api_core import exceptions
 from google.auth.exceptions import RefreshError
 from google.cloud import pubsub_v1
 
-from rele.resources import topic_watch as topics
 from rele.resources.topic_watch import TopicWatch
 from rele.subscription import Subscription
-from tests.support.inbox import Inbox
+from tests.support.virtual_time import VirtualTime
 
 PHOTOS = "projects/rele/subscriptions/photos"
 ORDERS = "projects/rele/subscriptions/orders"
@@ -24,49 +23,52 @@ class Server:
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
-        self.asked = Inbox()
+        self.asked: list[str] = []
 
     def get_subscription(self, request: dict[str, str], retry: None, timeout: float) -> Any:
         path = request["subscription"]
         answer = self.answers.get(path, "projects/rele/topics/photos")
-        self.asked.put(path)
+        self.asked.append(path)
         if isinstance(answer, Exception):
             raise answer
         return Mock(topic=answer)
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setattr(topics, "LOOK_EVERY", 0.01)
+def server() -> Server:
     return Server()
 
 
-def watch(server: Server, makes_again: bool = True) -> TopicWatch:
+@pytest.fixture
+def time() -> VirtualTime:
+    return VirtualTime()
+
+
+def watch(server: Server, time: VirtualTime, makes_again: bool = True) -> TopicWatch:
     subscriptions = [Subscription(print, "photos"), Subscription(print, "orders")]
-    watch = TopicWatch(server, "rele", subscriptions, makes_again)
+    watch = TopicWatch(server, "rele", subscriptions, makes_again, timer=time)
     watch.start()
     return watch
-
-
-def wait_for_looks(server: Server, count: int) -> None:
-    server.asked.wait_until(lambda asked: asked.count(ORDERS) >= count)
 
 
 @pytest.mark.parametrize(
     ("makes_again", "advice"),
     [(True, ": the worker then makes both again."), (False, ", and make both again.")],
 )
-def test_a_deleted_topic_is_said_at_each_look_with_what_to_do(
-    server: Server, caplog: pytest.LogCaptureFixture, makes_again: bool, advice: str
+def test_a_deleted_topic_is_logged_at_each_check_with_what_to_do(
+    server: Server,
+    time: VirtualTime,
+    caplog: pytest.LogCaptureFixture,
+    makes_again: bool,
+    advice: str,
 ) -> None:
     server.answers[PHOTOS] = "_deleted-topic_"
-    watching = watch(server, makes_again)
+    watch(server, time, makes_again)
 
-    wait_for_looks(server, 3)
-    watching.stop()
+    time.advance(3600)
 
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert len(errors) >= 2
+    assert len(errors) == 60
     message = errors[0].getMessage()
     assert message.startswith("The topic photos was deleted")
     assert message.endswith(f"(gcloud pubsub subscriptions delete {PHOTOS}){advice}")
@@ -80,32 +82,45 @@ def test_a_deleted_topic_is_said_at_each_look_with_what_to_do(
         RefreshError("no token"),  # type: ignore[no-untyped-call]
     ],
 )
-def test_what_cannot_be_read_now_is_looked_at_again(
-    server: Server, caplog: pytest.LogCaptureFixture, error: Exception
+def test_what_cannot_be_read_now_is_read_again(
+    server: Server, time: VirtualTime, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     server.answers[PHOTOS] = error
-    watching = watch(server)
+    watch(server, time)
 
-    wait_for_looks(server, 3)
-    watching.stop()
+    time.advance(180)
 
-    assert server.asked.items.count(PHOTOS) >= 2
+    assert server.asked.count(PHOTOS) == 3
     assert caplog.records == []
 
 
-def test_what_may_not_be_read_is_not_looked_at_again(server: Server) -> None:
+def test_an_error_that_nobody_expects_does_not_end_the_watch(
+    server: Server, time: VirtualTime
+) -> None:
+    server.answers[PHOTOS] = ValueError("odd")
+    watch(server, time)
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="odd"):  # which the thread of an Alarm logs
+            time.advance(60)
+
+    assert server.asked.count(PHOTOS) == 3
+
+
+def test_what_may_not_be_read_is_not_read_again(server: Server, time: VirtualTime) -> None:
     server.answers[PHOTOS] = exceptions.PermissionDenied("no")
-    watching = watch(server)
+    watch(server, time)
 
-    wait_for_looks(server, 4)
+    time.advance(240)
+
+    assert server.asked.count(PHOTOS) == 1
+    assert server.asked.count(ORDERS) == 4
+
+
+def test_nothing_is_read_before_a_while_or_after_the_end(server: Server, time: VirtualTime) -> None:
+    watching = watch(server, time)
+    time.advance(59)
     watching.stop()
+    time.advance(3600)
 
-    assert server.asked.items.count(PHOTOS) == 1
-
-
-def test_nothing_is_asked_before_a_while(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topics, "LOOK_EVERY", 3600.0)
-
-    watch(server).stop()
-
-    assert server.asked.items == []
+    assert server.asked == []

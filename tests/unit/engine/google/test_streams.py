@@ -1,19 +1,24 @@
+"""A stream that is started again whenever it ends, in virtual time."""
+
 from __future__ import annotations
 
+import logging
+import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
 
-from rele.engine.google import streams as engine
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.streams import KeptStream
+from rele.engine.times import Times
+from rele.exceptions import ThreadStartError
 from tests.support.google_streams import Stream
 from tests.support.inbox import Inbox
-from tests.unit.conftest import Delivery
+from tests.support.virtual_time import VirtualTime
+from tests.unit.conftest import Delivery, raising
 from tests.unit.engine.conftest import FOREVER, Handler
 
 
@@ -30,11 +35,9 @@ class Server:
         self.streams.append(Stream(scheduler))
         return self.streams[-1].future
 
-    def prepare(self) -> None:
+    def prepare(self) -> bool:
         self._note("prepare")
-
-    def wait_for_opened(self, count: int) -> None:
-        self.events.wait_until(lambda events: events.count("open") >= count)
+        return True
 
     def schedule(self, callback: Callable[[Any], Any]) -> Delivery:
         """Let a message arrive on the newest stream."""
@@ -51,22 +54,37 @@ class Server:
 
 
 class TestKeptStream:
-    @pytest.fixture(autouse=True)
-    def _short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(engine, "FIRST_PAUSE", 0.001)
-        monkeypatch.setattr(engine, "LONGEST_PAUSE", 0.004)
-
     @pytest.fixture
     def server(self) -> Server:
         return Server()
 
     @pytest.fixture
-    def kept(self, server: Server, handler: Handler) -> Iterator[KeptStream]:
-        kept = KeptStream("photos", server.open_stream, server.prepare, threads=1)
-        yield kept
+    def time(self) -> VirtualTime:
+        return VirtualTime()
+
+    @pytest.fixture
+    def keep(
+        self, server: Server, time: VirtualTime, handler: Handler
+    ) -> Iterator[Callable[..., KeptStream]]:
+        streams: list[KeptStream] = []
+
+        def keep(**options: Any) -> KeptStream:
+            stream = KeptStream(
+                "photos", server.open_stream, server.prepare, 1, timer=time, **options
+            )
+            streams.append(stream)
+            return stream
+
+        yield keep
         handler.let_end()
-        kept.drain(FOREVER)
-        kept.join(time.monotonic() + 10)
+        for stream in streams:
+            stream.drain(FOREVER)
+        for opened in server.streams:
+            opened.finish()
+
+    @pytest.fixture
+    def kept(self, keep: Callable[..., KeptStream]) -> KeptStream:
+        return keep()
 
     def test_opens_a_stream_and_gives_its_future(self, kept: KeptStream, server: Server) -> None:
         future = kept.open()
@@ -87,27 +105,27 @@ class TestKeptStream:
         self,
         kept: KeptStream,
         server: Server,
+        time: VirtualTime,
         error: Exception | None,
         steps: list[str],
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        let_the_reason_be_known(monkeypatch)
         kept.open()
 
-        server.streams[0].close(error)
-        server.wait_for_opened(2)
+        server.streams[0].die(error)
+        assert server.events.items == ["open"]
+        time.advance(1)
 
         assert server.events.items == ["open", *steps]
 
     def test_one_whose_handlers_still_run_is_prepared(
-        self, kept: KeptStream, server: Server, handler: Handler
+        self, kept: KeptStream, server: Server, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
         handler.begun.wait_for(1)
 
-        server.streams[0].close(exceptions.PermissionDenied("not known until they end"))
-        server.wait_for_opened(2)
+        server.streams[0].begin_to_die(exceptions.PermissionDenied("not known until they end"))
+        time.advance(1)
 
         assert server.events.items == ["open", "prepare", "open"]
 
@@ -122,52 +140,63 @@ class TestKeptStream:
         self,
         kept: KeptStream,
         server: Server,
+        time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
         error: Exception,
         text: str,
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        let_the_reason_be_known(monkeypatch)
         kept.open()
 
         server.streams[0].die(error)
-        server.wait_for_opened(2)
+        time.advance(1)
 
-        assert f"The stream of photos is interrupted, for 0 s now: {text}." in caplog.text
+        assert f"The stream of photos is interrupted, for 1 s now: {text}." in caplog.text
         assert "need the permission pubsub.subscriptions.consume" in caplog.text
 
-    def test_an_interruption_is_logged_once_a_minute(
-        self, kept: KeptStream, server: Server, caplog: pytest.LogCaptureFixture
+    def test_an_hour_of_interruption_is_logged_once_a_minute_and_its_end(
+        self,
+        kept: KeptStream,
+        server: Server,
+        time: VirtualTime,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
+        caplog.set_level("INFO")
         kept.open()
+        began = time.now()
 
-        for number in range(5):
+        while time.now() < began + 3600:
             server.streams[-1].die(exceptions.PermissionDenied("not yours"))
-            server.wait_for_opened(number + 2)
+            time.advance(15)
+        time.advance(15)
 
-        assert len(caplog.records) == 1
+        levels = [record.levelno for record in caplog.records]
+        assert levels[-1] == logging.INFO
+        assert set(levels[:-1]) == {logging.ERROR}
+        assert 45 <= len(levels) <= 61
+        assert re.search("The stream of photos is back, after (35|36).. s.", caplog.text)
 
     def test_its_end_is_logged(
         self,
         kept: KeptStream,
         server: Server,
+        time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        said = Inbox()
-        monkeypatch.setattr(engine, "HEALTHY_AFTER", 0.01)
-        monkeypatch.setattr(engine.logger, "info", lambda text, *args: said.put(text % args))
+        caplog.set_level("INFO")
         kept.open()
-
         server.streams[0].die(exceptions.PermissionDenied("not yours"))
 
-        assert said.wait_for(1) == ["The stream of photos is back, after 0 s."]
+        time.advance(30)
 
-    def test_the_new_stream_handles_messages(self, kept: KeptStream, server: Server) -> None:
+        assert caplog.messages[-1] == "The stream of photos is back, after 1 s."
+
+    def test_the_new_stream_handles_messages(
+        self, kept: KeptStream, server: Server, time: VirtualTime
+    ) -> None:
         handled = Inbox()
         kept.open()
         server.streams[0].die(exceptions.NotFound("gone"))
-        server.wait_for_opened(2)
+        time.advance(1)
 
         server.schedule(handled.put)
 
@@ -175,16 +204,21 @@ class TestKeptStream:
 
     @pytest.mark.parametrize("step", ["prepare", "open"])
     def test_what_fails_at_the_restart_is_logged_and_tried_again(
-        self, kept: KeptStream, server: Server, step: str, caplog: pytest.LogCaptureFixture
+        self,
+        kept: KeptStream,
+        server: Server,
+        time: VirtualTime,
+        step: str,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         kept.open()
         server.fails[step] = [exceptions.ServiceUnavailable("away") for _ in range(3)]
 
         for _ in range(3):
-            opened = len(server.streams)
             server.streams[-1].die(exceptions.NotFound("gone"))
-            server.wait_for_opened(opened + 1)
+            time.advance(60)
 
+        assert server.streams[-1].is_open
         assert server.events.items.count(f"{step} fails") == 3
         assert "Traceback" not in caplog.text
 
@@ -196,48 +230,34 @@ class TestKeptStream:
         with pytest.raises(exceptions.PermissionDenied):
             kept.open()
 
-    def test_pauses_grow_with_jitter_up_to_a_limit(
-        self, kept: KeptStream, server: Server, caplog: pytest.LogCaptureFixture
+    def test_pauses_grow_up_to_a_limit_and_are_short_again_after_a_healthy_while(
+        self, kept: KeptStream, server: Server, time: VirtualTime
     ) -> None:
-        caplog.set_level("DEBUG", logger=engine.__name__)
         kept.open()
-        for number in range(6):
-            server.streams[-1].die(exceptions.Unauthenticated("no"))
-            server.wait_for_opened(number + 2)
+        pauses = [self.pause(server, time) for _ in range(6)]
+        time.advance(15)
+        pauses.append(self.pause(server, time))
 
-        pauses = pauses_in(caplog)
-        for pause, most in zip(pauses, [1, 2, 4, 4, 4, 4], strict=True):
-            assert most / 2 <= pause * 1000 <= most
-        assert len(set(pauses)) == len(pauses)
+        for pause, most in zip(pauses, [1, 2, 4, 8, 15, 15, 1], strict=True):
+            assert most / 2 <= pause <= most
 
-    def test_after_a_healthy_while_the_pause_is_the_first_again(
-        self,
-        kept: KeptStream,
-        server: Server,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        monkeypatch.setattr(engine, "HEALTHY_AFTER", 0.01)
-        caplog.set_level("DEBUG", logger=engine.__name__)
-        healthy = Inbox()
-        note_health = kept._note_health
-        monkeypatch.setattr(kept, "_note_health", lambda: healthy.put(note_health()))
-        kept.open()
-        for number in range(3):
-            server.streams[-1].die(exceptions.Unauthenticated("no"))
-            server.wait_for_opened(number + 2)
-            healthy.wait_for(number + 1)
-
-        assert all(0.5 <= pause * 1000 <= 1 for pause in pauses_in(caplog))
+    def pause(self, server: Server, time: VirtualTime) -> float:
+        """Let the newest stream die; return after how many seconds another is opened."""
+        server.streams[-1].die(exceptions.Unauthenticated("no"))
+        began, opened = time.now(), len(server.streams)
+        while len(server.streams) == opened:
+            assert time.next_due is not None
+            time.advance(time.next_due)
+        return time.now() - began
 
     def test_a_successor_begins_no_more_than_the_threads_while_old_handlers_run(
-        self, kept: KeptStream, server: Server, handler: Handler
+        self, kept: KeptStream, server: Server, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
         handler.begun.wait_for(1)
-        server.streams[0].close(exceptions.NotFound("gone"))
-        server.wait_for_opened(2)
+        server.streams[0].begin_to_die(exceptions.NotFound("gone"))
+        time.advance(1)
 
         handled = Inbox()
         server.schedule(handled.put)
@@ -246,69 +266,62 @@ class TestKeptStream:
         handler.let_end()
         handled.wait_for(1)
 
-    def test_drained_it_is_not_opened_again(self, kept: KeptStream, server: Server) -> None:
+    def test_drained_it_is_not_opened_again(
+        self, kept: KeptStream, server: Server, time: VirtualTime
+    ) -> None:
         kept.open()
 
-        kept.drain(time.monotonic() + 10)
+        kept.drain(time.now() + 10)
+        server.streams[0].finish()
 
-        assert kept.join(time.monotonic() + 10) == 0
+        assert kept.join(time.now() + 10) == 0
         assert server.streams[0].future.done()
         assert kept.open() is None
         assert server.events.items == ["open"]
 
     def test_drained_during_a_pause_it_is_not_opened_again(
-        self,
-        kept: KeptStream,
-        server: Server,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
+        self, kept: KeptStream, server: Server, time: VirtualTime
     ) -> None:
-        monkeypatch.setattr(engine, "FIRST_PAUSE", 3600.0)
-        monkeypatch.setattr(engine, "LONGEST_PAUSE", 3600.0)
-        before = set(threading.enumerate())
         kept.open()
         server.streams[0].die(exceptions.NotFound("gone"))
-        [timer] = set(threading.enumerate()) - before
 
-        kept.drain(time.monotonic() + 10)
+        kept.drain(time.now() + 10)
+        time.advance(3600)
 
-        timer.join(10)
-        assert not timer.is_alive()
         assert server.events.items == ["open"]
 
     def test_draining_does_not_wait_and_joining_does(
         self,
         kept: KeptStream,
         server: Server,
+        time: VirtualTime,
         handler: Handler,
-        in_thread: Callable[..., threading.Thread],
     ) -> None:
         kept.open()
         delivery = server.schedule(handler)
         handler.begun.wait_for(1)
-        left = Inbox()
 
-        kept.drain(FOREVER)
-        joining = in_thread(lambda: left.put(kept.join(time.monotonic() + 10)))
-        assert joining.is_alive()
-        handler.let_end()
+        kept.drain(time.now() + 3600)
+        time.call_at(time.now() + 1800, lambda: [handler.let_end(), server.streams[0].finish()])
 
-        assert left.wait_for(1) == [0]
+        assert kept.join(time.now() + 3600) == 0
+        assert 1800 <= time.now() - 1000 < 1801
         assert delivery.settlements() == ["ack"]
 
     def test_joining_gives_up_at_the_deadline_and_counts_what_still_runs(
-        self, kept: KeptStream, server: Server, handler: Handler
+        self, kept: KeptStream, server: Server, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
         handler.begun.wait_for(1)
 
-        kept.drain(time.monotonic())
+        kept.drain(time.now() + 30)
 
-        assert kept.join(time.monotonic()) == 1
+        assert kept.join(time.now() + 30) == 1
+        assert 30 <= time.now() - 1000 <= 31.1
 
     def test_a_stream_may_still_send_acks_when_handlers_are_given_up(
-        self, kept: KeptStream, server: Server, handler: Handler
+        self, kept: KeptStream, server: Server, time: VirtualTime, handler: Handler
     ) -> None:
         future = kept.open()
         server.schedule(handler)
@@ -317,91 +330,119 @@ class TestKeptStream:
         waits, acks_are_sent = stream.scheduler.shutdown, threading.Event()
         stream.scheduler.shutdown = lambda: [waits(), acks_are_sent.wait(10)]
 
-        kept.drain(time.monotonic())
-        threading.Timer(0.2, acks_are_sent.set).start()
+        deadline = time.now() + 30
+        kept.drain(deadline)
+        time.call_at(deadline + 0.5, lambda: [acks_are_sent.set(), stream.finish()])
 
-        assert kept.join(time.monotonic()) == 1
+        assert kept.join(deadline) == 1
         assert future.done()
 
     def test_handlers_of_a_dead_stream_are_waited_for_too(
         self,
         kept: KeptStream,
         server: Server,
+        time: VirtualTime,
         handler: Handler,
     ) -> None:
         kept.open()
         server.schedule(handler)
         handler.begun.wait_for(1)
-        server.streams[0].close(exceptions.NotFound("gone"))
-        server.wait_for_opened(2)
+        server.streams[0].begin_to_die(exceptions.NotFound("gone"))
+        time.advance(1)
+        assert len(server.streams) == 2
 
-        kept.drain(time.monotonic())
+        kept.drain(time.now())
 
-        assert kept.join(time.monotonic()) == 1
+        assert kept.join(time.now()) == 1
 
     @pytest.mark.parametrize("error", [exceptions.NotFound("gone"), SystemExit(1)])
     def test_an_error_of_the_stream_does_not_stop_the_shutdown(
-        self,
-        kept: KeptStream,
-        server: Server,
-        error: BaseException,
-        monkeypatch: pytest.MonkeyPatch,
+        self, kept: KeptStream, server: Server, time: VirtualTime, error: BaseException
     ) -> None:
-        monkeypatch.setattr(engine, "FIRST_PAUSE", 3600.0)
-        monkeypatch.setattr(engine, "LONGEST_PAUSE", 3600.0)
         kept.open()
         server.streams[0].die(error)
 
-        kept.drain(time.monotonic() + 10)
+        kept.drain(time.now() + 10)
 
-        assert kept.join(time.monotonic() + 10) == 0
+        assert kept.join(time.now() + 10) == 0
 
-    def test_where_nobody_answers_a_stream_that_does_not_end_is_not_waited_for(
-        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    def test_while_pubsub_is_unavailable_a_stream_that_does_not_end_is_not_waited_for(
+        self,
+        keep: Callable[..., KeptStream],
+        time: VirtualTime,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        kept = KeptStream("photos", server.open_stream, server.prepare, 1, is_away=lambda: True)
+        kept = keep(is_unavailable=lambda: True)
         monkeypatch.setattr(Stream, "close", lambda self, reason=None: None)
         kept.open()
+        begin = time.now()
 
-        begin = time.monotonic()
         kept.drain(FOREVER)
 
         assert kept.join(FOREVER) == 0
-        assert engine.AWAY_GRACE <= time.monotonic() - begin < engine.AWAY_GRACE + 5
+        assert time.now() - begin == pytest.approx(Times().unavailable_grace)
 
-    def test_where_nobody_answers_handlers_are_waited_for_all_the_same(
+    def test_while_pubsub_is_unavailable_handlers_are_waited_for_all_the_same(
         self,
+        keep: Callable[..., KeptStream],
         server: Server,
+        time: VirtualTime,
         handler: Handler,
-        in_thread: Callable[..., threading.Thread],
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(engine, "AWAY_GRACE", 0.0)
-        kept = KeptStream("photos", server.open_stream, server.prepare, 1, is_away=lambda: True)
+        kept = keep(is_unavailable=lambda: True)
         kept.open()
         server.schedule(handler)
         handler.begun.wait_for(1)
-        left = Inbox()
+        begin = time.now()
 
         kept.drain(FOREVER)
-        joining = in_thread(lambda: left.put(kept.join(FOREVER)))
-        joining.join(0.2)
-        assert joining.is_alive()
-        handler.let_end()
+        time.call_at(begin + 60, lambda: [handler.let_end(), server.streams[0].finish()])
 
-        assert left.wait_for(1) == [0]
+        assert kept.join(FOREVER) == 0
+        assert time.now() - begin >= 60
 
+    def test_threads_that_cannot_be_started_are_an_error_at_the_start(
+        self, kept: KeptStream, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            error = RuntimeError("can't start new thread")
+            patched.setattr(threading.Thread, "start", raising(error))
 
-def let_the_reason_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pause until Google's future is done, which comes a moment after the scheduler's end."""
-    monkeypatch.setattr(engine, "FIRST_PAUSE", 0.4)
-    monkeypatch.setattr(engine, "LONGEST_PAUSE", 0.4)
+            with pytest.raises(ThreadStartError, match="the handlers of photos"):
+                kept.open()
 
+        assert server.events.items == []
 
-def pauses_in(caplog: pytest.LogCaptureFixture) -> list[float]:
-    """The pauses that were announced, in seconds, unrounded."""
-    return [
-        record.args[1]  # type: ignore[misc]
-        for record in caplog.records
-        if "starts again in" in record.msg and isinstance(record.args, tuple)
-    ]
+    def test_a_stream_whose_threads_cannot_be_started_is_tried_again(
+        self,
+        kept: KeptStream,
+        server: Server,
+        time: VirtualTime,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        kept.open()
+        server.fails["open"] = [RuntimeError("can't start new thread")] * 3
+        server.streams[0].die(exceptions.Unauthenticated("no"))
+
+        time.advance(120)
+
+        assert server.events.items.count("open fails") == 3
+        assert server.streams[-1].is_open
+        assert "No thread can be started for the stream of photos" in caplog.text
+
+    def test_where_a_stream_cannot_end_in_a_thread_of_its_own_that_is_logged(
+        self,
+        kept: KeptStream,
+        server: Server,
+        time: VirtualTime,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        kept.open()
+        error = RuntimeError("can't start new thread")
+        with monkeypatch.context() as patched:
+            patched.setattr(Stream, "close", raising(error))
+            kept.drain(time.now() + 1)
+
+        assert "The stream of photos ends without a thread of its own" in caplog.text
+        assert kept.join(time.now() + 1) == 0

@@ -1,6 +1,6 @@
-"""What the client holds back when a stream ends comes again at the retry policy's pause.
+"""What the client holds when a stream ends is redelivered after the retry policy's backoff.
 
-Left alone it would come when its deadline is over: 10 s after the client has received it.
+Left alone it would be when its ack deadline has passed: 10 s after the client has received it.
 Google's emulator lets it wait for that in any case: it hands what was refused to the very stream
 that ends.
 """
@@ -18,9 +18,10 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.types import FlowControl, PublisherOptions
 from google.protobuf.duration_pb2 import Duration
 
-from rele.engine.google.held import hand_back_held
+from rele.engine.google.pull_manager import nack_held
 from rele.engine.google.scheduler import DrainingScheduler
 from tests.support.inbox import Inbox
+from tests.support.virtual_time import VirtualTime
 from tests.unit.engine.conftest import Handler, handler
 
 __all__ = ["handler"]
@@ -84,7 +85,7 @@ def pull_until(client: pubsub_v1.SubscriberClient, path: str, wanted: set[bytes]
 
 
 @pytest.mark.parametrize("ordering_key", ["", "key"])
-def test_what_the_client_holds_back_comes_again_soon(
+def test_what_the_client_holds_is_redelivered_soon(
     client: pubsub_v1.SubscriberClient,
     publish: Subscribe,
     handler: Handler,
@@ -94,7 +95,7 @@ def test_what_the_client_holds_back_comes_again_soon(
     caplog.set_level("INFO", logger="rele")
     path, data = publish(ordering_key)
     with ThreadPoolExecutor(1) as executor:
-        scheduler = DrainingScheduler(executor)
+        scheduler = DrainingScheduler(executor, 1, VirtualTime())
         future: Any = client.subscribe(
             path,
             callback=handler,
@@ -102,18 +103,18 @@ def test_what_the_client_holds_back_comes_again_soon(
             scheduler=scheduler,
             use_legacy_flow_control=True,  # or the server would not send more than one
         )
-        scheduler.hand_back_held = partial(hand_back_held, future)
+        scheduler.nack_held = partial(nack_held, future)
         [begun] = handler.begun.wait_for(1)
 
         future.cancel()
-        handed_back = Inbox()
-        future.add_done_callback(handed_back.put)
+        ended = Inbox()
+        future.add_done_callback(ended.put)
         if ordering_key:  # the others may not come before that one is done
             handler.let_end()
         assert pull_until(client, path, set(data) - {begun.data}) < SOON
 
         handler.let_end()
-        handed_back.wait_for(1)
+        ended.wait_for(1)
     assert handler.begun.items == [begun]
-    assert "4 message(s) that were not begun are handed back" in caplog.text
+    assert "4 message(s) that were not begun are nacked" in caplog.text
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []

@@ -1,0 +1,61 @@
+"""Which topics are watched for being deleted, and what is logged then. No clock, no thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from rele.engine.outages import Line
+from rele.engine.times import Times
+
+DELETED_TOPIC = "_deleted-topic_"
+"""What Pub/Sub shows as the topic of a subscription whose topic was deleted."""
+
+
+class DeletedTopics:
+    """Decides what is checked, when, and what is logged of it.
+
+    Args:
+        topics: by the paths of their subscriptions.
+        makes_again: whether the worker makes again what was deleted.
+        times: by which it decides.
+    """
+
+    def __init__(self, topics: Mapping[str, str], *, makes_again: bool, times: Times) -> None:
+        self._topics = dict(topics)
+        self._makes_again = makes_again
+        self._times = times
+
+    @property
+    def paths(self) -> list[str]:
+        """Of the subscriptions that are to be read."""
+        return list(self._topics)
+
+    def next_check(self, now: float) -> float:
+        """When to read them next."""
+        return now + self._times.topics_every
+
+    def note_topic(self, path: str, topic: str) -> Line | None:
+        """Note what Pub/Sub shows as the topic; return what is to be logged."""
+        if topic != DELETED_TOPIC:
+            return None
+        return Line(
+            logging.ERROR,
+            "The topic %s was deleted, so nothing that is published arrives at %s any more, "
+            "even if the topic is made again. Delete the subscription (gcloud pubsub "
+            "subscriptions delete %s)%s",
+            (
+                self._topics[path],
+                path,
+                path,
+                ": the worker then makes both again."
+                if self._makes_again
+                else ", and make both again.",
+            ),
+        )
+
+    def note_forbidden(self, path: str) -> Line:
+        """Note that the credentials may not read it: it is not read any more."""
+        del self._topics[path]
+        text = "The credentials may not read %s, so its topic is not watched."
+        return Line(logging.DEBUG, text, (path,))
