@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from google.cloud import pubsub_v1
 
 import rele
 from rele.config import Config
+from rele.messages.limits import MAX_REQUEST_BYTES, request_size
 from rele.middleware import BaseMiddleware
 from tests.support.in_use import register
 
@@ -97,3 +99,17 @@ def without_time(message: Any) -> dict[str, str]:
     attributes = dict(message.attributes)
     del attributes["published_at"]
     return attributes
+
+
+@pytest.mark.parametrize("ordering_key", ["", "k"])
+def test_the_largest_message_with_them_is_accepted(pulled: Pulled, ordering_key: str) -> None:
+    """Google's client would refuse a larger one, and send nothing more of its ordering key."""
+    published = {**ATTRIBUTES, "published_at": str(time.time())}
+    size = MAX_REQUEST_BYTES - request_size("news", b"", published, ordering_key)
+    # Two bytes are the quotes; the others say how long the data and the message are.
+    data = "x" * (size - 2 - 10)
+
+    largest = (data, {**ATTRIBUTES, "ordering_key": ordering_key})
+    next_one = ("next", {"ordering_key": ordering_key})
+    for message in (largest, next_one):
+        rele.publish_many("news", [message], blocking=True, timeout=20)
