@@ -67,6 +67,30 @@ LAYERS_0_TO_2 = ("vocabulary", "declaration", "messaging", "application")
 
 MAY_IMPORT_THE_EMULATOR = ("cli", "management.commands", "testing")
 
+LAYERS_OF_THE_EMULATOR = (
+    ("exceptions", "wire", "delivery"),
+    ("rules",),
+    ("resources",),
+    ("storage",),
+    ("rpc", "status"),
+    ("server",),
+    ("embedded", "foreground"),
+    ("__init__",),
+)
+"""Each may import what is in its own room and in the layers before it."""
+
+EFFECTS_OF_THE_EMULATOR = {
+    "asyncio": ("storage", "rpc", "server", "embedded", "foreground"),
+    "concurrent": ("storage", "embedded"),
+    "google": ("wire", "rpc.requests", "storage.restoring"),
+    "grpc": ("rpc", "status", "server"),
+    "socket": ("server",),
+    "sqlite3": ("storage",),
+    "threading": ("embedded",),
+    "time": ("resources.registry", "status", "storage"),
+}
+"""Where in the emulator alone these are imported: what delivers messages is pure."""
+
 MAY_IMPORT_GOOGLE = {
     "client": ("google",),
     "engine": ("google", "grpc"),
@@ -199,6 +223,40 @@ def test_the_emulator_is_an_island() -> None:
 
     assert _show(to_it) == []
     assert _show(from_it) == []
+
+
+def test_imports_within_the_emulator_point_down() -> None:
+    rooms = {room: level for level, rooms in enumerate(LAYERS_OF_THE_EMULATOR) for room in rooms}
+    names = {name: _room_of_the_emulator(name) for name in MODULES if _row(name) == "island"}
+    upward = [
+        found
+        for found in WITHIN
+        if found.importer in names
+        and (importer := names[found.importer]) != (imported := names[found.imported])
+        and rooms[imported] >= rooms[importer]
+    ]
+
+    assert {*names.values()} == {*rooms}
+    assert _show(upward) == []
+
+
+def _room_of_the_emulator(module: str) -> str:
+    return "__init__" if module == "rele.emulator" else module.split(".")[2]
+
+
+def test_what_delivers_messages_in_the_emulator_is_pure() -> None:
+    elsewhere = [
+        found
+        for found in IMPORTS
+        if _is_in(found.importer, "rele.emulator")
+        and (package := found.imported.split(".")[0]) in EFFECTS_OF_THE_EMULATOR
+        and not _is_in(
+            found.importer,
+            *(f"rele.emulator.{place}" for place in EFFECTS_OF_THE_EMULATOR[package]),
+        )
+    ]
+
+    assert _show(elsewhere) == []
 
 
 @pytest.mark.parametrize("row", ROWS)

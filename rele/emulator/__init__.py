@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rele.emulator.embedded import EmbeddedServer
-    from rele.emulator.exceptions import BindError, DataDirError, EmulatorError, PortInUseError
+    from rele.emulator.exceptions import (
+        BindError,
+        DataDirError,
+        EmulatorError,
+        PortInUseError,
+        StatusError,
+    )
     from rele.emulator.foreground import serve
-    from rele.emulator.status.query import StatusError, ask_status
+    from rele.emulator.status.query import ask_status
 
 __all__ = [
     "BindError",
@@ -35,7 +41,7 @@ _HOMES = {
     "EmbeddedServer": "embedded",
     "EmulatorError": "exceptions",
     "PortInUseError": "exceptions",
-    "StatusError": "status.query",
+    "StatusError": "exceptions",
     "ask_status": "status.query",
     "serve": "foreground",
 }

@@ -1,8 +1,8 @@
-"""What can go wrong when the server is started."""
+"""What starting, stopping and asking a server raises."""
 
 
 class EmulatorError(Exception):
-    """The base of every error that starting or stopping the server raises."""
+    """The base of every error that starting, stopping or asking a server raises."""
 
 
 class DataDirError(EmulatorError):
@@ -31,3 +31,7 @@ class PortInUseError(BindError):
             "another program is using that port. Stop it, or choose another port; "
             "port 0 takes any free one.",
         )
+
+
+class StatusError(EmulatorError):
+    """No server of ours answers at the address."""

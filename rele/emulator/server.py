@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import functools
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from rele.emulator.exceptions import BindError, PortInUseError
 from rele.emulator.resources.housekeeping import Housekeeping
 from rele.emulator.resources.registry import Registry
 from rele.emulator.resources.snapshots import SnapshotRegistry
-from rele.emulator.rpc.alarm import delivery_on_loop
+from rele.emulator.rpc.alarm import backlog_on_loop
 from rele.emulator.rpc.publisher import PublisherService
 from rele.emulator.rpc.schemas import SchemaService
 from rele.emulator.rpc.subscriber import SubscriberService
@@ -58,14 +59,15 @@ class Server:
         self, data_dir: Path | None = None, on_progress: Callable[[str], None] = lambda line: None
     ) -> None:
         loop = asyncio.get_running_loop()
+        new_backlog = functools.partial(backlog_on_loop, loop)
         if data_dir is None:
-            self._registry = Registry(lambda ordered: delivery_on_loop(loop, ordered=ordered))
+            self._registry = Registry(new_backlog)
             snapshots = SnapshotRegistry(self._registry)
         else:
             from rele.emulator.storage.restoring import open_registries
 
-            self._registry, snapshots = open_registries(loop, data_dir, on_progress)
-        self._housekeeping = Housekeeping(loop, self._registry, snapshots)
+            self._registry, snapshots = open_registries(loop, data_dir, new_backlog, on_progress)
+        self._housekeeping = Housekeeping(loop.call_later, self._registry, snapshots)
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (

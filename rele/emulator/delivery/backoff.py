@@ -2,12 +2,6 @@
 
 from dataclasses import dataclass
 
-DEFAULT_MINIMUM_SECONDS = 10.0
-"""RetryPolicy.minimum_backoff where unset (RetryPolicy in the API reference)."""
-
-DEFAULT_MAXIMUM_SECONDS = 600.0
-"""RetryPolicy.maximum_backoff where unset, and the largest value of either."""
-
 # A doubling needs something to double where the minimum is zero.
 _SMALLEST_GROWING_SECONDS = 0.1
 

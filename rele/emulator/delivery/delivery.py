@@ -1,8 +1,4 @@
-"""One message on its way through one subscription, and the ids that acknowledge it."""
-
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+"""One message on its way through one subscription."""
 
 from rele.emulator.delivery.consumers import Consumer
 from rele.emulator.delivery.message import StoredMessage
@@ -10,16 +6,16 @@ from rele.emulator.delivery.timers import Timed
 
 
 class Delivery(Timed):
-    """A message that has been handed out at least once and is not acknowledged.
+    """A message that was delivered at least once and may be redelivered.
 
-    It is *leased* (``leased``; due when its ack deadline passes), *delayed* (not leased; due when
-    its backoff ends) or *ready* (neither). ``attempt`` counts from 1: one more than the times it
-    was refused or ran out of time. ``lease`` counts how often it was leased. ``consumer`` is whose
-    flow control a lease counts in. ``settled`` is the ordered queue's: acknowledged, but kept
-    because an earlier message of its key is not.
+    It is *leased* (due when its ack deadline passes), *delayed* (due when its backoff ends) or
+    *ready* (not due). ``attempt`` counts from 1: one more than the times that it was nacked or
+    its ack deadline passed. ``lease`` counts its leases. ``consumer`` is the one whose flow
+    control the lease counts in. ``acknowledged`` marks a message that its queue keeps because an
+    earlier one of its ordering key is not acknowledged.
     """
 
-    __slots__ = ("attempt", "consumer", "lease", "leased", "message", "settled")
+    __slots__ = ("acknowledged", "attempt", "consumer", "lease", "leased", "message")
 
     def __init__(self, message: StoredMessage) -> None:
         # Not through super(): one of these is made for every message.
@@ -29,83 +25,5 @@ class Delivery(Timed):
         self.attempt = 1
         self.lease = 0
         self.leased = False
-        self.settled = False
+        self.acknowledged = False
         self.consumer: Consumer | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of the ack ids of one request: done, not those of a lease, out of order."""
-
-    done: list[str] = field(default_factory=list)
-    invalid: list[str] = field(default_factory=list)
-    unordered: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True, frozen=True)
-class Census:
-    """How many messages of a subscription are not acknowledged, and how many take them.
-
-    ``consumers`` are streams and waiting Pulls. ``waiting`` messages are to be handed out, now or
-    later, ``outstanding`` ones are leased. ``oldest`` is when the oldest of both was published, in
-    microseconds since the epoch, or None.
-    """
-
-    consumers: int
-    waiting: int
-    outstanding: int
-    oldest: int | None
-
-
-class MalformedAckIdError(ValueError):
-    """The text is no ack id of this server."""
-
-    def __init__(self, ack_id: str) -> None:
-        super().__init__(f"Invalid ack id (ack_id={ack_id}).")
-
-
-@dataclass(slots=True, frozen=True)
-class AckIds:
-    """Makes and reads the ack ids of one subscription.
-
-    An ack id is ``TAG:ERA:MESSAGE:LEASE``. The tag is drawn anew for each subscription, so that a
-    late ack can never settle a message of another one, or of a server started later. The era is
-    how often the ack ids given out before were made void.
-    """
-
-    tag: str
-    era: int = 0
-
-    def of_next_era(self) -> "AckIds":
-        """Ack ids of the same subscription that void all those given out before."""
-        return AckIds(self.tag, self.era + 1)
-
-    def make(self, delivery: Delivery) -> str:
-        return f"{self.tag}:{self.era}:{delivery.message.id}:{delivery.lease}"
-
-    def parse(self, ack_ids: Iterable[str]) -> list[tuple[int, int] | None]:
-        """The (message id, lease) of each id, or None for a void one or another subscription's.
-
-        Raises ``MalformedAckIdError`` for the first that could not have been made by ``make``.
-        """
-        parsed: list[tuple[int, int] | None] = []
-        for ack_id in ack_ids:
-            match = _ACK_ID.fullmatch(ack_id)
-            if match is None:
-                raise MalformedAckIdError(ack_id)
-            parsed.append(self._lease_of(match))
-        return parsed
-
-    def read(self, ack_id: str) -> tuple[int, int]:
-        """The (message id, lease) of one id, or (0, 0), which is no message's, if it is none."""
-        match = _ACK_ID.fullmatch(ack_id)
-        return (match is not None and self._lease_of(match)) or (0, 0)
-
-    def _lease_of(self, match: "re.Match[str]") -> tuple[int, int] | None:
-        tag, era, message_id, lease = match.groups()
-        if tag != self.tag or int(era) != self.era:
-            return None
-        return int(message_id), int(lease)
-
-
-_ACK_ID = re.compile(r"([0-9a-f]{8}):([0-9]{1,10}):([0-9]{1,19}):([0-9]{1,10})")

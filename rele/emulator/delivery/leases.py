@@ -1,39 +1,55 @@
-"""The messages of one subscription that are out, or have been."""
+"""Which message is redelivered, and when: after a nack, an ack deadline, a stream that ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from rele.emulator.delivery.backoff import NO_BACKOFF, Backoff
 from rele.emulator.delivery.consumers import Consumer, ConsumerRing
 from rele.emulator.delivery.dead_letters import DeadLetters
 from rele.emulator.delivery.delivery import Delivery
+from rele.emulator.delivery.ledger import Ledger
+from rele.emulator.delivery.queue import Queue
+from rele.emulator.delivery.receipts import GRACE_SECONDS
 from rele.emulator.delivery.timers import TimerHeap
-from rele.emulator.delivery.unordered_queue import ReadyQueue
-from rele.emulator.resources.journal import NO_LEDGER, Ledger
 
 
 class Leases:
-    """Begins and ends leases: the part of ``DeliveryState`` that is about single messages.
+    """The messages of one subscription that were delivered and are not acknowledged.
 
     Args:
-        clock: the time in seconds, never going back.
-        ready: what waits to be handed out.
+        clock: the time in seconds, never decreasing.
+        queue: where messages are leased from, and where they wait to be redelivered.
+        consumers: those that the queue's messages are leased to.
+        ledger: is reported what is acknowledged and what failed.
 
-    Whoever calls its methods wakes consumers and asks for the next ``advance`` afterwards, once
-    for all the messages of a request.
+    It wakes no consumer and requests no ``advance``: its owner does both, once for all the
+    messages of a request.
     """
 
-    def __init__(self, clock: Callable[[], float], ready: ReadyQueue) -> None:
+    def __init__(
+        self, clock: Callable[[], float], queue: Queue, consumers: ConsumerRing, ledger: Ledger
+    ) -> None:
         self.backoff: Backoff = NO_BACKOFF
         self.dead_letters: DeadLetters | None = None
-        self.ledger: Ledger = NO_LEDGER
         self._clock = clock
-        self._ready = ready
+        self._queue = queue
+        self._consumers = consumers
+        self._ledger = ledger
         self._deliveries: dict[int, Delivery] = {}
         self._timers: TimerHeap[Delivery] = TimerHeap()
-        self._consumers = ConsumerRing()
         self._former_attempts: dict[int, int] = {}
 
-    def _current(self, named: tuple[int, int] | None) -> Delivery | None:
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """The deliveries, leased or not, about in the order in which each began."""
+        return iter(self._deliveries.values())
+
+    def get(self, message_id: int) -> Delivery | None:
+        """The delivery of a message, leased or not."""
+        return self._deliveries.get(message_id)
+
+    def current(self, named: tuple[int, int] | None) -> Delivery | None:
         """The leased delivery that an ack id names, unless it is of an earlier lease."""
         if named is None:
             return None
@@ -43,47 +59,21 @@ class Leases:
             return None
         return delivery
 
-    def _settle(self, delivery: Delivery) -> None:
-        """Be done with an acknowledged message."""
-        if delivery.leased:
-            self._note_receipt(delivery, acknowledged=True)
-        self._remove(delivery)
+    def next_due(self) -> float | None:
+        """When ``advance`` has to be called next, if at all."""
+        return self._timers.next_due()
 
-    def _forget(self, delivery: Delivery) -> None:
-        """Forget a leased message, which stays in the ledger."""
-        number = delivery.message.id
-        del self._deliveries[number]
-        self._end_lease(delivery)
-        self.ledger.removed([each for each in self._ready.settled(delivery) if each != number])
-
-    def _remove(self, delivery: Delivery) -> None:
-        """Forget a message that was handed out."""
-        del self._deliveries[delivery.message.id]
-        if delivery.leased:
-            self._end_lease(delivery)
-            self.ledger.removed(self._ready.settled(delivery))
-        else:
-            self._timers.disarm(delivery)
-            self._ready.discard(delivery)
-            self.ledger.removed((delivery.message.id,))
-
-    def _modify(self, delivery: Delivery, deadline: float, now: float) -> None:
-        if deadline > 0:
-            self._note_receipt(delivery, acknowledged=False)
-            self._timers.arm(delivery, now + deadline)
-        else:
-            self._fail(delivery, now)
-
-    def _lease_batch(self, consumer: Consumer, limit: int, max_bytes: int) -> list[Delivery]:
+    def begin(self, consumer: Consumer, limit: int, max_bytes: int) -> list[Delivery]:
+        """Lease the next messages to ``consumer``, up to a number and, but for the first, bytes."""
         due = self._clock() + consumer.ack_deadline
         batch: list[Delivery] = []
         total = 0
-        while len(batch) < limit and (head := self._ready.head(consumer)) is not None:
+        while len(batch) < limit and (head := self._queue.head(consumer)) is not None:
             size = head.size
             total += size
             if not consumer.flow.admits(size) or (batch and total > max_bytes):
                 break
-            delivery = self._ready.pop(consumer)
+            delivery = self._queue.pop(consumer)
             if self._former_attempts:
                 delivery.attempt = self._former_attempts.pop(head.id, delivery.attempt)
             delivery.leased = True
@@ -96,7 +86,114 @@ class Leases:
             batch.append(delivery)
         return batch
 
-    def _end_lease(self, delivery: Delivery) -> None:
+    def modify(self, delivery: Delivery, seconds: float, now: float) -> None:
+        """Let a lease last for ``seconds`` from ``now``, or end it with 0 (a nack)."""
+        if seconds > 0:
+            if delivery.consumer is not None:
+                delivery.consumer.receipts.extended(delivery.message.id)
+            self._timers.arm(delivery, now + seconds)
+        else:
+            self._fail(delivery, now)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Be done with an acknowledged message, leased or not."""
+        if delivery.consumer is not None:
+            delivery.consumer.receipts.acknowledged(delivery.message.id)
+        self.remove(delivery)
+
+    def remove(self, delivery: Delivery) -> None:
+        """Be done with a message, leased or not."""
+        self._ledger.removed(self._forget(delivery))
+
+    def set_aside(self, delivery: Delivery) -> None:
+        """Forget a message that stays in the ledger."""
+        number = delivery.message.id
+        self._ledger.removed([each for each in self._forget(delivery) if each != number])
+
+    def release(self, deliveries: Iterable[Delivery]) -> None:
+        """End leases as if they had never begun: the messages are the next to be delivered."""
+        unsent = [delivery for delivery in deliveries if delivery.leased]
+        for delivery in unsent:
+            # Not if it was taken back as the follower of one before it.
+            if delivery.leased:
+                self._end(delivery)
+                self._take_back(delivery)
+        self._queue.put_back_unsent(unsent)
+
+    def consumer_left(self, consumer: Consumer) -> None:
+        """Release soon what the consumer's client has not received; the rest stays leased."""
+        lost = consumer.receipts.end()
+        due = self._clock() + GRACE_SECONDS
+        for message_id in lost:
+            self._timers.arm(self._deliveries[message_id], due)
+
+    def advance(self) -> None:
+        """End the leases that are due, and put back the messages whose backoff is over."""
+        now = self._clock()
+        lost = []
+        for delivery in self._timers.pop_due(now):
+            if not delivery.leased:
+                self._queue.put_back(delivery)
+            elif _is_lost(delivery):
+                lost.append(delivery)
+            else:
+                self._fail(delivery, now)
+        self.release(lost)
+
+    def restore(self, attempts: dict[int, int]) -> None:
+        """Begin with the next attempts of some message ids; of all others it is the first."""
+        self._former_attempts = attempts
+
+    def void(self) -> None:
+        """End every lease and backoff, and forget all messages and attempts."""
+        for delivery in self._deliveries.values():
+            if delivery.leased:
+                self._end(delivery)
+        self._former_attempts = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, at the end of the subscription."""
+        self._deliveries.clear()
+        self._timers.clear()
+
+    def _fail(self, delivery: Delivery, now: float) -> None:
+        """Count a nack or a passed deadline; the message is redelivered after its backoff.
+
+        After the last attempt it becomes a dead letter, if that is possible.
+        """
+        self._end(delivery)
+        self._take_back(delivery)
+        attempts = delivery.attempt
+        delivery.attempt += 1
+        if self.dead_letters is not None and self.dead_letters.take(delivery.message, attempts):
+            self.remove(delivery)
+            return
+        self._ledger.attempted(delivery.message.id, delivery.attempt)
+        delay = self.backoff.delay(attempts)
+        if delay > 0:
+            self._timers.arm(delivery, now + delay)
+        else:
+            self._queue.put_back(delivery)
+
+    def _forget(self, delivery: Delivery) -> Iterable[int]:
+        """Forget a message; returns the ids of those that are never redelivered from now on."""
+        del self._deliveries[delivery.message.id]
+        gone = self._queue.remove(delivery)
+        if delivery.leased:
+            self._end(delivery)
+        else:
+            self._timers.disarm(delivery)
+        return gone
+
+    def _take_back(self, delivery: Delivery) -> None:
+        """Note that a lease ended, and end those of the messages that follow in the order."""
+        for follower in self._queue.take_back(delivery):
+            if follower.leased:
+                self._end(follower)
+            self._deliveries[follower.message.id] = follower
+
+    def _end(self, delivery: Delivery) -> None:
         self._timers.disarm(delivery)
         delivery.leased = False
         consumer, delivery.consumer = delivery.consumer, None
@@ -105,51 +202,8 @@ class Leases:
             consumer.receipts.over(delivery.message.id)
             self._consumers.made_room(consumer)
 
-    def _put_back_unharmed(self, deliveries: list[Delivery]) -> None:
-        """End leases as if they had never been."""
-        unsent = [delivery for delivery in deliveries if delivery.leased]
-        for delivery in unsent:
-            # It may have followed one before it.
-            if delivery.leased:
-                self._end_lease(delivery)
-                self._rewind(delivery)
-        self._ready.put_back_unsent(unsent)
 
-    def _rewind(self, delivery: Delivery) -> None:
-        """Take back what comes again together with ``delivery``."""
-        for follower in self._ready.rewind(delivery):
-            if follower.leased:
-                self._end_lease(follower)
-            self._deliveries[follower.message.id] = follower
-
-    def _is_lost(self, delivery: Delivery) -> bool:
-        consumer = delivery.consumer
-        return consumer is not None and consumer.receipts.is_lost(delivery.message.id)
-
-    def _note_receipt(self, delivery: Delivery, *, acknowledged: bool) -> None:
-        if delivery.consumer is not None:
-            receipts = delivery.consumer.receipts
-            note = receipts.acknowledged if acknowledged else receipts.extended
-            note(delivery.message.id)
-
-    def _fail(self, delivery: Delivery, now: float) -> None:
-        """Count a refusal or an expiry, and let the message come again after its backoff.
-
-        After the last attempt it becomes a dead letter, if it can.
-        """
-        self._end_lease(delivery)
-        self._rewind(delivery)
-        attempts = delivery.attempt
-        delivery.attempt += 1
-        if self.dead_letters is not None and self.dead_letters.take(delivery.message, attempts):
-            del self._deliveries[delivery.message.id]
-            self._ready.discard(delivery)
-            self.ledger.removed((delivery.message.id,))
-            return
-        self.ledger.attempted(delivery.message.id, delivery.attempt)
-        delay = self.backoff.delay(attempts)
-        if delay > 0:
-            self._timers.arm(delivery, now + delay)
-            self._ready.hold(delivery)
-        else:
-            self._ready.put_back(delivery)
+def _is_lost(delivery: Delivery) -> bool:
+    """Whether a leased message did not reach its client before the stream ended."""
+    consumer = delivery.consumer
+    return consumer is not None and consumer.receipts.is_lost(delivery.message.id)

@@ -4,18 +4,14 @@ A configuration is never changed in place. A change makes a new one, so that a r
 the old one stays as it was.
 """
 
-from rele.emulator.delivery.backoff import (
-    DEFAULT_MAXIMUM_SECONDS,
-    DEFAULT_MINIMUM_SECONDS,
-    NO_BACKOFF,
-    Backoff,
-)
+from rele.emulator.delivery.backoff import NO_BACKOFF, Backoff
 from rele.emulator.rules import limits
 from rele.emulator.rules.filters import Filter, compile_filter
 from rele.emulator.rules.refusals import InvalidArgumentError
-from rele.emulator.wire.protocol import STATE_ACTIVE, RawMessage
+from rele.emulator.wire.classes import STATE_ACTIVE, RawMessage
 
 _DAY = 24 * 60 * 60
+_MINIMUM_BACKOFF_SECONDS = 10
 
 _TOPIC_MUTABLE = frozenset(
     {
@@ -151,9 +147,9 @@ def _fill_subscription(config: RawMessage) -> None:
     if config.HasField("retry_policy"):
         policy = config.retry_policy
         if not policy.HasField("minimum_backoff"):
-            policy.minimum_backoff.seconds = int(DEFAULT_MINIMUM_SECONDS)
+            policy.minimum_backoff.seconds = _MINIMUM_BACKOFF_SECONDS
         if not policy.HasField("maximum_backoff"):
-            policy.maximum_backoff.seconds = int(DEFAULT_MAXIMUM_SECONDS)
+            policy.maximum_backoff.seconds = limits.MAX_BACKOFF_SECONDS
 
 
 def _masked(

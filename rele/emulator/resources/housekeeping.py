@@ -1,11 +1,22 @@
 """What has to be done from time to time, asked for or not."""
 
-import asyncio
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from rele.emulator.resources.registry import Registry
 from rele.emulator.resources.snapshots import SnapshotRegistry
 
 _PERIOD_SECONDS = 30.0
+
+
+class Timer(Protocol):
+    """A call that is yet to be made."""
+
+    def cancel(self) -> object: ...
+
+
+CallLater: TypeAlias = Callable[[float, Callable[[], None]], Timer]
+"""Calls a function in a number of seconds."""
 
 
 class Housekeeping:
@@ -17,20 +28,20 @@ class Housekeeping:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        call_later: CallLater,
         registry: Registry,
         snapshots: SnapshotRegistry,
         period: float = _PERIOD_SECONDS,
     ) -> None:
         self._period = period
-        self._loop = loop
+        self._call_later = call_later
         self._registry = registry
         self._snapshots = snapshots
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: Timer | None = None
 
     def start(self) -> None:
         """Do it after each period until ``stop``."""
-        self._handle = self._loop.call_later(self._period, self._run)
+        self._handle = self._call_later(self._period, self._run)
 
     def stop(self) -> None:
         if self._handle is not None:

@@ -5,10 +5,10 @@ waits for that.
 """
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from rele.emulator.delivery.message import StoredMessage
+from rele.emulator.delivery.ledger import NO_LEDGER, Ledger
 from rele.emulator.rules.refusals import ServiceError
 
 
@@ -18,32 +18,6 @@ class Kind(enum.IntEnum):
     TOPIC = 1
     SUBSCRIPTION = 2
     SNAPSHOT = 3
-
-
-class Ledger:
-    """A set of messages that has to outlive the process: a backlog, a log, a snapshot."""
-
-    def published(self, messages: Sequence[StoredMessage]) -> None:
-        """Note that new messages belong to it."""
-
-    def removed(self, message_ids: Iterable[int]) -> None:
-        """Note that messages do not belong to it any more."""
-
-    def replaced(self, message_ids: Sequence[int]) -> None:
-        """Note that just these, which belong to some ledger already, belong to it."""
-
-    def attempted(self, message_id: int, attempt: int) -> None:
-        """Note which attempt to deliver a message is its next."""
-
-    def encoded(self, messages: Sequence[StoredMessage]) -> Sequence[bytes | None]:
-        """The serialised messages, read back where they are only on disk; None for a damaged one.
-
-        Raises ``ServiceError`` where that fails.
-        """
-        return [message.encoded for message in messages]
-
-
-NO_LEDGER = Ledger()
 
 
 class Journal:

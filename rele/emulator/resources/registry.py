@@ -3,14 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import Protocol
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
+from rele.emulator.delivery.ledger import Ledger
 from rele.emulator.delivery.message import StoredMessage
 from rele.emulator.resources import configuration
+from rele.emulator.resources.codec import stored
+from rele.emulator.resources.ignored import warn_of_ignored_settings
 from rele.emulator.resources.journal import NO_JOURNAL, Journal, Kind
 from rele.emulator.resources.retention import RetentionLog
-from rele.emulator.resources.subscription import Subscription, Topic
-from rele.emulator.rpc.unserved import warn_of_ignored_settings
+from rele.emulator.resources.subscription import Subscription
+from rele.emulator.resources.topic import Topic
 from rele.emulator.rules import names
 from rele.emulator.rules.refusals import (
     AlreadyExistsError,
@@ -18,9 +22,15 @@ from rele.emulator.rules.refusals import (
     NotFoundError,
     UnavailableError,
 )
-from rele.emulator.wire.protocol import RawMessage, store
+from rele.emulator.wire.classes import RawMessage
 
 _DETACHED = "The subscription is detached from its topic."
+
+
+class NewBacklog(Protocol):
+    """Makes the backlog of a subscription, whose messages are ``ordered`` or not."""
+
+    def __call__(self, *, ordered: bool, ledger: Ledger) -> Backlog: ...
 
 
 class Registry:
@@ -30,7 +40,7 @@ class Registry:
     exists ``AlreadyExistsError``, a wrong configuration ``InvalidArgumentError``.
 
     Args:
-        new_delivery: makes the delivery state of a new subscription, which is ordered or not.
+        new_backlog: makes the backlog of a subscription.
         wall_clock: the time in nanoseconds since the epoch.
         journal: to whom everything is reported that has to outlive the server.
         last_id: the largest message id of the former server.
@@ -41,13 +51,13 @@ class Registry:
 
     def __init__(
         self,
-        new_delivery: Callable[[bool], DeliveryState],
+        new_backlog: NewBacklog,
         wall_clock: Callable[[], int] = time.time_ns,
         journal: Journal = NO_JOURNAL,
         last_id: int = 0,
     ) -> None:
         self.journal = journal
-        self._new_delivery = new_delivery
+        self._new_backlog = new_backlog
         self._wall_clock = wall_clock
         self._message_ids = count(max(wall_clock() // 1000, last_id + 1))
         self._topics: dict[str, Topic] = {}
@@ -121,7 +131,7 @@ class Registry:
         subscription = self._new_subscription(config)
         self._configure(subscription, config)
         if self._unavailable is not None:
-            subscription.delivery.close(self._unavailable)
+            subscription.backlog.close(self._unavailable)
         self._subscriptions[requested.name] = subscription
         topic.subscriptions[requested.name] = subscription
         return subscription
@@ -147,11 +157,11 @@ class Registry:
         """
         subscription = self._new_subscription(config)
         subscription.log = RetentionLog(subscription.log_ledger, logged)
-        subscription.delivery.restore(messages, attempts)
+        subscription.backlog.restore(messages, attempts)
         subscription.configure(config, self._forward)
         self._subscriptions[config.name] = subscription
         if config.detached:
-            subscription.delivery.close(FailedPreconditionError(_DETACHED))
+            subscription.backlog.close(FailedPreconditionError(_DETACHED))
         elif config.topic in self._topics:
             self._topics[config.topic].subscriptions[config.name] = subscription
 
@@ -188,8 +198,8 @@ class Registry:
         self._leave_topic(subscription)
         self._configure(subscription, configuration.detached(subscription.config))
         subscription.drop_log()
-        subscription.delivery.replace(())
-        subscription.delivery.close(FailedPreconditionError(_DETACHED))
+        subscription.backlog.replace(())
+        subscription.backlog.close(FailedPreconditionError(_DETACHED))
 
     def delete_subscription(self, name: str) -> None:
         """Delete a subscription with its messages; its streams and Pulls end as not found."""
@@ -197,17 +207,17 @@ class Registry:
         del self._subscriptions[name]
         self.journal.delete(Kind.SUBSCRIPTION, name)
         self._leave_topic(subscription)
-        subscription.delivery.close(NotFoundError(name))
+        subscription.backlog.close(NotFoundError(name))
 
     def publish(self, topic: Topic, messages: Sequence[RawMessage]) -> list[StoredMessage]:
         """Give ``PubsubMessage``s their ids and hand them to the subscriptions of ``topic``."""
         now = self.now()
-        stored = [
-            store(message, message_id, now)
+        publications = [
+            stored(message, message_id, now)
             for message, message_id in zip(messages, self._message_ids, strict=False)
         ]
-        topic.publish(stored, messages)
-        return stored
+        topic.publish(publications, messages)
+        return publications
 
     def sweep(self) -> None:
         """Forget messages past their retention, and subscriptions that nobody used for long."""
@@ -223,7 +233,7 @@ class Registry:
         """End every stream and waiting Pull with ``reason``, and refuse new ones."""
         self._unavailable = reason
         for subscription in self._subscriptions.values():
-            subscription.delivery.close(reason)
+            subscription.backlog.close(reason)
 
     def _configure(self, subscription: Subscription, config: RawMessage) -> None:
         topic = self._topics.get(config.topic)
@@ -234,10 +244,10 @@ class Registry:
 
     def _new_subscription(self, config: RawMessage) -> Subscription:
         """A subscription that has yet to be configured; the journal knows it."""
-        delivery = self._new_delivery(config.enable_message_ordering)
-        delivery.ledger = self.journal.ledger(Kind.SUBSCRIPTION, config.name)
+        ledger = self.journal.ledger(Kind.SUBSCRIPTION, config.name)
+        backlog = self._new_backlog(ordered=config.enable_message_ordering, ledger=ledger)
         log_ledger = self.journal.log(Kind.SUBSCRIPTION, config.name)
-        return Subscription(config, delivery, last_used=self.now(), log_ledger=log_ledger)
+        return Subscription(config, backlog, last_used=self.now(), log_ledger=log_ledger)
 
     def _leave_topic(self, subscription: Subscription) -> None:
         topic = self._topics.get(subscription.config.topic)

@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+from rele.emulator.delivery.ledger import NO_LEDGER, Ledger
 from rele.emulator.delivery.message import StoredMessage
-from rele.emulator.resources.journal import NO_LEDGER, Ledger
 
 
 class RetentionLog:

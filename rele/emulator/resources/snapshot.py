@@ -6,13 +6,13 @@ Snapshot in the API reference. Times are in microseconds since the epoch.
 
 from collections.abc import Iterable, Sequence
 
+from rele.emulator.delivery.ledger import NO_LEDGER, Ledger
 from rele.emulator.delivery.message import StoredMessage
-from rele.emulator.resources.journal import NO_LEDGER, Ledger
 from rele.emulator.rules import limits
 from rele.emulator.rules.filters import Filter, compile_filter
 from rele.emulator.rules.refusals import FailedPreconditionError, InvalidArgumentError
-from rele.emulator.wire.protocol import RawMessage
-from rele.emulator.wire.protocol import Snapshot as SnapshotConfig
+from rele.emulator.wire.classes import RawMessage
+from rele.emulator.wire.classes import Snapshot as SnapshotConfig
 
 _HOUR = 60 * 60 * 1_000_000
 _LIFETIME = 7 * 24 * _HOUR

@@ -11,8 +11,8 @@ from rele.emulator.rules.refusals import (
     InvalidArgumentError,
     NotFoundError,
 )
-from rele.emulator.wire.protocol import RawMessage
-from rele.emulator.wire.protocol import Snapshot as SnapshotConfig
+from rele.emulator.wire.classes import RawMessage
+from rele.emulator.wire.classes import Snapshot as SnapshotConfig
 
 
 class SnapshotRegistry:
@@ -47,7 +47,7 @@ class SnapshotRegistry:
         topic = self._registry.topics.get(subscription.config.topic)
         if topic is None:
             raise FailedPreconditionError("The topic of the subscription was deleted.")
-        messages = subscription.delivery.unacknowledged()
+        messages = subscription.backlog.unacknowledged()
         config = SnapshotConfig(name=request.name, topic=topic.config.name, labels=request.labels)
         config.expire_time.FromMicroseconds(expire_time(messages, self._registry.now()))
         filter_text = subscription.config.filter

@@ -1,23 +1,24 @@
-"""A topic and a subscription: what they are set to, and what becomes of a message in them.
+"""A subscription: its configuration, its backlog, and the messages that it retains.
 
 Times are in microseconds since the epoch.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
 from rele.emulator.delivery.dead_letters import DeadLetters, source_attributes
+from rele.emulator.delivery.ledger import NO_LEDGER, Ledger
 from rele.emulator.delivery.message import StoredMessage
 from rele.emulator.resources import configuration
-from rele.emulator.resources.journal import NO_LEDGER, Ledger
+from rele.emulator.resources.codec import original
 from rele.emulator.resources.retention import RetentionLog
 from rele.emulator.resources.snapshot import Snapshot, matching
 from rele.emulator.rules.filters import Filter
 from rele.emulator.rules.limits import seconds_of
-from rele.emulator.wire.protocol import RawMessage, restored
+from rele.emulator.wire.classes import RawMessage
 
 Forward: TypeAlias = Callable[[str, RawMessage], bool]
 """Publishes a message to the topic of that name, and returns whether that exists."""
@@ -36,7 +37,7 @@ def dead_letters_of(config: RawMessage, forward: Forward, ledger: Ledger) -> Dea
         (encoded,) = ledger.encoded([message])
         if encoded is None:
             return False
-        copy = restored(encoded)
+        copy = original(encoded)
         copy.attributes.update(source_attributes(config.name, message, attempts))
         return forward(policy.dead_letter_topic, copy)
 
@@ -52,7 +53,7 @@ class Subscription:
     """
 
     config: RawMessage
-    delivery: DeliveryState
+    backlog: Backlog
     filter: Filter | None = None
     log: RetentionLog | None = None
     last_used: int = 0
@@ -62,14 +63,16 @@ class Subscription:
         """Live by ``config`` from now on; ``forward`` publishes dead letters."""
         self.config = config
         self.filter = configuration.filter_of(config)
-        self.delivery.backoff = configuration.backoff_of(config)
-        self.delivery.dead_letters = dead_letters_of(config, forward, self.delivery.ledger)
-        self.delivery.exactly_once = config.enable_exactly_once_delivery
+        self.backlog.configure(
+            backoff=configuration.backoff_of(config),
+            dead_letters=dead_letters_of(config, forward, self.backlog.ledger),
+            exactly_once=config.enable_exactly_once_delivery,
+        )
         if not config.retain_acked_messages:
             self.drop_log()
         elif self.log is None:
             self.log = RetentionLog(self.log_ledger)
-            self.log.fill(self.delivery.unacknowledged())
+            self.log.fill(self.backlog.unacknowledged())
 
     def drop_log(self) -> None:
         """Retain acknowledged messages no longer."""
@@ -84,7 +87,7 @@ class Subscription:
             return
         if self.log is not None:
             self.log.extend(messages)
-        self.delivery.publish(messages)
+        self.backlog.publish(messages)
 
     def seek_to_time(self, time: int, topic_log: RetentionLog | None) -> None:
         """Make unacknowledged what was published at ``time`` or later, and nothing else.
@@ -92,30 +95,29 @@ class Subscription:
         What was acknowledged comes back only if the subscription or its topic kept it, or if an
         earlier message of its ordering key does.
         """
-        self.delivery.end_leases()
-        found = {message.id: message for message in self.delivery.unacknowledged()}
+        found = {message.id: message for message in self.backlog.redeliverable()}
         if self.log is not None:
             found.update((message.id, message) for message in self.log.since(time))
         if topic_log is not None:
             found.update((each.id, each) for each in self._matching(topic_log.since(time)))
-        self.delivery.replace(
+        self.backlog.replace(
             [found[number] for number in sorted(found) if found[number].publish_time >= time]
         )
 
     def seek_to_snapshot(self, snapshot: Snapshot) -> None:
         """Make unacknowledged what the snapshot has, and nothing else."""
-        self.delivery.replace(list(self._matching(snapshot.messages)))
+        self.backlog.replace(list(self._matching(snapshot.messages)))
 
     def drop_expired(self, now: int) -> None:
         """Forget messages that are older than the retention."""
         oldest = now - int(seconds_of(self.config.message_retention_duration) * 1_000_000)
-        self.delivery.drop_older(oldest)
+        self.backlog.drop_older(oldest)
         if self.log is not None:
             self.log.drop_older(oldest)
 
     def is_idle(self, now: int) -> bool:
         """Whether it was unused for so long that it expires."""
-        if self.delivery.consumed:
+        if self.backlog.consumed:
             self.last_used = now
         policy = self.config.expiration_policy
         return policy.HasField("ttl") and now - self.last_used > seconds_of(policy.ttl) * 1_000_000
@@ -130,45 +132,6 @@ class Subscription:
     ) -> Iterator[StoredMessage]:
         remaining = iter(messages)
         while some := list(islice(remaining, _FILTERED_AT_ONCE)):
-            for message, encoded in zip(some, self.delivery.ledger.encoded(some), strict=True):
-                if encoded is not None and matches(restored(encoded).attributes):
+            for message, encoded in zip(some, self.backlog.ledger.encoded(some), strict=True):
+                if encoded is not None and matches(original(encoded).attributes):
                     yield message
-
-
-@dataclass(slots=True, eq=False)
-class Topic:
-    """A topic: its ``google.pubsub.v1.Topic``, its subscriptions and snapshots by name.
-
-    ``log`` has its messages where it retains them.
-    """
-
-    config: RawMessage
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    snapshots: dict[str, Snapshot] = field(default_factory=dict)
-    log: RetentionLog | None = None
-    log_ledger: Ledger = NO_LEDGER
-
-    def configure(self, config: RawMessage) -> None:
-        """Live by ``config`` from now on."""
-        self.config = config
-        if not config.HasField("message_retention_duration"):
-            if self.log is not None:
-                self.log.fill(())
-            self.log = None
-        elif self.log is None:
-            self.log = RetentionLog(self.log_ledger)
-
-    def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
-        """Hand new ``messages`` to every subscription; ``originals`` are as they were sent."""
-        if self.log is not None:
-            self.log.extend(messages)
-        for snapshot in self.snapshots.values():
-            snapshot.publish(messages, originals)
-        for subscription in self.subscriptions.values():
-            subscription.publish(messages, originals)
-
-    def drop_expired(self, now: int) -> None:
-        """Forget messages that are older than the retention."""
-        if self.log is not None:
-            retention = seconds_of(self.config.message_retention_duration)
-            self.log.drop_older(now - int(retention * 1_000_000))

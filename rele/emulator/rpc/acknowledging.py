@@ -6,40 +6,40 @@ documentation): a stream is sent confirmations, a unary request fails with what 
 
 from collections.abc import Sequence
 
-from rele.emulator.delivery.backlog import DeliveryState
-from rele.emulator.delivery.delivery import MalformedAckIdError, Outcome
+from rele.emulator.delivery.ack_ids import MalformedAckIdError, Outcome
+from rele.emulator.delivery.backlog import Backlog
 from rele.emulator.rules import limits
 from rele.emulator.rules.refusals import AckIdsError, InvalidArgumentError
 
 
-def acknowledge(delivery: DeliveryState, ack_ids: Sequence[str]) -> Outcome | None:
+def acknowledge(backlog: Backlog, ack_ids: Sequence[str]) -> Outcome | None:
     """Acknowledge messages; tell what became of each only if that counts.
 
     Raises ``InvalidArgumentError`` for what is no ack id, and the reason if the subscription has
     ended: nothing is acknowledged then.
     """
-    delivery.check_open()
-    if delivery.exactly_once:
-        return delivery.acknowledge_exactly(ack_ids)
+    backlog.check_open()
+    if backlog.exactly_once:
+        return backlog.acknowledge_exactly(ack_ids)
     try:
-        delivery.acknowledge(ack_ids)
+        backlog.acknowledge(ack_ids)
     except MalformedAckIdError as error:
         raise InvalidArgumentError(str(error)) from None
     return None
 
 
 def modify_ack_deadlines(
-    delivery: DeliveryState, ack_ids: Sequence[str], seconds: Sequence[int], field: str
+    backlog: Backlog, ack_ids: Sequence[str], seconds: Sequence[int], field: str
 ) -> Outcome | None:
     """Extend leases, or end them with 0 seconds; tell what became of each only if that counts.
 
     Raises ``InvalidArgumentError``, naming ``field`` for the seconds.
     """
     limits.check_extensions(seconds, ack_ids, field)
-    if delivery.exactly_once:
-        return delivery.modify_exactly(ack_ids, seconds)
+    if backlog.exactly_once:
+        return backlog.modify_exactly(ack_ids, seconds)
     try:
-        delivery.modify_ack_deadlines(ack_ids, seconds)
+        backlog.modify_ack_deadlines(ack_ids, seconds)
     except MalformedAckIdError as error:
         raise InvalidArgumentError(str(error)) from None
     return None

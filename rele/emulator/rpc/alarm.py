@@ -4,11 +4,12 @@ import asyncio
 import secrets
 from collections.abc import Callable
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
+from rele.emulator.delivery.ledger import NO_LEDGER, Ledger
 
 
 class Alarm:
-    """Calls ``action`` once at the earliest of the times that were set since it last did."""
+    """Calls ``action`` once at the earliest of the times that were set since its last call."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -16,7 +17,7 @@ class Alarm:
         self.action: Callable[[], None] = lambda: None
 
     def set(self, at: float) -> None:
-        """Have ``action`` called at ``at`` (``loop.time()``) at the latest."""
+        """Have ``action`` called at ``at`` (``loop.time()``) or earlier."""
         if self._handle is not None:
             if self._handle.when() <= at:
                 return
@@ -28,9 +29,11 @@ class Alarm:
         self.action()
 
 
-def delivery_on_loop(loop: asyncio.AbstractEventLoop, *, ordered: bool = False) -> DeliveryState:
-    """A delivery state that lives by the time of ``loop`` and advances by itself."""
+def backlog_on_loop(
+    loop: asyncio.AbstractEventLoop, *, ordered: bool = False, ledger: Ledger = NO_LEDGER
+) -> Backlog:
+    """A backlog whose clock is that of ``loop``, and which advances by itself."""
     alarm = Alarm(loop)
-    state = DeliveryState(secrets.token_hex(4), loop.time, alarm.set, ordered=ordered)
-    alarm.action = state.advance
-    return state
+    backlog = Backlog(secrets.token_hex(4), loop.time, alarm.set, ordered=ordered, ledger=ledger)
+    alarm.action = backlog.advance
+    return backlog

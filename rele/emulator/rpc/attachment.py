@@ -3,10 +3,10 @@
 import asyncio
 from types import TracebackType
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
 from rele.emulator.delivery.consumers import Consumer, FlowControl
 from rele.emulator.delivery.delivery import Delivery
-from rele.emulator.wire.protocol import encode_pull_response, encode_received_message
+from rele.emulator.wire.encoding import encode_pull_response, encode_received_message
 
 MAX_RESPONSE_MESSAGES = 1000
 """The most messages in one response."""
@@ -22,17 +22,15 @@ class Attachment:
     Entering raises the reason if the subscription has ended.
     """
 
-    def __init__(
-        self, delivery: DeliveryState, flow: FlowControl, ack_deadline_seconds: float
-    ) -> None:
-        self._delivery = delivery
+    def __init__(self, backlog: Backlog, flow: FlowControl, ack_deadline_seconds: float) -> None:
+        self._backlog = backlog
         self._ready = asyncio.Event()
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done with the reason as its exception when the subscription has ended."""
         self.consumer = Consumer(flow, ack_deadline_seconds, self._ready.set, self._close)
 
     def __enter__(self) -> "Attachment":
-        self._delivery.attach(self.consumer)
+        self._backlog.attach(self.consumer)
         return self
 
     def __exit__(
@@ -41,7 +39,7 @@ class Attachment:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._delivery.detach(self.consumer)
+        self._backlog.detach(self.consumer)
         self.closed.cancel()
 
     def take(self, max_messages: int = MAX_RESPONSE_MESSAGES) -> list[Delivery]:
@@ -51,7 +49,7 @@ class Attachment:
         """
         self._ready.clear()
         limit = min(max_messages, MAX_RESPONSE_MESSAGES)
-        return self._delivery.take(self.consumer, limit, MAX_RESPONSE_BYTES)
+        return self._backlog.take(self.consumer, limit, MAX_RESPONSE_BYTES)
 
     async def ready(self) -> None:
         """Wait until a ``take`` may give something, or something else has to be looked at."""
@@ -65,20 +63,18 @@ class Attachment:
 
     def give_back(self, batch: list[Delivery]) -> None:
         """Undo the ``take`` of messages that were never sent."""
-        self._delivery.release(self.consumer, batch)
+        self._backlog.release(self.consumer, batch)
 
     def encode(self, batch: list[Delivery]) -> bytes:
         """A serialised response with the messages of ``batch``, but for damaged ones.
 
         Raises ``ServiceError`` where they cannot be read back from disk.
         """
-        make_ack_id = self._delivery.ack_ids.make
-        # An attempt is told only where there is a dead-letter policy (ReceivedMessage in the API
-        # reference).
-        counted = self._delivery.dead_letters is not None
-        encoded = self._delivery.ledger.encoded([delivery.message for delivery in batch])
+        make_ack_id = self._backlog.ack_ids.make
+        counted = self._backlog.counts_attempts
+        encoded = self._backlog.ledger.encoded([delivery.message for delivery in batch])
         if None in encoded:
-            self._delivery.set_aside(
+            self._backlog.set_aside(
                 delivery
                 for delivery, message in zip(batch, encoded, strict=True)
                 if message is None

@@ -6,14 +6,13 @@ from rele.emulator.rpc.paging import page_of
 from rele.emulator.rpc.service import Service
 from rele.emulator.rpc.snapshots import SnapshotRpcs
 from rele.emulator.rules import limits, names
-from rele.emulator.wire.protocol import (
-    EMPTY,
-    PUBLISHER,
+from rele.emulator.wire.classes import (
     ListTopicsResponse,
     ListTopicSubscriptionsResponse,
     PublishResponse,
     RawMessage,
 )
+from rele.emulator.wire.encoding import EMPTY
 
 
 class PublisherService:
@@ -25,7 +24,7 @@ class PublisherService:
 
     def service(self) -> Service:
         """The RPCs, ready to be added to a server."""
-        service = Service(PUBLISHER, self._registry.journal)
+        service = Service("google.pubsub.v1.Publisher", self._registry.journal)
         service.add_unary("CreateTopic", self.create_topic)
         service.add_unary("UpdateTopic", self.update_topic)
         service.add_unary("GetTopic", self.get_topic)

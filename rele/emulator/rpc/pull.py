@@ -9,7 +9,7 @@ from rele.emulator.rpc.attachment import Attachment
 from rele.emulator.rpc.service import Context
 from rele.emulator.rules import limits, names
 from rele.emulator.rules.refusals import ServiceError
-from rele.emulator.wire.protocol import RawMessage
+from rele.emulator.wire.classes import RawMessage
 
 MAX_WAIT_SECONDS = 10.0
 """How long a Pull waits for the first message before it is answered without any.
@@ -28,7 +28,7 @@ async def pull(registry: Registry, request: RawMessage, context: Context) -> byt
     subscription = registry.attached_subscription(request.subscription)
     wait = 0.0 if request.return_immediately else _wait_seconds(context.time_remaining())
     deadline = subscription.config.ack_deadline_seconds
-    with Attachment(subscription.delivery, FlowControl(), deadline) as attachment:
+    with Attachment(subscription.backlog, FlowControl(), deadline) as attachment:
         batch = await _first_batch(attachment, request.max_messages, wait)
         try:
             return attachment.encode(batch)

@@ -2,7 +2,8 @@
 
 from rele.emulator.rpc.service import Service
 from rele.emulator.rules import names
-from rele.emulator.wire.protocol import EMPTY, SCHEMA_SERVICE, RawMessage
+from rele.emulator.wire.classes import RawMessage
+from rele.emulator.wire.encoding import EMPTY
 
 
 class SchemaService:
@@ -10,7 +11,7 @@ class SchemaService:
 
     def service(self) -> Service:
         """The RPC, ready to be added to a server."""
-        service = Service(SCHEMA_SERVICE)
+        service = Service("google.pubsub.v1.SchemaService")
         service.add_unary("ListSchemas", self.list_schemas)
         return service
 

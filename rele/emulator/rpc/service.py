@@ -8,13 +8,10 @@ import grpc
 import grpc.aio
 
 from rele.emulator.resources.journal import NO_JOURNAL, Journal
+from rele.emulator.rpc.requests import parse_request
 from rele.emulator.rules.refusals import AckIdsError, ServiceError, UnimplementedError
-from rele.emulator.wire.protocol import (
-    RawMessage,
-    encode_ack_id_failures,
-    parse_request,
-    serialize,
-)
+from rele.emulator.wire.classes import RawMessage
+from rele.emulator.wire.encoding import encode_ack_id_failures, serialize
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Unary: TypeAlias = Callable[[RawMessage], RawMessage]

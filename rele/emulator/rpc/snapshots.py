@@ -5,12 +5,8 @@ from rele.emulator.resources.snapshots import SnapshotRegistry
 from rele.emulator.rpc.paging import page_of
 from rele.emulator.rpc.service import Service
 from rele.emulator.rules import names
-from rele.emulator.wire.protocol import (
-    EMPTY,
-    ListSnapshotsResponse,
-    ListTopicSnapshotsResponse,
-    RawMessage,
-)
+from rele.emulator.wire.classes import ListSnapshotsResponse, ListTopicSnapshotsResponse, RawMessage
+from rele.emulator.wire.encoding import EMPTY
 
 
 class SnapshotRpcs:

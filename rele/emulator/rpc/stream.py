@@ -11,15 +11,15 @@ from rele.emulator.resources.registry import Registry
 from rele.emulator.resources.subscription import Subscription
 from rele.emulator.rpc import acknowledging
 from rele.emulator.rpc.attachment import Attachment
+from rele.emulator.rpc.requests import parse_request
 from rele.emulator.rpc.service import Context
 from rele.emulator.rules import limits, names
 from rele.emulator.rules.refusals import InvalidArgumentError, ServiceError
-from rele.emulator.wire.protocol import (
-    RawMessage,
+from rele.emulator.wire.classes import RawMessage
+from rele.emulator.wire.encoding import (
     encode_acknowledge_confirmation,
     encode_modify_confirmation,
     encode_streaming_properties,
-    parse_request,
 )
 
 
@@ -34,7 +34,7 @@ async def streaming_pull(registry: Registry, context: Context) -> None:
     first = parse_request("StreamingPull", payload)
     subscription = _check_first(registry, first)
     flow = FlowControl(first.max_outstanding_messages, first.max_outstanding_bytes)
-    with Attachment(subscription.delivery, flow, first.stream_ack_deadline_seconds) as attachment:
+    with Attachment(subscription.backlog, flow, first.stream_ack_deadline_seconds) as attachment:
         # A client may wait for these before it considers the stream open.
         await context.send_initial_metadata(())
         await _Stream(subscription, registry.journal, attachment, context).run(first)
@@ -113,10 +113,10 @@ class _Stream:
                 raise
 
     def _settle(self, request: RawMessage) -> None:
-        delivery = self._subscription.delivery
+        backlog = self._subscription.backlog
         if request.modify_deadline_ack_ids or request.modify_deadline_seconds:
             outcome = acknowledging.modify_ack_deadlines(
-                delivery,
+                backlog,
                 request.modify_deadline_ack_ids,
                 request.modify_deadline_seconds,
                 "modify_deadline_seconds",
@@ -131,15 +131,15 @@ class _Stream:
 
         Without confirmations a stream ends with the reason if acks cannot be kept.
         """
-        delivery = self._subscription.delivery
+        backlog = self._subscription.backlog
         try:
             self._journal.check()
         except ServiceError:
-            if not delivery.exactly_once:
+            if not backlog.exactly_once:
                 raise
             self._confirm(encode_acknowledge_confirmation((), (), (), ack_ids))
             return
-        outcome = acknowledging.acknowledge(delivery, ack_ids)
+        outcome = acknowledging.acknowledge(backlog, ack_ids)
         if outcome is None:
             return
         taken = outcome

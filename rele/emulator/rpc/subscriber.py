@@ -10,7 +10,8 @@ from rele.emulator.rpc.service import Context, Service
 from rele.emulator.rpc.snapshots import SnapshotRpcs
 from rele.emulator.rpc.stream import streaming_pull
 from rele.emulator.rules import limits, names
-from rele.emulator.wire.protocol import EMPTY, SUBSCRIBER, ListSubscriptionsResponse, RawMessage
+from rele.emulator.wire.classes import ListSubscriptionsResponse, RawMessage
+from rele.emulator.wire.encoding import EMPTY
 
 
 class SubscriberService:
@@ -22,7 +23,7 @@ class SubscriberService:
 
     def service(self) -> Service:
         """The RPCs, ready to be added to a server."""
-        service = Service(SUBSCRIBER, self._registry.journal)
+        service = Service("google.pubsub.v1.Subscriber", self._registry.journal)
         service.add_unary("CreateSubscription", self.create_subscription)
         service.add_unary("GetSubscription", self.get_subscription)
         service.add_unary("UpdateSubscription", self.update_subscription)
@@ -77,7 +78,7 @@ class SubscriberService:
         subscription = self._attached(request.subscription)
         limits.check_ack_ids(request.ack_ids)
         outcome = acknowledging.modify_ack_deadlines(
-            subscription.delivery,
+            subscription.backlog,
             request.ack_ids,
             [request.ack_deadline_seconds] * len(request.ack_ids),
             "ack_deadline_seconds",
@@ -88,7 +89,7 @@ class SubscriberService:
     def acknowledge(self, request: RawMessage) -> RawMessage:
         subscription = self._attached(request.subscription)
         limits.check_ack_ids(request.ack_ids)
-        acknowledging.raise_for(acknowledging.acknowledge(subscription.delivery, request.ack_ids))
+        acknowledging.raise_for(acknowledging.acknowledge(subscription.backlog, request.ack_ids))
         return EMPTY
 
     async def pull(self, request: RawMessage, context: Context) -> RawMessage:

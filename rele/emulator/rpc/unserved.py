@@ -1,12 +1,10 @@
-"""What the service has and this server does not: it is refused or ignored, and the log says so."""
+"""What the service has and this server does not: it is refused, and the log says so."""
 
 import logging
 from typing import Any
 
 import grpc
 import grpc.aio
-
-from rele.emulator.wire.protocol import RawMessage
 
 logger = logging.getLogger("rele.emulator")
 
@@ -17,18 +15,6 @@ _REASONS = {
     "grpc.reflection.v1.ServerReflection": "this server has no reflection",
     "grpc.reflection.v1alpha.ServerReflection": "this server has no reflection",
 }
-
-_IGNORED_FIELDS = frozenset(
-    {
-        "kms_key_name",
-        "message_storage_policy",
-        "ingestion_data_source_settings",
-        "message_transforms",
-        "bigquery_config",
-        "bigtable_config",
-        "cloud_storage_config",
-    }
-)
 
 
 class UnservedMethods(grpc.GenericRpcHandler):
@@ -57,14 +43,3 @@ class UnservedMethods(grpc.GenericRpcHandler):
             return logging.DEBUG
         self._known.add(method)
         return logging.WARNING
-
-
-def warn_of_ignored_settings(config: RawMessage) -> None:
-    """Log what of a topic's or subscription's configuration is kept, but has no effect."""
-    for field, _ in config.ListFields():
-        if field.name in _IGNORED_FIELDS:
-            logger.warning(
-                "%s: %s is stored and returned, but has no effect on this server.",
-                config.name,
-                field.name,
-            )

@@ -6,10 +6,9 @@ Every check raises ``InvalidArgumentError`` with a text that names the field.
 
 from collections.abc import Mapping, Sequence
 
-from rele.emulator.delivery.backoff import DEFAULT_MAXIMUM_SECONDS
 from rele.emulator.rules.filters import FilterSyntaxError, compile_filter
 from rele.emulator.rules.refusals import InvalidArgumentError, UnimplementedError
-from rele.emulator.wire.protocol import RawMessage
+from rele.emulator.wire.classes import RawMessage
 
 MAX_MESSAGES_PER_PUBLISH = 1000
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
@@ -26,6 +25,9 @@ MAX_PUBLISH_BYTES = MAX_MESSAGE_BYTES + 256 * 1024
 
 MIN_ACK_DEADLINE_SECONDS = 10
 MAX_ACK_DEADLINE_SECONDS = 600
+
+MAX_BACKOFF_SECONDS = 600
+"""The largest value of RetryPolicy's fields (RetryPolicy in the API reference)."""
 
 # What Google's client libraries add on their own account, such as a trace context.
 _CLIENT_ATTRIBUTE_PREFIX = "googclient_"
@@ -189,7 +191,7 @@ def _check_filter(text: str) -> None:
 
 def _check_retry_policy(policy: RawMessage) -> None:
     for name in ("minimum_backoff", "maximum_backoff"):
-        _check_duration(policy, name, 0, DEFAULT_MAXIMUM_SECONDS, "retry_policy.")
+        _check_duration(policy, name, 0, MAX_BACKOFF_SECONDS, "retry_policy.")
     if seconds_of(policy.minimum_backoff) > seconds_of(policy.maximum_backoff):
         raise InvalidArgumentError(
             "retry_policy.minimum_backoff must not be longer than retry_policy.maximum_backoff."

@@ -5,15 +5,11 @@ from typing import Any
 
 import grpc
 
-from rele.emulator.exceptions import EmulatorError
+from rele.emulator.exceptions import StatusError
 from rele.emulator.status.report import METHOD, Report
 
 _OPTIONS = [("grpc.enable_http_proxy", 0)]
 """A proxy that the environment names is for other hosts."""
-
-
-class StatusError(EmulatorError):
-    """No server of ours answers at the address."""
 
 
 def ask_status(address: str, timeout: float = 5.0) -> Report:

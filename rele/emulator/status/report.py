@@ -52,7 +52,7 @@ def status_handler(registry: Registry) -> "grpc.GenericRpcHandler":
 
 
 def _entry(name: str, subscription: Subscription, now: float) -> dict[str, Any]:
-    census = subscription.delivery.census()
+    census = subscription.backlog.census()
     age = None if census.oldest is None else max(0.0, now - census.oldest / 1_000_000)
     return {
         "name": name,

@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from rele.emulator.delivery.ledger import Ledger
 from rele.emulator.delivery.message import StoredMessage
-from rele.emulator.resources.journal import Journal, Kind, Ledger
+from rele.emulator.resources.journal import Journal, Kind
 from rele.emulator.rules.refusals import ResourceExhaustedError, ServiceError, UnavailableError
 from rele.emulator.storage import damage
 from rele.emulator.storage.changes import Changes

@@ -11,20 +11,22 @@ from google.protobuf.message import DecodeError
 
 from rele.emulator.exceptions import DataDirError
 from rele.emulator.resources.journal import Kind
-from rele.emulator.resources.registry import Registry
+from rele.emulator.resources.registry import NewBacklog, Registry
 from rele.emulator.resources.snapshot import Snapshot
 from rele.emulator.resources.snapshots import SnapshotRegistry
-from rele.emulator.rpc.alarm import delivery_on_loop
 from rele.emulator.storage.database import open_database
 from rele.emulator.storage.durable import DurableJournal
 from rele.emulator.storage.loading import DamagedStructureError, Loaded, load
 from rele.emulator.storage.repairing import repair
 from rele.emulator.storage.structure import Progress, damaged
-from rele.emulator.wire import protocol
+from rele.emulator.wire import classes
 
 
 def open_registries(
-    loop: asyncio.AbstractEventLoop, directory: Path, on_progress: Progress
+    loop: asyncio.AbstractEventLoop,
+    directory: Path,
+    new_backlog: NewBacklog,
+    on_progress: Progress,
 ) -> tuple[Registry, SnapshotRegistry]:
     """Registries with what is in the data directory, and which keep everything there.
 
@@ -36,7 +38,7 @@ def open_registries(
         if loaded.faults:
             repair(database, loaded)
         registry = Registry(
-            lambda ordered: delivery_on_loop(loop, ordered=ordered),
+            new_backlog,
             journal=DurableJournal(loop, database, loaded.numbers(), loaded.tally),
             last_id=loaded.last_id,
         )
@@ -56,15 +58,15 @@ def restore(loaded: Loaded, registry: Registry, snapshots: SnapshotRegistry) -> 
     """Hand everything over: topics first, which the others refer to."""
     for kept in sorted(loaded.resources.values(), key=lambda kept: kept.kind):
         if kept.kind is Kind.TOPIC:
-            registry.restore_topic(protocol.Topic.FromString(kept.config), kept.logged)
+            registry.restore_topic(classes.Topic.FromString(kept.config), kept.logged)
         elif kept.kind is Kind.SUBSCRIPTION:
             registry.restore_subscription(
-                protocol.Subscription.FromString(kept.config),
+                classes.Subscription.FromString(kept.config),
                 kept.messages,
                 kept.logged,
                 kept.attempts,
             )
         else:
             ledger = registry.journal.ledger(Kind.SNAPSHOT, kept.name)
-            config = protocol.Snapshot.FromString(kept.config)
+            config = classes.Snapshot.FromString(kept.config)
             snapshots.restore(Snapshot(config, kept.filter_text, kept.messages, ledger))

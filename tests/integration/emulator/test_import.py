@@ -33,11 +33,11 @@ def test_the_server_needs_nothing_of_googles_client_library() -> None:
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("first", ["rele.emulator.wire.protocol", "google.pubsub_v1"])
+@pytest.mark.parametrize("first", ["rele.emulator.wire.classes", "google.pubsub_v1"])
 def test_both_can_be_imported_in_one_process(first: str) -> None:
     script = (
-        f"import {first}, rele.emulator.wire.protocol, google.pubsub_v1\n"
-        "print(google.pubsub_v1.Topic.pb() is rele.emulator.wire.protocol.Topic)"
+        f"import {first}, rele.emulator.wire.classes, google.pubsub_v1\n"
+        "print(google.pubsub_v1.Topic.pb() is rele.emulator.wire.classes.Topic)"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore::FutureWarning", "-c", script],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
 from rele.emulator.delivery.backoff import Backoff
 from rele.emulator.delivery.dead_letters import DeadLetters, source_attributes
 from rele.emulator.delivery.message import StoredMessage
@@ -26,52 +26,51 @@ class Forwarder:
         return self.possible
 
 
-def nack(state: DeliveryState, reader: Reader) -> None:
-    state.modify_ack_deadlines([reader.take_one()], [0])
+def nack(backlog: Backlog, reader: Reader) -> None:
+    backlog.modify_ack_deadlines([reader.take_one()], [0])
 
 
 def test_a_message_is_forwarded_after_its_last_attempt(
-    state: DeliveryState, clock: Clock, reader: Reader, publish: Publish
+    backlog: Backlog, clock: Clock, reader: Reader, publish: Publish
 ) -> None:
     forward = Forwarder()
-    state.dead_letters = DeadLetters(5, forward)
+    backlog.configure(dead_letters=DeadLetters(5, forward))
     publish()
     for _ in range(3):
-        nack(state, reader)
+        nack(backlog, reader)
     reader.take()
     clock.sleep(ACK_DEADLINE)
     assert forward.forwarded == []
 
-    nack(state, reader)
+    nack(backlog, reader)
     assert forward.forwarded == [(1, 5)]
-    assert (state.waiting, state.unsettled) == (0, 0)
+    assert (backlog.waiting, len(backlog.deliveries())) == (0, 0)
 
 
 def test_a_message_that_cannot_be_forwarded_stays_with_its_backoff(
-    state: DeliveryState, clock: Clock, reader: Reader, publish: Publish
+    backlog: Backlog, clock: Clock, reader: Reader, publish: Publish
 ) -> None:
     forward = Forwarder(possible=False)
-    state.dead_letters = DeadLetters(5, forward)
-    state.backoff = Backoff(1.0, 1.0)
+    backlog.configure(backoff=Backoff(1.0, 1.0), dead_letters=DeadLetters(5, forward))
     publish()
     for _ in range(6):
-        nack(state, reader)
+        nack(backlog, reader)
         clock.sleep(1)
 
     forward.possible = True
-    nack(state, reader)
+    nack(backlog, reader)
     assert forward.forwarded == [(1, 7)]
 
 
 def test_one_of_a_key_is_forwarded_and_its_followers_go_on(
-    ordered_state: DeliveryState, publish_keyed: Callable[..., list[int]]
+    ordered_backlog: Backlog, publish_keyed: Callable[..., list[int]]
 ) -> None:
     forward = Forwarder()
-    ordered_state.dead_letters = DeadLetters(1, forward)
-    reader = Reader(ordered_state)
+    ordered_backlog.configure(dead_letters=DeadLetters(1, forward))
+    reader = Reader(ordered_backlog)
     first, second, third = publish_keyed("k", 3)
-    ack_ids = [ordered_state.ack_ids.make(delivery) for delivery in reader.take()]
-    ordered_state.modify_ack_deadlines(ack_ids[:1], [0])
+    ack_ids = [ordered_backlog.ack_ids.make(delivery) for delivery in reader.take()]
+    ordered_backlog.modify_ack_deadlines(ack_ids[:1], [0])
 
     assert forward.forwarded == [(first, 1)]
     batch = reader.take()
@@ -80,16 +79,16 @@ def test_one_of_a_key_is_forwarded_and_its_followers_go_on(
 
 
 def test_a_dead_letter_may_come_back_to_its_own_subscription(
-    ordered_state: DeliveryState, publish_keyed: Callable[..., list[int]]
+    ordered_backlog: Backlog, publish_keyed: Callable[..., list[int]]
 ) -> None:
     def forward(message: StoredMessage, attempts: int) -> bool:
-        ordered_state.publish([StoredMessage(100, 0, b"x", message.ordering_key)])
+        ordered_backlog.publish([StoredMessage(100, 0, b"x", message.ordering_key)])
         return True
 
-    ordered_state.dead_letters = DeadLetters(1, forward)
-    reader = Reader(ordered_state)
+    ordered_backlog.configure(dead_letters=DeadLetters(1, forward))
+    reader = Reader(ordered_backlog)
     publish_keyed("k", 1)
-    nack(ordered_state, reader)
+    nack(ordered_backlog, reader)
 
     assert reader.take_ids() == [100]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
 from rele.emulator.delivery.backoff import Backoff
 from rele.emulator.delivery.message import StoredMessage
 from tests.unit.emulator.conftest import Clock, Reader
@@ -28,16 +28,17 @@ steps = st.lists(
 
 
 class Model:
-    """Drives a delivery state, and checks it after each step."""
+    """Drives a delivery backlog, and checks it after each step."""
 
     def __init__(self, *, ordered: bool, exactly_once: bool, backoff: float) -> None:
         self.clock = Clock()
-        self.state = DeliveryState("0123abcd", self.clock, self.clock.set_alarm, ordered=ordered)
-        self.clock.action = self.state.advance
-        self.state.backoff = Backoff(backoff, backoff)
+        self.backlog = Backlog("0123abcd", self.clock, self.clock.set_alarm, ordered=ordered)
+        self.clock.action = self.backlog.advance
+        self.backlog.configure(backoff=Backoff(backoff, backoff))
         self.ordered = ordered
         self.exactly_once = exactly_once
-        self.readers = [Reader(self.state, max_messages=3), Reader(self.state), Reader(self.state)]
+        limits = (3, 0, 0)
+        self.readers = [Reader(self.backlog, max_messages=limit) for limit in limits]
         self.published: dict[int, str] = {}
         self.given: dict[str, set[int]] = defaultdict(set)
         self.ack_ids: list[str] = []
@@ -46,7 +47,7 @@ class Model:
         message_id = len(self.published) + 1
         key = KEYS[number % 3]
         self.published[message_id] = key
-        self.state.publish([StoredMessage(message_id, message_id, b"x", key)])
+        self.backlog.publish([StoredMessage(message_id, message_id, b"x", key)])
 
     def take(self, number: int) -> list[Any]:
         reader = self.readers[number % 3]
@@ -57,15 +58,15 @@ class Model:
                 before = {n for n, k in self.published.items() if k == key and n < number}
                 assert before <= self.given[key]
             self.given[key].add(number)
-            self.ack_ids.append(self.state.ack_ids.make(delivery))
+            self.ack_ids.append(self.backlog.ack_ids.make(delivery))
         return batch
 
     def ack(self, number: int) -> None:
         chosen = self.ack_ids[-1 - number :][:1]
         if self.exactly_once:
-            self.state.acknowledge_exactly(chosen)
+            self.backlog.acknowledge_exactly(chosen)
         else:
-            self.state.acknowledge(chosen)
+            self.backlog.acknowledge(chosen)
 
     def nack(self, number: int) -> None:
         self._modify(number, 0)
@@ -75,23 +76,23 @@ class Model:
 
     def release(self, number: int) -> None:
         batch = self.take(number)
-        self.state.release(self.readers[number % 3].consumer, batch)
+        self.backlog.release(self.readers[number % 3].consumer, batch)
 
     def sleep(self, number: int) -> None:
         self.clock.sleep(number * 3)
 
     def leave(self, number: int) -> None:
         self.readers[number % 3].leave()
-        self.readers[number % 3] = Reader(self.state)
+        self.readers[number % 3] = Reader(self.backlog)
 
     def replace(self, number: int) -> None:
         if number == 5:
-            self.state.replace(self.state.unacknowledged())
+            self.backlog.replace(self.backlog.unacknowledged())
 
     def leased(self) -> list[str]:
         """The ack ids of the leases that last."""
-        out = self.state._deliveries.values()
-        return [self.state.ack_ids.make(each) for each in out if each.leased]
+        deliveries = self.backlog.deliveries()
+        return [self.backlog.ack_ids.make(each) for each in deliveries if each.leased]
 
     def settle(self, name: str, number: int) -> None:
         """Acknowledge or nack one of the messages that are leased, whichever its place."""
@@ -100,7 +101,7 @@ class Model:
             getattr(self, name)(0)
 
     def check(self) -> None:
-        leased = [each for each in self.state._deliveries.values() if each.leased]
+        leased = [each for each in self.backlog.deliveries() if each.leased]
         holders: dict[str, set[int]] = defaultdict(set)
         for delivery in leased:
             holders[delivery.message.ordering_key].add(id(delivery.consumer))
@@ -113,10 +114,10 @@ class Model:
 
     def check_nobody_sleeps(self) -> None:
         """Whoever could take something was woken, or somebody else who could was."""
-        idle = self.state._consumers._idle
-        for owner, size in self.state._ready.reserved():
+        idle = self.backlog._consumers._idle
+        for owner, size in self.backlog._queue.reserved():
             assert owner not in idle or not owner.flow.admits(size)
-        head = self.state._ready.head(None)
+        head = self.backlog._queue.head(None)
         awake = [
             reader
             for reader in self.readers
@@ -133,12 +134,13 @@ class Model:
             for number in range(3):
                 while batch := self.take(number):
                     came |= {each.message.id for each in batch}
-                    self.state.acknowledge([self.state.ack_ids.make(each) for each in batch])
+                    self.backlog.acknowledge([self.backlog.ack_ids.make(each) for each in batch])
         return came
 
     def _modify(self, number: int, seconds: int) -> None:
         chosen = self.ack_ids[-1 - number :][:1]
-        modify = self.state.modify_exactly if self.exactly_once else self.state.modify_ack_deadlines
+        backlog = self.backlog
+        modify = backlog.modify_exactly if self.exactly_once else backlog.modify_ack_deadlines
         modify(chosen, [seconds] * len(chosen))
 
 
@@ -154,10 +156,10 @@ def test_nothing_is_lost(
         getattr(model, name)(number)
         model.check()
 
-    expected = {message.id for message in model.state.unacknowledged()}
+    expected = {message.id for message in model.backlog.unacknowledged()}
     assert expected <= model.drain()
-    assert (model.state.waiting, model.state.unsettled) == (0, 0)
-    assert model.state.unacknowledged() == []
+    assert (model.backlog.waiting, len(model.backlog.deliveries())) == (0, 0)
+    assert model.backlog.unacknowledged() == []
     assert all(reader.consumer.flow.messages == 0 for reader in model.readers)
 
 
@@ -171,7 +173,7 @@ settlements = st.lists(
 @settings(max_examples=400, deadline=None)
 def test_one_key_is_settled_in_any_order(exactly_once: bool, steps: list[tuple[str, int]]) -> None:
     model = Model(ordered=True, exactly_once=exactly_once, backoff=0)
-    model.readers[0] = Reader(model.state)
+    model.readers[0] = Reader(model.backlog)
     for _ in range(5):
         model.publish(KEYS.index("a"))
     for name, number in steps:
@@ -180,6 +182,6 @@ def test_one_key_is_settled_in_any_order(exactly_once: bool, steps: list[tuple[s
         model.settle(name, number)
         model.check()
 
-    expected = {message.id for message in model.state.unacknowledged()}
+    expected = {message.id for message in model.backlog.unacknowledged()}
     assert expected <= model.drain()
-    assert (model.state.waiting, model.state.unsettled) == (0, 0)
+    assert (model.backlog.waiting, len(model.backlog.deliveries())) == (0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
 from rele.emulator.delivery.backoff import Backoff
 from rele.emulator.delivery.receipts import GRACE_SECONDS
 from tests.unit.emulator.conftest import ACK_DEADLINE, Clock, Reader
@@ -13,13 +13,13 @@ Publish = Callable[..., list[int]]
 
 
 def test_a_client_that_confirms_receipt_gets_what_it_did_not_confirm_taken_away(
-    state: DeliveryState, clock: Clock, publish: Publish
+    backlog: Backlog, clock: Clock, publish: Publish
 ) -> None:
-    state.backoff = Backoff(100.0, 100.0)
-    leaving, staying = Reader(state), Reader(state)
+    backlog.configure(backoff=Backoff(100.0, 100.0))
+    leaving, staying = Reader(backlog), Reader(backlog)
     publish(3)
     received, *_ = leaving.take()
-    state.modify_ack_deadlines([state.ack_ids.make(received)], [60])
+    backlog.modify_ack_deadlines([backlog.ack_ids.make(received)], [60])
     leaving.leave()
     clock.sleep(GRACE_SECONDS)
 
@@ -29,23 +29,23 @@ def test_a_client_that_confirms_receipt_gets_what_it_did_not_confirm_taken_away(
 
 
 def test_a_receipt_that_comes_soon_after_the_end_still_counts(
-    state: DeliveryState, clock: Clock, publish: Publish
+    backlog: Backlog, clock: Clock, publish: Publish
 ) -> None:
-    leaving, staying = Reader(state), Reader(state)
+    leaving, staying = Reader(backlog), Reader(backlog)
     publish(2)
-    first, second = (state.ack_ids.make(delivery) for delivery in leaving.take())
-    state.modify_ack_deadlines([first], [60])
+    first, second = (backlog.ack_ids.make(delivery) for delivery in leaving.take())
+    backlog.modify_ack_deadlines([first], [60])
     leaving.leave()
-    state.modify_ack_deadlines([second], [60])
+    backlog.modify_ack_deadlines([second], [60])
     clock.sleep(GRACE_SECONDS)
 
     assert staying.take() == []
 
 
 def test_a_client_that_never_confirms_keeps_what_it_was_sent(
-    state: DeliveryState, clock: Clock, publish: Publish
+    backlog: Backlog, clock: Clock, publish: Publish
 ) -> None:
-    leaving, staying = Reader(state), Reader(state)
+    leaving, staying = Reader(backlog), Reader(backlog)
     publish(2)
     leaving.take()
     leaving.leave()
@@ -55,13 +55,13 @@ def test_a_client_that_never_confirms_keeps_what_it_was_sent(
 
 
 def test_a_client_that_acknowledges_without_confirming_keeps_what_it_was_sent(
-    state: DeliveryState, clock: Clock, publish: Publish
+    backlog: Backlog, clock: Clock, publish: Publish
 ) -> None:
-    leaving, staying = Reader(state), Reader(state)
+    leaving, staying = Reader(backlog), Reader(backlog)
     publish(3)
-    first, second, _ = (state.ack_ids.make(delivery) for delivery in leaving.take())
-    state.acknowledge([first])
-    state.modify_ack_deadlines([second], [60])
+    first, second, _ = (backlog.ack_ids.make(delivery) for delivery in leaving.take())
+    backlog.acknowledge([first])
+    backlog.modify_ack_deadlines([second], [60])
     leaving.leave()
     clock.sleep(GRACE_SECONDS)
     assert staying.take() == []
@@ -71,14 +71,14 @@ def test_a_client_that_acknowledges_without_confirming_keeps_what_it_was_sent(
 
 
 def test_a_confirmed_message_that_was_settled_is_not_missed(
-    state: DeliveryState, clock: Clock, publish: Publish
+    backlog: Backlog, clock: Clock, publish: Publish
 ) -> None:
-    leaving, staying = Reader(state), Reader(state)
+    leaving, staying = Reader(backlog), Reader(backlog)
     publish(2)
-    ack_ids = [state.ack_ids.make(delivery) for delivery in leaving.take()]
-    state.modify_ack_deadlines(ack_ids, [60, 60])
-    state.acknowledge(ack_ids[:1])
-    state.modify_ack_deadlines(ack_ids[1:], [0])
+    ack_ids = [backlog.ack_ids.make(delivery) for delivery in leaving.take()]
+    backlog.modify_ack_deadlines(ack_ids, [60, 60])
+    backlog.acknowledge(ack_ids[:1])
+    backlog.modify_ack_deadlines(ack_ids[1:], [0])
     leaving.leave()
     clock.sleep(GRACE_SECONDS)
 

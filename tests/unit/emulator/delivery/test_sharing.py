@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
 from rele.emulator.delivery.consumers import FlowControl
 from tests.unit.emulator.conftest import ACK_DEADLINE, Clock, Reader
 
@@ -18,54 +18,52 @@ class TestFlowControl:
 
         assert flow.admits(10**9)
 
-    def test_at_most_so_many_messages(self, state: DeliveryState, publish: Publish) -> None:
+    def test_at_most_so_many_messages(self, backlog: Backlog, publish: Publish) -> None:
         publish(10)
-        reader = Reader(state, max_messages=3)
+        reader = Reader(backlog, max_messages=3)
 
         assert len(reader.take()) == 3
         assert reader.take() == []
 
-    def test_at_most_so_many_bytes(self, state: DeliveryState, publish: Publish) -> None:
+    def test_at_most_so_many_bytes(self, backlog: Backlog, publish: Publish) -> None:
         publish(10, size=1000)
-        reader = Reader(state, max_bytes=3500)
+        reader = Reader(backlog, max_bytes=3500)
 
         assert len(reader.take()) == 3
 
     def test_a_message_larger_than_the_limit_is_delivered_alone(
-        self, state: DeliveryState, publish: Publish
+        self, backlog: Backlog, publish: Publish
     ) -> None:
         publish(2, size=1000)
-        reader = Reader(state, max_bytes=10)
+        reader = Reader(backlog, max_bytes=10)
 
         assert len(reader.take()) == 1
 
-    def test_an_ack_makes_room(self, state: DeliveryState, publish: Publish) -> None:
+    def test_an_ack_makes_room(self, backlog: Backlog, publish: Publish) -> None:
         publish(10)
-        reader = Reader(state, max_messages=2)
+        reader = Reader(backlog, max_messages=2)
         ack_id = reader.take_one()
         reader.take()
         assert reader.take() == []
 
-        state.acknowledge([ack_id])
+        backlog.acknowledge([ack_id])
 
         assert reader.woken == 1
         assert len(reader.take()) == 1
 
-    def test_a_nack_makes_room(self, state: DeliveryState, publish: Publish) -> None:
+    def test_a_nack_makes_room(self, backlog: Backlog, publish: Publish) -> None:
         publish(10)
-        reader = Reader(state, max_messages=1)
+        reader = Reader(backlog, max_messages=1)
         ack_id = reader.take_one()
         assert reader.take() == []
 
-        state.modify_ack_deadlines([ack_id], [0])
+        backlog.modify_ack_deadlines([ack_id], [0])
 
         assert reader.woken == 1
 
-    def test_an_expiry_makes_room(
-        self, state: DeliveryState, clock: Clock, publish: Publish
-    ) -> None:
+    def test_an_expiry_makes_room(self, backlog: Backlog, clock: Clock, publish: Publish) -> None:
         publish(10)
-        reader = Reader(state, max_messages=1)
+        reader = Reader(backlog, max_messages=1)
         reader.take()
         assert reader.take() == []
 
@@ -75,8 +73,8 @@ class TestFlowControl:
 
 
 class TestSharing:
-    def test_single_messages_go_round(self, state: DeliveryState, publish: Publish) -> None:
-        first, second = Reader(state), Reader(state)
+    def test_single_messages_go_round(self, backlog: Backlog, publish: Publish) -> None:
+        first, second = Reader(backlog), Reader(backlog)
         first.take()
         second.take()
 
@@ -89,9 +87,9 @@ class TestSharing:
         assert (first.woken, second.woken) == (1, 1)
 
     def test_many_messages_are_split_among_the_idle(
-        self, state: DeliveryState, publish: Publish
+        self, backlog: Backlog, publish: Publish
     ) -> None:
-        readers = [Reader(state) for _ in range(4)]
+        readers = [Reader(backlog) for _ in range(4)]
         for reader in readers:
             reader.take()
 
@@ -101,9 +99,9 @@ class TestSharing:
         assert [reader.woken for reader in readers] == [1, 1, 1, 1]
 
     def test_a_message_goes_past_a_consumer_without_room(
-        self, state: DeliveryState, publish: Publish
+        self, backlog: Backlog, publish: Publish
     ) -> None:
-        full, free = Reader(state, max_messages=1), Reader(state)
+        full, free = Reader(backlog, max_messages=1), Reader(backlog)
         publish()
         full.take()
         full.take()
@@ -114,9 +112,9 @@ class TestSharing:
         assert (full.woken, free.woken) == (0, 1)
 
     def test_a_consumer_that_cannot_take_the_next_message_lets_another_have_it(
-        self, state: DeliveryState, publish: Publish
+        self, backlog: Backlog, publish: Publish
     ) -> None:
-        small, free = Reader(state, max_bytes=150), Reader(state)
+        small, free = Reader(backlog, max_bytes=150), Reader(backlog)
         publish(1, size=100)
         small.take()
         free.take()
@@ -124,14 +122,14 @@ class TestSharing:
         free.woken = 0
 
         assert small.take() == []
-        state.detach(small.consumer)
+        backlog.detach(small.consumer)
 
         assert len(free.take()) == 1
 
     def test_a_message_for_a_consumer_that_leaves_goes_to_another_at_once(
-        self, state: DeliveryState, publish: Publish
+        self, backlog: Backlog, publish: Publish
     ) -> None:
-        leaving, staying = Reader(state), Reader(state)
+        leaving, staying = Reader(backlog), Reader(backlog)
         leaving.take()
         staying.take()
         publish()
@@ -143,35 +141,35 @@ class TestSharing:
         assert len(staying.take()) == 1
 
     def test_messages_never_sent_on_a_stream_that_ended_go_to_another_at_once(
-        self, state: DeliveryState, publish: Publish
+        self, backlog: Backlog, publish: Publish
     ) -> None:
-        leaving, staying = Reader(state), Reader(state)
+        leaving, staying = Reader(backlog), Reader(backlog)
         staying.take()
         publish(2)
         unsent = leaving.take()
         leaving.leave()
-        state.release(leaving.consumer, unsent)
+        backlog.release(leaving.consumer, unsent)
 
         assert staying.take_ids() == [1, 2]
 
     def test_what_a_consumer_holds_when_it_leaves_can_still_be_acknowledged(
-        self, state: DeliveryState, clock: Clock, publish: Publish
+        self, backlog: Backlog, clock: Clock, publish: Publish
     ) -> None:
-        leaving, staying = Reader(state), Reader(state)
+        leaving, staying = Reader(backlog), Reader(backlog)
         publish()
         ack_id = leaving.take_one()
         leaving.leave()
         assert staying.take() == []
 
-        state.acknowledge([ack_id])
+        backlog.acknowledge([ack_id])
         clock.sleep(ACK_DEADLINE)
 
         assert staying.take() == []
 
     def test_what_a_consumer_holds_when_it_leaves_comes_again_at_its_deadline(
-        self, state: DeliveryState, clock: Clock, publish: Publish
+        self, backlog: Backlog, clock: Clock, publish: Publish
     ) -> None:
-        leaving, staying = Reader(state), Reader(state)
+        leaving, staying = Reader(backlog), Reader(backlog)
         publish()
         leaving.take()
         leaving.leave()

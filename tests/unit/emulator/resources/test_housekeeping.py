@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from typing import cast
 
 from rele.emulator.resources.housekeeping import Housekeeping
 from rele.emulator.resources.registry import Registry
@@ -40,11 +38,10 @@ class Handle:
 
 def test_it_is_done_once_a_period_until_it_is_stopped() -> None:
     timers = Timers()
-    registry = Registry(lambda ordered: NotImplemented)
+    registry = Registry(lambda ordered, ledger: NotImplemented)
     swept: list[float] = []
     registry.sweep = lambda: swept.append(timers.now)  # type: ignore[method-assign]
-    loop = cast("AbstractEventLoop", timers)
-    housekeeping = Housekeeping(loop, registry, SnapshotRegistry(registry), period=30)
+    housekeeping = Housekeeping(timers.call_later, registry, SnapshotRegistry(registry), period=30)
     housekeeping.start()
     timers.pass_time(95)
     assert swept == [30, 60, 90]

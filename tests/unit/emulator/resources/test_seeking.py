@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rele.emulator.delivery.backlog import DeliveryState
+from rele.emulator.delivery.backlog import Backlog
+from rele.emulator.delivery.ledger import Ledger
 from rele.emulator.resources.registry import Registry
 from rele.emulator.resources.snapshots import SnapshotRegistry
 from rele.emulator.rules.refusals import (
@@ -33,7 +34,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.registry = Registry(self._delivery, lambda: int(self.wall * SECOND))
+        self.registry = Registry(self._backlog, lambda: int(self.wall * SECOND))
         self.snapshots = SnapshotRegistry(self.registry)
         self.registry.create_topic(message_class("Topic")(name=TOPIC))
 
@@ -48,7 +49,7 @@ class World:
 
     def subscribe(self, name: str = SUB, **fields: Any) -> Reader:
         request = message_class("Subscription")(name=name, topic=TOPIC, **fields)
-        return Reader(self.registry.create_subscription(request).delivery)
+        return Reader(self.registry.create_subscription(request).backlog)
 
     def update(self, name: str, path: str, **fields: Any) -> None:
         request = message_class("UpdateSubscriptionRequest")(
@@ -83,10 +84,12 @@ class World:
         request = message_class("CreateSnapshotRequest")(name=SNAPSHOT, subscription=SUB)
         return self.snapshots.create(request).config
 
-    def _delivery(self, ordered: bool) -> DeliveryState:
-        state = DeliveryState("0123abcd", self.clock, self.clock.set_alarm, ordered=ordered)
-        self.clock.action = state.advance
-        return state
+    def _backlog(self, ordered: bool, ledger: Ledger) -> Backlog:
+        backlog = Backlog(
+            "0123abcd", self.clock, self.clock.set_alarm, ordered=ordered, ledger=ledger
+        )
+        self.clock.action = backlog.advance
+        return backlog
 
 
 @pytest.fixture
@@ -104,7 +107,7 @@ def data(reader: Reader) -> list[bytes]:
 
 def consume(reader: Reader) -> None:
     """Acknowledge all there is."""
-    reader.state.acknowledge([reader.state.ack_ids.make(each) for each in reader.take()])
+    reader.backlog.acknowledge([reader.backlog.ack_ids.make(each) for each in reader.take()])
 
 
 class TestSeekToTime:
@@ -152,7 +155,7 @@ class TestSeekToTime:
     def test_so_is_what_waits_for_its_backoff(self, world: World) -> None:
         reader = world.subscribe(retry_policy={"minimum_backoff": {"seconds": 600}})
         world.publish(b"a")
-        reader.state.modify_ack_deadlines([reader.take_one()], [0])
+        reader.backlog.modify_ack_deadlines([reader.take_one()], [0])
         assert data(reader) == []
         world.seek(START)
 
@@ -171,7 +174,7 @@ class TestSeekToTime:
         world.seek(START)
         if taken_again:
             reader.take_one()
-        reader.state.acknowledge([under_way])
+        reader.backlog.acknowledge([under_way])
         world.sleep(11)
 
         assert data(reader) == [b"a"]
@@ -184,10 +187,10 @@ class TestSeekToTime:
         under_way = reader.take_one()
         world.seek(START)
         reader.take_one()
-        reader.state.modify_ack_deadlines([under_way], [0])
+        reader.backlog.modify_ack_deadlines([under_way], [0])
         assert data(reader) == []
 
-        reader.state.modify_ack_deadlines([under_way], [600])
+        reader.backlog.modify_ack_deadlines([under_way], [600])
         world.sleep(11)
         assert data(reader) == [b"a"]
 
@@ -198,13 +201,13 @@ class TestSeekToTime:
         world.seek(START)
         again = reader.take_one()
 
-        assert reader.state.acknowledge_exactly([under_way]).invalid == [under_way]
-        assert reader.state.modify_exactly([under_way], [0]).invalid == [under_way]
-        assert reader.state.acknowledge_exactly([again]).done == [again]
+        assert reader.backlog.acknowledge_exactly([under_way]).invalid == [under_way]
+        assert reader.backlog.modify_exactly([under_way], [0]).invalid == [under_way]
+        assert reader.backlog.acknowledge_exactly([again]).done == [again]
 
     def test_flow_control_has_room_for_what_is_replayed(self, world: World) -> None:
         reader = world.subscribe()
-        limited = Reader(reader.state, max_messages=1)
+        limited = Reader(reader.backlog, max_messages=1)
         world.publish(b"a")
         limited.take_one()
         world.seek(START)
@@ -217,7 +220,7 @@ class TestSeekToTime:
         reader = world.subscribe(enable_message_ordering=True)
         world.publish(b"a", b"b", b"c", ordering_key="k")
         _, second, _ = (reader.take_one() for _ in range(3))
-        reader.state.acknowledge([second])
+        reader.backlog.acknowledge([second])
         world.seek(START)
 
         assert data(reader) == [b"a", b"b", b"c"]
@@ -226,9 +229,9 @@ class TestSeekToTime:
         reader = world.subscribe(enable_message_ordering=True, retain_acked_messages=True)
         world.publish(b"a", b"b", b"c", ordering_key="k")
         first, second = (reader.take_one() for _ in range(2))
-        reader.state.acknowledge([first])
+        reader.backlog.acknowledge([first])
         world.seek(START)
-        reader.state.acknowledge([second])
+        reader.backlog.acknowledge([second])
 
         assert data(reader) == [b"a", b"b", b"c"]
 
@@ -286,7 +289,7 @@ class TestRetention:
         world.publish(b"later", ordering_key="k")
         world.sleep(301)
 
-        assert reader.state.unsettled == 0
+        assert reader.backlog.deliveries() == []
         assert data(reader) == [b"later"]
 
     @pytest.mark.parametrize("keep", ["subscription", "topic"])
@@ -372,7 +375,7 @@ class TestSnapshots:
         world.snapshot()
         under_way = [reader.take_one(), reader.take_one()]
         world.seek_to_snapshot()
-        reader.state.acknowledge(under_way)
+        reader.backlog.acknowledge(under_way)
 
         assert data(reader) == [b"a", b"b"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rele.emulator.delivery.message import StoredMessage
-from rele.emulator.rpc.alarm import Alarm, delivery_on_loop
+from rele.emulator.rpc.alarm import Alarm, backlog_on_loop
 from tests.unit.emulator.conftest import Reader
 
 
@@ -35,12 +35,12 @@ def test_it_rings_once_at_the_earliest_time() -> None:
 
 def test_a_delivery_state_on_a_loop_advances_by_itself() -> None:
     async def redelivered() -> list[int]:
-        state = delivery_on_loop(asyncio.get_running_loop())
-        reader = Reader(state)
+        backlog = backlog_on_loop(asyncio.get_running_loop())
+        reader = Reader(backlog)
         woken = asyncio.Event()
         reader.consumer.on_ready = woken.set
-        state.publish([StoredMessage(1, 0, b"x")])
-        state.modify_ack_deadlines([reader.take_one()], [0.01])
+        backlog.publish([StoredMessage(1, 0, b"x")])
+        backlog.modify_ack_deadlines([reader.take_one()], [0.01])
         assert reader.take() == []
         await woken.wait()
         return reader.take_ids()

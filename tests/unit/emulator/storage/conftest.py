@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from rele.emulator.resources.registry import Registry
 from rele.emulator.resources.snapshots import SnapshotRegistry
+from rele.emulator.rpc.alarm import backlog_on_loop
 from rele.emulator.storage import restoring
 from rele.emulator.storage.database import Database
 from rele.emulator.wire.descriptors import message_class
@@ -40,7 +42,10 @@ class Disk:
 
     def open(self) -> None:
         self.registry, self.snapshots = restoring.open_registries(
-            self.loop, self.directory, self.lines.append
+            self.loop,
+            self.directory,
+            functools.partial(backlog_on_loop, self.loop),
+            self.lines.append,
         )
         self.database = self.registry.journal._database  # type: ignore[attr-defined]
 
@@ -72,7 +77,7 @@ class Disk:
         return [each.id for each in stored]
 
     def reader(self, name: str = SUB) -> Reader:
-        return Reader(self.registry.subscription(name).delivery)
+        return Reader(self.registry.subscription(name).backlog)
 
     def seek(self, time: int, name: str = SUB) -> None:
         """Seek to a time in microseconds since the epoch."""
@@ -97,14 +102,14 @@ class Disk:
 def data(reader: Reader) -> list[bytes]:
     """The data of what there is to take."""
     deliveries = reader.take()
-    encoded = reader.state.ledger.encoded([each.message for each in deliveries])
+    encoded = reader.backlog.ledger.encoded([each.message for each in deliveries])
     return [message_class("PubsubMessage").FromString(each).data for each in encoded]
 
 
 def acknowledge(reader: Reader, number: int = 1) -> None:
     """Acknowledge the next messages."""
     for _ in range(number):
-        reader.state.acknowledge([reader.take_one()])
+        reader.backlog.acknowledge([reader.take_one()])
 
 
 @pytest.fixture

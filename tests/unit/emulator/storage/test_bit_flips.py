@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from rele.emulator.delivery.backlog import Backlog
+from rele.emulator.delivery.ledger import Ledger
 from rele.emulator.delivery.message import StoredMessage
 from rele.emulator.exceptions import DataDirError
-from rele.emulator.resources.journal import Ledger
 from rele.emulator.resources.registry import Registry
 from rele.emulator.storage import restoring
 from rele.emulator.storage.database import FILE_NAME
 
+from ..conftest import Reader
 from .conftest import Disk, acknowledge
 
 START_NANOSECONDS = 1_700_000_000 * 10**9
@@ -45,7 +47,7 @@ def fill(disk: Disk) -> None:
     disk.snapshot()
     reader = disk.reader(ORDERED)
     acknowledge(reader, 3)
-    reader.state.modify_ack_deadlines([reader.take_one()], [0])
+    reader.backlog.modify_ack_deadlines([reader.take_one()], [0])
     acknowledge(disk.reader(), 4)
     disk.create_topic("projects/p/topics/gone")
     disk.subscribe("projects/p/subscriptions/gone", "projects/p/topics/gone")
@@ -65,16 +67,25 @@ def contents(disk: Disk) -> Contents:
         if topic.log is not None:
             found[f"log of {name}"] = payloads(topic.log.ledger, topic.log.since(0))
     for name, subscription in disk.registry.subscriptions.items():
-        state = subscription.delivery
+        backlog = subscription.backlog
         found[f"configuration of {name}"] = subscription.config
-        found[name] = payloads(state.ledger, state.unacknowledged())
-        found[f"attempts of {name}"] = dict(state._former_attempts)
+        found[name] = payloads(backlog.ledger, backlog.unacknowledged())
+        found[f"attempts of {name}"] = attempts(subscription.backlog)
         if subscription.log is not None:
             found[f"log of {name}"] = payloads(subscription.log.ledger, subscription.log.since(0))
     for name, snapshot in disk.snapshots.snapshots.items():
         found[f"configuration of {name}"] = snapshot.config
         found[name] = payloads(snapshot._ledger, snapshot.messages)
     return found
+
+
+def attempts(backlog: Backlog) -> dict[int, int]:
+    """Which attempt to deliver each message is the next, where it is not the first."""
+    reader = Reader(backlog)
+    batch = reader.take()
+    backlog.release(reader.consumer, batch)
+    reader.leave()
+    return {each.message.id: each.attempt for each in batch if each.attempt > 1}
 
 
 def payloads(ledger: Ledger, messages: Iterable[StoredMessage]) -> dict[int, bytes]:

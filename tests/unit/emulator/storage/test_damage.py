@@ -102,7 +102,7 @@ def test_damaged_state_of_a_message_costs_only_its_subscription(
 
 def test_attempts_outlive_the_repair_of_others(disk: Disk, numbers: list[int]) -> None:
     reader = disk.reader()
-    reader.state.modify_ack_deadlines([reader.take_one()], [0])
+    reader.backlog.modify_ack_deadlines([reader.take_one()], [0])
     disk.commit()
     restart(disk, ("DELETE FROM message WHERE id = ?", (numbers[1],)))
     disk.restart()
@@ -227,7 +227,7 @@ class TestWhileItRuns:
         (record,) = caplog.records
         assert record.getMessage().startswith(f"Message {numbers[1]} is damaged")
         assert damaged(disk) == 1
-        assert disk.registry.subscription(SUB).delivery.unsettled == 2
+        assert len(disk.registry.subscription(SUB).backlog.deliveries()) == 2
 
     def test_the_next_start_sets_it_aside(self, disk: Disk, numbers: list[int]) -> None:
         disk.database.writer.execute(
@@ -245,9 +245,9 @@ class TestWhileItRuns:
         disk.database.writer.execute("UPDATE message SET encoded = x'00' WHERE id = ?", numbers[:1])
 
         assert delivered(disk, SUB) == [b"2", b"3"]
-        state = disk.registry.subscription(SUB).delivery
-        state.acknowledge([state.ack_ids.make(each) for each in state._deliveries.values()])
-        assert state.unacknowledged() == []
+        backlog = disk.registry.subscription(SUB).backlog
+        backlog.acknowledge([backlog.ack_ids.make(each) for each in backlog.deliveries()])
+        assert backlog.unacknowledged() == []
 
     def test_it_becomes_no_dead_letter(self, disk: Disk) -> None:
         disk.create_topic("projects/p/topics/dead")
@@ -258,10 +258,10 @@ class TestWhileItRuns:
         disk.commit()
         reader = disk.reader()
         for _ in range(4):
-            reader.state.modify_ack_deadlines([reader.take_one()], [0])
+            reader.backlog.modify_ack_deadlines([reader.take_one()], [0])
         last = reader.take_one()
         disk.database.writer.execute("UPDATE message SET encoded = x'00' WHERE id = ?", numbers)
-        reader.state.modify_ack_deadlines([last], [0])
+        reader.backlog.modify_ack_deadlines([last], [0])
 
         assert data(disk.reader(OTHER)) == []
         assert damaged(disk) == 1
@@ -356,7 +356,7 @@ def delivered(disk: Disk, name: str) -> list[bytes]:
     """What a Pull would be answered with, as the data of the messages."""
 
     async def pull() -> bytes:
-        delivery = disk.registry.subscription(name).delivery
+        delivery = disk.registry.subscription(name).backlog
         with Attachment(delivery, FlowControl(), 10) as attachment:
             return attachment.encode(attachment.take())
 

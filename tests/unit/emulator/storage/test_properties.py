@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rele.emulator.delivery.backlog import DeliveryState
 from rele.emulator.delivery.message import StoredMessage
-from rele.emulator.delivery.ordered_queue import OrderedQueue
 from rele.emulator.resources.journal import Kind
 from rele.emulator.resources.subscription import Subscription
 from rele.emulator.storage.loading import load
@@ -57,14 +55,14 @@ class World(Disk):
 
     def do_take(self, number: int) -> None:
         for delivery in self.made_reader.take(max_messages=number + 1):
-            self.ack_ids.append(self.made_reader.state.ack_ids.make(delivery))
+            self.ack_ids.append(self.made_reader.backlog.ack_ids.make(delivery))
 
     def do_ack(self, number: int) -> None:
-        self.made_reader.state.acknowledge(self.ack_ids[-1 - number :][:1])
+        self.made_reader.backlog.acknowledge(self.ack_ids[-1 - number :][:1])
 
     def do_nack(self, number: int) -> None:
         chosen = self.ack_ids[-1 - number :][:1]
-        self.made_reader.state.modify_ack_deadlines(chosen, [0] * len(chosen))
+        self.made_reader.backlog.modify_ack_deadlines(chosen, [0] * len(chosen))
 
     def do_seek(self, number: int) -> None:
         self.seek(
@@ -92,9 +90,9 @@ class World(Disk):
     def do_expire(self, number: int) -> None:
         """Drop the older messages, as their retention does."""
         subscription = self.registry.subscription(SUB)
-        unacknowledged = subscription.delivery.unacknowledged()
+        unacknowledged = subscription.backlog.unacknowledged()
         if number < len(unacknowledged):
-            subscription.delivery.drop_older(unacknowledged[number].publish_time)
+            subscription.backlog.drop_older(unacknowledged[number].publish_time)
 
     def do_commit(self, _number: int) -> None:
         self.commit()
@@ -124,16 +122,7 @@ def ids(messages: Iterable[StoredMessage]) -> list[int]:
 
 def held(subscription: Subscription) -> tuple[list[int], list[int]]:
     log = subscription.log.since(0) if subscription.log else ()
-    messages = [*subscription.delivery.unacknowledged(), *kept_back(subscription.delivery)]
-    return ids(messages), ids(log)
-
-
-def kept_back(state: DeliveryState) -> list[StoredMessage]:
-    """What is acknowledged, but comes again if an earlier message of its key does."""
-    queue = state._ready
-    if not isinstance(queue, OrderedQueue):
-        return []
-    return [each.message for key in queue._keys.values() for each in key.sent if each.settled]
+    return ids(subscription.backlog.redeliverable()), ids(log)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -151,13 +140,12 @@ def test_the_disk_has_what_the_memory_has(
             world.check()
             before = world.expected()
             attempts = {
-                each.message.id: each.attempt
-                for each in world.made_reader.state._deliveries.values()
+                each.message.id: each.attempt for each in world.made_reader.backlog.deliveries()
             }
             world.restart()
             # Acknowledged ones of a key come again with those before them.
             assert world.expected() == before
-            for delivery in Reader(world.registry.subscription(SUB).delivery).take():
+            for delivery in Reader(world.registry.subscription(SUB).backlog).take():
                 assert delivery.attempt >= attempts.get(delivery.message.id, 1)
         finally:
             world.stop()

@@ -42,13 +42,17 @@ def test_configurations_stay_as_they_are(disk: Disk) -> None:
 
     subscription = disk.registry.subscription(SUB)
     assert subscription.config == before
-    assert subscription.delivery.exactly_once
-    assert subscription.delivery.backoff.minimum == 5
+    assert subscription.backlog.exactly_once
     assert disk.registry.topic(TOPIC).config.labels == {"c": "d"}
     assert list(disk.registry.topic(TOPIC).subscriptions) == [SUB]
     disk.publish(b"no")
     disk.publish(b"yes", attributes={"kind": "x"})
-    assert data(disk.reader()) == [b"yes"]
+    reader = disk.reader()
+    (nacked,) = reader.take()
+    reader.backlog.modify_exactly([reader.backlog.ack_ids.make(nacked)], [0])
+    # It waits for its backoff, and cannot be taken yet.
+    assert (reader.take(), reader.backlog.census().waiting) == ([], 1)
+    assert nacked.due == pytest.approx(disk.loop.time() + 5, abs=4)
 
 
 def test_what_is_not_acknowledged_comes_again(disk: Disk) -> None:
@@ -67,7 +71,7 @@ def test_ack_ids_of_the_former_server_are_worth_nothing(disk: Disk) -> None:
     ack_id = disk.reader().take_one()
     disk.restart()
 
-    disk.reader().state.acknowledge([ack_id])
+    disk.reader().backlog.acknowledge([ack_id])
     assert data(disk.reader()) == [b"1"]
 
 
@@ -90,7 +94,7 @@ def test_attempts_go_on(disk: Disk) -> None:
     disk.subscribe()
     disk.publish(b"1", b"2")
     reader = disk.reader()
-    reader.state.modify_ack_deadlines([reader.take_one()], [0])
+    reader.backlog.modify_ack_deadlines([reader.take_one()], [0])
     disk.restart()
 
     assert [each.attempt for each in disk.reader().take()] == [2, 1]
@@ -101,12 +105,12 @@ def test_keys_keep_their_order_and_bring_acknowledged_followers_again(disk: Disk
     disk.publish(b"a1", b"a2", b"a3", ordering_key="a")
     reader = disk.reader()
     _, second, _ = reader.take()
-    reader.state.acknowledge([reader.state.ack_ids.make(second)])
+    reader.backlog.acknowledge([reader.backlog.ack_ids.make(second)])
     disk.restart()
     assert data(disk.reader()) == [b"a1", b"a2", b"a3"]
 
     acknowledge_all = disk.reader()
-    acknowledge_all.state.replace(acknowledge_all.state.unacknowledged())
+    acknowledge_all.backlog.replace(acknowledge_all.backlog.unacknowledged())
     acknowledge(acknowledge_all)
     disk.restart()
     assert data(disk.reader()) == [b"a2", b"a3"]
@@ -129,12 +133,12 @@ def test_an_ack_that_was_under_way_at_a_seek_loses_no_replay(disk: Disk, orderin
     disk.subscribe(retain_acked_messages=True, enable_message_ordering=bool(ordering_key))
     disk.publish(b"1", b"2", ordering_key=ordering_key)
     reader = disk.reader()
-    reader.state.acknowledge([reader.take_one()])
+    reader.backlog.acknowledge([reader.take_one()])
     under_way = reader.take_one()
     disk.seek(0)
     assert data(reader) == [b"1", b"2"]
 
-    reader.state.acknowledge([under_way])
+    reader.backlog.acknowledge([under_way])
     disk.restart()
     assert data(disk.reader()) == [b"1", b"2"]
 
@@ -259,7 +263,7 @@ def test_a_dead_letter_is_in_one_place_only(disk: Disk) -> None:
     disk.publish(b"1")
     for _ in range(5):
         reader = disk.reader()
-        reader.state.modify_ack_deadlines([reader.take_one()], [0])
+        reader.backlog.modify_ack_deadlines([reader.take_one()], [0])
         disk.restart()
 
     assert data(disk.reader()) == []
@@ -280,4 +284,4 @@ def test_progress_is_told(disk: Disk) -> None:
     disk.restart()
 
     assert "Opening: 100,000 messages …" in disk.lines
-    assert disk.registry.subscription(SUB).delivery.waiting == 100_000
+    assert disk.registry.subscription(SUB).backlog.waiting == 100_000
