@@ -6,18 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
-from django.conf import settings
 from django.core import checks
 
-from rele.config import Config
-from rele.management.databases import problems_of_databases
-from rele.management.discover import discover_subs_modules
-from rele.project.inspection import (
-    can_be_configured,
-    find_subscriptions,
-    problems_of_deployment,
-    problems_of_settings,
-)
+from rele.management.project import load_django_project
+from rele.project.inspection import problems_of_deployment
 from rele.schema.problems import Problem
 
 TAG = "rele"
@@ -28,7 +20,7 @@ def check_project(
     **kwargs: Any,
 ) -> list[checks.CheckMessage]:
     """Check the ``RELE`` settings and the subs of the installed apps."""
-    return [as_message(problem) for problem in find_problems()]
+    return [as_message(problem) for problem in load_django_project().problems]
 
 
 def check_deployment(
@@ -37,20 +29,6 @@ def check_deployment(
 ) -> list[checks.CheckMessage]:
     """Check what only matters in production."""
     return [as_message(problem) for problem in problems_of_deployment()]
-
-
-def find_problems() -> list[Problem]:
-    """Everything that is wrong with the project, errors and warnings."""
-    setting = getattr(settings, "RELE", {})
-    problems = problems_of_settings(setting)
-    if not can_be_configured(problems):
-        return problems
-    config = Config(setting)
-    subscriptions, more = find_subscriptions(discover_subs_modules(), config)
-    problems += more
-    if subscriptions:
-        problems += problems_of_databases(settings.DATABASES, config.middleware)
-    return problems
 
 
 def as_message(problem: Problem) -> checks.CheckMessage:

@@ -334,6 +334,16 @@ def setup(setting: Mapping[str, Any] | None = None, **kwargs: Any) -> Config:
         ConfigurationError: no setting is given and none is found.
     """
     config = load() if setting is None else Config(setting)
+    use(config, **kwargs)
+    return config
+
+
+def use(config: Config, **kwargs: Any) -> None:
+    """Register the middleware of ``config`` and let :func:`rele.publish` use it: see :func:`setup`.
+
+    Args:
+        config: the configuration.
+        kwargs: handed to the ``setup`` of each middleware.
+    """
     register_middleware(config, **kwargs)
     init_global_publisher(config)
-    return config

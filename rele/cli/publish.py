@@ -17,8 +17,8 @@ from rele.config import Config
 from rele.discover import has_manage_py
 from rele.exceptions import ConfigurationError, NoSettingsError, ReleError
 from rele.messages.explaining import in_one_line
-from rele.project.inspection import problems_of_settings
-from rele.project.startup import raise_for_a_worker, say_project
+from rele.project.loading import load_settings
+from rele.project.startup import say_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,8 +74,9 @@ def _configure() -> Config:
                 "would go to another Pub/Sub project. Use `python manage.py rele publish`."
             ) from error
         setting = {}  # the environment may be enough
-    raise_for_a_worker(problems_of_settings(setting))
-    return configuration.setup(setting)
+    config = load_settings(setting).require_config()
+    configuration.use(config)
+    return config
 
 
 def _read_json(text: str) -> Any:

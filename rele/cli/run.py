@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ from rele.cli.output import tolerant_output
 from rele.cli.room_arguments import add_worker_arguments
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, import_failure
-from rele.project.inspection import find_subscriptions, problems_of_settings
-from rele.project.rooms import beside_worker
-from rele.project.startup import PULLING, announce, raise_for_a_worker, say_project, warn
+from rele.project.loading import load_settings
+from rele.project.startup import run_worker, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,30 +43,21 @@ def run(options: Options) -> int:
 
 
 def _consume(options: Options) -> int:
-    from rele.worker import create_and_run
-
     setting, module_paths = _discover(options["settings"])
     log_to_stderr(options["verbosity"], of_project=True)
     # It warns of missing credentials, which the error then says better.
     logging.getLogger("google.auth._default").setLevel(logging.ERROR)
-    problems = problems_of_settings(setting)
-    raise_for_a_worker(problems)
-    config = configuration.setup(setting)
-    subs, more = find_subscriptions(
-        [*module_paths, *map(_imported, options["third_party_subscriptions"])], config
-    )
-    raise_for_a_worker(more)
-    warn([*problems, *more])
-    announce(subs, f"subs.py and subs/ below {Path.cwd()}", print)
-    say_project(config)
-    with beside_worker(config, options) as begin:
-        create_and_run(subs, config, on_start=lambda: _has_started(begin))
+    project = load_settings(setting)
+    # Before the modules are imported, which may publish.
+    configuration.use(project.require_config())
+    third_party = map(_imported, options["third_party_subscriptions"])
+    project = project.with_subscriptions([*module_paths, *third_party])
+    project.require_config()
+    warn(project.problems)
+    from rele.worker import create_and_run  # this late, since it loads Google's client
+
+    run_worker(project, options, f"subs.py and subs/ below {Path.cwd()}", create_and_run)
     return 0
-
-
-def _has_started(begin: Callable[[], None]) -> None:
-    begin()
-    print(PULLING, flush=True)
 
 
 def _discover(settings_path: str | None) -> tuple[Any, list[str]]:

@@ -1,60 +1,84 @@
-"""What every front door does before a worker runs: refuse what cannot work, and say what will."""
+"""Running a worker for a project, with the same words at every front door."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from rele.config import Config
 from rele.declaration.subscription import Subscription
 from rele.endpoint import pubsub_address
 from rele.exceptions import ConfigurationError
+from rele.project.loading import Project, is_error_for_a_worker
+from rele.project.rooms import beside_worker
 from rele.schema.problems import Problem
-
-#: Warnings elsewhere, since ``migrate`` and image builds run checks too; a worker cannot do
-#: without what they ask for.
-ERRORS_FOR_A_WORKER = frozenset({"rele.W002", "rele.W003", "rele.W009"})
 
 PULLING = "Pulling messages. Press Ctrl-C to stop."
 
-
-def raise_for_a_worker(problems: Iterable[Problem]) -> None:
-    """Raise for those of ``problems`` with which no worker should start.
-
-    Raises:
-        ConfigurationError: with all of them.
-    """
-    fatal = [p for p in problems if p.is_error or p.id in ERRORS_FOR_A_WORKER]
-    if fatal:
-        raise ConfigurationError("\n".join(map(str, fatal)))
+Write = Callable[[str], object]
 
 
-def warn(problems: Iterable[Problem]) -> None:
-    """Write those that are no errors to the standard error."""
-    for problem in problems:
-        if not problem.is_error and problem.id not in ERRORS_FOR_A_WORKER:
-            print(f"Warning: {problem}", file=sys.stderr)
-
-
-def say_project(config: Config, write: Callable[[str], object] | None = None) -> None:
-    """Say which project a command uses, and where; nothing where no project is known.
-
-    Args:
-        config: the project's configuration.
-        write: takes the line; by default it goes to the standard error, as a result is on the
-            standard output.
-    """
-    project = config.gc_project_id
-    if project is None:
-        return  # the error that follows says so
-    line = f"Using the Pub/Sub project {project} at {pubsub_address(config.client_options)}."
-    if write is not None:
-        write(line)
-    elif sys.stderr is not None:
+def say(line: str) -> None:
+    """Print the progress of a command to the standard error: the standard output is for results."""
+    if sys.stderr is not None:
         print(line, file=sys.stderr, flush=True)
 
 
-def announce(subs: Sequence[Subscription], looked_in: str, write: Callable[[str], object]) -> None:
+def run_worker(
+    project: Project,
+    options: Mapping[str, Any],
+    looked_in: str,
+    run: Callable[..., None],
+    write: Write = say,
+) -> None:
+    """Run a worker for ``project`` until it is stopped, with what the rooms run beside it.
+
+    Args:
+        project: whose configuration is in use.
+        options: of the command line; rooms read theirs.
+        looked_in: where subscriptions were looked for.
+        run: :func:`rele.worker.create_and_run`.
+        write: takes each line about the progress.
+
+    Raises:
+        ConfigurationError: no worker can run for this project.
+        NoProjectError: the configuration names no Google Cloud project.
+        NotConnectionError: Pub/Sub cannot be reached.
+        SystemExit: in the end.
+    """
+    config = project.require_config()
+    announce(project.subscriptions, looked_in, write)
+    say_project(config, write)
+    with beside_worker(config, options) as begin:
+
+        def has_started() -> None:
+            begin()
+            write(PULLING)
+
+        run(list(project.subscriptions), config, on_start=has_started)
+
+
+def warn(problems: Iterable[Problem]) -> None:
+    """Print the warnings with which a worker starts nevertheless."""
+    for problem in problems:
+        if not is_error_for_a_worker(problem):
+            say(f"Warning: {problem}")
+
+
+def say_project(config: Config, write: Write = say) -> None:
+    """Say which Google Cloud project a command uses, and where; nothing where none is known.
+
+    Args:
+        config: the project's configuration.
+        write: takes the line.
+    """
+    project = config.gc_project_id
+    if project is not None:  # else an error follows
+        write(f"Using the Pub/Sub project {project} at {pubsub_address(config.client_options)}.")
+
+
+def announce(subs: Sequence[Subscription], looked_in: str, write: Write = say) -> None:
     """Write what the worker will consume, a line each.
 
     Raises:

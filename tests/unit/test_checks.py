@@ -146,7 +146,7 @@ def use_databases(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let the project have these databases, as far as the checks can see."""
 
     def use(**databases: dict[str, Any]) -> None:
-        monkeypatch.setattr("rele.checks.settings.DATABASES", databases)
+        monkeypatch.setattr("rele.management.project.settings.DATABASES", databases)
 
     return use
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from rele.checks import find_problems
+from rele import config as configuration
 from rele.cli.log import log_to_stderr
 from rele.cli.output import tolerant, tolerant_output
 from rele.cli.parser import say_wrong_use_plainly
@@ -19,13 +19,10 @@ from rele.cli.room_arguments import (
     add_worker_arguments,
     refuse_worker_arguments,
 )
-from rele.config import load_subscriptions_from_paths, setup
 from rele.exceptions import ReleError
 from rele.management.databases import LASTING_CONNECTIONS
-from rele.management.discover import discover_subs_modules
-from rele.project.rooms import beside_worker
-from rele.project.startup import PULLING, announce, raise_for_a_worker, say_project
-from rele.schema.problems import Problem
+from rele.management.project import loaded_once
+from rele.project.startup import run_worker
 from rele.worker import create_and_run
 
 
@@ -44,7 +41,7 @@ class Command(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run the command, which continues when its output cannot be printed."""
-        with tolerant_output():
+        with tolerant_output(), loaded_once() as self._project:
             return super().execute(*args, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -59,43 +56,35 @@ class Command(BaseCommand):
 
         Django would print them as warnings, and the command would then repeat them as errors.
         """
-        _refuse_what_is_wrong()
+        with _shown_by_django():
+            self._project.require_config()
         super().check(*args, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:
         log_to_stderr(options["verbosity"])
-        if options["skip_checks"]:
-            for problem in _refuse_what_is_wrong():
-                if problem.id == LASTING_CONNECTIONS:
-                    self.stderr.write(self.style.WARNING(f"WARNING: {problem}"))
-        try:
+        with _shown_by_django():
+            config = self._project.require_config()
+            if options["skip_checks"]:
+                self._warn_of_lasting_connections()
             refuse_worker_arguments(options)
-            self._run(options)
-        except ReleError as error:
-            raise CommandError(str(error)) from error
+            configuration.use(config)
+            names = ", ".join(app.name for app in apps.get_app_configs())
+            looked_in = f"subs.py and subs/ in the installed apps: {names}"
+            run_worker(self._project, options, looked_in, create_and_run, self._say)
 
-    def _run(self, options: Mapping[str, Any]) -> None:
-        config = setup()
-        subs = load_subscriptions_from_paths(
-            discover_subs_modules(), config.sub_prefix, config.filter_by
-        )
-        names = ", ".join(app.name for app in apps.get_app_configs())
-        announce(subs, f"subs.py and subs/ in the installed apps: {names}", self.stdout.write)
-        say_project(config, partial(self.stderr.write, style_func=str))
-        with beside_worker(config, options) as begin:
-            create_and_run(subs, config, on_start=lambda: self._has_started(begin))
+    def _warn_of_lasting_connections(self) -> None:
+        for problem in self._project.problems:
+            if problem.id == LASTING_CONNECTIONS:
+                self.stderr.write(self.style.WARNING(f"WARNING: {problem}"))
 
-    def _has_started(self, begin: Callable[[], None]) -> None:
-        begin()
-        self.stdout.write(PULLING)
-        self.stdout.flush()
+    def _say(self, line: str) -> None:
+        self.stderr.write(line, style_func=str)
+        self.stderr.flush()
 
 
-def _refuse_what_is_wrong() -> list[Problem]:
-    """Return the problems with which a worker may start."""
-    problems = find_problems()
+@contextmanager
+def _shown_by_django() -> Iterator[None]:
     try:
-        raise_for_a_worker(problems)
+        yield
     except ReleError as error:
         raise CommandError(str(error)) from error
-    return problems

@@ -14,13 +14,13 @@ from rele.cli.output import printing, saying_after_a_second
 from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.style import style_of, terminal_width
 from rele.cli.table import aligned, block
-from rele.config import Config, read_settings
+from rele.config import Config
 from rele.declaration.subscription import Subscription
 from rele.exceptions import ReleError
 from rele.management.discover import discover_subs_modules
-from rele.project.inspection import find_subscriptions, problems_of_settings
+from rele.management.project import load_django_project
 from rele.project.overview import describe, stated_fields
-from rele.project.startup import raise_for_a_worker, say_project
+from rele.project.startup import say_project
 
 COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "function": "Sub"}
 
@@ -28,6 +28,9 @@ Show = Callable[[str], None]
 
 COMPARING = "Comparing the declarations with Pub/Sub ..."
 AS_DECLARED = "Pub/Sub has everything as it is declared."
+
+NOT_SHOWN = ("rele.W002", "rele.W009")
+"""Problems of credentials and of rooms, which do not keep subscriptions from being shown."""
 
 
 class Command(BaseCommand):
@@ -167,10 +170,6 @@ class Command(BaseCommand):
 
 
 def _find() -> tuple[Config, list[Subscription]]:
-    """The configuration and the subscriptions, unless a worker would refuse them."""
-    setting = read_settings()
-    raise_for_a_worker(problem for problem in problems_of_settings(setting) if problem.is_error)
-    config = Config(setting)
-    subs, problems = find_subscriptions(discover_subs_modules(), config)
-    raise_for_a_worker(problems)
-    return config, subs
+    """The configuration and what is declared, refused where a worker could not consume it."""
+    project = load_django_project(lambda: discover_subs_modules())  # looked up now: tests patch it
+    return project.require_config(ignoring=NOT_SHOWN), list(project.subscriptions)

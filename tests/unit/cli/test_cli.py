@@ -68,7 +68,8 @@ class TestRun:
         [(subs, config)] = [call.args for call in create_and_run.call_args_list]
         assert [sub.name for sub in subs] == ["shop-photos", "shop-orders"]
         assert config.sub_prefix == "shop"
-        output = capsys.readouterr().out
+        printed, output = capsys.readouterr()
+        assert printed == ""
         assert output.startswith("Configuring worker with 2 subscription(s)...\n")
         assert "shop-orders - make_thumbnail" in output
 
@@ -79,7 +80,7 @@ class TestRun:
 
         main(["run"])
 
-        assert capsys.readouterr().out.endswith("Pulling messages. Press Ctrl-C to stop.\n")
+        assert capsys.readouterr().err.endswith("Pulling messages. Press Ctrl-C to stop.\n")
 
     @pytest.mark.parametrize("option", ["-s", "--settings"])
     def test_takes_the_settings_that_are_named(
@@ -186,6 +187,8 @@ class TestRun:
         assert capsys.readouterr().err == (
             "Warning: RELE has the unknown setting 'MIDDLEWARES'. Did you mean 'MIDDLEWARE'? Else "
             "remove it.\n"
+            "Configuring worker with 1 subscription(s)...\n"
+            "  photos - make_thumbnail\n"
         )
         create_and_run.assert_called_once()
 
@@ -199,7 +202,7 @@ class TestRun:
 
         assert main(["run"]) == 1
 
-        assert capsys.readouterr().err == f"Error: {error}\n"
+        assert capsys.readouterr().err.splitlines()[-1] == f"Error: {error}"
 
 
 class TestEmulator:

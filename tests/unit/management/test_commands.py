@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from rele import emulator
@@ -18,9 +19,11 @@ from rele.exceptions import NoProjectError, ResourceError
 from rele.management.commands.runrele import Command as Runrele
 from rele.middleware import BaseMiddleware
 from rele.project.comparison import Comparison
+from rele.project.inspection import problems_of_settings
 from rele.resources import Change, Difference, Plan
 from rele.retry_policy import RetryPolicy
 from rele.worker import NotConnectionError
+from tests.support.inbox import Inbox
 from tests.unit.management.conftest import InstallApp
 
 Output = Any
@@ -33,6 +36,17 @@ def make_thumbnail(data, **attributes): ...
 
 @sub("orders", prefix="own")
 def ship(data, **attributes): ...
+"""
+
+
+COUNTED_SUBS = """
+from rele import Subscription
+from tests.unit.management import conftest
+
+class Photos(Subscription):
+    def __init__(self):
+        super().__init__(print, "photos")
+        conftest.MADE.put("photos")
 """
 
 
@@ -63,9 +77,25 @@ class TestRunrele:
         [(subs, config)] = [call.args for call in create_and_run.call_args_list]
         assert {sub.name for sub in subs} == {"shop-photos-thumbs", "own-orders"}
         assert config.ack_deadline == 17
-        output = capsys.readouterr().out
+        printed, output = capsys.readouterr()
+        assert printed == ""
         assert output.startswith("Configuring worker with 2 subscription(s)...\n")
         assert "shop-photos-thumbs - make_thumbnail" in output
+
+    def test_loads_the_project_once(
+        self, install_app: InstallApp, create_and_run: Mock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The checks that run before show the same."""
+        made = Inbox()
+        monkeypatch.setattr("tests.unit.management.conftest.MADE", made, raising=False)
+        judge = Mock(side_effect=problems_of_settings)
+        monkeypatch.setattr("rele.project.loading.problems_of_settings", judge)
+        install_app("gallery_app", {"subs.py": COUNTED_SUBS})
+
+        call_command("runrele", skip_checks=False)
+
+        assert made.items == ["photos"]
+        judge.assert_called_once_with(settings.RELE)
 
     def test_says_when_it_pulls(
         self, install_app: InstallApp, create_and_run: Mock, capsys: Output
@@ -75,7 +105,7 @@ class TestRunrele:
 
         call_command("runrele")
 
-        assert capsys.readouterr().out.endswith("Pulling messages. Press Ctrl-C to stop.\n")
+        assert capsys.readouterr().err.endswith("Pulling messages. Press Ctrl-C to stop.\n")
 
     @pytest.mark.parametrize(
         ("options", "backend", "beside"),
@@ -194,8 +224,8 @@ class TestRunrele:
 
         call_command("runrele")
 
-        warning, project = capsys.readouterr().err.splitlines()
-        assert project.startswith("Using the Pub/Sub project ")
+        warning, *progress = capsys.readouterr().err.splitlines()
+        assert progress[-1].startswith("Using the Pub/Sub project ")
         assert "The database 'archive' has CONN_MAX_AGE" in warning
         create_and_run.assert_called_once()
 
@@ -270,8 +300,8 @@ class TestRunrele:
 
         call_command("runrele")
 
-        assert capsys.readouterr().err == (
-            "Using the Pub/Sub project my-shop at pubsub.googleapis.com:443.\n"
+        assert capsys.readouterr().err.endswith(
+            "\nUsing the Pub/Sub project my-shop at pubsub.googleapis.com:443.\n"
         )
 
 

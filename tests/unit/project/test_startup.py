@@ -6,7 +6,8 @@ import pytest
 
 from rele import Subscription
 from rele.exceptions import ConfigurationError
-from rele.project.startup import announce, raise_for_a_worker, warn
+from rele.project.loading import raise_for_a_worker
+from rele.project.startup import announce, warn
 from rele.schema.problems import Problem
 
 ERROR = Problem("rele.E004", "No such middleware.", "Correct it.")
