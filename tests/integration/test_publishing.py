@@ -18,21 +18,12 @@ from rele.config import Config
 from rele.middleware import BaseMiddleware
 from tests.support.in_use import register
 from tests.support.inbox import Inbox
+from tests.support.recorder import Recorder
 
 Configure = Callable[..., Config]
 
 
-class Recorder(BaseMiddleware):
-    """Notes the outcome hooks, and in which thread they ran."""
-
-    def __init__(self) -> None:
-        self.outcomes = Inbox()
-
-    def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
-        self.outcomes.put(("success", topic, threading.current_thread()))
-
-    def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
-        self.outcomes.put(("failure", type(exception), threading.current_thread()))
+SUCCESS, FAILURE = "post_publish_success", "post_publish_failure"
 
 
 def process_client() -> Any:
@@ -45,7 +36,7 @@ def process_client() -> Any:
 @pytest.fixture
 def recorder(configure: Configure) -> Recorder:
     configure()
-    recorder = Recorder()
+    recorder = Recorder(hooks=(SUCCESS, FAILURE))
     register(recorder)
     return recorder
 
@@ -65,7 +56,9 @@ def test_a_blocking_publish_runs_the_success_hook_here_before_it_returns(
     future = rele.publish(topic, 1, blocking=True)
 
     assert future.result(timeout=0)
-    assert recorder.outcomes.items == [("success", topic, threading.current_thread())]
+    [(outcome, published_to, *_)] = recorder.calls
+    assert (outcome, published_to) == (SUCCESS, topic)
+    assert recorder.threads == [threading.current_thread()]
 
 
 def test_a_publish_that_does_not_block_runs_the_success_hook_once(
@@ -73,26 +66,28 @@ def test_a_publish_that_does_not_block_runs_the_success_hook_once(
 ) -> None:
     future = rele.publish(topic, 1)
 
-    [(outcome, _, thread)] = recorder.outcomes.wait_for(1)
-    assert outcome == "success"
-    assert thread is not threading.current_thread()
+    [(outcome, *_)] = recorder.wait_for(1)
+    assert outcome == SUCCESS
+    assert recorder.threads[0] is not threading.current_thread()
     assert future.result(timeout=5)
     assert rele.publishing.flush(5)
-    assert len(recorder.outcomes.items) == 1
+    assert len(recorder.calls) == 1
 
 
 def test_a_missing_topic_fails_a_blocking_publish(recorder: Recorder) -> None:
     with pytest.raises(NotFound):
         rele.publish("missing", 1, blocking=True)
 
-    assert recorder.outcomes.items == [("failure", NotFound, threading.current_thread())]
+    [(outcome, _, error, _)] = recorder.calls
+    assert (outcome, type(error)) == (FAILURE, NotFound)
+    assert recorder.threads == [threading.current_thread()]
 
 
 def test_a_missing_topic_is_told_to_the_hook_and_the_future(recorder: Recorder) -> None:
     future = rele.publish("missing", 1)
 
-    [(outcome, error, _)] = recorder.outcomes.wait_for(1)
-    assert (outcome, error) == ("failure", NotFound)
+    [(outcome, _, error, _)] = recorder.wait_for(1)
+    assert (outcome, type(error)) == (FAILURE, NotFound)
     assert isinstance(future.exception(timeout=5), NotFound)
 
 
@@ -142,7 +137,7 @@ def test_raise_exception_false_leaves_it_to_the_hook(recorder: Recorder) -> None
     future = rele.publish("missing", 1, blocking=True, raise_exception=False)
 
     assert isinstance(future.exception(), NotFound)
-    assert [item[0] for item in recorder.outcomes.items] == ["failure"]
+    assert recorder.names == [FAILURE]
 
 
 def test_a_blocking_publish_does_not_wait_for_the_batching_delay(
@@ -173,7 +168,7 @@ def test_a_publish_that_timed_out_runs_no_success_hook_although_it_arrives(
 
     future = rele.publish(topic, 2, blocking=True)
     assert future.result(timeout=5)
-    assert [item[0] for item in recorder.outcomes.items] == ["failure", "success"]
+    assert recorder.names == [FAILURE, SUCCESS]
 
 
 def test_messages_with_an_ordering_key_arrive_in_order(
@@ -226,8 +221,8 @@ def test_after_a_failure_a_key_goes_on_and_the_failure_is_seen(
     accepted = rele.publish("not-there-yet", 2, ordering_key="customer-1")
 
     assert accepted.result(timeout=20)
-    outcomes = recorder.outcomes.wait_for(2)
-    assert [outcome[0] for outcome in outcomes] == ["failure", "success"]
+    recorder.wait_for(2)
+    assert recorder.names == [FAILURE, SUCCESS]
 
 
 def test_when_a_key_fails_all_its_messages_fail_and_a_hook_may_publish_to_it(

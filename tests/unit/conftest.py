@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from google.cloud import pubsub_v1
-from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
 from hypothesis import settings
 
-from rele.engine.base import as_message
+from tests.support.deliveries import Delivery
 from tests.support.in_use import register
+from tests.support.recorder import Recorder
 
 # How long an example takes says nothing on a machine that is busy.
 settings.register_profile("unit", deadline=None)
@@ -63,43 +61,10 @@ def pytest_runtest_teardown() -> Generator[None, Any, Any]:
     return result
 
 
-class Hooks:
-    """A middleware that notes every hook that is called, with its arguments."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.actions: dict[str, Callable[..., Any]] = {}
-        """What a hook does, after it was noted, by its name."""
-
-    def setup(self, config: Any, **kwargs: Any) -> None:
-        """It needs nothing of a configuration."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if not name.startswith(("pre_", "post_")):
-            raise AttributeError(name)
-
-        def hook(*args: Any) -> None:
-            self.calls.append((name, *args))
-            if name in self.actions:
-                self.actions[name](*args)
-
-        return hook
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the hooks, in the order of their calls."""
-        return [call[0] for call in self.calls]
-
-    def arguments_of(self, name: str) -> tuple[Any, ...]:
-        """The arguments of the only call of a hook."""
-        [arguments] = [call[1:] for call in self.calls if call[0] == name]
-        return arguments
-
-
 @pytest.fixture
-def hooks() -> Hooks:
+def hooks() -> Recorder:
     """The only middleware that is registered."""
-    hooks = Hooks()
+    hooks = Recorder()
     register(hooks)
     return hooks
 
@@ -110,40 +75,6 @@ def no_middleware() -> None:
     register()
 
 
-class Delivery:
-    """One received message, as an engine hands it over, and what was asked for it."""
-
-    def __init__(self, data: bytes, attributes: dict[str, str], ordering_key: str = "") -> None:
-        self._requests: SimpleQueue[Any] = SimpleQueue()
-        content = pubsub_v1.types.PubsubMessage(
-            data=data,
-            attributes=attributes,
-            ordering_key=ordering_key,
-            message_id="message-1",
-        )
-        self.google_message = GoogleMessage(
-            content._pb, ack_id="ack-1", delivery_attempt=0, request_queue=self._requests
-        )
-        self.message = as_message(self.google_message)
-
-    def wait_for_request(self) -> Any:
-        """The next request to the server; fails where none comes."""
-        return self._requests.get(timeout=10)
-
-    def requests(self) -> list[Any]:
-        """Google's requests to the server since the last look."""
-        requests = []
-        while not self._requests.empty():
-            requests.append(self._requests.get())
-        return requests
-
-    def settlements(self) -> list[str]:
-        """``ack``, ``nack`` or ``drop`` for each request since the last look."""
-        return [
-            type(request).__name__.removesuffix("Request").lower() for request in self.requests()
-        ]
-
-
 @pytest.fixture
 def deliver() -> Callable[..., Delivery]:
     """Make a message of bytes and attributes."""
@@ -152,12 +83,3 @@ def deliver() -> Callable[..., Delivery]:
         return Delivery(data, attributes)
 
     return deliver
-
-
-def raising(error: BaseException) -> Callable[..., Any]:
-    """A function that raises ``error`` whatever it is called with."""
-
-    def fail(*args: Any, **kwargs: Any) -> Any:
-        raise error
-
-    return fail

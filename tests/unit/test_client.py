@@ -20,7 +20,7 @@ from rele.client import Publisher, Subscriber
 from rele.exceptions import NoProjectError
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Callback, Subscription
-from tests.unit.conftest import Hooks
+from tests.support.recorder import Recorder
 
 GoogleClient = pubsub_v1.PublisherClient
 GoogleSubscriber = pubsub_v1.SubscriberClient
@@ -93,7 +93,7 @@ class TestPublisherOnGooglesClient:
         assert future is replacement.publish.return_value
 
     def test_a_stand_in_for_the_future_may_time_out(
-        self, hooks: Hooks, publisher: Publisher
+        self, hooks: Recorder, publisher: Publisher
     ) -> None:
         future = Mock()
         future.result.side_effect = FutureTimeoutError()
@@ -107,7 +107,7 @@ class TestPublisherOnGooglesClient:
         assert hooks.names == ["pre_publish", "post_publish_failure"]
 
     def test_what_the_client_raises_is_a_failure_like_any_other(
-        self, hooks: Hooks, publisher: Publisher, google: Mock
+        self, hooks: Recorder, publisher: Publisher, google: Mock
     ) -> None:
         google.return_value.publish.side_effect = ValueError("too large")
 

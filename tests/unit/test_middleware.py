@@ -20,7 +20,7 @@ from rele.middleware import (
 )
 from rele.runtime.in_use import IN_USE
 from tests.support.in_use import register, without_django
-from tests.unit.conftest import Hooks, raising
+from tests.support.recorder import Recorder, raising
 
 calls: list[tuple[Any, ...]] = []
 
@@ -157,13 +157,13 @@ def test_forgotten_middleware_runs_no_hook() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("boo"), SystemExit(3), GeneratorExit()])
 def test_a_hook_that_raises_is_logged_by_name_and_stops_nothing(
-    hooks: Hooks,
+    hooks: Recorder,
     error: BaseException,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hooks.actions["post_worker_start"] = raising(error)
-    second = Hooks()
+    second = Recorder()
     register(hooks, second)
 
     run_middleware_hook("post_worker_start")
@@ -171,19 +171,19 @@ def test_a_hook_that_raises_is_logged_by_name_and_stops_nothing(
     assert second.names == ["post_worker_start"]
     [record] = caplog.records
     assert record.levelname == "ERROR"
-    assert "post_worker_start of Hooks" in record.getMessage()
+    assert "post_worker_start of Recorder" in record.getMessage()
     assert record.exc_info is not None
     assert record.exc_info[1] is error
 
 
-def test_what_pre_publish_raises_reaches_the_caller(hooks: Hooks) -> None:
+def test_what_pre_publish_raises_reaches_the_caller(hooks: Recorder) -> None:
     hooks.actions["pre_publish"] = raising(ValueError("not this"))
 
     with pytest.raises(ValueError, match="not this"):
         run_middleware_hook("pre_publish", "topic", {}, {})
 
 
-def test_ctrl_c_during_a_hook_reaches_the_main_thread(hooks: Hooks) -> None:
+def test_ctrl_c_during_a_hook_reaches_the_main_thread(hooks: Recorder) -> None:
     hooks.actions["post_worker_start"] = raising(KeyboardInterrupt())
 
     with pytest.raises(KeyboardInterrupt):
@@ -191,7 +191,7 @@ def test_ctrl_c_during_a_hook_reaches_the_main_thread(hooks: Hooks) -> None:
 
 
 def test_a_keyboard_interrupt_of_another_thread_is_an_error_of_the_hook(
-    hooks: Hooks, caplog: pytest.LogCaptureFixture
+    hooks: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     hooks.actions["post_worker_start"] = raising(KeyboardInterrupt())
     thread = threading.Thread(target=run_middleware_hook, args=["post_worker_start"])
@@ -199,7 +199,7 @@ def test_a_keyboard_interrupt_of_another_thread_is_an_error_of_the_hook(
     thread.start()
     thread.join(10)
 
-    assert "post_worker_start of Hooks" in caplog.text
+    assert "post_worker_start of Recorder" in caplog.text
 
 
 def test_a_class_that_is_no_base_middleware_needs_only_the_hooks_that_it_has(

@@ -29,9 +29,10 @@ from rele.worker import (
     create_and_run,
     make_worker,
 )
+from tests.support.deliveries import Delivery
 from tests.support.google_streams import Stream
 from tests.support.inbox import Inbox
-from tests.unit.conftest import Delivery, Hooks, raising
+from tests.support.recorder import Recorder, raising
 
 MakeWorker = Callable[..., Worker]
 CREDENTIALS = AnonymousCredentials()  # type: ignore[no-untyped-call]
@@ -182,7 +183,7 @@ class TestStart:
         exit_status_of(worker.stop)
 
     def test_runs_its_hooks_around_consuming(
-        self, hooks: Hooks, streams: Streams, make_worker_of: MakeWorker
+        self, hooks: Recorder, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         for name in ("pre_worker_start", "post_worker_start"):
             hooks.actions[name] = lambda name=name: streams.events.append(name)
@@ -225,7 +226,9 @@ class TestStart:
         exit_status_of(worker.stop)
         assert delivery.settlements() == ["ack"]
 
-    def test_names_the_address_that_cannot_be_reached(self, hooks: Hooks, streams: Streams) -> None:
+    def test_names_the_address_that_cannot_be_reached(
+        self, hooks: Recorder, streams: Streams
+    ) -> None:
         worker = Worker(
             [subscription()], {"api_endpoint": "pubsub.example:9000"}, "rele", CREDENTIALS
         )
@@ -259,7 +262,7 @@ def test_the_connection_check_dials_the_address(monkeypatch: pytest.MonkeyPatch)
 
 class TestStop:
     def test_runs_its_hooks_around_the_end_and_exits_with_0(
-        self, hooks: Hooks, streams: Streams, make_worker_of: MakeWorker
+        self, hooks: Recorder, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         photos = subscription()
         worker = make_worker_of(photos)
@@ -276,7 +279,7 @@ class TestStop:
         assert hooks.arguments_of("pre_worker_stop") == ([photos],)
 
     def test_lets_running_handlers_finish_and_hands_the_rest_back(
-        self, hooks: Hooks, streams: Streams, make_worker_of: MakeWorker
+        self, hooks: Recorder, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         begun, may_end = threading.Event(), threading.Event()
 
@@ -319,7 +322,7 @@ class TestStop:
         assert [stream.future.done() for stream in streams.by_name.values()] == [True, True]
 
     def test_goes_on_although_a_stream_has_died(
-        self, hooks: Hooks, streams: Streams, make_worker_of: MakeWorker
+        self, hooks: Recorder, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         worker = make_worker_of(subscription("photos"), subscription("orders"))
         worker.start()
@@ -331,7 +334,7 @@ class TestStop:
         assert hooks.names[-1] == "post_worker_stop"
 
     def test_goes_on_although_a_hook_raises(
-        self, hooks: Hooks, streams: Streams, make_worker_of: MakeWorker
+        self, hooks: Recorder, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         hooks.actions["pre_worker_stop"] = raising(ValueError())
         hooks.actions["post_worker_stop"] = raising(SystemExit(3))
@@ -343,7 +346,7 @@ class TestStop:
         assert streams.by_name["photos"].future.cancelled()
 
     def test_goes_on_although_the_connection_cannot_be_closed(
-        self, hooks: Hooks, make_worker_of: MakeWorker, caplog: pytest.LogCaptureFixture
+        self, hooks: Recorder, make_worker_of: MakeWorker, caplog: pytest.LogCaptureFixture
     ) -> None:
         worker = make_worker_of(subscription())
         with patch.object(Subscriber, "close", side_effect=ValueError("closed already")):
@@ -354,7 +357,7 @@ class TestStop:
 
     @pytest.mark.parametrize("is_unavailable", [True, False])
     def test_does_not_wait_until_the_connection_is_closed(
-        self, hooks: Hooks, streams: Streams, is_unavailable: bool
+        self, hooks: Recorder, streams: Streams, is_unavailable: bool
     ) -> None:
         may_end = threading.Event()
         worker = Worker([subscription()], None, "rele", CREDENTIALS, config=Config({}))
@@ -369,7 +372,7 @@ class TestStop:
         assert hooks.names[-1] == "post_worker_stop"
 
     def test_a_second_stop_of_the_programs_own_is_harmless_however_late(
-        self, hooks: Hooks, make_worker_of: MakeWorker, monkeypatch: pytest.MonkeyPatch
+        self, hooks: Recorder, make_worker_of: MakeWorker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         statuses: list[int] = []
         monkeypatch.setattr(os, "_exit", statuses.append)
@@ -384,7 +387,7 @@ class TestStop:
         assert hooks.names == ["pre_worker_stop", "post_worker_stop"]
 
     def test_a_worker_that_was_not_started_stops(
-        self, hooks: Hooks, make_worker_of: MakeWorker
+        self, hooks: Recorder, make_worker_of: MakeWorker
     ) -> None:
         assert exit_status_of(make_worker_of(subscription()).stop) == 0
 
@@ -393,7 +396,7 @@ class TestStop:
 
 class TestRunForever:
     def test_sets_up_starts_tells_and_stops_when_stop_is_called_as_a_handler(
-        self, hooks: Hooks, streams: Streams, make_worker_of: MakeWorker
+        self, hooks: Recorder, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         worker = make_worker_of(subscription())
         seen: list[Any] = []
@@ -425,7 +428,7 @@ class TestRunForever:
         assert time.monotonic() - started < 30
 
     def test_ctrl_c_without_a_handler_drains_too(
-        self, hooks: Hooks, make_worker_of: MakeWorker
+        self, hooks: Recorder, make_worker_of: MakeWorker
     ) -> None:
         with patch("rele.worker.StopRequest.wait", side_effect=KeyboardInterrupt):
             status = exit_status_of(make_worker_of(subscription()).run_forever)
@@ -542,7 +545,7 @@ class TestCreateAndRun:
         "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP]
     )
     def test_a_signal_drains_and_exits_with_0(
-        self, hooks: Hooks, streams: Streams, number: int
+        self, hooks: Recorder, streams: Streams, number: int
     ) -> None:
         with patch("rele.worker.Worker.setup"):
             status = exit_status_of(

@@ -16,7 +16,7 @@ import rele
 from rele import Callback, Subscription
 from rele.cli.log import MessageFormatter, log_to_stderr
 from rele.exceptions import Drop
-from tests.unit.conftest import Delivery
+from tests.support.deliveries import Delivery
 
 Lines = Callable[[], list[str]]
 

@@ -12,8 +12,9 @@ import rele.contrib
 from rele import Callback, Subscription
 from rele.contrib.django_db_middleware import DjangoDBMiddleware
 from rele.middleware import run_middleware_hook
+from tests.support.deliveries import Delivery
 from tests.support.in_use import register
-from tests.unit.conftest import Delivery, raising
+from tests.support.recorder import raising
 
 
 @pytest.fixture(autouse=True)

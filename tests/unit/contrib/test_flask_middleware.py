@@ -10,7 +10,8 @@ from flask import Flask, current_app, g, has_app_context
 import rele
 from rele import Callback, Subscription
 from rele.exceptions import ConfigurationError
-from tests.unit.conftest import Delivery, raising
+from tests.support.deliveries import Delivery
+from tests.support.recorder import raising
 
 Deliver = Callable[..., Delivery]
 

@@ -16,7 +16,8 @@ from rele.contrib import logging_middleware as module
 from rele.exceptions import Drop, Retry
 from rele.middleware import run_middleware_hook
 from tests.support.backends import HeldBackend
-from tests.unit.conftest import Delivery, raising
+from tests.support.deliveries import Delivery
+from tests.support.recorder import raising
 
 NOW = 1560244246.863829
 

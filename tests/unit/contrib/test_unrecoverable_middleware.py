@@ -9,8 +9,9 @@ import rele.contrib
 from rele import Callback, Subscription
 from rele.contrib import UnrecoverableException, UnrecoverableMiddleWare
 from rele.contrib import unrecoverable_middleware as module
+from tests.support.deliveries import Delivery
 from tests.support.in_use import register
-from tests.unit.conftest import Delivery, raising
+from tests.support.recorder import raising
 
 Deliver = Callable[..., Delivery]
 

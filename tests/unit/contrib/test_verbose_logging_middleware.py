@@ -8,8 +8,9 @@ import pytest
 
 from rele import Callback, Subscription
 from rele.contrib import VerboseLoggingMiddleware
+from tests.support.deliveries import Delivery
 from tests.support.in_use import register
-from tests.unit.conftest import Delivery, raising
+from tests.support.recorder import raising
 
 Deliver = Callable[..., Delivery]
 

@@ -13,7 +13,8 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 import rele.testing
 from rele import Callback, Subscription, config, sub
-from tests.unit.conftest import Delivery, Hooks
+from tests.support.deliveries import Delivery
+from tests.support.recorder import Recorder
 
 Deliver = Callable[..., Delivery]
 
@@ -252,7 +253,7 @@ class TestResult:
     )
     def test_what_has_yet_to_be_run_is_a_failure(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         deliver: Deliver,
         handler: Callable[..., Any],
         what: str,
@@ -277,7 +278,7 @@ class TestResult:
         assert "returned a coroutine" in str(record.exc_info[1])
 
     def test_a_generator_is_closed_and_an_error_of_that_is_its_cause(
-        self, hooks: Hooks, deliver: Deliver
+        self, hooks: Recorder, deliver: Deliver
     ) -> None:
         def begun() -> Iterator[int]:
             try:
@@ -322,7 +323,7 @@ class TestFilters:
         with pytest.raises(ValueError, match="filter_by must return its answer when it is called"):
             Subscription(print, "orders", filter_by=handler)
 
-    def test_a_coroutine_is_no_verdict(self, hooks: Hooks, deliver: Deliver) -> None:
+    def test_a_coroutine_is_no_verdict(self, hooks: Recorder, deliver: Deliver) -> None:
         handled: list[Any] = []
         subscription = Subscription(
             lambda data, **attributes: handled.append(data),

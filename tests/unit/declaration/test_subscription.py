@@ -8,21 +8,10 @@ import pytest
 
 from rele import Callback, Subscription, sub
 from rele.retry_policy import RetryPolicy
-from tests.unit.conftest import Delivery
+from tests.support.deliveries import Delivery
+from tests.support.recorder import Recorder
 
 Deliver = Callable[..., Delivery]
-
-
-class Recorder:
-    """A handler that keeps what it is called with."""
-
-    def __init__(self, result: Any = None) -> None:
-        self.calls: list[tuple[Any, dict[str, Any]]] = []
-        self._result = result
-
-    def __call__(self, data: Any, **attributes: Any) -> Any:
-        self.calls.append((data, attributes))
-        return self._result
 
 
 class CallableObject:
@@ -95,11 +84,14 @@ class TestName:
         assert repr(subscription) == "<Subscription photos-thumbs - make_thumbnail>"
 
     def test_the_path_says_where_the_function_is(self) -> None:
-        assert Subscription(Recorder.__call__, "photos").path == f"{__name__}.Recorder.__call__"
+        assert (
+            Subscription(Recorder.__call__, "photos").path
+            == "tests.support.recorder.Recorder.__call__"
+        )
 
     def test_an_object_that_is_called_has_the_name_of_its_class(self, handler: Recorder) -> None:
         assert str(Subscription(handler, "photos")) == "photos - Recorder"
-        assert Subscription(handler, "photos").path == f"{__name__}.Recorder"
+        assert Subscription(handler, "photos").path == "tests.support.recorder.Recorder"
 
 
 class TestCall:

@@ -8,7 +8,7 @@ import pytest
 from rele.engine.alarm import Alarm
 from rele.exceptions import ThreadStartError
 from tests.support.inbox import Inbox
-from tests.unit.conftest import raising
+from tests.support.recorder import raising
 
 
 @pytest.fixture

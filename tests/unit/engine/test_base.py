@@ -14,7 +14,8 @@ import pytest
 from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
 
 from rele.engine.base import Message, WrappedMessage, as_message
-from tests.unit.conftest import Delivery, raising
+from tests.support.deliveries import Delivery
+from tests.support.recorder import raising
 
 METHODS = ["ack", "nack", "drop", "ack_with_response", "nack_with_response"]
 

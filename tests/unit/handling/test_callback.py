@@ -15,21 +15,10 @@ from rele import Callback, Subscription
 from rele.exceptions import DecodeError
 from rele.handling.settlement import SettlementPolicy
 from rele.messages.codec import decode
-from tests.unit.conftest import Delivery, Hooks, raising
+from tests.support.deliveries import Delivery
+from tests.support.recorder import Recorder, raising
 
 Deliver = Callable[..., Delivery]
-
-
-class Recorder:
-    """A handler that keeps what it is called with."""
-
-    def __init__(self, result: Any = None) -> None:
-        self.calls: list[tuple[Any, dict[str, Any]]] = []
-        self._result = result
-
-    def __call__(self, data: Any, **attributes: Any) -> Any:
-        self.calls.append((data, attributes))
-        return self._result
 
 
 @pytest.fixture
@@ -39,7 +28,7 @@ def handler() -> Recorder:
 
 class TestCallback:
     def test_success_is_acked_before_the_success_hook(
-        self, hooks: Hooks, deliver: Deliver, handler: Recorder
+        self, hooks: Recorder, deliver: Deliver, handler: Recorder
     ) -> None:
         delivery = deliver(b'{"id": 1}', lang="en")
         seen: list[list[str]] = []
@@ -66,7 +55,7 @@ class TestCallback:
         assert before <= start_time <= time.time()
 
     def test_failure_runs_the_failure_hook_and_then_nacks(
-        self, hooks: Hooks, deliver: Deliver
+        self, hooks: Recorder, deliver: Deliver
     ) -> None:
         delivery = deliver()
         seen: list[list[str]] = []
@@ -105,7 +94,7 @@ class TestCallback:
         assert type(drop).__name__ == "DropRequest"
 
     def test_with_a_pause_a_message_that_a_hook_settles_is_left_alone(
-        self, hooks: Hooks, deliver: Deliver
+        self, hooks: Recorder, deliver: Deliver
     ) -> None:
         delivery = deliver()
         hooks.actions["post_process_message_failure"] = lambda *_: delivery.message.ack()
@@ -121,7 +110,7 @@ class TestCallback:
         "error", [KeyboardInterrupt(), SystemExit(1), GeneratorExit(), BaseException("odd")]
     )
     def test_a_handler_may_raise_anything(
-        self, hooks: Hooks, deliver: Deliver, error: BaseException
+        self, hooks: Recorder, deliver: Deliver, error: BaseException
     ) -> None:
         delivery = deliver()
 
@@ -131,7 +120,7 @@ class TestCallback:
         assert hooks.arguments_of("post_process_message_failure")[1] is error
 
     def test_a_filter_that_raises_fails_the_message(
-        self, hooks: Hooks, deliver: Deliver, handler: Recorder
+        self, hooks: Recorder, deliver: Deliver, handler: Recorder
     ) -> None:
         delivery = deliver()
         error = SystemExit(1)
@@ -144,7 +133,7 @@ class TestCallback:
         assert hooks.arguments_of("post_process_message_failure")[1] is error
 
     def test_a_message_that_is_filtered_out_is_acked(
-        self, hooks: Hooks, deliver: Deliver, handler: Recorder
+        self, hooks: Recorder, deliver: Deliver, handler: Recorder
     ) -> None:
         delivery = deliver()
 
@@ -156,7 +145,7 @@ class TestCallback:
     @pytest.mark.parametrize("payload", [b"\xff\xfe", b"{not json", b""])
     def test_bytes_that_cannot_be_decoded_are_logged_and_acked_after_the_failure_hook(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         deliver: Deliver,
         handler: Recorder,
         payload: bytes,
@@ -180,7 +169,7 @@ class TestCallback:
         assert repr(payload) in record.getMessage()
 
     def test_a_json_error_of_the_handler_is_no_undecodable_payload(
-        self, hooks: Hooks, deliver: Deliver
+        self, hooks: Recorder, deliver: Deliver
     ) -> None:
         delivery = deliver()
 
@@ -192,7 +181,7 @@ class TestCallback:
 
     @pytest.mark.parametrize("by_filter", [False, True])
     def test_a_decode_error_of_the_handler_or_a_filter_is_a_failure_like_any_other(
-        self, hooks: Hooks, deliver: Deliver, caplog: pytest.LogCaptureFixture, by_filter: bool
+        self, hooks: Recorder, deliver: Deliver, caplog: pytest.LogCaptureFixture, by_filter: bool
     ) -> None:
         def decode_what_is_inside(*args: Any, **attributes: Any) -> Any:
             return decode(b"no JSON")
@@ -222,7 +211,7 @@ class TestCallback:
     )
     @pytest.mark.parametrize("hook", ["pre_process_message", "post_process_message_failure"])
     def test_a_hook_that_settles_the_message_is_respected(
-        self, hooks: Hooks, deliver: Deliver, hook: str, method: str
+        self, hooks: Recorder, deliver: Deliver, hook: str, method: str
     ) -> None:
         delivery = deliver()
         hooks.actions[hook] = lambda *_: getattr(delivery.message, method)()
@@ -232,7 +221,7 @@ class TestCallback:
         assert delivery.settlements() == [method.removesuffix("_with_response")]
 
     def test_a_handler_that_settles_the_message_is_respected(
-        self, hooks: Hooks, deliver: Deliver
+        self, hooks: Recorder, deliver: Deliver
     ) -> None:
         delivery = deliver()
 
@@ -250,7 +239,7 @@ class TestCallback:
     )
     def test_a_hook_that_raises_changes_nothing_for_the_message(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         deliver: Deliver,
         handler: Recorder,
         hook: str,
@@ -268,7 +257,7 @@ class TestCallback:
 
     @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(1)])
     def test_a_failure_hook_that_raises_leaves_the_nack(
-        self, hooks: Hooks, deliver: Deliver, error: BaseException
+        self, hooks: Recorder, deliver: Deliver, error: BaseException
     ) -> None:
         hooks.actions["post_process_message_failure"] = raising(error)
         delivery = deliver()
@@ -280,7 +269,7 @@ class TestCallback:
     @pytest.mark.parametrize("error", [ValueError(), SystemExit(1)])
     def test_an_ack_that_raises_is_logged_and_stays_inside(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         deliver: Deliver,
         handler: Recorder,
         error: BaseException,
@@ -295,7 +284,7 @@ class TestCallback:
         assert "A message of photos - Recorder could not be settled" in caplog.text
         assert hooks.names[-1] == "post_process_message"
 
-    def test_the_attributes_are_the_handlers_own(self, hooks: Hooks, deliver: Deliver) -> None:
+    def test_the_attributes_are_the_handlers_own(self, hooks: Recorder, deliver: Deliver) -> None:
         delivery = deliver(lang="en")
 
         def clear(data: Any, **attributes: Any) -> None:
@@ -326,7 +315,7 @@ class TestExactlyOnce:
         return Subscription(Recorder(), "photos", enable_exactly_once_delivery=True)
 
     def test_success_is_an_ack_with_response(
-        self, hooks: Hooks, deliver: Deliver, subscription: Subscription
+        self, hooks: Recorder, deliver: Deliver, subscription: Subscription
     ) -> None:
         delivery = deliver()
 
@@ -341,7 +330,7 @@ class TestExactlyOnce:
 
     def test_an_ack_that_fails_is_told_to_the_hook_and_logged(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         deliver: Deliver,
         subscription: Subscription,
         monkeypatch: pytest.MonkeyPatch,
@@ -369,7 +358,7 @@ class TestExactlyOnce:
 
     def test_an_answer_that_does_not_come_is_a_failure_too(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         deliver: Deliver,
         subscription: Subscription,
         monkeypatch: pytest.MonkeyPatch,
@@ -383,7 +372,7 @@ class TestExactlyOnce:
         assert isinstance(hooks.arguments_of("post_ack_failure")[1], FutureTimeoutError)
 
     def test_the_ack_of_a_hook_is_confirmed_as_well(
-        self, hooks: Hooks, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+        self, hooks: Recorder, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subscription = Subscription(
             raising(ValueError()), "photos", enable_exactly_once_delivery=True
@@ -399,7 +388,7 @@ class TestExactlyOnce:
         assert "post_ack_failure" in hooks.names
 
     def test_a_message_that_is_given_back_has_nothing_to_confirm(
-        self, hooks: Hooks, deliver: Deliver
+        self, hooks: Recorder, deliver: Deliver
     ) -> None:
         subscription = Subscription(
             raising(ValueError()), "photos", enable_exactly_once_delivery=True
@@ -429,7 +418,7 @@ class TestCurrentMessage:
         assert (current.delivery_attempt, current.ordering_key) == (None, "")
         assert current.subscription is subscription
 
-    def test_hooks_and_filters_see_it_too(self, hooks: Hooks, deliver: Deliver) -> None:
+    def test_hooks_and_filters_see_it_too(self, hooks: Recorder, deliver: Deliver) -> None:
         seen: list[str] = []
 
         def look(*args: Any) -> bool:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rele import Callback, Subscription
+from tests.support.deliveries import Delivery
 from tests.support.in_use import register
-from tests.unit.conftest import Delivery, Hooks
+from tests.support.recorder import Recorder
 
 
 class OwnError(BaseException):
@@ -104,7 +105,7 @@ def test_nothing_that_is_raised_escapes_and_the_message_is_settled_once(
     hook_actions: dict[str, Behaviour],
 ) -> None:
     delivery = Delivery(payload, {})
-    hooks = Hooks()
+    hooks = Recorder()
     hooks.actions = {name: action(delivery) for name, action in hook_actions.items()}
     subscription = Subscription(handler(delivery), "photos", filter_by=filter_(delivery))
 

@@ -15,7 +15,8 @@ from rele.exceptions import DecodeError, Drop, Retry
 from rele.handling.current import current_handling
 from rele.handling.handle import Outcome, handle
 from rele.handling.settlement import SettlementPolicy
-from tests.unit.conftest import Delivery, Hooks, raising
+from tests.support.deliveries import Delivery
+from tests.support.recorder import Recorder, raising
 
 Deliver = Callable[..., Delivery]
 
@@ -101,7 +102,7 @@ def test_an_outcome_stays_as_it_is(deliver: Deliver) -> None:
         outcome.result = 2  # type: ignore[misc]
 
 
-def test_hooks_and_the_current_message_are_one_message(hooks: Hooks, deliver: Deliver) -> None:
+def test_hooks_and_the_current_message_are_one_message(hooks: Recorder, deliver: Deliver) -> None:
     seen: list[Message] = []
 
     def look(data: Any, **attributes: Any) -> None:

@@ -19,8 +19,8 @@ from rele.contrib import UnrecoverableException
 from rele.handling.settlement import SettlementPolicy
 from tests.support import poison
 from tests.support.bundled import SETS, reading_logs, set_up
+from tests.support.deliveries import Delivery
 from tests.support.poison import Poison
-from tests.unit.conftest import Delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,7 +9,8 @@ import pytest
 from rele import Callback, Subscription
 from rele.exceptions import DeadLetter, Drop, Retry
 from rele.handling.settlement import SettlementPolicy
-from tests.unit.conftest import Delivery, Hooks, raising
+from tests.support.deliveries import Delivery
+from tests.support.recorder import Recorder, raising
 
 Deliver = Callable[..., Delivery]
 
@@ -28,7 +29,7 @@ def deliver_broken(delivery: Delivery, **arguments: Any) -> None:
 
 
 class TestDecision:
-    def test_drop_acknowledges(self, hooks: Hooks, deliver: Deliver) -> None:
+    def test_drop_acknowledges(self, hooks: Recorder, deliver: Deliver) -> None:
         delivery = deliver()
 
         deliver_failing(delivery, Drop())

@@ -17,7 +17,7 @@ import rele
 from rele import publishing
 from rele.middleware import BaseMiddleware
 from tests.support.backends import HeldBackend
-from tests.unit.conftest import raising
+from tests.support.recorder import raising
 
 MOST = 20
 """A loop is ended after so many records, or the test would never end."""

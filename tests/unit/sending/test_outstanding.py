@@ -16,7 +16,7 @@ from google.api_core.exceptions import NotFound, RetryError
 from rele.sending import outstanding as module
 from rele.sending.outstanding import OutstandingPublishes
 from tests.support.backends import HeldBackend
-from tests.unit.conftest import raising
+from tests.support.recorder import raising
 
 
 class ClosedBackend(HeldBackend):

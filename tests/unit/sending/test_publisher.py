@@ -15,7 +15,7 @@ from google.api_core import exceptions
 from rele.backends import Accepted, Deferred, Message, Refused
 from rele.sending.publisher import Publisher
 from tests.support.backends import HeldBackend
-from tests.unit.conftest import Hooks, raising
+from tests.support.recorder import Recorder, raising
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ class TestPublish:
         assert backend.messages[0].data == b'"encoded"'
 
     def test_pre_publish_may_change_the_attributes(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         hooks.actions["pre_publish"] = lambda topic, data, attrs: attrs.update(trace="t")
 
@@ -99,7 +99,7 @@ class TestPublish:
         assert backend.messages[0].attributes["trace"] == "t"
 
     def test_what_pre_publish_raises_reaches_the_caller_and_nothing_is_sent(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         hooks.actions["pre_publish"] = raising(ValueError("not this one"))
 
@@ -110,7 +110,7 @@ class TestPublish:
         assert hooks.names == ["pre_publish"]
 
     def test_that_does_not_block_runs_the_success_hook_in_the_thread_that_completes_it(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         threads: list[threading.Thread] = []
         hooks.actions["post_publish_success"] = lambda *_: threads.append(
@@ -131,7 +131,7 @@ class TestPublish:
         assert backend.flushes == []
 
     def test_that_does_not_block_runs_the_failure_hook_with_the_data(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         error = exceptions.PermissionDenied("no")
         future = publisher.publish("photos", {"id": 1})
@@ -143,7 +143,7 @@ class TestPublish:
         assert "post_publish_success" not in hooks.names
 
     def test_that_blocks_runs_the_success_hook_here_before_it_returns(
-        self, hooks: Hooks, make_publisher: Callable[..., Publisher], backend: HeldBackend
+        self, hooks: Recorder, make_publisher: Callable[..., Publisher], backend: HeldBackend
     ) -> None:
         threads: list[threading.Thread] = []
         hooks.actions["post_publish_success"] = lambda *_: threads.append(
@@ -169,7 +169,7 @@ class TestPublish:
     )
     def test_that_blocks_raises_the_failure_after_the_hook(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         make_publisher: Callable[..., Publisher],
         backend: HeldBackend,
         error: Exception,
@@ -186,7 +186,7 @@ class TestPublish:
         assert "post_publish_success" not in hooks.names
 
     def test_that_times_out_is_a_failure_and_no_success_follows(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         with pytest.raises(FutureTimeoutError):
             publisher.publish("photos", 1, blocking=True)
@@ -197,7 +197,7 @@ class TestPublish:
 
     @pytest.mark.parametrize("error", [FutureTimeoutError, TimeoutError])
     def test_that_times_out_says_what_that_means(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend, error: type[Exception]
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend, error: type[Exception]
     ) -> None:
         backend.outcome = error()
 
@@ -263,7 +263,7 @@ class TestPublish:
     )
     def test_that_cannot_be_encoded_is_a_failure_and_nothing_is_sent(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         publisher: Publisher,
         backend: HeldBackend,
         blocking: bool,
@@ -285,7 +285,7 @@ class TestPublish:
     )
     def test_raise_exception_false_leaves_every_failure_to_hook_and_future(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         publisher: Publisher,
         backend: HeldBackend,
         blocking: bool,
@@ -303,7 +303,7 @@ class TestPublish:
         assert hooks.names == ["pre_publish", "post_publish_failure"]
 
     def test_a_failure_on_the_spot_is_raised_although_it_does_not_block(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         backend.outcome = ValueError("too large")
 
@@ -315,7 +315,7 @@ class TestPublish:
     @pytest.mark.parametrize("blocking", [True, False])
     def test_a_backend_that_raises_is_a_failure_like_any_other(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         publisher: Publisher,
         backend: HeldBackend,
         blocking: bool,
@@ -332,7 +332,7 @@ class TestPublish:
 
     def test_a_backend_that_cannot_send_at_once_is_logged_and_the_publish_waits_on(
         self,
-        hooks: Hooks,
+        hooks: Recorder,
         make_publisher: Callable[..., Publisher],
         backend: HeldBackend,
         monkeypatch: pytest.MonkeyPatch,
@@ -353,7 +353,7 @@ class TestPublish:
         assert "down" in caplog.text
 
     def test_an_outcome_hook_that_raises_does_not_fail_the_publish(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         hooks.actions["post_publish_success"] = raising(ValueError())
         backend.outcome = "message-1"
@@ -361,7 +361,7 @@ class TestPublish:
         assert publisher.publish("photos", 1, blocking=True).result() == "message-1"
 
     def test_a_middleware_that_has_post_publish_is_still_told(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         backend.outcome = "message-1"
 
@@ -370,7 +370,7 @@ class TestPublish:
         assert hooks.names == ["pre_publish", "post_publish_success", "post_publish"]
 
     def test_from_many_threads_runs_one_outcome_hook_each(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda n: publisher.publish("photos", n), range(100)))
@@ -400,14 +400,14 @@ class TestOutcomes:
         return Publisher(AnsweringBackend(*answers), json.JSONEncoder, 10)
 
     def test_a_deferred_message_leaves_the_hooks_to_who_sends_it(
-        self, hooks: Hooks, blocking: bool
+        self, hooks: Recorder, blocking: bool
     ) -> None:
         future = self.publisher(Deferred("row-1")).publish("photos", 1, blocking=blocking)
 
         assert future.result(timeout=0) == "row-1"
         assert hooks.names == ["pre_publish"]
 
-    def test_a_refused_message_has_failed_at_once(self, hooks: Hooks, blocking: bool) -> None:
+    def test_a_refused_message_has_failed_at_once(self, hooks: Recorder, blocking: bool) -> None:
         error = ValueError("no")
         publisher = self.publisher(Refused(error))
 
@@ -420,7 +420,7 @@ class TestOutcomes:
         assert hooks.calls[1] == ("post_publish_failure", "photos", error, {"id": 1})
 
     def test_of_an_accepted_message_the_publisher_returns_the_future(
-        self, hooks: Hooks, blocking: bool
+        self, hooks: Recorder, blocking: bool
     ) -> None:
         accepted: Future[str] = Future()
         accepted.set_result("message-1")
@@ -430,7 +430,7 @@ class TestOutcomes:
         assert future is accepted
         assert hooks.names == ["pre_publish", "post_publish_success", "post_publish"]
 
-    def test_each_message_of_several_has_its_own(self, hooks: Hooks, blocking: bool) -> None:
+    def test_each_message_of_several_has_its_own(self, hooks: Recorder, blocking: bool) -> None:
         accepted: Future[str] = Future()
         accepted.set_result("message-3")
         publisher = self.publisher(Deferred("row-1"), Refused(ValueError("no")), accepted)
@@ -443,7 +443,7 @@ class TestOutcomes:
         assert [call[2] for call in hooks.calls if call[0] == "post_publish_success"] == [3]
         assert [call[3] for call in hooks.calls if call[0] == "post_publish_failure"] == [2]
 
-    def test_a_cancelled_future_is_a_failure(self, hooks: Hooks, blocking: bool) -> None:
+    def test_a_cancelled_future_is_a_failure(self, hooks: Recorder, blocking: bool) -> None:
         cancelled: Future[str] = Future()
         cancelled.cancel()
 
@@ -460,7 +460,7 @@ class TestOutcomes:
         ],
     )
     def test_an_answer_that_is_none_says_what_it_must_be(
-        self, hooks: Hooks, blocking: bool, answers: tuple[Any, ...], text: str
+        self, hooks: Recorder, blocking: bool, answers: tuple[Any, ...], text: str
     ) -> None:
         with pytest.raises(TypeError, match=text):
             self.publisher(*answers).publish("photos", 1, blocking=blocking)
@@ -469,7 +469,7 @@ class TestOutcomes:
 
 
 def test_a_future_that_is_cancelled_later_runs_the_failure_hook(
-    hooks: Hooks, publisher: Publisher, backend: HeldBackend
+    hooks: Recorder, publisher: Publisher, backend: HeldBackend
 ) -> None:
     publisher.publish("photos", 1)
 
@@ -480,7 +480,7 @@ def test_a_future_that_is_cancelled_later_runs_the_failure_hook(
 
 class TestFlush:
     def test_asks_the_backend_and_waits_for_the_hooks(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         backend.settles_at_flush = True
         backend.outcome = "message-1"
@@ -529,7 +529,7 @@ class TestPublishMany:
         assert publisher.publish_many("photos", [], blocking=True) == []
 
     def test_each_message_has_its_hooks(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         backend.outcome = "message-1"
 
@@ -540,7 +540,7 @@ class TestPublishMany:
 
     @pytest.mark.parametrize("blocking", [True, False])
     def test_one_that_cannot_be_encoded_is_raised_and_the_others_are_sent(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend, blocking: bool
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend, blocking: bool
     ) -> None:
         backend.outcome = "message-1"
 
@@ -562,7 +562,7 @@ class TestPublishMany:
         assert isinstance(bad.exception(timeout=0), TypeError)
 
     def test_a_hook_that_refuses_one_refuses_all_before_anything_is_sent(
-        self, hooks: Hooks, publisher: Publisher, backend: HeldBackend
+        self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         hooks.actions["pre_publish"] = raising(PermissionError("not today"))
 

@@ -14,27 +14,16 @@ from rele.middleware import BaseMiddleware
 from rele.runtime.in_use import IN_USE
 from rele.testing import Delivery, deliver
 from tests.support.in_use import without_django
-from tests.unit.conftest import Hooks, raising
-
-
-class Recorder:
-    """A handler that keeps what it is called with."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, dict[str, Any]]] = []
-
-    def __call__(self, data: Any, **attributes: Any) -> str:
-        self.calls.append((data, attributes))
-        return "done"
+from tests.support.recorder import Recorder, raising
 
 
 @pytest.fixture
 def handler() -> Recorder:
-    return Recorder()
+    return Recorder("done")
 
 
 @pytest.fixture
-def hooks(hooks: Hooks) -> Hooks:
+def hooks(hooks: Recorder) -> Recorder:
     """The only middleware that is registered, as by a project that is set up."""
     config.init_global_publisher(config.Config({}))
     return hooks
@@ -118,7 +107,7 @@ def test_the_filters_of_another_sub_say_nothing_about_the_message(handler: Recor
 
 
 @pytest.mark.parametrize("error", [ValueError("boo"), Drop(), Retry(3)], ids=repr)
-def test_what_a_message_fails_with_can_be_raised(hooks: Hooks, error: Exception) -> None:
+def test_what_a_message_fails_with_can_be_raised(hooks: Recorder, error: Exception) -> None:
     sub = Subscription(raising(error), "photos")
 
     with pytest.raises(type(error)) as raised:
@@ -154,7 +143,7 @@ def test_bytes_are_the_payload_itself(handler: Recorder) -> None:
     ],
 )
 def test_a_hook_may_settle_the_message(
-    hooks: Hooks, method: str, acked: bool, nacked: bool
+    hooks: Recorder, method: str, acked: bool, nacked: bool
 ) -> None:
     hooks.actions["post_process_message_failure"] = lambda sub, error, start, message: getattr(
         message, method
@@ -165,7 +154,9 @@ def test_a_hook_may_settle_the_message(
     assert (delivery.acked, delivery.nacked) == (acked, nacked)
 
 
-def test_the_message_has_an_id_a_time_and_the_ordering_key(hooks: Hooks, handler: Recorder) -> None:
+def test_the_message_has_an_id_a_time_and_the_ordering_key(
+    hooks: Recorder, handler: Recorder
+) -> None:
     before = time.time() - 1
     for _ in range(2):
         deliver(Subscription(handler, "photos"), 1, ordering_key="c-1", lang="en")

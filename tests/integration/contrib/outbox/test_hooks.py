@@ -1,4 +1,4 @@
-"""Hooks that run in a relay and use a database of their own."""
+"""Recorder that run in a relay and use a database of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import rele
 from rele.contrib.outbox.relay import OutboxRelay
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.support.inbox import Inbox
-from tests.unit.conftest import Hooks
+from tests.support.recorder import Recorder
 from tests.unit.contrib.outbox.conftest import REFUSED, InThread, Servers
 
 pytestmark = pytest.mark.usefixtures("sqlite")
@@ -38,7 +38,7 @@ def query() -> None:
 def test_a_hook_whose_connection_was_closed_works_again(
     hook: str,
     audit: dict[str, Any],
-    hooks: Hooks,
+    hooks: Recorder,
     make_relay: Callable[..., OutboxRelay],
     servers: Servers,
 ) -> None:

@@ -25,7 +25,7 @@ from rele.contrib.outbox.upkeep import discard, purge, retry
 from rele.contrib.outbox.waking import Alarm
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.support.inbox import Inbox
-from tests.unit.conftest import Hooks
+from tests.support.recorder import Recorder
 from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, InThread, Servers, waiting
 
 pytestmark = pytest.mark.usefixtures("postgres")
@@ -276,7 +276,7 @@ class TestWaking:
 
 def test_the_relay_lives_on_when_its_connections_are_closed(
     make_relay: MakeRelay,
-    hooks: Hooks,
+    hooks: Recorder,
     monkeypatch: pytest.MonkeyPatch,
     postgres_database: dict[str, Any],
 ) -> None:

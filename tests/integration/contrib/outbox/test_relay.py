@@ -23,7 +23,7 @@ from rele.exceptions import ConfigurationError, NoProjectError
 from rele.messages.explaining import explained
 from rele.sending.publication import failed_attributes
 from tests.support.backends import HeldBackend
-from tests.unit.conftest import Hooks
+from tests.support.recorder import Recorder
 from tests.unit.contrib.outbox.conftest import (
     ALIAS,
     REFUSED,
@@ -84,7 +84,7 @@ class TestSending:
         assert servers.requests == [["0", "1"], ["2", "3"], ["4"]]
 
     def test_the_success_hook_runs_when_the_message_is_marked(
-        self, servers: Servers, make_relay: MakeRelay, hooks: Hooks
+        self, servers: Servers, make_relay: MakeRelay, hooks: Recorder
     ) -> None:
         rele.publish("orders", {"id": 1}, country="ES")
         hooks.calls.clear()
@@ -155,7 +155,7 @@ class TestFailing:
         self,
         servers: Servers,
         make_relay: MakeRelay,
-        hooks: Hooks,
+        hooks: Recorder,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         attributes: list[str] = []
@@ -339,7 +339,7 @@ class TestRunning:
             thread.join(5)
 
     @pytest.fixture
-    def success(self, hooks: Hooks) -> threading.Event:
+    def success(self, hooks: Recorder) -> threading.Event:
         """Set when a message was sent."""
         event = threading.Event()
         hooks.actions["post_publish_success"] = lambda *_: event.set()

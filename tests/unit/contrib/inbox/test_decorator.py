@@ -18,7 +18,8 @@ from rele.contrib.inbox.exceptions import TransactionBrokenError
 from rele.contrib.inbox.models import InboxMessage
 from rele.testing import deliver as deliver_to
 from testproject.activity.models import Activity
-from tests.unit.conftest import Delivery, Hooks
+from tests.support.deliveries import Delivery
+from tests.support.recorder import Recorder
 
 EVENT = "0197c1f0-5d0a-7c3e-8000-000000000001"
 
@@ -42,7 +43,7 @@ def texts() -> list[str]:
 
 class TestDuplicates:
     def test_the_hook_gets_the_subscription_and_googles_message(
-        self, hooks: Hooks, deliver: Callable[..., Delivery]
+        self, hooks: Recorder, deliver: Callable[..., Delivery]
     ) -> None:
         first, second = deliver(b'"first"', event_id=EVENT), deliver(b'"again"', event_id=EVENT)
 

@@ -11,7 +11,7 @@ import rele
 from rele.contrib.outbox import backend
 from rele.messages.limits import MAX_ATTRIBUTES, MAX_REQUEST_BYTES, request_size
 from tests.support.in_use import register
-from tests.unit.conftest import Hooks
+from tests.support.recorder import Recorder
 from tests.unit.contrib.outbox.conftest import ALIAS, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")
@@ -97,14 +97,14 @@ def test_one_that_is_refused_does_not_keep_the_others_back() -> None:
     assert [row.event_id for row in waiting()] == [first.result(0), third.result(0)]
 
 
-def test_the_caller_runs_pre_publish_and_no_outcome_hook(hooks: Hooks) -> None:
+def test_the_caller_runs_pre_publish_and_no_outcome_hook(hooks: Recorder) -> None:
     rele.publish("order-paid", {"id": 42})
 
     assert hooks.names == ["pre_publish"]
 
 
 def test_what_middleware_adds_is_written() -> None:
-    hooks = Hooks()
+    hooks = Recorder()
     hooks.actions["pre_publish"] = lambda topic, data, attributes: attributes.update(user="ana")
     register(hooks)
 
@@ -113,7 +113,7 @@ def test_what_middleware_adds_is_written() -> None:
     assert waiting()[0].attributes["user"] == "ana"
 
 
-def test_what_is_refused_on_the_spot_runs_the_failure_hook_at_once(hooks: Hooks) -> None:
+def test_what_is_refused_on_the_spot_runs_the_failure_hook_at_once(hooks: Recorder) -> None:
     with pytest.raises(ValueError, match="takes no topic named"):
         rele.publish("t" * 256, 1)
 
@@ -121,7 +121,7 @@ def test_what_is_refused_on_the_spot_runs_the_failure_hook_at_once(hooks: Hooks)
 
 
 def test_a_database_that_fails_is_a_failure_of_the_publish(
-    hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+    hooks: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise DatabaseError("away")

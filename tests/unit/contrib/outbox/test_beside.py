@@ -17,7 +17,7 @@ from rele.contrib.outbox.models import Relay
 from rele.contrib.outbox.relays import make_relays
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
-from tests.unit.conftest import Hooks
+from tests.support.recorder import Recorder
 from tests.unit.contrib.outbox.conftest import ALIAS, Servers, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")
@@ -33,7 +33,7 @@ def config() -> Config:
 
 
 class TestRelaying:
-    def test_a_relay_works_within_the_block(self, config: Config, hooks: Hooks) -> None:
+    def test_a_relay_works_within_the_block(self, config: Config, hooks: Recorder) -> None:
         sent = Inbox()
         hooks.actions["post_publish_success"] = lambda topic, data, attributes: sent.put(data)
 

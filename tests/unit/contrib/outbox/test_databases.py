@@ -22,7 +22,7 @@ from rele.contrib.outbox.relay import Tally
 from rele.contrib.outbox.relays import Relays, make_relays
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
-from tests.unit.conftest import Hooks
+from tests.support.recorder import Recorder
 from tests.unit.contrib.outbox.conftest import ALIAS, InThread, Servers, filled_in
 
 OTHER = "other"
@@ -119,7 +119,7 @@ class TestRelays:
         assert Recording.last.data == ["1", "2", "3"]
         assert (data_in(ALIAS), data_in(OTHER)) == ([], [])
 
-    def test_they_send_what_comes_until_they_are_to_stop(self, hooks: Hooks) -> None:
+    def test_they_send_what_comes_until_they_are_to_stop(self, hooks: Recorder) -> None:
         sent = Inbox()
         hooks.actions["post_publish_success"] = lambda topic, data, attributes: sent.put(data)
         both = relays()

@@ -19,7 +19,7 @@ from rele.contrib.outbox.presence import Presence, present_relays
 from rele.contrib.outbox.relay import OutboxRelay, Tally
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
-from tests.unit.conftest import raising
+from tests.support.recorder import raising
 from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, Servers, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")

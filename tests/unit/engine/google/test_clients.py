@@ -13,7 +13,7 @@ from rele.endpoint import WITHOUT_PROXY
 from rele.engine.google.clients import make_client
 from rele.engine.google.transport import Transport
 from rele.exceptions import NoCredentialsError
-from tests.unit.conftest import raising
+from tests.support.recorder import raising
 
 
 def test_the_client_is_made_with_the_arguments() -> None:

@@ -18,9 +18,10 @@ from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.leases import Leases
 from rele.handling.callback import Callback
 from rele.subscription import Subscription
+from tests.support.deliveries import Delivery
 from tests.support.inbox import Inbox
+from tests.support.recorder import raising
 from tests.support.virtual_time import VirtualTime
-from tests.unit.conftest import Delivery, raising
 from tests.unit.engine.conftest import Handler
 
 LEASE = 600.0

@@ -9,7 +9,7 @@ import pytest
 from rele.engine.google import forking
 from rele.engine.google.forking import ForkGate
 from tests.support.inbox import Inbox
-from tests.unit.conftest import raising
+from tests.support.recorder import raising
 
 REPOSITORY = Path(__file__).parents[4]
 

@@ -9,9 +9,10 @@ from contextlib import suppress
 import pytest
 
 from rele.engine.google.scheduler import DrainingScheduler
+from tests.support.deliveries import Delivery
 from tests.support.inbox import Inbox
+from tests.support.recorder import raising
 from tests.support.virtual_time import VirtualTime
-from tests.unit.conftest import Delivery, raising
 from tests.unit.engine.conftest import Handler
 
 

@@ -15,10 +15,11 @@ from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.streams import KeptStream
 from rele.engine.times import Times
 from rele.exceptions import ThreadStartError
+from tests.support.deliveries import Delivery
 from tests.support.google_streams import Stream
 from tests.support.inbox import Inbox
+from tests.support.recorder import raising
 from tests.support.virtual_time import VirtualTime
-from tests.unit.conftest import Delivery, raising
 from tests.unit.engine.conftest import FOREVER, Handler
 
 
