@@ -24,7 +24,7 @@ _PASSING = (
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether ``error`` says that Pub/Sub is away or busy, rather than that it refuses."""
+    """Whether ``error`` means that Pub/Sub is unavailable or busy, rather than that it refuses."""
     return isinstance(error, _PASSING)
 
 

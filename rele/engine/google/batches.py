@@ -100,7 +100,7 @@ def _commit_ordered(sequencer: Any, client: Any, deadline: float) -> None:
     """Send the batches of an ordering key, each when the one before it is done."""
     batches = sequencer._ordered_batches
     for batch in tuple(batches):
-        # The one before would start it by a thread, with the sequencer's lock in its hand.
+        # The one before would start a thread for it while it holds the sequencer's lock.
         batch._start_commit_thread = _do_nothing
     while batches and time.monotonic() < deadline:
         if not _commit(batches[0], client, deadline):

@@ -17,13 +17,13 @@ from rele.engine.google.refusals import explain
 from rele.messages.limits import MAX_ATTRIBUTES
 
 PUBLISH_TIMEOUT = 10.0
-"""Seconds for the one attempt: a message that cannot be put away is given back."""
+"""Seconds for the one attempt; where it fails, the message is nacked."""
 
 _PREFIX = "CloudPubSubDeadLetterSource"
 
 
 class DeadLetterPublisher:
-    """Puts messages into dead-letter topics, by a client that is made for the first of them.
+    """Publishes messages to dead-letter topics, by a client that is made for the first of them.
 
     Args:
         connection: by which that client is made.

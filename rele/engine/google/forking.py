@@ -13,13 +13,18 @@ from collections.abc import Callable
 from typing import Any
 
 LONGEST_WAIT = 1.0
-"""Seconds that a fork waits for calls under way; a server that is away must not hold it up."""
+"""Seconds that a fork waits for calls under way: an unavailable server must not delay it."""
 
 
 class ForkGate:
-    """Counts the calls under way, and holds up new ones while the process forks."""
+    """Counts the calls under way, and holds up new ones while the process forks.
 
-    def __init__(self) -> None:
+    Args:
+        longest_wait: seconds that a fork waits for calls under way.
+    """
+
+    def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
+        self._longest_wait = longest_wait
         self.renew()
 
     def renew(self) -> None:
@@ -48,7 +53,7 @@ class ForkGate:
         """Hold up new calls, and wait for those under way."""
         with self._changed:
             self._is_forking = True
-            self._changed.wait_for(lambda: not self._under_way, LONGEST_WAIT)
+            self._changed.wait_for(lambda: not self._under_way, self._longest_wait)
 
     def open(self) -> None:
         """Let the calls go on."""

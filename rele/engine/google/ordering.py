@@ -1,4 +1,4 @@
-"""Telling the outcome of ordered messages where whoever hears of it may publish again."""
+"""Reporting the outcome of ordered messages where the callback may publish again."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from google.api_core.exceptions import GoogleAPIError
 class OutsideOfLocks:
     """Lets callbacks on a future run without the locks of Google's client.
 
-    Where a batch of an ordering key fails, the client fails the key's later batches with a lock in
-    its hand, which publishing to that key takes too (google-cloud-pubsub 2.44,
+    Where a batch of an ordering key fails, the client fails the key's later batches while it holds
+    a lock that publishing to that key needs, too (google-cloud-pubsub 2.44,
     ``OrderedSequencer._pause``): a hook that publishes there would never return.
     """
 

@@ -47,7 +47,7 @@ def nack_held(future: Any) -> int:
                 [DropRequest(each.ack_id, each.size, each.ordering_key) for each in messages]
             )
     for message in messages:
-        # As a nack says it to Pub/Sub. A nack would also make the client look for the next
+        # The request that a nack sends. A nack would also make the client look for the next
         # message of the ordering key, which is for the one that is being handled to do.
         message.modify_ack_deadline(0)
     return len(messages)

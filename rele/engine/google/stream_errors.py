@@ -17,21 +17,21 @@ from rele.exceptions import ReleError
 
 
 def reason_of(error: BaseException) -> str:
-    """What ``error`` says, in a line that says something."""
+    """The text of ``error`` in one line; never an empty one."""
     if isinstance(error, GoogleAPICallError) and not error.message:
         return f"Pub/Sub ended it with {_status(error)}, without a reason"
     return in_a_line(error) or repr(error)
 
 
 def needs_a_person(error: BaseException) -> bool:
-    """Whether it would go on for ever if nobody did anything."""
+    """Whether ``error`` lasts until somebody does something about it."""
     if isinstance(error, MethodNotImplemented):
         return True
     return _status(error) != "OK" and not is_passing(error)
 
 
 def remedy_for(error: BaseException, subscription: str) -> str:
-    """What somebody has to do; empty where the error says it.
+    """What somebody has to do; empty where the text of the error says so.
 
     Args:
         error: what has ended the stream, and needs a person.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rele.engine.google import forking
 from rele.engine.google.forking import ForkGate
 from tests.support.inbox import Inbox
 from tests.support.recorder import raising
@@ -101,12 +100,9 @@ def test_a_call_that_raises_is_not_waited_for(gate: ForkGate) -> None:
 
 
 def test_a_call_that_does_not_end_holds_a_fork_up_for_a_while_only(
-    gate: ForkGate,
-    call: Call,
-    in_thread: Callable[..., threading.Thread],
-    monkeypatch: pytest.MonkeyPatch,
+    call: Call, in_thread: Callable[..., threading.Thread]
 ) -> None:
-    monkeypatch.setattr(forking, "LONGEST_WAIT", 0.01)
+    gate = ForkGate(longest_wait=0.01)
     in_thread(gate.guard(call))
     call.begun.wait_for(1)
 
