@@ -26,7 +26,7 @@ def flow_control(options: SubscriptionOptions, threads: int) -> Any:
 
 
 def max_lease_duration(options: SubscriptionOptions) -> float:
-    """Seconds for which a message may be outstanding: what ``options`` state, else Google's hour."""
+    """Seconds for which a message may be outstanding: by ``options``, else Google's hour."""
     if options.max_lease_duration is None:
         return float(FlowControl().max_lease_duration)
     return seconds_of(options.max_lease_duration)
