@@ -1,11 +1,13 @@
 """What a consumed message costs, beside Google's client and version 1.x.
 
-``python -m benchmarks.consuming [ROUNDS]``: whole processes in turn, each against a server of its
-own that streams as fast as the flow control permits; the handler only counts. Two handler threads.
+``python -m benchmarks.consuming [--rounds N] [--before CHECKOUT]``: whole processes in turn, each
+against a server of its own that streams as fast as the flow control permits; the handler only
+counts. Two handler threads. With another checkout of Relé, that is measured in the same run.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -36,6 +38,8 @@ class Candidate:
     consumer: str
     level: str = "WARNING"
     is_peer: bool = False
+    checkout: Path = HERE.parent
+    """Of Relé, where it is not a peer."""
 
     @property
     def command(self) -> list[str]:
@@ -74,7 +78,7 @@ def _run(candidate: Candidate, folder: Path) -> dict[str, float]:
         environment = {**os.environ, "PUBSUB_EMULATOR_HOST": address}
         environment.pop("PYTHONPATH", None)
         if not candidate.is_peer:
-            environment["PYTHONPATH"] = str(HERE.parent)
+            environment["PYTHONPATH"] = str(candidate.checkout)
         command = [*candidate.command, str(folder / "log"), str(WARM_UP), str(MESSAGES)]
         completed = subprocess.run(
             command,
@@ -93,16 +97,25 @@ def _run(candidate: Candidate, folder: Path) -> dict[str, float]:
     }
 
 
-def main(rounds: int) -> None:
+def _candidates(before: Path | None) -> list[Candidate]:
+    if before is None:
+        return list(CANDIDATES)
+    ours = [each for each in CANDIDATES if each.name.startswith("Relé")]
+    former = [replace(each, name=f"{each.name}, before", checkout=before) for each in ours]
+    return [*CANDIDATES, *former]
+
+
+def main(rounds: int, before: Path | None) -> None:
     """Run all candidates in turn and print a table of medians and of ratios to the first."""
-    results: dict[Candidate, list[dict[str, float]]] = {each: [] for each in CANDIDATES}
+    candidates = _candidates(before)
+    results: dict[Candidate, list[dict[str, float]]] = {each: [] for each in candidates}
     for _ in range(rounds):
         for candidate, column in results.items():
             with tempfile.TemporaryDirectory() as folder:
                 column.append(_run(candidate, Path(folder)))
     print("| what | messages/s | ratio | CPU µs a message | ratio | threads |")
     print("| --- | --- | --- | --- | --- | --- |")
-    first = results[CANDIDATES[0]]
+    first = results[candidates[0]]
     for candidate, column in results.items():
         rate, cost, threads = (
             median(each[name] for each in column) for name in ("rate", "microseconds", "threads")
@@ -118,4 +131,8 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else ROUNDS)
+    parser = argparse.ArgumentParser(description="What a consumed message costs.")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--before", type=Path, help="another checkout of Relé")
+    options = parser.parse_args()
+    main(options.rounds, options.before)

@@ -474,3 +474,59 @@ def test_layers_0_to_2_can_be_imported_without_django_and_the_extras() -> None:
 def test_what_needs_django_notices_that_it_is_blocked() -> None:
     assert importlib.util.find_spec("django") is not None
     assert "django is blocked" in _failures_with_extras_blocked("rele.apps")["rele.apps"]
+
+
+def _places() -> set[str]:
+    """The modules and folders of the package, as the document writes them."""
+    top = REPOSITORY / "rele"
+    modules = {path.name for path in top.glob("[!_]*.py")}
+    return modules | {f"{path.parent.name}/" for path in top.glob("*/__init__.py")}
+
+
+def _document() -> str:
+    return (REPOSITORY / "docs" / "architecture.rst").read_text(encoding="utf-8")
+
+
+def test_the_document_names_each_module_and_room_of_the_top_level() -> None:
+    tree = _document().partition("A message is published")[0]
+
+    assert set(re.findall(r"^``([\w.]+/?)``", tree, re.MULTILINE)) == _places()
+
+
+def test_each_file_that_the_document_names_is_there() -> None:
+    named = re.findall(r"``([\w/]+/[\w/]*(?:\.py)?)``", _document())
+    missing = [
+        name
+        for name in named
+        if not any(
+            (REPOSITORY / place / f"{name}{ending}").exists()
+            for place in ("", "rele")
+            for ending in ("", ".py")
+        )
+    ]
+
+    assert named
+    assert missing == []
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """In lines, without the docstring."""
+    docstring = ast.get_docstring(function, clean=False)
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    return lines - (docstring.count("\n") + 1 if docstring else 0)
+
+
+def test_modules_and_functions_are_short() -> None:
+    """At most 400 and 40 lines; what is generated or only data is no code to read."""
+    long = []
+    for module, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > 400:
+            long.append(f"{module}: {text.count(chr(10))} lines")
+        long += [
+            f"{module}.{node.name}: {_length(node)} lines"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _length(node) > 40
+        ]
+
+    assert long == []
