@@ -394,3 +394,26 @@ def test_a_test_case_of_a_project_works_without_a_relay(shop: Project) -> None:
 
     assert status == 0, output
     assert "Ran 3 tests" in output
+
+
+def test_a_relay_that_waits_for_its_database_ends_at_sigterm(
+    project: Project, tmp_path: Path
+) -> None:
+    """As it does where packets are dropped: the connection is made, and nothing ever answered."""
+    shop = write_shop(project, sqlite(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": "shop",
+            "HOST": "127.0.0.1",
+            "PORT": silent.getsockname()[1],
+        }
+        settings = SETTINGS.format(database=database, project_id=shop.project_id)
+        shop.write("settings.py", settings)
+        relay = shop.start("-m", "django", "rele", "relay")
+        read_until(relay.stdout, "Waiting for the database")
+
+        relay.terminate()
+
+        read_until(relay.stdout, "The relay was stopped before it had started.")
+        assert relay.wait(20) == 0

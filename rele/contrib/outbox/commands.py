@@ -10,7 +10,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
+from django.db import connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -26,8 +29,9 @@ from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relay import BATCH_SIZE
 from rele.contrib.outbox.relays import Relays, make_relays
 from rele.contrib.outbox.upkeep import purge, retry
-from rele.project.startup import say_project
-from rele.runtime.stopping import stop_signals
+from rele.management.databases import close_connections
+from rele.project.startup import say, say_project
+from rele.runtime.stopping import StopRequest, StopRequestedError, stop_signals
 
 Write = Callable[[str], None]
 
@@ -59,14 +63,33 @@ def _run(options: Options) -> int:
         relays = make_relays(config, options["batch_size"])
     if OutboxSettings.in_config(config).backend == OUTBOX_SETTINGS["BACKEND"].default:
         say_project(config)
-    with _stopped_by_signals(relays):
-        with saying_after_a_second(_waiting_for(aliases)):
-            relays.begin()
+    with _stopped_by_signals(relays) as stop:
+        try:
+            with saying_after_a_second(_waiting_for(aliases)):
+                stop.run_unless_stopped(partial(_await_databases, aliases))
+                relays.begin()
+        except StopRequestedError:
+            say("The relay was stopped before it had started.")
+            return 0
         if options["once"]:
             return _relay_once(relays, aliases)
-        print("Relaying the outbox. Press Ctrl-C to stop.", flush=True)
+        say("Relaying the outbox. Press Ctrl-C to stop.")
         relays.run()
     return 0
+
+
+def _await_databases(aliases: Sequence[str]) -> None:
+    """Connect to each database once: a connection attempt may take minutes, which a signal ends.
+
+    Raises:
+        OutboxError: one of them refuses.
+    """
+    try:
+        for alias in aliases:
+            with explained_errors(alias):
+                connections[alias].ensure_connection()
+    finally:
+        close_connections()  # this thread's; the relays connect in their own
 
 
 def _waiting_for(aliases: Sequence[str]) -> str:
@@ -74,14 +97,23 @@ def _waiting_for(aliases: Sequence[str]) -> str:
 
 
 @contextmanager
-def _stopped_by_signals(relays: Relays) -> Iterator[None]:
-    """Let signals stop the relays; outside of the main thread Python does not allow it."""
+def _stopped_by_signals(relays: Relays) -> Iterator[StopRequest]:
+    """Let signals stop the relays; outside of the main thread Python does not allow it.
+
+    A second signal, a second or more after the first, ends the process at once.
+    """
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
-    before = {signum: signal.signal(signum, lambda *_: relays.stop()) for signum in stop_signals()}
+
+    def handle(*_: Any) -> None:
+        stop.request_by_signal()
+        relays.stop()
+
+    before = {signum: signal.signal(signum, handle) for signum in stop_signals()}
     try:
-        yield
+        yield stop
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

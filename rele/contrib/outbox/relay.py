@@ -24,13 +24,13 @@ from rele.contrib.outbox.outcomes import (
 )
 from rele.contrib.outbox.presence import Presence
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
-from rele.contrib.outbox.stopping import Stop
 from rele.contrib.outbox.waking import Alarm
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
 from rele.management.databases import close_connections
 from rele.messages.explaining import in_one_line, origin_of
 from rele.runtime.own_records import log_publishing
+from rele.runtime.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class OutboxRelay:
         self._alias = alias
         self._settings = settings
         self._batch_size = batch_size
-        self._stop = Stop()
+        self._stop = StopRequest()
         self._sender = Sender(backend, self._stop)
         self._presence = Presence(self._alias)
         self._can_reach_database = True
@@ -109,7 +109,7 @@ class OutboxRelay:
 
         May be called in a signal handler, and from any thread.
         """
-        self._stop.set()
+        self._stop.request()
 
     def begin(self) -> None:
         """Show others that the relay is running; :meth:`run` does this, too.
@@ -135,7 +135,7 @@ class OutboxRelay:
         self.begin()
         try:
             with closing(Alarm(self._alias)) as alarm:
-                while not self._stop.is_set():
+                while not self._stop.is_requested:
                     if self._send_or_report():
                         alarm.saw_messages()
                     else:
@@ -154,7 +154,7 @@ class OutboxRelay:
         tally = Tally()
         try:
             with explained_errors(self._alias):
-                while not self._stop.is_set():
+                while not self._stop.is_requested:
                     batch = self._send_batch()
                     tally += batch.tally
                     if not batch.taken:

@@ -9,8 +9,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from rele.backends import BaseBackend, Message, Refused
 from rele.contrib.outbox.models import OutboxMessage
-from rele.contrib.outbox.stopping import Stop
 from rele.runtime.own_records import log_publishing, silent
+from rele.runtime.stopping import StopRequest
 from rele.sending.outcomes import outcomes_of
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Sender:
         stop: set when outcomes are no longer waited for.
     """
 
-    def __init__(self, backend: BaseBackend, stop: Stop) -> None:
+    def __init__(self, backend: BaseBackend, stop: StopRequest) -> None:
         self._backend = backend
         self._stop = stop
         self._looks_without_outcome = 0
@@ -101,7 +101,7 @@ class Sender:
             except CancelledError as error:
                 return error
             except FutureTimeoutError:
-                if self._stop.is_set():
+                if self._stop.is_requested:
                     raise StoppedError from None
                 self._looks_without_outcome += 1
                 if self._looks_without_outcome == _LOOKS_BEFORE_WARNING:

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from rele.contrib.outbox.stopping import Stop
+from rele.runtime.stopping import StopRequest
 
 CHANNEL = "rele_outbox"
 
@@ -82,7 +82,7 @@ class Alarm:
         """Poll for a while: the next notification may be late."""
         self._busy_until = time.monotonic() + LINGER
 
-    def wait(self, stop: Stop) -> None:
+    def wait(self, stop: StopRequest) -> None:
         """Return when a relay should look for messages, or must stop."""
         if time.monotonic() < self._busy_until:
             stop.wait(SHORT_POLL)
@@ -97,7 +97,7 @@ class Alarm:
             self._connection.close()
         self._is_listening = False
 
-    def _wait_for_notification(self, stop: Stop) -> None:
+    def _wait_for_notification(self, stop: StopRequest) -> None:
         try:
             if self._is_listening:
                 notified = self._connection.connection.notifies(timeout=LONG_POLL, stop_after=1)

@@ -20,9 +20,9 @@ from rele.contrib.outbox import presence, waking
 from rele.contrib.outbox.claiming import claim
 from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.relay import OutboxRelay, Tally
-from rele.contrib.outbox.stopping import Stop
 from rele.contrib.outbox.upkeep import discard, purge, retry
 from rele.contrib.outbox.waking import Alarm
+from rele.runtime.stopping import StopRequest
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.support.inbox import Inbox
 from tests.support.recorder import Recorder
@@ -224,7 +224,7 @@ class TestWaking:
         monkeypatch.setattr(waking, "LONG_POLL", 60)
         monkeypatch.setattr(waking._notifier, "_last", {})
         alarm = Alarm(ALIAS)
-        alarm.wait(Stop())  # begins to listen, and looks again
+        alarm.wait(StopRequest())  # begins to listen, and looks again
         yield alarm
         alarm.close()
 
@@ -233,7 +233,7 @@ class TestWaking:
             rele.publish("orders", 1)
 
         began = time.monotonic()
-        listening.wait(Stop())
+        listening.wait(StopRequest())
 
         assert time.monotonic() - began < 30
 

@@ -11,7 +11,7 @@ from rele.backends import Message
 from rele.contrib.outbox import sending
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
-from rele.contrib.outbox.stopping import Stop
+from rele.runtime.stopping import StopRequest
 from tests.support.backends import HeldBackend
 from tests.unit.contrib.outbox.conftest import REFUSED, Servers
 
@@ -31,7 +31,9 @@ def data_of(outcomes: Outcomes) -> list[tuple[str, BaseException | None]]:
 
 
 def test_sends_what_is_new_together(servers: Servers) -> None:
-    outcomes = Sender(servers, Stop()).send([message("1"), message("2", key="a"), message("3")])
+    outcomes = Sender(servers, StopRequest()).send(
+        [message("1"), message("2", key="a"), message("3")]
+    )
 
     assert servers.requests == [["1", "2", "3"]]
     assert data_of(outcomes) == [("1", None), ("2", None), ("3", None)]
@@ -41,7 +43,7 @@ def test_sends_what_is_new_together(servers: Servers) -> None:
 def test_sends_each_that_was_refused_before_alone(servers: Servers) -> None:
     servers.errors["bad"] = REFUSED
 
-    outcomes = Sender(servers, Stop()).send(
+    outcomes = Sender(servers, StopRequest()).send(
         [message("good", attempts=1), message("bad", attempts=1), message("new")]
     )
 
@@ -52,7 +54,7 @@ def test_sends_each_that_was_refused_before_alone(servers: Servers) -> None:
 def test_leaves_out_what_comes_after_it_of_its_key(servers: Servers) -> None:
     messages = [message("1", "a", attempts=1), message("2", "a"), message("3", "b")]
 
-    outcomes = Sender(servers, Stop()).send(messages)
+    outcomes = Sender(servers, StopRequest()).send(messages)
 
     assert servers.requests == [["3"], ["1"]]
     assert data_of(outcomes) == [("3", None), ("1", None)]
@@ -63,7 +65,7 @@ def test_one_that_was_refused_before_waits_for_those_before_it_of_its_key(
 ) -> None:
     messages = [message("1", "a"), message("2", "a", attempts=1), message("3", "a")]
 
-    Sender(servers, Stop()).send(messages)
+    Sender(servers, StopRequest()).send(messages)
 
     assert servers.requests == [["1"]]
 
@@ -72,7 +74,7 @@ def test_keys_of_two_topics_are_two(servers: Servers) -> None:
     other = message("2", "a")
     other.topic = "photos"
 
-    Sender(servers, Stop()).send([message("1", "a", attempts=1), other])
+    Sender(servers, StopRequest()).send([message("1", "a", attempts=1), other])
 
     assert servers.requests == [["2"], ["1"]]
 
@@ -84,7 +86,7 @@ def test_what_the_backend_raises_is_the_outcome_of_all() -> None:
 
     error = RuntimeError("broken")
 
-    outcomes = Sender(Broken(), Stop()).send([message("1"), message("2")])
+    outcomes = Sender(Broken(), StopRequest()).send([message("1"), message("2")])
 
     assert data_of(outcomes) == [("1", error), ("2", error)]
 
@@ -95,22 +97,22 @@ def test_a_backend_that_cannot_send_at_once_may_send_later() -> None:
             threading.Timer(0.05, self.settle_the_rest).start()
             raise RuntimeError("not now")
 
-    assert data_of(Sender(Slow(), Stop()).send([message("1")])) == [("1", None)]
+    assert data_of(Sender(Slow(), StopRequest()).send([message("1")])) == [("1", None)]
 
 
 def test_waits_until_the_outcome_is_known_and_asks_to_be_quick() -> None:
     backend = HeldBackend()
     threading.Timer(0.7, backend.settle_the_rest).start()
 
-    outcomes = Sender(backend, Stop()).send([message("1")])
+    outcomes = Sender(backend, StopRequest()).send([message("1")])
 
     assert data_of(outcomes) == [("1", None)]
     assert backend.flushes == [0]
 
 
 def test_a_relay_that_is_to_stop_waits_for_no_outcome() -> None:
-    stop = Stop()
-    threading.Timer(0.05, stop.set).start()
+    stop = StopRequest()
+    threading.Timer(0.05, stop.request).start()
 
     with pytest.raises(StoppedError):
         Sender(HeldBackend(), stop).send([message("1")])
@@ -122,13 +124,13 @@ def test_a_future_that_is_cancelled_is_a_failure() -> None:
             for future in self.futures:
                 future.cancel()
 
-    [(_, error)] = Sender(Cancelling(), Stop()).send([message("1")])
+    [(_, error)] = Sender(Cancelling(), StopRequest()).send([message("1")])
 
     assert type(error).__name__ == "CancelledError"
 
 
 def test_nothing_is_no_request(servers: Servers) -> None:
-    assert Sender(servers, Stop()).send([]) == []
+    assert Sender(servers, StopRequest()).send([]) == []
     assert servers.requests == []
 
 
@@ -152,7 +154,9 @@ def test_many_that_were_refused_are_sent_in_parts(servers: Servers) -> None:
 
     open_futures: list[Future[Any]] = []
 
-    outcomes = Sender(Counting(), Stop()).send([message(str(n), attempts=1) for n in range(100)])
+    outcomes = Sender(Counting(), StopRequest()).send(
+        [message(str(n), attempts=1) for n in range(100)]
+    )
 
     assert len(outcomes) == 100
     assert max(under_way) == 50
@@ -165,7 +169,7 @@ def test_says_once_that_pubsub_does_not_answer(
     backend = HeldBackend()
     threading.Timer(0.3, backend.settle_the_rest).start()
 
-    Sender(backend, Stop()).send([message("1"), message("2")])
+    Sender(backend, StopRequest()).send([message("1"), message("2")])
 
     [record] = caplog.records
     assert record.levelname == "WARNING"

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from rele.runtime.stopping import StopRequest, StopRequestedError
+
+
+def test_waits_in_vain_until_it_is_requested() -> None:
+    stop = StopRequest()
+
+    assert not stop.wait(0.01)
+    assert not stop.is_requested
+
+    stop.request()
+
+    assert stop.wait(60)
+    assert stop.wait(60), "a second one that waits knows it, too"
+    assert stop.is_requested
+
+
+def test_ends_a_wait_that_has_begun() -> None:
+    stop = StopRequest()
+    threading.Timer(0.05, stop.request).start()
+    began = time.monotonic()
+
+    assert stop.wait(60)
+
+    assert time.monotonic() - began < 30
+
+
+def test_a_signal_handler_may_request_it_in_the_middle_of_a_wait() -> None:
+    stops = [StopRequest() for _ in range(200)]
+    current = iter(stops)
+    before = signal.signal(signal.SIGUSR1, lambda *_: next(current).request())
+    try:
+        for stop in stops:
+            killer = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGUSR1))
+            killer.start()
+            assert stop.wait(20)
+            killer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize(("seconds_later", "ended"), [(0.9, []), (1.0, [1]), (20, [1])])
+def test_only_a_second_signal_a_second_later_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, seconds_later: float, ended: list[int]
+) -> None:
+    statuses: list[int] = []
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    stop = StopRequest()
+    now = time.monotonic()
+
+    for moment in (now, now + seconds_later):
+        monkeypatch.setattr(time, "monotonic", lambda moment=moment: moment)
+        stop.request_by_signal()
+
+    assert statuses == ended
+
+
+def test_asking_again_by_the_program_itself_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "_exit", pytest.fail)
+    stop = StopRequest()
+    now = time.monotonic()
+
+    for moment in (now, now + 20):
+        monkeypatch.setattr(time, "monotonic", lambda moment=moment: moment)
+        stop.request()
+
+    assert stop.is_requested
+
+
+def test_what_a_server_holds_up_is_left_when_a_stop_is_requested() -> None:
+    stop, may_end = StopRequest(), threading.Event()
+    threading.Timer(0.05, stop.request).start()
+
+    with pytest.raises(StopRequestedError):
+        stop.run_unless_stopped(lambda: may_end.wait(60))
+
+    may_end.set()
+
+
+def test_what_is_run_meanwhile_returns_or_raises_as_if_it_were_called() -> None:
+    assert StopRequest().run_unless_stopped(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        StopRequest().run_unless_stopped(lambda: 1 / 0)
