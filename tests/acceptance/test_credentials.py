@@ -51,7 +51,7 @@ def publish(project: Project, embedded_server: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("code", ["PERMISSION_DENIED", "UNAUTHENTICATED"])
-def test_a_permission_that_is_withdrawn_and_given_back(
+def test_a_permission_that_is_withdrawn_and_granted_again(
     project: Project, front: TlsFront, publish: Publish, code: str
 ) -> None:
     key = project.folder / "key.json"

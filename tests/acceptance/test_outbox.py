@@ -216,7 +216,7 @@ def test_a_worker_can_relay_too(shop: Project) -> None:
 
 
 @pytest.mark.parametrize("shop", ["postgres"], indirect=True)
-def test_a_relay_stops_at_once_while_pubsub_is_away_and_loses_nothing(shop: Project) -> None:
+def test_a_relay_stops_at_once_while_pubsub_is_unavailable_and_loses_nothing(shop: Project) -> None:
     server = shop.environment["PUBSUB_EMULATOR_HOST"]
     publish(shop)
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -59,7 +59,7 @@ def test_a_server_that_is_killed_and_comes_back_with_its_data_loses_nothing(
     assert not any("Traceback" in line or "deleted" in line for line in worker.log())
 
 
-def test_on_a_server_that_comes_back_empty_all_is_made_again(
+def test_on_a_server_that_returns_empty_everything_is_recreated(
     project: Project, server: Server, publish: Publish
 ) -> None:
     server.start()
@@ -79,7 +79,7 @@ def test_on_a_server_that_comes_back_empty_all_is_made_again(
     assert not any("Traceback" in line for line in worker.log())
 
 
-def test_a_subscription_that_is_deleted_is_made_again_and_said_once(
+def test_a_subscription_that_is_deleted_is_recreated_and_logged_once(
     project: Project, server: Server, publish: Publish
 ) -> None:
     server.start()
@@ -97,7 +97,7 @@ def test_a_subscription_that_is_deleted_is_made_again_and_said_once(
     assert [MADE_AGAIN in line for line in worker.log()].count(True) == 1
 
 
-def test_a_topic_that_is_deleted_is_said_once_a_minute_with_what_repairs_it(
+def test_a_topic_that_is_deleted_is_logged_once_a_minute_with_what_repairs_it(
     project: Project, server: Server, publish: Publish
 ) -> None:
     server.start()

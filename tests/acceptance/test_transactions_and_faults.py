@@ -214,7 +214,7 @@ def a_round(
         pytest.param(20, 2000, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )
-def test_an_event_is_told_if_and_only_if_its_transaction_commits_and_has_its_effect_once(
+def test_an_event_is_published_if_and_only_if_its_transaction_commits_and_has_its_effect_once(
     tmp_path: Path, embedded_server: str, project_id: str, rounds: int, orders: int, outage: float
 ) -> None:
     def play(seed: int) -> None:

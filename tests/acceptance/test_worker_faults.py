@@ -117,7 +117,7 @@ HANDS_FULL = (
 
 
 @LOOP
-def test_kill_9_of_a_worker_with_500_messages_in_hand_loses_none(
+def test_kill_9_of_a_worker_with_500_outstanding_messages_loses_none(
     new_project: NewProject, rounds: int
 ) -> None:
     def play_round(seed: int) -> None:

@@ -130,7 +130,7 @@ def test_a_handler_that_does_not_end_is_given_up_at_the_shutdown_timeout(
     assert "Waiting up to 1.5 s for 1 running handler(s) to finish." in waiting
 
 
-def test_stop_installed_by_hand_stops_a_worker_built_by_hand(
+def test_stop_installed_as_a_signal_handler_stops_a_worker_built_directly(
     project: Project, publish: Callable[[int], None]
 ) -> None:
     project.write("subs.py", HANDLER)
@@ -188,7 +188,7 @@ def test_what_handlers_publish_at_the_end_is_sent(
     wait_for_lines(project.folder, "result", 2)
 
 
-def test_a_worker_whose_server_is_away_stops_cleanly(project: Project) -> None:
+def test_a_worker_whose_server_is_unavailable_stops_cleanly(project: Project) -> None:
     project.write("subs.py", HANDLER)
     server = project.start("-m", "rele", "emulator", "--host-port", "127.0.0.1:0")
     address = read_until(server.stdout, "PUBSUB_EMULATOR_HOST=").strip().rpartition("=")[2]

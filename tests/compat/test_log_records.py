@@ -113,7 +113,7 @@ def test_a_message_that_is_processed(
         assert '{"id": 1}' in processed.subscription_message
 
 
-def test_the_clean_up_says_of_how_many_subscriptions(records: Records) -> None:
+def test_the_clean_up_logs_the_number_of_subscriptions(records: Records) -> None:
     middleware.run_middleware_hook("pre_worker_stop", [object(), object(), object()])
 
     [record] = records()

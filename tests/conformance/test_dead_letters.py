@@ -57,7 +57,7 @@ def test_a_message_is_forwarded_after_its_last_attempt(
     }
 
 
-def test_without_a_policy_attempts_are_not_told(
+def test_without_a_policy_attempts_are_not_counted(
     service: Service, topic: str, make_subscription: MakeSubscription
 ) -> None:
     name = make_subscription()

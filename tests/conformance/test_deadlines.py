@@ -106,7 +106,7 @@ class TestLeases:
             name: about(seconds) for name, seconds in expected.items()
         }
 
-    def test_what_was_acknowledged_does_not_come_again(self, waited: Waited) -> None:
+    def test_what_was_acknowledged_is_not_redelivered(self, waited: Waited) -> None:
         assert "acked" not in waited.after
 
     def test_a_late_ack_counts(self, waited: Waited) -> None:
@@ -148,7 +148,7 @@ def test_the_deadline_of_a_subscription_counts(
     assert waits.join() == {"30": about(30)}
 
 
-def test_a_refused_message_comes_again_at_once(
+def test_a_nacked_message_is_redelivered_at_once(
     service: Service, topic: str, make_subscription: MakeSubscription
 ) -> None:
     name = make_subscription()

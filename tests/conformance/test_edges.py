@@ -17,7 +17,7 @@ CLOUD_STORAGE = {"bucket": "shop-events", "filename_prefix": "orders-"}
 @pytest.mark.parametrize(
     ("field", "config"), [("bigquery_config", BIGQUERY), ("cloud_storage_config", CLOUD_STORAGE)]
 )
-def test_an_export_is_given_back_as_it_was_set(
+def test_an_export_is_returned_as_it_was_set(
     service: Service, topic: str, field: str, config: dict[str, object]
 ) -> None:
     name = service.subscription(topic, "export", **{field: config})

@@ -101,7 +101,7 @@ def test_acks_of_a_key_are_taken_in_order(
     assert done == [first.ack_id, second.ack_id]
 
 
-def test_a_stream_tells_what_its_subscription_is(
+def test_a_stream_carries_the_properties_of_its_subscription(
     service: Service, topic: str, make_subscription: MakeSubscription, sub: str
 ) -> None:
     ordered = make_subscription("ordered", enable_message_ordering=True)
@@ -116,7 +116,7 @@ def test_a_stream_tells_what_its_subscription_is(
     assert told == [(True, False), (False, True)]
 
 
-def test_what_is_outstanding_does_not_come_again(service: Service, topic: str, sub: str) -> None:
+def test_what_is_outstanding_is_not_redelivered(service: Service, topic: str, sub: str) -> None:
     service.publish(topic, b"a")
     service.pull(sub)
 

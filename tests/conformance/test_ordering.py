@@ -76,7 +76,7 @@ def test_a_nack_redelivers_the_later_ones_of_the_key_too(
 
 
 @pytest.mark.google_differs("acknowledged ones do not come again")
-def test_acknowledged_ones_come_again_behind_a_refused_one(
+def test_acknowledged_ones_are_redelivered_after_a_nacked_one(
     service: Service, topic: str, sub: str
 ) -> None:
     service.publish_keyed(topic, "k", *FIVE)

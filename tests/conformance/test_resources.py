@@ -131,14 +131,14 @@ class TestConfigurations:
         assert service.call("GetTopic", topic=topic).state.name == "ACTIVE"
 
     @pytest.mark.google_differs("topic_message_retention_duration is not filled in")
-    def test_the_retention_of_the_topic_is_told(self, service: Service) -> None:
+    def test_the_retention_of_the_topic_is_returned(self, service: Service) -> None:
         topic = service.topic(message_retention_duration=10 * MINUTE)
         name = service.subscription(topic)
 
         config = service.call("GetSubscription", subscription=name)
         assert config.topic_message_retention_duration == 10 * MINUTE
 
-    def test_what_is_set_is_given_back(self, service: Service) -> None:
+    def test_what_is_set_is_returned(self, service: Service) -> None:
         fields: dict[str, Any] = {
             "labels": {"team": "shop"},
             "kms_key_name": "projects/p/locations/l/keyRings/r/cryptoKeys/k",

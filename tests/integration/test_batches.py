@@ -72,7 +72,7 @@ def test_the_timer_of_the_client_cannot_lose_a_batch(
         assert future.done()
 
 
-def test_the_timeout_holds_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeout_holds_while_the_server_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
     with pubsub_v1.PublisherClient(
         batch_settings=pubsub_v1.types.BatchSettings(max_latency=NEVER)

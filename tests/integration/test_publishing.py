@@ -83,7 +83,7 @@ def test_a_missing_topic_fails_a_blocking_publish(recorder: Recorder) -> None:
     assert recorder.threads == [threading.current_thread()]
 
 
-def test_a_missing_topic_is_told_to_the_hook_and_the_future(recorder: Recorder) -> None:
+def test_a_missing_topic_fails_the_future_and_runs_the_failure_hook(recorder: Recorder) -> None:
     future = rele.publish("missing", 1)
 
     [(outcome, _, error, _)] = recorder.wait_for(1)

@@ -217,7 +217,7 @@ def test_what_nobody_states_stays_as_somebody_has_set_it(configure: Configure) -
         ),
     ],
 )
-def test_what_is_fixed_is_told_and_consumed_as_it_is(
+def test_what_is_fixed_is_reported_and_consumed_as_it_is(
     configure: Configure,
     run_worker: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
@@ -238,7 +238,7 @@ def test_what_is_fixed_is_told_and_consumed_as_it_is(
     assert f"cannot change subscription photos: {told}" in _text(error.getMessage())
 
 
-def test_a_deleted_topic_is_told_with_what_to_do(
+def test_a_deleted_topic_is_reported_with_what_to_do(
     configure: Configure, project_id: str, subscriber: Any
 ) -> None:
     config = configure()
@@ -351,7 +351,7 @@ def test_orphans_are_found_under_the_prefix(configure: Configure) -> None:
     assert [path.split("/")[-1] for path in comparison.orphans] == ["shop-photos-old"]
 
 
-def test_a_subscriber_built_by_hand_makes_what_a_declaration_states(
+def test_a_subscriber_built_directly_makes_what_a_declaration_states(
     pubsub: str, project_id: str, actual: Callable[..., Any]
 ) -> None:
     subscriber = Subscriber(project_id, None, None, None)

@@ -60,7 +60,7 @@ def raising_once(error: Exception, inbox: Inbox) -> Callable[..., None]:
     return handle
 
 
-def test_a_dropped_message_does_not_come_again(run_worker: Run) -> None:
+def test_a_dropped_message_is_not_redelivered(run_worker: Run) -> None:
     inbox = Inbox()
 
     def handle(data: Any, **attributes: Any) -> None:
@@ -105,7 +105,9 @@ def test_the_hooks_of_a_worker_get_one_message_that_knows_how_it_is_settled(
     assert (before.data, before.attributes["lang"]) == (b"1", "es")
 
 
-def test_a_message_comes_again_after_the_delay_that_its_handler_asks_for(run_worker: Run) -> None:
+def test_a_message_is_redelivered_after_the_delay_that_its_handler_asks_for(
+    run_worker: Run,
+) -> None:
     inbox = Inbox()
     run_worker([Subscription(raising_once(Retry(2), inbox), "orders", retry_policy=QUICKLY)])
 
@@ -115,7 +117,7 @@ def test_a_message_comes_again_after_the_delay_that_its_handler_asks_for(run_wor
     assert 2 <= second - first < 8
 
 
-def test_without_a_delay_it_comes_again_by_the_retry_policy(run_worker: Run) -> None:
+def test_without_a_delay_it_is_redelivered_by_the_retry_policy(run_worker: Run) -> None:
     inbox = Inbox()
     run_worker([Subscription(raising_once(Retry(), inbox), "orders", retry_policy=QUICKLY)])
 
@@ -234,7 +236,7 @@ def test_exactly_once_is_acknowledged_and_confirmed(run_worker: Run, ends: Inbox
     assert ends.wait_for(2) == ["handled", "handled"]
 
 
-def test_an_acknowledgement_that_pubsub_refuses_is_told(
+def test_an_acknowledgement_that_pubsub_refuses_is_reported(
     run_worker: Run, ends: Inbox, subscriber: pubsub_v1.SubscriberClient, project_id: str
 ) -> None:
     def handle(data: Any, **attributes: Any) -> None:
@@ -272,7 +274,7 @@ def test_ordered_messages_are_handled_in_order(run_worker: Run) -> None:
 @pytest.mark.parametrize(  # Google's emulator sends a stream more than it asks for
     "pubsub_server", ["embedded"], indirect=True
 )
-def test_a_process_takes_no_more_than_max_messages_in_hand(run_worker: Run) -> None:
+def test_a_process_leases_no_more_than_max_messages(run_worker: Run) -> None:
     one, other = Inbox(), Inbox()
     gates = [Inbox(), Inbox()]
 

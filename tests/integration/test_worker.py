@@ -31,7 +31,7 @@ def test_a_published_message_reaches_the_handler_with_its_attributes(run_worker:
     assert isinstance(attributes["published_at"], float)
 
 
-def test_a_failed_message_comes_again(run_worker: Run) -> None:
+def test_a_failed_message_is_redelivered(run_worker: Run) -> None:
     inbox = Inbox()
 
     def fail_once(data: Any, **attrs: Any) -> None:
@@ -111,7 +111,7 @@ def test_the_created_subscription_has_a_retry_policy(run_worker: Run, project_id
     assert policies["silent"].maximum_backoff.total_seconds() == 600
 
 
-def test_a_deleted_subscription_is_made_again(
+def test_a_deleted_subscription_is_recreated(
     run_worker: Run, project_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox = Inbox()
@@ -135,7 +135,7 @@ def test_a_deleted_subscription_is_made_again(
     assert "had been deleted and was created again" in caplog.text
 
 
-def test_without_a_retry_policy_a_failed_message_is_held_back(
+def test_without_a_retry_policy_a_failed_message_is_delayed(
     run_worker: Run,
     configure: Callable[..., Any],
     project_id: str,

@@ -471,7 +471,7 @@ def test_the_defaults_and_no_settings_at_all_are_right(check: Check, settings: A
     assert run_checks(tags=["rele"]) == []
 
 
-def test_everything_that_is_wrong_is_told_at_once(check: Check, write_subs: WriteSubs) -> None:
+def test_everything_that_is_wrong_is_reported_at_once(check: Check, write_subs: WriteSubs) -> None:
     write_subs(f"{HANDLER}@sub('1')\ndef other(data, **attributes): ...\n")
 
     messages = check({"MIDDLEWARE": ["missing.One"], "ENCODER_PATH": "json.dumps", "TYPO": 1})

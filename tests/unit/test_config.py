@@ -176,7 +176,7 @@ class TestDefaults:
         assert Config({"ACK_DEADLINE": 10}).ack_deadline == 10
 
     @pytest.mark.parametrize("seconds", [9, 601, 0, -1, "soon", [10]])
-    def test_an_ack_deadline_that_pubsub_would_refuse_is_told(self, seconds: Any) -> None:
+    def test_an_ack_deadline_that_pubsub_would_refuse_is_an_error(self, seconds: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"RELE\['ACK_DEADLINE'\].* from 10 to 600"):
             Config({"ACK_DEADLINE": seconds})
 
@@ -198,7 +198,7 @@ class TestDefaults:
         assert config.gc_storage_region == "europe-west1"
 
     @pytest.mark.parametrize("path", ["json.NoSuchEncoder", "no_such_module.Encoder", "no path"])
-    def test_an_encoder_that_cannot_be_imported_is_told(self, path: str) -> None:
+    def test_an_encoder_that_cannot_be_imported_is_an_error(self, path: str) -> None:
         with pytest.raises(ConfigurationError, match=r"RELE\['ENCODER_PATH'\] = .* cannot be"):
             _ = Config({"ENCODER_PATH": path}).encoder
 
@@ -223,7 +223,7 @@ class TestPublisherBackend:
     def test_is_googles_client_by_default(self) -> None:
         assert isinstance(Config({}).make_publisher_backend(), PubSubBackend)
 
-    def test_that_cannot_be_imported_is_told(self) -> None:
+    def test_that_cannot_be_imported_is_an_error(self) -> None:
         with pytest.raises(ConfigurationError, match=r"RELE\['PUBLISHER_BACKEND'\] = 'shop\.No'"):
             Config({"PUBLISHER_BACKEND": "shop.No"}).make_publisher_backend()
 
@@ -274,7 +274,7 @@ class TestCredentials:
     @pytest.mark.parametrize(
         "content", [None, "", "not json", "{}", "[]", '{"type": "authorized_user"}', b"\xff"]
     )
-    def test_a_file_that_is_missing_or_no_key_is_told(
+    def test_a_file_that_is_missing_or_no_key_is_an_error(
         self, tmp_path: Path, content: str | bytes | None
     ) -> None:
         path = tmp_path / "wrong.json"
@@ -498,7 +498,7 @@ class TestLoadSubscriptions:
 
         assert [s.name for s in load_subscriptions_from_paths([path])] == ["photos"]
 
-    def test_a_class_that_cannot_be_made_is_told(
+    def test_a_class_that_cannot_be_made_is_an_error(
         self, write_subs: Callable[[str, str], str]
     ) -> None:
         path = write_subs(
@@ -555,7 +555,7 @@ class TestLoadSubscriptions:
 
         assert [s.name for s in load_subscriptions_from_paths([path])] == ["a", "a-b"]
 
-    def test_a_module_that_cannot_be_imported_is_told(self) -> None:
+    def test_a_module_that_cannot_be_imported_is_an_error(self) -> None:
         with pytest.raises(ImportError, match="no_such_module"):
             load_subscriptions_from_paths(["no_such_module.subs"])
 
@@ -601,7 +601,7 @@ class TestSubscriptionDefaults:
             ({"THREADS_PER_SUBSCRIPTION": 0}, "RELE['THREADS_PER_SUBSCRIPTION']"),
         ],
     )
-    def test_a_value_out_of_range_is_told_where_it_stands(
+    def test_a_value_out_of_range_is_an_error_that_says_where_it_stands(
         self, setting: dict[str, Any], place: str
     ) -> None:
         with pytest.raises(ConfigurationError, match=re.escape(place)):

@@ -24,7 +24,7 @@ def test_a_topic_is_an_id_or_a_path(topic: str, path: str) -> None:
     assert DeadLetterPolicy(topic).topic_path("shop", "orders") == path
 
 
-def test_ten_attempts_unless_told() -> None:
+def test_ten_attempts_by_default() -> None:
     assert DeadLetterPolicy().max_delivery_attempts == 10
 
 

@@ -122,7 +122,7 @@ def test_the_settings_may_be_named(write: Write) -> None:
     assert settings.RELE == "production"
 
 
-def test_named_settings_that_are_not_there_are_told(project: Path) -> None:
+def test_named_settings_that_do_not_exist_are_an_error(project: Path) -> None:
     with pytest.raises(ImportError, match="no_such_settings"):
         sub_modules("no_such_settings")
 

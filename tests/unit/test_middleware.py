@@ -139,7 +139,7 @@ def test_what_setup_raises_reaches_the_caller_and_the_former_ones_stay() -> None
 
 
 @pytest.mark.parametrize("path", ["rele.contrib.Nothing", "no_such_module.Middleware"])
-def test_a_path_that_leads_nowhere_is_told(path: str) -> None:
+def test_a_path_that_leads_nowhere_is_an_error(path: str) -> None:
     with pytest.raises((ImportError, AttributeError), match=path.split(".")[-1] + "|" + path[:9]):
         register_middleware(SimpleNamespace(middleware=[path]))
 
@@ -290,7 +290,7 @@ class TestSettingsOfTheProject:
         assert [call[0] for call in calls] == ["setup", "pre_process", "success", "post_process"]
         assert delivery.settlements() == ["ack"]
 
-    def test_a_worker_that_is_built_by_hand_runs_them(
+    def test_a_worker_that_is_built_directly_runs_them(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("rele.worker.check_internet_connection", lambda address: True)
@@ -299,7 +299,7 @@ class TestSettingsOfTheProject:
 
         assert [call[1] for call in calls[1:]] == ["post_worker_start"]
 
-    def test_a_publisher_that_is_built_by_hand_runs_them(self, settings: Any) -> None:
+    def test_a_publisher_that_is_built_directly_runs_them(self, settings: Any) -> None:
         self.use(settings, "PublishesNothing")
         publisher = rele.Publisher(None, None, json.JSONEncoder, 1, None, backend=LocMemBackend())
 

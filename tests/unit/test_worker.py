@@ -106,7 +106,7 @@ class TestSetup:
 
         assert streams.set_up == [photos, orders]
 
-    def test_a_worker_built_by_hand_states_no_retry_policy(
+    def test_a_worker_built_directly_states_no_retry_policy(
         self, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         with patch("rele.worker.Subscriber") as subscriber:
@@ -172,9 +172,7 @@ class TestStart:
         assert photos["flow_control"].max_messages == 100
         exit_status_of(worker.stop)
 
-    def test_has_two_threads_unless_told(
-        self, streams: Streams, make_worker_of: MakeWorker
-    ) -> None:
+    def test_has_two_threads_by_default(self, streams: Streams, make_worker_of: MakeWorker) -> None:
         worker = make_worker_of(subscription())
 
         worker.start()
@@ -395,7 +393,7 @@ class TestStop:
 
 
 class TestRunForever:
-    def test_sets_up_starts_tells_and_stops_when_stop_is_called_as_a_handler(
+    def test_sets_up_starts_announces_it_and_stops_when_stop_is_called_as_a_handler(
         self, hooks: Recorder, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         worker = make_worker_of(subscription())
@@ -561,7 +559,7 @@ class TestCreateAndRun:
         assert streams.by_name["photos"].future.cancelled()
 
     @pytest.mark.usefixtures("handlers")
-    def test_only_runs_forever_where_no_start_is_to_be_told(self) -> None:
+    def test_only_runs_forever_where_no_start_is_announced(self) -> None:
         with patch("rele.worker.Worker") as worker:
             create_and_run([subscription()], Config(self.SETTINGS))
 
@@ -620,7 +618,7 @@ class TestDeletedTopic:
 class TestDeletedSubscription:
     NO_PAUSE = Times(first_pause=0.001)
 
-    def test_is_made_again_and_told(
+    def test_is_recreated_and_logged(
         self, streams: Streams, make_planned: Callable[..., Worker], caplog: Any
     ) -> None:
         worker, resources = make_planned(
@@ -640,7 +638,7 @@ class TestDeletedSubscription:
             "The subscription photos had been deleted and was created again" in error.getMessage()
         )
 
-    def test_is_not_told_where_it_is_still_there(
+    def test_is_not_logged_where_it_still_exists(
         self, streams: Streams, make_planned: Callable[..., Worker], caplog: Any
     ) -> None:
         worker, _ = make_planned()
@@ -652,7 +650,7 @@ class TestDeletedSubscription:
         assert exit_status_of(worker.stop) == 0
         assert "created again" not in caplog.text
 
-    def test_of_a_worker_built_by_hand_is_made_again_too(
+    def test_of_a_worker_built_directly_is_recreated_too(
         self, streams: Streams, make_worker_of: MakeWorker
     ) -> None:
         photos = subscription()

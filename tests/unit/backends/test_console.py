@@ -38,7 +38,7 @@ def test_a_message_is_one_readable_line(message: Message, line: str) -> None:
     assert written(message) == [line]
 
 
-def test_a_long_payload_is_cut_and_its_length_told() -> None:
+def test_a_long_payload_is_cut_and_its_length_shown() -> None:
     [line] = written(Message("photos", b"x" * 10_000))
 
     assert line == f"[photos] {'x' * 500}… (10000 bytes)"

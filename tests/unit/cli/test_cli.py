@@ -176,7 +176,7 @@ class TestRun:
         assert message in capsys.readouterr().err
         create_and_run.assert_not_called()
 
-    def test_what_may_be_wrong_is_only_told(
+    def test_what_may_be_wrong_is_only_a_warning(
         self, write: Write, create_and_run: Mock, capsys: Output
     ) -> None:
         write("settings.py", "RELE = {'MIDDLEWARES': []}")
@@ -220,7 +220,7 @@ class TestEmulator:
             (["--host-port", "0.0.0.0:0"], ("0.0.0.0", 0)),
         ],
     )
-    def test_listens_where_it_is_told(
+    def test_listens_at_the_given_address(
         self, serve: Mock, options: list[str], address: tuple[str, int]
     ) -> None:
         assert main(["emulator", *options]) == 0
@@ -282,7 +282,7 @@ class TestEmulator:
         [line] = capsys.readouterr().err.splitlines()
         assert "--host-port is '127.0.0.1:99999': a port is a number from 0 to 65535." in line
 
-    def test_everything_is_in_memory_unless_it_is_told_where_to_keep_it(
+    def test_everything_is_in_memory_unless_a_data_dir_is_given(
         self, serve: Mock, capsys: Output
     ) -> None:
         assert main(["emulator"]) == 0
@@ -398,9 +398,7 @@ class TestEmulatorStatus:
 
 
 @pytest.mark.parametrize("arguments", [["no-such-command"], ["run", "--no-such-option"]])
-def test_what_is_no_command_is_told_and_ends_with_status_2(
-    arguments: list[str], capsys: Output
-) -> None:
+def test_what_is_no_command_is_an_error_of_status_2(arguments: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit) as raised:
         main(arguments)
 

@@ -101,5 +101,5 @@ def test_damaged_data_are_in_the_sums() -> None:
         (86400.0 * 3, "3 d"),
     ],
 )
-def test_an_age_is_told_in_its_largest_unit(seconds: float | None, text: str) -> None:
+def test_an_age_is_shown_in_its_largest_unit(seconds: float | None, text: str) -> None:
     assert age(seconds) == text

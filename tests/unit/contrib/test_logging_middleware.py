@@ -173,7 +173,7 @@ class TestPublishing:
 
         assert "Shy object at" in records[-1].subscription_message
 
-    def test_without_payloads_a_failure_tells_size_and_hash(
+    def test_without_payloads_a_failure_shows_size_and_hash(
         self, configure: Callable[..., None], records: list[logging.LogRecord]
     ) -> None:
         configure(RefusedBackend, LOG_PAYLOADS=False)
@@ -182,7 +182,7 @@ class TestPublishing:
 
         assert records[-1].subscription_message == f"9 bytes, SHA-256 {sha256_of(PAYLOAD)}"
 
-    def test_without_payloads_data_that_cannot_be_encoded_is_told_by_its_type(
+    def test_without_payloads_data_that_cannot_be_encoded_is_shown_by_its_type(
         self, configure: Callable[..., None], records: list[logging.LogRecord]
     ) -> None:
         configure(LOG_PAYLOADS=False)
@@ -263,7 +263,7 @@ class TestProcessing:
         assert decided.metrics == processing("failed", duration_seconds=0.0)
 
     @pytest.mark.parametrize("name", ["LoggingMiddleware", "VerboseLoggingMiddleware"])
-    def test_without_payloads_a_failure_tells_id_size_and_hash(
+    def test_without_payloads_a_failure_shows_id_size_and_hash(
         self,
         configure: Callable[..., None],
         caplog: pytest.LogCaptureFixture,
@@ -292,7 +292,7 @@ class TestProcessing:
         assert records[0].metrics == processing("received")
 
 
-def test_cleaning_up_tells_the_number_of_subscriptions(
+def test_cleaning_up_logs_the_number_of_subscriptions(
     configure: Callable[..., None], records: list[logging.LogRecord]
 ) -> None:
     configure()

@@ -89,7 +89,7 @@ class TestSettlement:
         assert settle() is response
         assert response.result(timeout=0).name == "SUCCESS"
 
-    def test_who_asks_for_a_response_after_another_settlement_is_told_so(
+    def test_asking_for_a_response_after_another_settlement_is_an_error(
         self, deliver: Deliver
     ) -> None:
         message = deliver().message

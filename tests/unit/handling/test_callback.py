@@ -79,7 +79,7 @@ class TestCallback:
         assert (failed, exception, message) == (subscription, error, delivery.message)
         assert start_time <= time.time()
 
-    def test_with_a_pause_a_failed_message_is_held_back_instead_of_nacked(
+    def test_with_a_pause_a_failed_message_is_delayed_instead_of_nacked(
         self, deliver: Deliver
     ) -> None:
         delivery = deliver()
@@ -328,7 +328,7 @@ class TestExactlyOnce:
             "post_process_message",
         ]
 
-    def test_an_ack_that_fails_is_told_to_the_hook_and_logged(
+    def test_an_ack_that_fails_runs_the_hook_and_is_logged(
         self,
         hooks: Recorder,
         deliver: Deliver,
@@ -387,7 +387,7 @@ class TestExactlyOnce:
 
         assert "post_ack_failure" in hooks.names
 
-    def test_a_message_that_is_given_back_has_nothing_to_confirm(
+    def test_a_nacked_message_has_nothing_to_confirm(
         self, hooks: Recorder, deliver: Deliver
     ) -> None:
         subscription = Subscription(

@@ -141,7 +141,7 @@ def test_a_large_one_is_settled_once_and_soon(names: tuple[str, ...]) -> None:
     assert slow(outcomes, SOON_IF_LARGE) == {}
 
 
-def test_one_that_is_held_back_is_dropped_once(names: tuple[str, ...]) -> None:
+def test_one_that_is_delayed_is_dropped_once(names: tuple[str, ...]) -> None:
     with reading_logs():
         outcomes = {name: process(want_an_order, each, 10) for name, each in poison.CORPUS.items()}
 

@@ -37,7 +37,7 @@ class TestDecision:
         assert delivery.settlements() == ["ack"]
         assert "post_process_message_failure" in hooks.names
 
-    def test_retry_gives_back(self, deliver: Deliver) -> None:
+    def test_retry_nacks(self, deliver: Deliver) -> None:
         delivery = deliver()
 
         deliver_failing(delivery, Retry())
@@ -72,7 +72,7 @@ class TestDecision:
         assert put_away == [(delivery.message, [])]
         assert delivery.settlements() == ["ack"]
 
-    def test_dead_letter_that_cannot_be_published_is_given_back(
+    def test_dead_letter_that_cannot_be_published_is_nacked(
         self, deliver: Deliver, caplog: pytest.LogCaptureFixture
     ) -> None:
         delivery = deliver()
@@ -83,7 +83,7 @@ class TestDecision:
         assert "could not be published to the dead-letter topic" in caplog.text
 
     @pytest.mark.usefixtures("no_middleware")
-    def test_dead_letter_without_a_policy_is_an_error_and_given_back(
+    def test_dead_letter_without_a_policy_is_an_error_and_nacked(
         self, deliver: Deliver, caplog: pytest.LogCaptureFixture
     ) -> None:
         delivery = deliver()
@@ -161,7 +161,7 @@ class TestUndecodable:
         assert delivery.settlements() == ["ack"]
         assert "message-1" in caplog.text
 
-    def test_is_given_back_where_that_topic_cannot_be_reached(self, deliver: Deliver) -> None:
+    def test_is_nacked_where_that_topic_cannot_be_reached(self, deliver: Deliver) -> None:
         delivery = deliver(BROKEN)
 
         deliver_broken(delivery, send_to_dead_letters=raising(OSError("away")))
@@ -169,7 +169,7 @@ class TestUndecodable:
         assert delivery.settlements() == ["nack"]
 
     @pytest.mark.usefixtures("no_middleware")
-    def test_without_logged_payloads_it_is_given_back(
+    def test_without_logged_payloads_it_is_nacked(
         self, deliver: Deliver, caplog: pytest.LogCaptureFixture
     ) -> None:
         delivery = deliver(BROKEN)

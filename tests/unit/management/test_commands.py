@@ -239,7 +239,7 @@ class TestRunrele:
             ({}, SUBS.replace('"photos"', '"1"'), "Pub/Sub refuses the topic name '1'"),
         ],
     )
-    def test_what_is_wrong_keeps_it_from_starting_and_is_said_once(
+    def test_what_is_wrong_keeps_it_from_starting_and_is_reported_once(
         self,
         install_app: InstallApp,
         settings: Any,
@@ -260,7 +260,7 @@ class TestRunrele:
         assert capsys.readouterr().err == ""
         create_and_run.assert_not_called()
 
-    def test_what_may_be_wrong_is_only_told(
+    def test_what_may_be_wrong_is_only_a_warning(
         self, install_app: InstallApp, settings: Any, create_and_run: Mock, capsys: Output
     ) -> None:
         install_app("gallery_app", {"subs.py": SUBS})
@@ -625,7 +625,7 @@ class TestShowsubscriptionsAgainstPubSub:
 
         assert capsys.readouterr().out == "Pub/Sub has everything as it is declared.\n"
 
-    def test_orphans_are_told_and_are_no_plan(self, compare: Mock, capsys: Output) -> None:
+    def test_orphans_are_listed_and_are_no_plan(self, compare: Mock, capsys: Output) -> None:
         compare.return_value = Comparison(Plan(), ["projects/rele/subscriptions/shop-old"])
 
         assert status_of("--diff") == 0
@@ -634,7 +634,7 @@ class TestShowsubscriptionsAgainstPubSub:
             "orphan projects/rele/subscriptions/shop-old: no sub declares it; Relé deletes nothing."
         )
 
-    def test_that_orphans_cannot_be_listed_is_told_and_is_no_plan(
+    def test_that_orphans_cannot_be_listed_is_reported_and_is_no_plan(
         self, compare: Mock, capsys: Output
     ) -> None:
         compare.return_value = Comparison(Plan(), complaint="refused to list")
@@ -662,7 +662,7 @@ class TestShowsubscriptionsAgainstPubSub:
             "Using the Pub/Sub project my-shop at pubsub.googleapis.com:443.\n"
         )
 
-    def test_diff_tells_the_refusals_after_what_is_known(
+    def test_diff_lists_the_refusals_after_what_is_known(
         self, compare: Mock, capsys: Output
     ) -> None:
         step, _ = self.changes()
@@ -779,7 +779,7 @@ class TestRele:
             (("--host-port=localhost:9000",), ("localhost", 9000)),
         ],
     )
-    def test_the_emulator_listens_where_it_is_told(
+    def test_the_emulator_listens_at_the_given_address(
         self, serve: Mock, options: tuple[str, ...], address: tuple[str, int]
     ) -> None:
         call_command("rele", "emulator", *options)

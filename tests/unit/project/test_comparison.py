@@ -52,7 +52,7 @@ def test_orphans_are_looked_for_only_under_a_prefix(subscriber: Mock) -> None:
     orphans.assert_called_once_with("shop", [PHOTOS])
 
 
-def test_a_refusal_to_list_orphans_is_told_beside_the_plan(subscriber: Mock) -> None:
+def test_a_refusal_to_list_orphans_is_shown_beside_the_plan(subscriber: Mock) -> None:
     orphans = subscriber.return_value.resources.return_value.orphans
     orphans.side_effect = ResourceError("refused")
 

@@ -151,14 +151,14 @@ def test_the_same_sub_twice_is_no_problem() -> None:
 
 
 class TestMiddlewareOfTheProject:
-    def test_an_error_within_its_module_is_told(self, write_module: WriteModule) -> None:
+    def test_an_error_within_its_module_is_reported(self, write_module: WriteModule) -> None:
         write_module("shop.audit", "import no_such_package\n\nclass Audit: ...\n")
 
         [problem] = problems_of_settings({"MIDDLEWARE": ["shop.audit.Audit"]})
 
         assert "ModuleNotFoundError: No module named 'no_such_package'" in problem.message
 
-    def test_a_name_that_it_lacks_is_told(self, write_module: WriteModule) -> None:
+    def test_a_name_that_it_lacks_is_reported(self, write_module: WriteModule) -> None:
         write_module("shop.audit", "class Audit: ...\n")
 
         [problem] = problems_of_settings({"MIDDLEWARE": ["shop.audit.Audits"]})
@@ -166,7 +166,7 @@ class TestMiddlewareOfTheProject:
         assert "module 'shop.audit' has no attribute 'Audits'" in problem.message
 
     @pytest.mark.parametrize("package", ["django", "flask"])
-    def test_a_package_that_an_extra_brings_is_told_by_the_extra(
+    def test_a_package_that_an_extra_brings_is_named_with_the_extra(
         self, write_module: WriteModule, monkeypatch: pytest.MonkeyPatch, package: str
     ) -> None:
         write_module("shop.web", f"import {package}\n\nclass Audit: ...\n")

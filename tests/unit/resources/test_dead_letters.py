@@ -57,7 +57,7 @@ def test_it_is_there_before_the_policy_is(server: Server) -> None:
     assert server.requests[2:] == [f"create subscription {path}" for path in (SUBSCRIPTION, PHOTOS)]
 
 
-def test_the_grants_are_told_in_the_log_so_that_nobody_misses_them(
+def test_the_grants_are_logged_so_that_nobody_misses_them(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     bring_about(server, with_dead_letters())
@@ -66,7 +66,7 @@ def test_the_grants_are_told_in_the_log_so_that_nobody_misses_them(
     assert record.getMessage().endswith(GRANTS)
 
 
-def test_where_nothing_differs_nothing_is_told(server: Server) -> None:
+def test_where_nothing_differs_nothing_is_logged(server: Server) -> None:
     bring_about(server, with_dead_letters())
     server.requests.clear()
 
@@ -87,7 +87,7 @@ def test_an_existing_subscription_gets_it_by_an_update(server: Server) -> None:
     assert server.requests[-1].startswith("update")
 
 
-def test_another_update_tells_no_grants(server: Server) -> None:
+def test_another_update_names_no_grants(server: Server) -> None:
     bring_about(server, with_dead_letters())
     server.requests.clear()
 
@@ -158,7 +158,7 @@ def test_a_declaration_that_cannot_consume_them_is_not(server: Server) -> None:
     assert server.subscriptions[SUBSCRIPTION].topic == TOPIC
 
 
-def test_an_older_subscription_of_that_name_on_a_topic_that_is_gone_is_told(
+def test_an_older_subscription_of_that_name_on_a_topic_that_is_gone_is_reported(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.add("photos-dead-letter")

@@ -91,7 +91,7 @@ class TestSetUp:
 
 class TestRestore:
     @pytest.mark.parametrize("mode", ["apply", "create"])
-    def test_makes_a_deleted_one_again_and_tells(
+    def test_recreates_a_deleted_one_and_logs_it(
         self, server: Server, mode: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         provisioner(server, mode, photos()).restore(photos())
@@ -135,7 +135,7 @@ class TestRestore:
         assert f"{TOPICS}photos-dead-letter" in server.topics
         assert set(server.subscriptions) == {PHOTOS}
 
-    def test_under_verify_makes_nothing_again_and_says_who_must(self, server: Server) -> None:
+    def test_under_verify_recreates_nothing_and_says_who_must(self, server: Server) -> None:
         with pytest.raises(ResourceError, match=f"{PHOTOS} was deleted.*whoever owns it must"):
             provisioner(server, "verify", photos()).restore(photos())
 

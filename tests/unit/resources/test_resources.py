@@ -135,7 +135,7 @@ class TestCreation:
         assert server.subscriptions[SUBSCRIPTION_PATH].ack_deadline_seconds == 17
         assert told == []
 
-    def test_a_topic_that_exists_is_not_made_again(self, server: Server) -> None:
+    def test_a_topic_that_exists_is_not_created_again(self, server: Server) -> None:
         server.topics[TOPIC_PATH] = {}
 
         steps = bring_about(server, photos())
@@ -259,7 +259,7 @@ class TestUpdate:
             ("labels", {"team": "shop"}, "labels", {"team": "web"}, "team=web → team=shop"),
         ],
     )
-    def test_what_is_stated_is_changed_and_told_and_nothing_else(
+    def test_what_is_stated_is_changed_and_logged_and_nothing_else(
         self, server: Server, option: str, value: Any, field: str, actual: Any, text: str
     ) -> None:
         server.add(**({} if actual is None else {field: actual}))
@@ -330,7 +330,7 @@ class TestObstacles:
             ({"detached": True}, {}, f"topic detached → {TOPIC_PATH}"),
         ],
     )
-    def test_what_is_fixed_is_told_with_what_to_do_and_left(
+    def test_what_is_fixed_is_reported_with_what_to_do_and_left(
         self,
         server: Server,
         caplog: pytest.LogCaptureFixture,
@@ -347,7 +347,7 @@ class TestObstacles:
         [record] = [record for record in caplog.records if record.levelname == "ERROR"]
         assert record.getMessage() == f"Relé {step}"
 
-    def test_a_deleted_topic_is_told(self, server: Server) -> None:
+    def test_a_deleted_topic_is_reported(self, server: Server) -> None:
         server.add()
         server.subscriptions[SUBSCRIPTION_PATH].topic = "_deleted-topic_"
 
@@ -381,7 +381,7 @@ class TestFailurePause:
             (RetryPolicy(1, 2), None, None),
         ],
     )
-    def test_failures_are_held_back_only_where_no_policy_does_it(
+    def test_failures_are_delayed_only_where_no_policy_does_it(
         self,
         server: Server,
         actual: RetryPolicy | None,
@@ -409,7 +409,7 @@ class TestFailurePause:
 
         assert provisioner.failure_pause(declared) is None
 
-    def test_they_are_held_back_while_a_stated_policy_is_not_applied(self, server: Server) -> None:
+    def test_they_are_delayed_while_a_stated_policy_is_not_applied(self, server: Server) -> None:
         add_with_policy(server, None)
         declared = photos(retry_policy=RetryPolicy(1, 2))
         provisioner = PlanningProvisioner(resources(server), "create", [declared])
@@ -502,7 +502,7 @@ class TestRefusals:
         )
         assert f"{SUBSCRIPTIONS}e-photos" in server.subscriptions
 
-    def test_a_plan_tells_what_could_not_be_read(self, server: Server) -> None:
+    def test_a_plan_lists_what_could_not_be_read(self, server: Server) -> None:
         server.refused[f"get_subscription {SUBSCRIPTION_PATH}"] = exceptions.PermissionDenied("no")
 
         plan = resources(server).plan([photos(), photos(suffix="b")])
@@ -543,7 +543,7 @@ class TestOrphans:
 
         assert orphans == []
 
-    def test_a_refusal_to_list_them_is_told(self, server: Server) -> None:
+    def test_a_refusal_to_list_them_is_reported(self, server: Server) -> None:
         server.refused["list_subscriptions projects/rele"] = exceptions.PermissionDenied("no")
 
         with pytest.raises(ResourceError, match=r"permission pubsub\.subscriptions\.list"):

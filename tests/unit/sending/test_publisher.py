@@ -237,7 +237,7 @@ class TestPublish:
             (False, True, True),
         ],
     )
-    def test_blocks_as_it_is_told(
+    def test_blocks_as_its_settings_say(
         self,
         make_publisher: Callable[..., Publisher],
         backend: HeldBackend,
@@ -360,7 +360,7 @@ class TestPublish:
 
         assert publisher.publish("photos", 1, blocking=True).result() == "message-1"
 
-    def test_a_middleware_that_has_post_publish_is_still_told(
+    def test_a_middleware_that_has_post_publish_is_still_called(
         self, hooks: Recorder, publisher: Publisher, backend: HeldBackend
     ) -> None:
         backend.outcome = "message-1"
@@ -490,14 +490,14 @@ class TestFlush:
 
         assert hooks.names[-2:] == ["post_publish_success", "post_publish"]
 
-    def test_tells_that_something_was_not_sent(
+    def test_reports_that_something_was_not_sent(
         self, publisher: Publisher, backend: HeldBackend
     ) -> None:
         publisher.publish("photos", 1)
 
         assert not publisher.flush(0)
 
-    def test_tells_of_a_publish_that_has_timed_out_and_may_still_arrive(
+    def test_reports_a_publish_that_has_timed_out_and_may_still_arrive(
         self, publisher: Publisher, backend: HeldBackend
     ) -> None:
         with pytest.raises(FutureTimeoutError):
@@ -551,7 +551,7 @@ class TestPublishMany:
         assert hooks.names.count("post_publish_failure") == 1
         assert hooks.names.count("post_publish_success") == 2
 
-    def test_without_raising_the_future_tells(
+    def test_without_raising_the_future_fails(
         self, publisher: Publisher, backend: HeldBackend
     ) -> None:
         backend.outcome = "message-1"

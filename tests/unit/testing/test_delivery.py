@@ -64,7 +64,7 @@ def test_a_handler_steers_its_message_as_in_the_worker() -> None:
 
 
 @pytest.mark.parametrize("payload", [1, b"\xff"])
-def test_a_dead_letter_is_told(payload: Any) -> None:
+def test_a_dead_letter_is_reported(payload: Any) -> None:
     sub = Subscription(raising(DeadLetter()), "photos", dead_letter_policy=DeadLetterPolicy())
 
     delivery = deliver(sub, payload)
@@ -73,7 +73,7 @@ def test_a_dead_letter_is_told(payload: Any) -> None:
     assert delivery.dead_lettered
 
 
-def test_a_dead_letter_without_a_policy_is_given_back() -> None:
+def test_a_dead_letter_without_a_policy_is_nacked() -> None:
     delivery = deliver(Subscription(raising(DeadLetter()), "photos"), 1)
 
     assert delivery.nacked
@@ -87,7 +87,7 @@ def test_the_defaults_of_the_project_count() -> None:
     assert deliver(Subscription(raising(DeadLetter()), "photos"), 1).dead_lettered
 
 
-def test_a_message_that_a_filter_turns_away_is_acked_unhandled(handler: Recorder) -> None:
+def test_a_message_that_a_filter_refuses_is_acked_unhandled(handler: Recorder) -> None:
     sub = Subscription(handler, "photos", filter_by=lambda **attributes: "lang" in attributes)
 
     assert deliver(sub, 1) == Delivery(

@@ -192,5 +192,5 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch, pictu
 @pytest.mark.parametrize(
     ("kind", "suffix"), [("JPEG", ".jpg"), ("MPO", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp")]
 )
-def test_the_check_tells_the_kind_by_the_content(picture, kind, suffix):
+def test_the_check_recognises_the_kind_by_the_content(picture, kind, suffix):
     assert thumbnails.check(BytesIO(picture(kind))).suffix == suffix

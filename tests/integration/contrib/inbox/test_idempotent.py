@@ -313,7 +313,7 @@ class TestTwoAtATime:
         assert handled(race.alias) == [("orders", EVENT)]
 
     @pytest.mark.usefixtures("short_lock_timeout")
-    def test_the_second_is_given_back_where_the_first_takes_too_long(self, race: Race) -> None:
+    def test_the_second_is_nacked_where_the_first_takes_too_long(self, race: Race) -> None:
         second = race.deliver_again().result(20)
 
         assert second.nacked

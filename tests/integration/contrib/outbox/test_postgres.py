@@ -69,7 +69,7 @@ def first(make_relay: MakeRelay) -> Iterator[Callable[..., Blocked]]:
 
 
 class TestTwoRelays:
-    def test_none_sends_what_the_other_has_in_hand(
+    def test_none_sends_what_the_other_has_claimed(
         self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
     ) -> None:
         rele.publish_many("orders", [1, 2])

@@ -63,7 +63,7 @@ class TestSending:
         assert message.attributes["event_id"] == future.result(0)
         assert waiting() == []
 
-    def test_keeps_what_is_sent_where_it_is_told(
+    def test_keeps_what_is_sent_for_the_configured_time(
         self, servers: Servers, make_relay: MakeRelay
     ) -> None:
         publish(1)
@@ -370,7 +370,7 @@ class TestRunning:
     @pytest.mark.parametrize(
         "error", [DatabaseError("away"), InterfaceError("closed"), RuntimeError("a mistake")]
     )
-    def test_goes_on_after_a_failure_and_says_so_once(
+    def test_goes_on_after_a_failure_and_logs_it_once(
         self,
         run: Any,
         make_relay: MakeRelay,

@@ -100,7 +100,7 @@ def test_deletes_in_chunks(
 
 
 @pytest.mark.usefixtures("postgres")
-def test_what_a_relay_has_in_hand_is_left_to_it() -> None:
+def test_what_a_relay_has_claimed_is_left_to_it() -> None:
     rele.publish_many("orders", [1, 2])
     messages = OutboxMessage.objects.using(ALIAS)
     counts: list[int] = []

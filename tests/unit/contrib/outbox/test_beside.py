@@ -160,7 +160,7 @@ class TestWatching:
 
         assert not any(thread.name.startswith("rele-outbox") for thread in threading.enumerate())
 
-    def test_a_database_that_is_away_is_not_its_matter(
+    def test_an_unavailable_database_is_left_to_others(
         self, look: Look, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Relay.objects.using(ALIAS).create(name="one:1")

@@ -32,7 +32,7 @@ def test_a_refusal_of_pubsub_is_followed_at_once(outside: OutsideOfLocks) -> Non
     assert isinstance(follower.exception(timeout=0), NotFound)
 
 
-def test_what_the_client_cancels_is_told_without_its_lock(outside: OutsideOfLocks) -> None:
+def test_what_the_client_cancels_is_reported_outside_of_its_lock(outside: OutsideOfLocks) -> None:
     lock = threading.Lock()
     heard = threading.Event()
     future: Future[str] = Future()

@@ -14,7 +14,7 @@ from tests.support.watched import Watched, start_watched, write_project
 
 Publish = Callable[[range], None]
 
-AWAY = "cannot be reached"
+UNAVAILABLE = "cannot be reached"
 BACK = "answers again"
 
 
@@ -38,12 +38,12 @@ def publish(project: Project, embedded_server: str, monkeypatch: pytest.MonkeyPa
 
 
 def assert_said_once_a_minute(worker: Watched, outage: float) -> None:
-    """That all it logged is: away, a line a minute, and back."""
-    *away, back = worker.log()
-    assert all(AWAY in line for line in away), away
+    """That all it logged is the outage, a line a minute, and its end."""
+    *unavailable, back = worker.log()
+    assert all(UNAVAILABLE in line for line in unavailable), unavailable
     assert BACK in back
     # Longer for the worker, by up to 12 s between two attempts to connect.
-    assert 1 + (outage - 2) // 60 <= len(away) <= 1 + (outage + 10) // 60
+    assert 1 + (outage - 2) // 60 <= len(unavailable) <= 1 + (outage + 10) // 60
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ def test_all_that_is_published_during_an_outage_is_handled_soon_after(
     assert worker.stop() < 2
 
 
-def test_an_outage_is_said_again_and_again_while_it_lasts(project: Project, proxy: Proxy) -> None:
+def test_an_outage_is_logged_repeatedly_while_it_lasts(project: Project, proxy: Proxy) -> None:
     write_project(project)
     worker = start_watched(project, Times(report_every=0.5))
 
     proxy.cut()
-    worker.wait_for(AWAY, count=3)
+    worker.wait_for(UNAVAILABLE, count=3)
     proxy.resume()
     worker.wait_for(BACK)
 
@@ -105,17 +105,17 @@ def test_a_signal_during_an_outage_ends_the_worker_within_two_seconds(
     worker.wait_for("begin", count=2)
     proxy.cut()
     if is_noticed:
-        worker.wait_for(AWAY)
+        worker.wait_for(UNAVAILABLE)
     # Their acknowledgements have nowhere to go.
     (project.folder / "gate").unlink()
     worker.wait_for("end", count=2)
 
     assert worker.stop() < 2
 
-    assert [AWAY in line or "are nacked" in line for line in worker.log()].count(False) == 0
+    assert [UNAVAILABLE in line or "are nacked" in line for line in worker.log()].count(False) == 0
 
 
-def test_a_connection_that_has_gone_silent_is_noticed_and_made_again(
+def test_a_connection_that_has_gone_silent_is_noticed_and_replaced(
     project: Project, proxy: Proxy, publish: Publish
 ) -> None:
     write_project(project)
@@ -124,7 +124,7 @@ def test_a_connection_that_has_gone_silent_is_noticed_and_made_again(
     )
 
     proxy.stall()
-    worker.wait_for(AWAY)
+    worker.wait_for(UNAVAILABLE)
     publish(range(5))
     proxy.resume()
 
