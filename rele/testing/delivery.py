@@ -61,7 +61,15 @@ def deliver(
         raise_exceptions: raise what the message failed with, after it was settled.
         attributes: those of the message. ``published_at`` is added where it is not given, and
             ``ordering_key`` is the message's ordering key.
+
+    Raises:
+        TypeError: ``sub`` is a plain function, or the class of a subscription.
     """
+    if not isinstance(sub, Subscription):
+        raise TypeError(
+            f"deliver() takes a subscription, which `@sub(topic=…)` makes of a function, and an "
+            f"instance of a subclass of Subscription is; not {sub!r}."
+        )
     payload = data if isinstance(data, bytes) else encode(data, _configured_encoder())
     dead_letters: list[Message] = []
     policy = _policy_of(sub, dead_letters.append)

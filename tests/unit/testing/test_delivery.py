@@ -38,6 +38,12 @@ def test_a_message_that_is_handled_is_acked_and_has_the_result(handler: Recorder
     assert handler.calls == [({"id": 1}, {"lang": "en", "published_at": 2.5})]
 
 
+@pytest.mark.parametrize("not_one", [raising(KeyError()), Subscription])
+def test_what_is_no_subscription_is_refused(not_one: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes a subscription, which `@sub\(topic=…\)` makes"):
+        deliver(not_one, {"id": 1})
+
+
 def test_published_at_is_now_where_it_is_not_given(handler: Recorder) -> None:
     before = time.time()
 
