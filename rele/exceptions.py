@@ -50,6 +50,19 @@ class NoCredentialsError(_MissingError):
     """
 
 
+class UnusableCredentialsError(NoCredentialsError):
+    """GOOGLE_APPLICATION_CREDENTIALS names a file that has no Google credentials."""
+
+    def __init__(self, reason: str) -> None:
+        ConfigurationError.__init__(
+            self,
+            "The file that GOOGLE_APPLICATION_CREDENTIALS names in the environment cannot be used: "
+            f"{reason.removesuffix('.')}. Write the path of the key file of a service account "
+            "there, or unset it. Without a Google account, start `rele-cli emulator` and set "
+            "PUBSUB_EMULATOR_HOST.",
+        )
+
+
 class ResourceError(ReleError):
     """Pub/Sub refused to read, create or change a topic or a subscription."""
 
@@ -126,6 +139,7 @@ class DeadLetter(Decision):
 def import_failure(what: str, error: Exception) -> str:
     """A sentence that says that ``what`` cannot be imported, why, and at which line."""
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
+    reason = reason.removesuffix(".")
     return f"{what} cannot be imported: {type(error).__name__}: {reason}{_place_of(error)}."
 
 
@@ -134,10 +148,11 @@ def _place_of(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return f" ({error.filename}, line {error.lineno})"
     machinery = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<")
-    root = error.__cause__ or error
     places = [
         frame
-        for frame in traceback.extract_tb(root.__traceback__)
+        for each in (error, error.__cause__)  # the cause is nearer to what is wrong
+        if each is not None
+        for frame in traceback.extract_tb(each.__traceback__)
         if not frame.filename.startswith(machinery)
     ]
     return f" ({places[-1].filename}, line {places[-1].lineno})" if places else ""

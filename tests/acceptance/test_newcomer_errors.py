@@ -50,6 +50,11 @@ NO_CREDENTIALS = (
     "`gcloud auth application-default login`. Without a Google account, start `rele-cli emulator` "
     "and set PUBSUB_EMULATOR_HOST.\n"
 )
+NO_SUCH_FILE = (
+    "The file that GOOGLE_APPLICATION_CREDENTIALS names in the environment cannot be used: File "
+    "key.json was not found. Write the path of the key file of a service account there, or unset "
+    "it. Without a Google account, start `rele-cli emulator` and set PUBSUB_EMULATOR_HOST.\n"
+)
 NO_KEY_FILE = (
     "RELE['GC_CREDENTIALS_PATH'] = 'key.json' is not the key file of a service account: No such "
     "file or directory. Write the path of the JSON key of a service account, or leave the setting "
@@ -57,8 +62,9 @@ NO_KEY_FILE = (
 )
 WRONG_SIGNATURE = (
     "subs.ship must take one positional argument, the data, and **kwargs, the attributes: declare "
-    "it as `def ship(data, **kwargs)`, not with ()."
+    "it as `def ship(data, **kwargs)`, not with ()"
 )
+WRONG_FILTER = "filter_by must be a callable or an iterable of callables, not 3"
 NOT_SET_UP = (
     "Relé is not set up: call rele.setup({...}), or add `rele` to INSTALLED_APPS, or start in a "
     "folder with a settings.py that has a dict named RELE."
@@ -300,6 +306,11 @@ class TestReleCliRun:
     def test_no_credentials(self, plain: Newcomer) -> None:
         assert plain.rele_cli("run") == f"{CONFIGURED}{IN_GOOGLE_CLOUD}Error: {NO_CREDENTIALS}"
 
+    def test_a_key_file_of_the_environment_that_is_not_there(self, plain: Newcomer) -> None:
+        plain.environment["GOOGLE_APPLICATION_CREDENTIALS"] = "key.json"
+
+        assert plain.rele_cli("run") == f"{CONFIGURED}{IN_GOOGLE_CLOUD}Error: {NO_SUCH_FILE}"
+
     def test_a_key_file_that_is_not_there(self, plain: Newcomer) -> None:
         plain.write("settings.py", 'RELE = {"GC_CREDENTIALS_PATH": "key.json"}')
 
@@ -334,8 +345,18 @@ class TestReleCliRun:
                 "from rele import sub\ndef ship(): ...\nship = sub('order-paid')(ship)",
                 f"RuntimeError: {WRONG_SIGNATURE} (FOLDER/subs.py, line 3)",
             ),
+            (
+                "from rele import sub\n@sub('order-paid', filter_by=3)\ndef ship(data, **kw): ...",
+                f"ValueError: {WRONG_FILTER} (FOLDER/subs.py, line 2)",
+            ),
         ],
-        ids=["a missing module", "a typing error", "an exception", "a wrong signature"],
+        ids=[
+            "a missing module",
+            "a typing error",
+            "an exception",
+            "a wrong signature",
+            "a wrong filter",
+        ],
     )
     def test_a_subs_module_with_an_error(self, plain: Newcomer, code: str, failure: str) -> None:
         plain.write("subs.py", code)

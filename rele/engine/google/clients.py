@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import grpc
+from google.auth.environment_vars import CREDENTIALS
 from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2 import service_account
 
 from rele.endpoint import WITHOUT_PROXY, emulator_address, is_loopback, pubsub_address
 from rele.engine.google.transport import Transport, channel_options
-from rele.exceptions import NoCredentialsError
+from rele.exceptions import NoCredentialsError, UnusableCredentialsError
 
 
 def make_client(client_class: Any, **arguments: Any) -> Any:
     """Make a client of Google's; without ``credentials`` it looks for its default ones.
 
     Raises:
-        NoCredentialsError: it finds none.
+        NoCredentialsError: it finds none, or the environment names a file that has none.
         ConfigurationError: the environment names an emulator by something that is no address.
     """
     if isinstance(client_class, type):  # and nothing that a test has put in its place
@@ -27,7 +29,14 @@ def make_client(client_class: Any, **arguments: Any) -> Any:
     try:
         return client_class(**arguments)
     except DefaultCredentialsError as error:
-        raise NoCredentialsError from error
+        raise _no_credentials(error) from None  # the message has all that Google's says
+
+
+def _no_credentials(error: DefaultCredentialsError) -> NoCredentialsError:
+    """Google looks nowhere else where the environment names a file."""
+    if not os.environ.get(CREDENTIALS):
+        return NoCredentialsError()
+    return UnusableCredentialsError(str(error.args[0] if error.args else error))
 
 
 def read_key_file(path: str | None) -> Any:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock, Mock, patch
 
@@ -31,7 +33,18 @@ def test_missing_credentials_are_an_error_that_says_how_to_give_them() -> None:
     with pytest.raises(NoCredentialsError, match=r"GC_CREDENTIALS_PATH.*gcloud auth") as raised:
         make_client(raising(error), credentials=None)
 
-    assert raised.value.__cause__ is error
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "no metadata server" not in shown, "Google's traceback stands above the error"
+
+
+def test_a_file_of_the_environment_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+
+    with pytest.raises(NoCredentialsError, match=r"APPLICATION_CREDENTIALS .*: File .* not found"):
+        make_client(PublisherClient)
 
 
 def test_any_other_error_is_the_clients_own() -> None:
