@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rele.declaration.handlers import check_result
 from rele.exceptions import NoSettingsError
 from rele.runtime.in_use import IN_USE
 from rele.runtime.own_records import log_publishing
@@ -176,7 +177,7 @@ def _set_up(config: MiddlewareConfig, **kwargs: Any) -> list[Any]:
     middlewares = []
     for path in config.middleware:
         middleware = pkgutil.resolve_name(path)()
-        middleware.setup(config, **kwargs)
+        check_result(middleware.setup(config, **kwargs), "The hook setup of %s", path)
         middlewares.append(middleware)
     return middlewares
 
@@ -200,7 +201,8 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
         if hook is None:
             continue
         try:
-            hook(*args, **kwargs)
+            result = hook(*args, **kwargs)
+            check_result(result, f"The hook {hook_name} of %s", type(middleware).__qualname__)
         except BaseException as error:
             if hook_name in _HOOKS_THAT_MAY_REFUSE or _is_ctrl_c(error):
                 raise

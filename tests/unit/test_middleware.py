@@ -439,3 +439,40 @@ def test_without_any_settings_there_are_no_hooks_and_no_error(
 
     assert delivery.settlements() == ["ack"]
     assert caplog.records == []
+
+
+class Asynchronous(BaseMiddleware):
+    async def pre_publish(self, *args: Any) -> None:  # type: ignore[override]
+        calls.append(("pre_publish",))
+
+    async def post_process_message_success(self, *args: Any) -> None:  # type: ignore[override]
+        calls.append(("success",))
+
+
+class SetUpAsynchronously(BaseMiddleware):
+    async def setup(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        calls.append(("setup",))
+
+
+class TestAHookThatMakesACoroutine:
+    """It does not run, and nobody would hear of it."""
+
+    def test_is_an_error_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        register(Asynchronous())
+
+        run_middleware_hook("post_process_message_success", None, 0, None)
+
+        assert (
+            "The hook post_process_message_success of Asynchronous returned a coroutine"
+            in caplog.text
+        )
+
+    def test_is_an_error_of_the_caller_where_a_hook_may_refuse(self) -> None:
+        register(Asynchronous())
+
+        with pytest.raises(RuntimeError, match="pre_publish of Asynchronous returned a coroutine"):
+            run_middleware_hook("pre_publish", "orders", 1, {})
+
+    def test_is_refused_at_setup(self) -> None:
+        with pytest.raises(RuntimeError, match="returned a coroutine"):
+            register(SetUpAsynchronously())
