@@ -643,6 +643,15 @@ class TestShowsubscriptionsAgainstPubSub:
 
         assert capsys.readouterr().err.splitlines()[1:] == ["refused to list"]
 
+    def test_diff_warns_on_the_standard_error_of_what_may_lose_messages(
+        self, compare: Mock, capsys: Output
+    ) -> None:
+        compare.return_value = Comparison(Plan(warnings=("Make sure that it has one.",)))
+
+        assert status_of("--diff") == 0
+
+        assert capsys.readouterr().err.splitlines()[1:] == ["Make sure that it has one."]
+
     @pytest.mark.parametrize("option", ["--diff", "--apply"])
     def test_says_on_the_standard_error_which_project_it_uses(
         self,
