@@ -94,18 +94,18 @@ class Publisher(BackendPublisher):
 
 
 class Subscriber:
-    """Makes the subscriptions of one project and consumes them.
+    """Creates the subscriptions of one project and consumes them.
 
     Args:
         gc_project_id: the Google Cloud project.
         credentials: Google credentials; not used under the emulator.
-        message_storage_policy: the regions in which the messages of topics that are made here are
-            kept, or ``None``; one region as a string is deprecated.
+        message_storage_policy: the regions in which topics that are created keep their messages,
+            or ``None``; one region as a string is deprecated.
         client_options: for Google's clients.
         default_ack_deadline: seconds.
         default_retry_policy: for subscriptions that state none; ``None`` sends none.
-        resilient: whether the connection is made again soon after an outage, and outages are
-            logged, as for the workers of ``create_and_run``.
+        resilient: whether it reconnects soon after an outage, and logs outages, as for the workers
+            of ``create_and_run``.
         times: by which it decides that Pub/Sub is unavailable.
     """
 
@@ -165,7 +165,7 @@ class Subscriber:
     def update_or_create_subscription(self, subscription: Subscription) -> None:
         """Create ``subscription`` and, where it is missing, its topic.
 
-        Of one that exists the retry policy is updated, where one is stated here or as default,
+        One that exists is updated: its retry policy, if the declaration or the default states one,
         and whatever else the declaration states.
 
         Raises:
@@ -217,10 +217,10 @@ class Subscriber:
         return self._client.subscribe(path, callback=callback, scheduler=scheduler, **more)
 
     def resources(self, gc_project_id: str, defaults: SubscriptionOptions) -> Resources:
-        """What compares and changes topics and subscriptions, by this Subscriber's clients.
+        """Compares and changes topics and subscriptions through this Subscriber's connection.
 
-        ``defaults`` are stated for all subscriptions. One that is made gets the Subscriber's ack
-        deadline and the default retry policy where nothing else is stated.
+        ``defaults`` are stated for all subscriptions. One that is created gets the Subscriber's ack
+        deadline and Relé's default retry policy where nothing else is stated.
         """
         return self._make_resources(gc_project_id, defaults, DEFAULT_RETRY_POLICY)
 
@@ -230,7 +230,10 @@ class Subscriber:
         return self._channel_watch is not None and self._channel_watch.is_unavailable
 
     def watch_topics(self, subscriptions: Sequence[Subscription], makes_again: bool) -> TopicWatch:
-        """What logs, once started, that topics were deleted; ``makes_again``: of the worker."""
+        """Logs, once started, that a topic was deleted.
+
+        ``makes_again``: whether the worker recreates it once its subscription is deleted.
+        """
         watch = TopicWatch(
             self._client,
             self.connection.gc_project_id,
@@ -250,7 +253,7 @@ class Subscriber:
         self._client.close()
 
     def _own_resources(self) -> Resources:
-        """As the Subscriber was told alone: without a retry policy where none is stated."""
+        """With what the Subscriber was made with: no retry policy where none is stated."""
         stated = SubscriptionOptions(retry_policy=self.connection.retry_policy)
         return self._make_resources(str(self.connection.gc_project_id), stated, None)
 

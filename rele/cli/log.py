@@ -30,7 +30,7 @@ def add_verbosity(parser: argparse.ArgumentParser) -> None:
 
 
 def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:
-    """Let Relé's records of the level of ``verbosity`` be seen.
+    """Show Relé's records of the level of ``verbosity``.
 
     Args:
         verbosity: what ``-v`` says; ``None``, where it is not given, changes nothing that the
@@ -55,7 +55,7 @@ def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:
 
 
 def _is_configured() -> bool:
-    """Whether somebody has chosen what becomes of Relé's records.
+    """Whether the project has configured where Relé's records go.
 
     Django's own default, which is for the logger ``django`` alone, is no such choice.
     """

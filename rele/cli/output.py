@@ -1,4 +1,4 @@
-"""What is printed: a result, without which a command has failed, or what may be lost."""
+"""Printing results, without which a command has failed, and lines that may be lost."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def printing(stream: Any = None) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def saying_after_a_second(line: str) -> Iterator[None]:
-    """Where the block takes longer, print ``line``, on what is waited for, to the standard error.
+    """If the block takes longer, print ``line``, which names what is waited for, to stderr.
 
     Where that is not possible, nothing is said.
     """
@@ -65,10 +65,9 @@ def saying_after_a_second(line: str) -> Iterator[None]:
 
 
 class TolerantStream:
-    """A text stream that loses what it cannot write, and raises no error for it.
+    """A text stream that drops what it cannot write, without an error.
 
-    What could be written later, as on a disk that is full for a while, is tried again with the
-    next line.
+    The next line is tried again: a full disk may have space by then.
 
     Args:
         stream: a text stream, or ``None``, as ``sys.stdout`` is where it was closed at the start.
@@ -106,7 +105,7 @@ class TolerantStream:
 
 
 def tolerant(stream: Any) -> TextIO:
-    """A :class:`TolerantStream`, which is all that anybody needs of a text stream to print to."""
+    """A :class:`TolerantStream` around ``stream``, typed as the text stream that it stands for."""
     return cast(TextIO, TolerantStream(stream))
 
 
@@ -137,7 +136,7 @@ def _flush_or_silence(stream: Any) -> None:
 
 
 def _silence(stream: Any) -> None:
-    """Let nothing more come of it: at its end Python would try again to write what is buffered."""
+    """Send the stream to nowhere: at its exit Python would try again to write what is buffered."""
     with suppress(OSError, ValueError, AttributeError):
         devnull = os.open(os.devnull, os.O_WRONLY)
         try:

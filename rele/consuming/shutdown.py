@@ -37,7 +37,7 @@ class Connected(Protocol):
 
 
 class Stoppable(Protocol):
-    """What works beside the consumers until it is stopped."""
+    """What runs in the background until it is stopped."""
 
     def stop(self) -> None: ...
 

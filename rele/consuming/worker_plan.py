@@ -54,7 +54,7 @@ class WorkerPlan:
     defaults: SubscriptionOptions
     """What is stated for all subscriptions; a declaration precedes it."""
     is_resilient: bool
-    """Whether the connection is made again soon after an outage, and outages are logged."""
+    """Whether it reconnects soon after an outage, and logs outages."""
 
     @property
     def watches_topics(self) -> bool:

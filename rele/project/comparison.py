@@ -1,4 +1,4 @@
-"""What is declared against what Pub/Sub has, without a worker."""
+"""Comparing what is declared with what Pub/Sub has, and changing it, without a worker."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rele.worker import require_connection
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a look at the server has shown."""
+    """What was found out."""
 
     plan: Plan
     orphans: Sequence[str] = ()
     """The paths of subscriptions under SUB_PREFIX that no code declares."""
     complaint: str = ""
-    """Why the orphans are not known."""
+    """Why the orphans are unknown, if they are."""
 
 
 def compare(config: Config, subscriptions: Sequence[Subscription]) -> Comparison:
@@ -33,7 +33,7 @@ def compare(config: Config, subscriptions: Sequence[Subscription]) -> Comparison
         NoProjectError: the configuration names no project.
         NoCredentialsError: there are none.
         NotConnectionError: Pub/Sub cannot be reached.
-        ResourceError: it does not answer. What it refuses is told by the plan.
+        ResourceError: it does not answer. What it refuses is in the plan.
     """
     with _resources(config) as resources:
         plan = resources.plan(subscriptions)
@@ -48,7 +48,7 @@ def compare(config: Config, subscriptions: Sequence[Subscription]) -> Comparison
 def bring_about(
     config: Config, subscriptions: Sequence[Subscription], report: Callable[[Change], object]
 ) -> Plan:
-    """Make what is declared be so, whatever ``RELE["RESOURCES"]`` says.
+    """Change Pub/Sub to what is declared, whatever ``RELE["RESOURCES"]`` says.
 
     Args:
         config: the project's configuration.

@@ -1,4 +1,4 @@
-"""Looking for what is wrong with a project, without network and without Google's modules."""
+"""Finding what is wrong with a project, without network and without Google's modules."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _resolve(path: str) -> Any:
     try:
         return pkgutil.resolve_name(path)
     except AttributeError:
-        # So it is told also of a module that is there, but cannot be imported.
+        # A module that exists but cannot be imported gives its own error here.
         importlib.import_module(path.rpartition(".")[0])
         raise
 
@@ -214,7 +214,7 @@ def _look_at_publisher_backend(name: str, path: str) -> Iterator[Problem]:
 
 
 def problems_of_backend(where: str, path: str) -> Iterator[Problem]:
-    """What is wrong with the dotted path of a backend, which stands ``where`` it says."""
+    """What is wrong with the dotted path of a backend; ``where`` names the setting."""
     if path in BUILT_IN_BACKENDS or any(path in room.backends for room in rooms_in_use()):
         return
     for room in rooms_not_in_use():
@@ -291,7 +291,7 @@ _OPTION_LOOKS: dict[str, Callable[[str, Any], Iterator[Problem]]] = {
     "dead_letter_policy": _look_at_dead_letter_policy,
     "retry_policy": _look_at_backoffs,
 }
-"""What an option's value may be in for, beside its kind and range."""
+"""What is looked at in an option's value besides its kind and range."""
 
 _LOOKS: dict[str, Callable[[str, Any], Iterable[Problem]]] = {
     "DEFAULT_RETRY_POLICY": _look_at_default_retry_policy,
@@ -325,12 +325,12 @@ def find_subscriptions(
 
 
 def _are_one(one: Subscription, other: Subscription) -> bool:
-    """Whether it is the same, imported twice, or one class's instances."""
+    """Whether they are the same one, imported twice, or instances of one class."""
     return one.name == other.name and one.has_function_of(other)
 
 
 def problems_of_subscriptions(subscriptions: Iterable[Subscription]) -> list[Problem]:
-    """What Pub/Sub would refuse in them, and names that stand for two."""
+    """Names and options that Pub/Sub would refuse, and names that two subscriptions share."""
     problems: list[Problem] = []
     by_name: dict[str, Subscription] = {}
     for subscription in subscriptions:

@@ -11,7 +11,7 @@ from rele.declaration.options import NEVER, OPTIONS, seconds_of
 from rele.declaration.subscription import Subscription
 
 _KEYS = {"backend_filter_by": "backend_filter"}
-"""Of options that are shown under another name."""
+"""The names under which some options are shown."""
 
 _SHOWN_KEYS = ("topic", "sub", "filters", *(_KEYS.get(option, option) for option in OPTIONS))
 
@@ -38,7 +38,7 @@ def describe(sub: Subscription, config: Config) -> dict[str, Any]:
 
 
 def stated_fields(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the row states, beside the subscription's name: a label and a text each."""
+    """What the row states besides the subscription's name, as pairs of a label and a text."""
     return [
         (key.replace("_", " ").capitalize(), _text(key, row[key]))
         for key in _SHOWN_KEYS

@@ -1,4 +1,4 @@
-"""Calls of Pub/Sub side by side, and what they are refused with."""
+"""Calls of Pub/Sub, several at a time, and the errors for those that it refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rele.exceptions import ResourceError
 from rele.resources.changes import CREATE_SUBSCRIPTION, CREATE_TOPIC, UPDATE_SUBSCRIPTION
 
 MAX_CALLS = 32
-"""At a time: to read 100 subscriptions takes four times the latency, and no server is flooded."""
+"""At a time: 100 subscriptions are read in four times the latency, and no server is flooded."""
 
 READ_SUBSCRIPTION = "read subscription"
 READ_TOPIC = "read topic"
@@ -37,15 +37,15 @@ Result = TypeVar("Result")
 
 
 class UnansweredError(ResourceError):
-    """Pub/Sub did not answer, so that the next call need not be tried."""
+    """Pub/Sub did not answer, so further calls are not tried."""
 
 
 @contextmanager
 def explained(action: str, path: str, *expected: type[Exception]) -> Iterator[None]:
-    """Let what is ``expected`` through, and say of any other refusal what was tried.
+    """Let errors that are ``expected`` pass, and say of any other what was tried.
 
     Raises:
-        ResourceError: for what else Google's client raises.
+        ResourceError: for any other error of Google's client.
     """
     try:
         yield
@@ -64,34 +64,34 @@ def explained(action: str, path: str, *expected: type[Exception]) -> Iterator[No
 
 @contextmanager
 def advised(address: str) -> Iterator[None]:
-    """Say, where Pub/Sub at ``address`` does not answer, what to look at.
+    """Where Pub/Sub at ``address`` does not answer, say what to check.
 
     Raises:
-        UnansweredError: which the block has raised.
+        UnansweredError: the one of the block, with the advice.
     """
     try:
         yield
     except UnansweredError as error:
         advice = what_to_check(address)
         raise UnansweredError(
-            f"{str(error).rstrip('.')}. What can be done: {advice}"
+            f"{str(error).rstrip('.')}. What to do: {advice}"
         ) from error.__cause__
 
 
 class Calls:
-    """Calls in threads, :data:`MAX_CALLS` at a time; refusals are collected.
+    """Makes calls in threads, :data:`MAX_CALLS` at a time, and collects refusals.
 
-    The threads are daemons: a server that does not answer holds up no process that ends.
+    The threads are daemons, so a server that does not answer keeps no process from ending.
     """
 
     def __init__(self) -> None:
         self.refusals: list[ResourceError] = []
 
     def run(self, call: Callable[[Item], Result], items: Iterable[Item]) -> dict[Item, Result]:
-        """``call(item)`` for each item; those that were refused are missing in the result.
+        """The results of ``call(item)`` by item; those of refused calls are missing.
 
         Raises:
-            UnansweredError: one got no answer; those that had not begun are given up.
+            UnansweredError: one got no answer; calls that had not begun are left out.
         """
         futures: dict[Item, Future[Result]] = {item: Future() for item in items}
         waiting = deque(futures.items())
@@ -114,7 +114,7 @@ def _work(call: Callable[[Item], Result], waiting: deque[tuple[Item, Future[Resu
     while waiting:
         try:
             item, future = waiting.popleft()
-        except IndexError:  # another thread was faster
+        except IndexError:  # another thread took the last one
             return
         if not future.set_running_or_notify_cancel():
             continue

@@ -1,4 +1,4 @@
-"""What of a subscription on the server is not as it is declared."""
+"""How a subscription that exists differs from its declaration."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rele.resources.changes import Difference
 from rele.resources.desired import GOOGLE_FIELDS, Desired
 
 _FIXED_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.is_fixed)
-"""Pub/Sub takes them only when a subscription is created, as it does its topic."""
+"""Those that can be set only when a subscription is created, like its topic."""
 
 
 def fixed_differences(desired: Desired, actual: Any) -> tuple[Difference, ...]:
-    """Those that no update can remove; ``actual`` is Google's Subscription."""
+    """The differences that no update can remove; ``actual`` is Google's Subscription."""
     topic = "detached" if actual.detached else actual.topic
     differences = _differences(desired, actual, _FIXED_OPTIONS)
     if topic != desired.topic:
@@ -27,7 +27,7 @@ def fixed_differences(desired: Desired, actual: Any) -> tuple[Difference, ...]:
 
 
 def updatable_differences(desired: Desired, actual: Any) -> tuple[Difference, ...]:
-    """Those that an update removes."""
+    """The differences that an update removes."""
     return _differences(
         desired, actual, (option for option in GOOGLE_FIELDS if option not in _FIXED_OPTIONS)
     )
@@ -36,13 +36,13 @@ def updatable_differences(desired: Desired, actual: Any) -> tuple[Difference, ..
 def update_request(
     desired: Desired, actual: Any, differences: Iterable[Difference]
 ) -> dict[str, Any]:
-    """What removes the differences, and leaves the rest as it is."""
+    """The request that removes ``differences`` and changes nothing else."""
     fields = [GOOGLE_FIELDS[difference.option] for difference in differences]
     return {"subscription": _wanted(desired, actual), "update_mask": FieldMask(paths=fields)}
 
 
 def _wanted(desired: Desired, actual: Any) -> Any:
-    """What is stated, as Google's Subscription, with the labels that others have set."""
+    """The declaration as Google's Subscription; labels that others have set are kept."""
     stated = dict(desired.stated)
     if "labels" in stated:
         stated["labels"] = {**actual.labels, **stated["labels"]}
@@ -68,8 +68,8 @@ def _text(subscription: Any, field: str) -> str:
     if field not in subscription and not isinstance(getattr(subscription, field), bool):
         return "none"
     value = getattr(subscription, field)
-    tell: Callable[[Any], str] = _TEXTS.get(field, str)
-    return tell(value)
+    to_text: Callable[[Any], str] = _TEXTS.get(field, str)
+    return to_text(value)
 
 
 def _seconds(duration: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""What is declared, in the words of Google's requests."""
+"""What is declared, as the fields of Google's requests."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GOOGLE_FIELDS = {name: option.field for name, option in OPTIONS.items() if optio
 """The options that Pub/Sub keeps, by their names in ``@sub``, and their fields there."""
 
 NEWER_OPTIONS = GOOGLE_FIELDS.keys() & KEYWORD_ONLY
-"""Those of them that the reference does not have."""
+"""Those of them that Relé 1.x does not have."""
 
 DEFAULT_RETRY_POLICY = RetryPolicy(10, 600)
-"""Of subscriptions that are made and state none: Google's own defaults, in seconds.
+"""For subscriptions that are created and state none: Google's own defaults, in seconds.
 
-Without a policy Pub/Sub would deliver a failed message again at once, without end.
+Without a policy Pub/Sub would redeliver a failed message at once, without end.
 """
 
 
@@ -31,7 +31,7 @@ class Desired:
     """A subscription as it is declared; ``path`` and ``topic`` are full paths.
 
     ``stated`` are the fields that it must have on the server, ``for_new`` those that it gets
-    besides when it is made.
+    in addition when it is created.
     """
 
     path: str
@@ -39,7 +39,7 @@ class Desired:
     stated: Mapping[str, Any]
     for_new: Mapping[str, Any]
     is_for_dead_letters: bool = False
-    """Whether nobody declares it, but a dead-letter topic needs it."""
+    """Whether it is not declared, but needed to keep the messages of a dead-letter topic."""
 
     @property
     def dead_letter_topic(self) -> str | None:
@@ -48,12 +48,12 @@ class Desired:
         return None if policy is None else str(policy.dead_letter_topic)
 
     def creation_request(self) -> dict[str, Any]:
-        """What makes it."""
+        """The request that creates it."""
         return {"name": self.path, "topic": self.topic, **self.for_new, **self.stated}
 
 
 def dead_letter_subscription(topic: str) -> Desired:
-    """The subscription that keeps what a dead-letter topic gets, for as long as Pub/Sub can.
+    """The subscription that keeps the messages of a dead-letter topic for as long as possible.
 
     It has the topic's id, and is in the topic's project. ``topic`` is a full path.
     """
@@ -78,7 +78,7 @@ def google_fields(
         project_id: of the subscription; a dead-letter policy needs it.
         subscription: its id, likewise.
     """
-    in_googles_words: dict[str, Callable[[Any], Any]] = {
+    converters: dict[str, Callable[[Any], Any]] = {
         "retry_policy": to_google_retry_policy,
         "dead_letter_policy": lambda policy: to_google_dead_letter_policy(
             policy, project_id, subscription
@@ -88,7 +88,7 @@ def google_fields(
         "labels": dict,
     }
     return {
-        field: in_googles_words.get(option, _as_it_is)(options[option])
+        field: converters.get(option, _as_it_is)(options[option])
         for option, field in GOOGLE_FIELDS.items()
         if option in options
     }

@@ -35,14 +35,14 @@ class Survey:
 
 
 def survey(
-    service: Service, desired: Iterable[Desired], topics_beside: Collection[str] = ()
+    service: Service, desired: Iterable[Desired], other_topics: Collection[str] = ()
 ) -> Survey:
     """Read subscriptions, then the topics that may be missing.
 
     Args:
         service: reads them.
         desired: the subscriptions. A dead-letter topic without any subscription needs one more.
-        topics_beside: the topics of other declared subscriptions.
+        other_topics: the topics of other declared subscriptions.
 
     Raises:
         ResourceError: Pub/Sub does not answer. Refusals are collected.
@@ -53,7 +53,7 @@ def survey(
         return calls.run(lambda each: service.subscription(each.path), subscriptions)
 
     found = read(desired)
-    consumed = {*topics_beside, *_consumed_topics(found)}
+    consumed = {*other_topics, *_consumed_topics(found)}
     dead_letter_topics = dict.fromkeys(topic for each in found if (topic := each.dead_letter_topic))
     is_consumed = calls.run(
         service.has_subscription_on, (each for each in dead_letter_topics if each not in consumed)

@@ -1,1 +1,1 @@
-"""The life of a process: signals, and how it is asked to stop."""
+"""What belongs to the process: requests to stop it, and what it remembers."""

@@ -1,4 +1,4 @@
-"""Asking a process that works until it is stopped to stop."""
+"""Requesting a stop, by a signal or from another thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 def stop_signals(*names: str) -> list[signal.Signals]:
-    """Those of ``names`` that this system has, but for a SIGHUP that ``nohup`` lets be ignored.
+    """Those of ``names`` that this system has, without a SIGHUP that is ignored, as by ``nohup``.
 
     Args:
         names: by default :data:`STOP_SIGNALS`.

@@ -1,4 +1,4 @@
-"""Saying what is waited for, where that takes seconds."""
+"""Reporting what is waited for, if it takes seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONG_WAIT = 1.0
 
 @contextmanager
 def reported_if_long(report: Callable[[], object], seconds: float = LONG_WAIT) -> Iterator[None]:
-    """Call ``report`` in a thread of its own where the block takes longer than ``seconds``."""
+    """Call ``report``, in a thread of its own, if the block takes longer than ``seconds``."""
     timer = threading.Timer(seconds, report)
     timer.daemon = True
     with suppress(RuntimeError):  # an interpreter that shuts down starts no thread

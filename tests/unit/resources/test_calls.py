@@ -89,6 +89,6 @@ def test_what_is_no_refusal_ends_it_at_once_without_beginning_the_rest(error: Ex
 def test_what_is_not_answered_says_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:1")
 
-    with pytest.raises(UnansweredError, match=r"nobody there\. What can be done: PUBSUB_EMULATOR"):
+    with pytest.raises(UnansweredError, match=r"nobody there\. What to do: PUBSUB_EMULATOR"):
         with advised("localhost:1"):
             raise UnansweredError("nobody there")
