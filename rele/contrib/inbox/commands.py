@@ -13,6 +13,7 @@ from django.utils import timezone
 from rele.cli.output import printing
 from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.subcommand import Options
+from rele.contrib.inbox.exceptions import explained_errors
 from rele.contrib.inbox.models import InboxMessage
 from rele.contrib.inbox.purging import delete_in_chunks, handled_before
 from rele.exceptions import ReleError
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show_or_purge(options: Options) -> int:
-    with printing() as show:
+    with printing() as show, explained_errors(options["database"]):
         if options["purge"]:
             show(_purge(options["database"], options["older_than"], is_forced=options["force"]))
         else:

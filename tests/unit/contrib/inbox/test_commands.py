@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from rele.contrib.inbox import purging
 from rele.contrib.inbox.models import InboxMessage
@@ -114,3 +115,17 @@ class TestPurge:
     def test_of_a_database_that_there_is_not(self, capsys: Output) -> None:
         with pytest.raises(CommandError, match="invalid choice: 'other'"):
             inbox(capsys, "--database", "other")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--purge"]], ids=["counts", "a purge"])
+def test_a_missing_table_is_one_line_with_the_remedy(arguments: list[str], capsys: Output) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE rele_inbox_inboxmessage RENAME TO elsewhere")
+
+    with pytest.raises(CommandError) as raised:
+        inbox(capsys, *arguments)
+
+    assert str(raised.value) == (
+        "The inbox cannot be used: no such table: rele_inbox_inboxmessage. Its table is missing: "
+        "run `manage.py migrate`."
+    )
