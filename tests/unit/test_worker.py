@@ -384,6 +384,28 @@ class TestStop:
         assert statuses == []
         assert hooks.names == ["pre_worker_stop", "post_worker_stop"]
 
+    def test_a_second_signal_ends_the_process_where_the_first_has_begun_the_shutdown(
+        self, hooks: Hooks, make_worker_of: MakeWorker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        statuses: list[int] = []
+        monkeypatch.setattr(os, "_exit", statuses.append)
+        worker = make_worker_of(subscription())
+        later = time.monotonic() + 1
+
+        def signal_again(_: Any) -> None:
+            with monkeypatch.context() as patched:
+                patched.setattr(time, "monotonic", lambda: later)
+                worker.stop(signal.SIGTERM, None)
+
+        hooks.actions["pre_worker_stop"] = signal_again
+
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "monotonic", lambda: later - 1)
+            with pytest.raises(SystemExit):
+                worker.stop(signal.SIGTERM, None)
+
+        assert statuses == [1]
+
     def test_a_worker_that_was_not_started_stops(
         self, hooks: Recorder, make_worker_of: MakeWorker
     ) -> None:
