@@ -385,7 +385,7 @@ class TestStop:
         assert hooks.names == ["pre_worker_stop", "post_worker_stop"]
 
     def test_a_second_signal_ends_the_process_where_the_first_has_begun_the_shutdown(
-        self, hooks: Hooks, make_worker_of: MakeWorker, monkeypatch: pytest.MonkeyPatch
+        self, hooks: Recorder, make_worker_of: MakeWorker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         statuses: list[int] = []
         monkeypatch.setattr(os, "_exit", statuses.append)
