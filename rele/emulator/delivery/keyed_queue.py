@@ -34,7 +34,7 @@ class _Key:
         self.leased = 0
         self.waiting: deque[StoredMessage | Delivery] = deque()
         self.owner: Consumer | None = None
-        self.lane: _Lane | None = None
+        self.lane: Lane | None = None
 
     def head(self) -> StoredMessage:
         first = self.waiting[0]
@@ -46,11 +46,16 @@ class _Key:
         return isinstance(first, Delivery) and first.due is not None
 
 
-class _Lane(OrderedDict[str, _Key]):
+class Lane(OrderedDict[str, _Key]):
     """Keys whose next message may be taken, in the order of their turns."""
 
     def first(self) -> _Key:
+        """The key whose turn it is."""
         return next(iter(self.values()))
+
+    def head(self) -> StoredMessage:
+        """The next message of that key."""
+        return self.first().head()
 
 
 class KeyedQueue(Queue):
@@ -61,8 +66,8 @@ class KeyedQueue(Queue):
 
     def __init__(self) -> None:
         self._keys: dict[str, _Key] = {}
-        self._free = _Lane()
-        self._owned: dict[Consumer, _Lane] = {}
+        self._free = Lane()
+        self._owned: dict[Consumer, Lane] = {}
         self._free_next = True
         self._length = 0
         self._new = 0
@@ -99,11 +104,17 @@ class KeyedQueue(Queue):
                 self._place(key)
 
     def head(self, consumer: Consumer | None) -> StoredMessage | None:
-        lane = self._next_lane(consumer)
-        return lane.first().head() if lane else None
+        lane = self.next_lane(consumer)
+        return lane.head() if lane else None
 
     def pop(self, consumer: Consumer) -> Delivery:
-        lane = self._next_lane(consumer)
+        lane = self.next_lane(consumer)
+        if lane is None:
+            raise IndexError("There is no message for this consumer.")
+        return self.pop_from(lane, consumer)
+
+    def pop_from(self, lane: Lane, consumer: Consumer) -> Delivery:
+        """Remove and return the next message of ``lane`` for ``consumer``."""
         self._free_next = lane is not self._free
         key = lane.first()
         self._leave_lane(key)
@@ -120,11 +131,18 @@ class KeyedQueue(Queue):
         self._place(key)
         return delivery
 
+    def next_lane(self, consumer: Consumer | None) -> Lane | None:
+        """The lane that the next message for ``consumer`` is in, if there is one."""
+        owned = self._owned.get(consumer) if consumer is not None else None
+        if owned and not (self._free and self._free_next):
+            return owned
+        return self._free or None
+
     def reserved(self) -> Iterable[tuple[Consumer, int]]:
-        return [(owner, lane.first().head().size) for owner, lane in self._owned.items()]
+        return [(owner, lane.head().size) for owner, lane in self._owned.items()]
 
     def detach(self, consumer: Consumer) -> None:
-        for key in self._owned.pop(consumer, _Lane()).values():
+        for key in self._owned.pop(consumer, Lane()).values():
             key.lane = None
 
     def take_back(self, delivery: Delivery) -> Sequence[Delivery]:
@@ -196,13 +214,6 @@ class KeyedQueue(Queue):
             gone.append(key.sent.popleft().message.id)
         return gone
 
-    def _next_lane(self, consumer: Consumer | None) -> _Lane:
-        """The lane, empty if there is no message, that the next one for ``consumer`` is from."""
-        owned = self._owned.get(consumer) if consumer is not None else None
-        if not owned or (self._free and self._free_next):
-            return self._free
-        return owned
-
     def _place(self, key: _Key) -> None:
         """File the key where its next message may be taken from, and forget an empty one."""
         lane = self._lane_for(key)
@@ -214,7 +225,7 @@ class KeyedQueue(Queue):
         if not key.sent and not key.waiting:
             self._keys.pop(key.name, None)
 
-    def _lane_for(self, key: _Key) -> _Lane | None:
+    def _lane_for(self, key: _Key) -> Lane | None:
         if not key.waiting or key.is_delayed():
             return None
         if not key.leased:
@@ -222,7 +233,7 @@ class KeyedQueue(Queue):
         owner = key.owner
         if owner is None or not owner.attached:
             return None
-        return self._owned.setdefault(owner, _Lane())
+        return self._owned.setdefault(owner, Lane())
 
     def _leave_lane(self, key: _Key) -> None:
         lane, key.lane = key.lane, None

@@ -68,12 +68,13 @@ class Leases:
         due = self._clock() + consumer.ack_deadline
         batch: list[Delivery] = []
         total = 0
-        while len(batch) < limit and (head := self._queue.head(consumer)) is not None:
+        queue = self._queue
+        while len(batch) < limit and (head := queue.head(consumer)) is not None:
             size = head.size
             total += size
             if not consumer.flow.admits(size) or (batch and total > max_bytes):
                 break
-            delivery = self._queue.pop(consumer)
+            delivery = queue.pop(consumer)
             if self._former_attempts:
                 delivery.attempt = self._former_attempts.pop(head.id, delivery.attempt)
             delivery.leased = True

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rele.emulator.delivery.consumers import Consumer
 from rele.emulator.delivery.delivery import Delivery
-from rele.emulator.delivery.keyed_queue import KeyedQueue
+from rele.emulator.delivery.keyed_queue import KeyedQueue, Lane
 from rele.emulator.delivery.message import StoredMessage
 from rele.emulator.delivery.queue import Queue
 from rele.emulator.delivery.unordered_queue import UnorderedQueue
@@ -42,12 +42,13 @@ class OrderedQueue(Queue):
         self._keyless.extend(each for each in messages if not each.ordering_key)
 
     def head(self, consumer: Consumer | None) -> StoredMessage | None:
-        return self._next_part(consumer).head(consumer)
+        lane = self._keyed_lane(consumer)
+        return lane.head() if lane else self._keyless.head(consumer)
 
     def pop(self, consumer: Consumer) -> Delivery:
-        part = self._next_part(consumer)
-        self._keyed_next = part is self._keyless
-        return part.pop(consumer)
+        lane = self._keyed_lane(consumer)
+        self._keyed_next = lane is None
+        return self._keyed.pop_from(lane, consumer) if lane else self._keyless.pop(consumer)
 
     def reserved(self) -> Iterable[tuple[Consumer, int]]:
         return self._keyed.reserved()
@@ -81,8 +82,8 @@ class OrderedQueue(Queue):
     def _part_of(self, delivery: Delivery) -> Queue:
         return self._keyed if delivery.message.ordering_key else self._keyless
 
-    def _next_part(self, consumer: Consumer | None) -> Queue:
-        """The queue that the next message for ``consumer`` is popped from."""
+    def _keyed_lane(self, consumer: Consumer | None) -> Lane | None:
+        """Where the next message for ``consumer`` is, unless it is one without an ordering key."""
         if not self._keyed_next and len(self._keyless):
-            return self._keyless
-        return self._keyed if self._keyed.head(consumer) is not None else self._keyless
+            return None
+        return self._keyed.next_lane(consumer)

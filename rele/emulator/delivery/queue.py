@@ -50,7 +50,7 @@ class Queue(ABC):
 
     @abstractmethod
     def pop(self, consumer: Consumer) -> Delivery:
-        """Remove and return the next message. Only called where ``head`` returns one."""
+        """Remove and return the next message. Raises ``IndexError`` where ``head`` has none."""
 
     @abstractmethod
     def reserved(self) -> Iterable[tuple[Consumer, int]]:
