@@ -4,7 +4,7 @@ It speaks the Publisher and Subscriber services of ``google.pubsub.v1`` over gRP
 kept in a directory, to any client library that honours ``PUBSUB_EMULATOR_HOST``.
 
 * ``serve(host, port, on_started)`` runs it in the calling process until SIGTERM or SIGINT.
-* ``ask_status(address)`` asks a running one what it has.
+* ``ask_status(address)`` asks a running one for its topics, subscriptions and numbers of messages.
 * ``EmbeddedServer()`` runs it in a thread, as a context manager.
 
 The names are resolved on first use, so that importing this package costs next to nothing.

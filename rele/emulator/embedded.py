@@ -15,7 +15,7 @@ class EmbeddedServer:
     """A server with a thread and an event loop of its own, for tests and in-process use.
 
     ``with EmbeddedServer() as server:`` starts it, ready to be called at ``server.address``
-    (``HOST:PORT``), and stops it at the end; ``start`` and ``stop`` do the same by hand. It can
+    (``HOST:PORT``), and stops it at the end; ``start`` and ``stop`` do the same as calls. It can
     be started once. ``address`` raises ``EmulatorError`` before the start. Everything is in
     memory, or kept in ``data_dir``.
     """

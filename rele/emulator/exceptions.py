@@ -34,4 +34,4 @@ class PortInUseError(BindError):
 
 
 class StatusError(EmulatorError):
-    """No server of ours answers at the address."""
+    """No embedded server answers at the address."""

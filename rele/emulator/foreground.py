@@ -1,4 +1,4 @@
-"""The server as the work of the whole process."""
+"""The server as a process of its own."""
 
 import asyncio
 import signal
@@ -20,12 +20,12 @@ def serve(
     """Run the server until SIGTERM or SIGINT, and return the exit status 0.
 
     Called from the main thread. ``on_started`` is called with the address (``HOST:PORT``, the
-    real port where 0 was asked for) once it can be used. At the signal, what is being answered is
-    finished and streams end as UNAVAILABLE, so that clients connect again; a second signal ends
-    the process at once.
+    actual port if 0 was requested) once the server can be used. At the signal, requests in
+    progress are completed and streams end as UNAVAILABLE, so that clients reconnect; a second
+    signal ends the process at once.
 
-    Everything is in memory, or kept in ``data_dir``; ``on_progress`` is told in a line what takes
-    long while that is opened.
+    Everything is in memory, or kept in ``data_dir``; ``on_progress`` is called with a line about
+    each long step of opening it.
 
     Raises ``DataDirError`` if the directory cannot be used, ``PortInUseError`` if another program
     listens there, ``BindError`` for any other reason not to.

@@ -22,7 +22,7 @@ from rele.emulator.rules.refusals import UnavailableError
 from rele.emulator.status.report import status_handler
 
 # Room for requests well above what is allowed, which are then refused by name: gRPC's own
-# refusal is RESOURCE_EXHAUSTED and says nothing that helps.
+# refusal is RESOURCE_EXHAUSTED, without a helpful text.
 _MAX_REQUEST_BYTES = 64 * 1024 * 1024
 
 _OPTIONS = (
@@ -30,11 +30,11 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     # Two servers on one port would share its connections, each without the other's topics.
     ("grpc.so_reuseport", 0),
-    # Google's clients ping every 30 s, on streams where nothing comes, too; by default gRPC
+    # Google's clients ping every 30 s, on streams without messages, too; by default gRPC
     # servers end such a connection.
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A client that is gone without a word, or stands still, holds messages until it is noticed.
+    # A client that vanished or hangs keeps its messages leased until that is noticed.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.ping_timeout_ms", 20_000),
@@ -48,11 +48,11 @@ _SHUTTING_DOWN = "The server is shutting down."
 
 
 class Server:
-    """The Publisher and Subscriber services, and what is theirs, on one port.
+    """The Publisher and Subscriber services and their state, on one port.
 
     Made and used on one event loop. Without a ``data_dir`` everything is in memory; with one it
-    goes on where a former server has ended, and ``on_progress`` is told in a line what takes long
-    at that. Raises ``DataDirError`` where the directory cannot be used.
+    continues with the state of an earlier server, and ``on_progress`` is called with a line about
+    each long step of loading it. Raises ``DataDirError`` where the directory cannot be used.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class Server:
         return _join(host, bound)
 
     async def stop(self, grace: float = 1.0) -> None:
-        """Refuse what is new, end streams as UNAVAILABLE, and answer what is being worked on.
+        """Refuse new calls, end streams as UNAVAILABLE, and answer the calls in progress.
 
-        What is not done after ``grace`` seconds is cancelled. What was to be kept is then on disk.
+        Calls that last longer than ``grace`` seconds are cancelled. All changes are on disk then.
         """
         self._housekeeping.stop()
         self._registry.shut_down(UnavailableError(_SHUTTING_DOWN))
@@ -136,7 +136,7 @@ def _join(host: str, port: int) -> str:
 
 
 def _probe(host: str, port: int, address: str) -> None:
-    """Find out why the address cannot be had, which gRPC does not say."""
+    """Raise the reason if the address cannot be used, which gRPC does not report."""
     if not 0 <= port <= _LAST_PORT:
         raise BindError(address, f"a port is a number from 0 to {_LAST_PORT}.")
     try:

@@ -1,1 +1,4 @@
-"""Which message is delivered to whom, and when again: a pure core with a clock as a parameter."""
+"""Which message is delivered to which consumer, and when it is redelivered.
+
+A pure core: the clock is a parameter, and there is no I/O.
+"""

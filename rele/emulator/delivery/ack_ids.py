@@ -9,7 +9,7 @@ from rele.emulator.delivery.delivery import Delivery
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the ack ids of one request: done, not those of a lease, out of order."""
+    """The ack ids of one request: accepted, not of a current lease, or out of order."""
 
     done: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
@@ -17,7 +17,7 @@ class Outcome:
 
 
 class MalformedAckIdError(ValueError):
-    """The text is no ack id of this server."""
+    """The text is not an ack id of this server."""
 
     def __init__(self, ack_id: str) -> None:
         super().__init__(f"Invalid ack id (ack_id={ack_id}).")
@@ -27,16 +27,16 @@ class MalformedAckIdError(ValueError):
 class AckIds:
     """Makes and reads the ack ids of one subscription.
 
-    An ack id is ``TAG:ERA:MESSAGE:LEASE``. The tag is drawn anew for each subscription, so that a
-    late ack can never settle a message of another one, or of a server started later. The era is
-    how often the ack ids given out before were made void.
+    An ack id is ``TAG:ERA:MESSAGE:LEASE``. Each subscription has a new random tag, so that
+    a late ack can never count for another subscription, or for a server started later. The era
+    counts how often all earlier ack ids became void.
     """
 
     tag: str
     era: int = 0
 
     def of_next_era(self) -> "AckIds":
-        """Ack ids of the same subscription that void all those given out before."""
+        """Ack ids of the same subscription that make all earlier ones void."""
         return AckIds(self.tag, self.era + 1)
 
     def make(self, delivery: Delivery) -> str:
@@ -56,7 +56,7 @@ class AckIds:
         return parsed
 
     def read(self, ack_id: str) -> tuple[int, int]:
-        """The (message id, lease) of one id, or (0, 0), which is no message's, if it is none."""
+        """The (message id, lease) of one id, or (0, 0), which names none, if it is malformed."""
         match = _ACK_ID.fullmatch(ack_id)
         return (match is not None and self._lease_of(match)) or (0, 0)
 

@@ -30,7 +30,7 @@ class Backlog:
         on_due: called with the time at which ``advance`` has to be called next. Several calls
             may ask for several times; only the earliest counts.
         ordered: whether messages with an ordering key keep their order.
-        ledger: is reported every change of the set of messages, and every failed attempt.
+        ledger: where every change of the set of messages and every failed attempt is reported.
 
     ``acknowledge`` and ``modify_ack_deadlines`` are best effort, as the service documents for
     subscriptions without exactly-once delivery: a late acknowledgement, or one with the ack id of
@@ -97,8 +97,8 @@ class Backlog:
     def redeliverable(self) -> list[StoredMessage]:
         """Every message that may be delivered again, in the order of publishing.
 
-        These are those that are not acknowledged, and those acknowledged before an earlier one of
-        their ordering key.
+        That is each unacknowledged message, and each that was acknowledged while an earlier message
+        of its ordering key is not.
         """
         found = [*self.unacknowledged(), *self._queue.kept()]
         return sorted(found, key=lambda message: message.id)
@@ -123,9 +123,9 @@ class Backlog:
         self._wake_next()
 
     def restore(self, messages: Iterable[StoredMessage], attempts: dict[int, int]) -> None:
-        """Begin with what a former server's ledger has, in the order of publishing.
+        """Begin with the messages that an earlier server kept, in the order of publishing.
 
-        ``attempts`` are the next ones of some message ids; of all others it is the first.
+        ``attempts`` has the next attempt of some message ids; that of all others is the first.
         """
         self._queue.extend(messages)
         self._leases.restore(attempts)
@@ -145,7 +145,7 @@ class Backlog:
 
     def drop_older(self, publish_time: int) -> None:
         """Forget messages that were published before a time (microseconds since the epoch)."""
-        # They were first delivered about in the order of publishing: the oldest are in front.
+        # They were first delivered roughly in the order of publishing: the oldest come first.
         old = takewhile(lambda delivery: delivery.message.publish_time < publish_time, self._leases)
         for delivery in sorted(old, key=lambda delivery: delivery.message.id):
             self._leases.remove(delivery)
@@ -170,7 +170,7 @@ class Backlog:
         self._queue.detach(consumer)
         self._leases.consumer_left(consumer)
         self._request_advance()
-        # It may have been the one that was woken for what waits now.
+        # It may have been woken for messages that wait now.
         self._wake_next()
 
     def take(self, consumer: Consumer, max_messages: int, max_bytes: int) -> list[Delivery]:
@@ -194,8 +194,8 @@ class Backlog:
     def release(self, consumer: Consumer, batch: Iterable[Delivery]) -> None:
         """Undo a ``take`` of ``consumer`` whose messages were never sent.
 
-        They are the next to be delivered, and it does not count as an attempt. Those that were
-        acknowledged, or whose deadline passed, meanwhile are ignored.
+        They are the next to be delivered, and it does not count as an attempt. Those
+        acknowledged, or past their deadline, in the meantime are ignored.
         """
         if self._closed is not None:
             return
@@ -270,7 +270,7 @@ class Backlog:
         return outcome
 
     def advance(self) -> None:
-        """Make available what is due: after its ack deadline, or after its backoff."""
+        """Make the messages available whose ack deadline passed or whose backoff is over."""
         self._leases.advance()
         self._request_advance()
         self._wake_next()

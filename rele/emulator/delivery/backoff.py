@@ -1,4 +1,4 @@
-"""How long a failed message waits before it is handed out again."""
+"""How long a message whose delivery failed waits before it is redelivered."""
 
 from dataclasses import dataclass
 

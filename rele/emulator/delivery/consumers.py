@@ -1,4 +1,4 @@
-"""Who takes messages from one subscription, and whose turn it is."""
+"""The consumers of one subscription, and whose turn it is."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from rele.emulator.delivery.receipts import Receipts
 
 
 class FlowControl:
-    """How many messages and bytes a consumer may hold unsettled at once.
+    """How many messages and bytes may be outstanding at a consumer at once.
 
     A limit of zero or less means none (StreamingPullRequest in the API reference). A message
-    larger than the byte limit is admitted alone, or it could never be delivered.
+    larger than the byte limit is admitted alone: otherwise it could never be delivered.
     """
 
     __slots__ = ("bytes", "max_bytes", "max_messages", "messages")
@@ -39,7 +39,7 @@ class FlowControl:
 class Consumer:
     """One open stream, or one waiting Pull, of a subscription.
 
-    ``ack_deadline`` is in seconds and counts for what is handed to this consumer. ``on_ready``
+    ``ack_deadline`` is in seconds and applies to messages delivered to this consumer. ``on_ready``
     is called when there may be something to take, ``on_closed`` with the reason when the
     subscription ends; both must return at once.
     """
@@ -63,7 +63,7 @@ class Consumer:
 
 
 class ConsumerRing:
-    """The consumers of one subscription, those with nothing to do in order of their turn.
+    """The consumers of one subscription, the idle ones in the order of their turns.
 
     A consumer that found nothing is parked: *idle* if nothing was waiting, *blocked* if its flow
     control did not admit what was. A blocked one costs nothing until it has room again.
@@ -89,7 +89,7 @@ class ConsumerRing:
 
     @property
     def idle(self) -> int:
-        """How many would take a message that came now, flow control permitting."""
+        """How many consumers would take the next message, flow control permitting."""
         return len(self._idle)
 
     def park(self, consumer: Consumer, *, blocked: bool) -> None:
@@ -101,7 +101,7 @@ class ConsumerRing:
             self._idle.append(consumer)
 
     def made_room(self, consumer: Consumer) -> None:
-        """Note that one of ``consumer``'s messages was settled."""
+        """Note that one of ``consumer``'s leases ended."""
         if consumer.blocked:
             self.park(consumer, blocked=False)
 
@@ -125,7 +125,7 @@ class ConsumerRing:
             consumer.blocked = True
 
     def close(self, reason: Exception) -> None:
-        """Tell every consumer that there will be nothing more, and forget them."""
+        """End every consumer with ``reason``, and forget them."""
         consumers, self._all = self._all, set()
         self._idle.clear()
         for consumer in consumers:

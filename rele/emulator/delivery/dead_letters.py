@@ -1,4 +1,4 @@
-"""What becomes of a message that failed too often."""
+"""Dead letters: messages that failed too often."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class DeadLetters:
     forward: Callable[[StoredMessage, int], bool]
 
     def take(self, message: StoredMessage, attempts: int) -> bool:
-        """Forward a message that failed ``attempts`` times, if it is time to and possible."""
+        """Forward a message that failed ``attempts`` times, if that is enough and possible."""
         return attempts >= self.max_attempts and self.forward(message, attempts)
 
 
 def source_attributes(subscription: str, message: StoredMessage, attempts: int) -> dict[str, str]:
-    """What a forwarded message tells of where it comes from.
+    """The attributes that say where a forwarded message comes from.
 
     The names are those of "Handle message failures: dead-letter topics" in the documentation;
     the time is RFC 3339 with milliseconds. ``subscription`` is the full name.

@@ -206,7 +206,7 @@ class KeyedQueue(Queue):
         return self._keys[delivery.message.ordering_key]
 
     def _acknowledge(self, key: _Key, delivery: Delivery) -> list[int]:
-        """Note that a leased message is acknowledged; returns the ids that nothing keeps now."""
+        """Note an acknowledgement; returns the ids that can no longer be redelivered."""
         delivery.acknowledged = True
         key.leased -= 1
         gone = []

@@ -19,7 +19,7 @@ class Leases:
         clock: the time in seconds, never decreasing.
         queue: where messages are leased from, and where they wait to be redelivered.
         consumers: those that the queue's messages are leased to.
-        ledger: is reported what is acknowledged and what failed.
+        ledger: where removed messages and failed attempts are reported.
 
     It wakes no consumer and requests no ``advance``: its owner does both, once for all the
     messages of a request.
@@ -36,13 +36,13 @@ class Leases:
         self._ledger = ledger
         self._deliveries: dict[int, Delivery] = {}
         self._timers: TimerHeap[Delivery] = TimerHeap()
-        self._former_attempts: dict[int, int] = {}
+        self._restored_attempts: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._deliveries)
 
     def __iter__(self) -> Iterator[Delivery]:
-        """The deliveries, leased or not, about in the order in which each began."""
+        """The deliveries, leased or not, roughly in the order in which they began."""
         return iter(self._deliveries.values())
 
     def get(self, message_id: int) -> Delivery | None:
@@ -64,7 +64,9 @@ class Leases:
         return self._timers.next_due()
 
     def begin(self, consumer: Consumer, limit: int, max_bytes: int) -> list[Delivery]:
-        """Lease the next messages to ``consumer``, up to a number and, but for the first, bytes."""
+        """Lease the next messages to ``consumer``: at most ``limit``, and ``max_bytes`` in all.
+
+        The first one may be larger."""
         due = self._clock() + consumer.ack_deadline
         batch: list[Delivery] = []
         total = 0
@@ -75,8 +77,8 @@ class Leases:
             if not consumer.flow.admits(size) or (batch and total > max_bytes):
                 break
             delivery = queue.pop(consumer)
-            if self._former_attempts:
-                delivery.attempt = self._former_attempts.pop(head.id, delivery.attempt)
+            if self._restored_attempts:
+                delivery.attempt = self._restored_attempts.pop(head.id, delivery.attempt)
             delivery.leased = True
             delivery.lease += 1
             delivery.consumer = consumer
@@ -97,13 +99,13 @@ class Leases:
             self._fail(delivery, now)
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """Be done with an acknowledged message, leased or not."""
+        """Remove an acknowledged message, leased or not."""
         if delivery.consumer is not None:
             delivery.consumer.receipts.acknowledged(delivery.message.id)
         self.remove(delivery)
 
     def remove(self, delivery: Delivery) -> None:
-        """Be done with a message, leased or not."""
+        """Remove a message, leased or not."""
         self._ledger.removed(self._forget(delivery))
 
     def set_aside(self, delivery: Delivery) -> None:
@@ -142,15 +144,15 @@ class Leases:
         self.release(lost)
 
     def restore(self, attempts: dict[int, int]) -> None:
-        """Begin with the next attempts of some message ids; of all others it is the first."""
-        self._former_attempts = attempts
+        """Set which attempt is next for some message ids; for all others it is the first."""
+        self._restored_attempts = attempts
 
     def void(self) -> None:
         """End every lease and backoff, and forget all messages and attempts."""
         for delivery in self._deliveries.values():
             if delivery.leased:
                 self._end(delivery)
-        self._former_attempts = {}
+        self._restored_attempts = {}
         self.clear()
 
     def clear(self) -> None:
@@ -188,7 +190,7 @@ class Leases:
         return gone
 
     def _take_back(self, delivery: Delivery) -> None:
-        """Note that a lease ended, and end those of the messages that follow in the order."""
+        """Note that a lease ended, and end the leases of the messages that follow in the order."""
         for follower in self._queue.take_back(delivery):
             if follower.leased:
                 self._end(follower)

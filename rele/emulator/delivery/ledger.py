@@ -1,6 +1,6 @@
-"""A set of messages that has to outlive the process, as those report it who change it.
+"""The interface to what keeps a set of messages on disk; the one here keeps nothing.
 
-Everything here returns at once: what is reported is on disk later.
+Every method returns at once: what is reported is on disk later.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,10 +15,10 @@ class Ledger:
         """Note that new messages belong to it."""
 
     def removed(self, message_ids: Iterable[int]) -> None:
-        """Note that messages do not belong to it any more."""
+        """Note that messages no longer belong to it."""
 
     def replaced(self, message_ids: Sequence[int]) -> None:
-        """Note that just these, which belong to some ledger already, belong to it."""
+        """Note that these, each in some ledger already, are now all that belong to it."""
 
     def attempted(self, message_id: int, attempt: int) -> None:
         """Note which attempt to deliver a message is its next."""

@@ -2,13 +2,13 @@
 
 
 class StoredMessage:
-    """One message, shared by every subscription that has yet to deliver it, and never changed.
+    """One message, shared by all subscriptions that have to deliver it, and never changed.
 
-    (Not ``frozen``, which would make it several times as slow to create.)
+    (Not ``frozen``, which would make its creation several times slower.)
 
     ``encoded`` is the serialised ``PubsubMessage`` with its id and publish time: the form in
-    which it goes out again. It is empty while the message is only on disk: whoever needs it asks
-    the ledger that the message is in. ``size`` is its length, which counts for flow control.
+    which it is delivered. It is empty while the message is only on disk: then the ledger that the
+    message is in reads it back. ``size`` is its length, which counts for flow control.
     ``publish_time`` is in microseconds since the epoch. All but ``encoded`` stay as they are.
     """
 

@@ -27,9 +27,9 @@ class Queue(ABC):
 
     @abstractmethod
     def oldest(self) -> int | None:
-        """When the first message was published, of those never delivered at least, if any is here.
+        """When the oldest message was published, in microseconds since the epoch, or None.
 
-        In microseconds since the epoch.
+        Messages that were delivered before may be left out.
         """
 
     @abstractmethod
@@ -46,7 +46,7 @@ class Queue(ABC):
 
     @abstractmethod
     def head(self, consumer: Consumer | None) -> StoredMessage | None:
-        """What ``pop`` would return, or None; without a consumer: what any of them would get."""
+        """What ``pop`` would return, or None; without a consumer: what any consumer would get."""
 
     @abstractmethod
     def pop(self, consumer: Consumer) -> Delivery:
@@ -54,7 +54,7 @@ class Queue(ABC):
 
     @abstractmethod
     def reserved(self) -> Iterable[tuple[Consumer, int]]:
-        """The consumers for which messages wait that no other gets, and the size of the first."""
+        """The consumers with messages that no other may take, and the size of each one's next."""
 
     @abstractmethod
     def detach(self, consumer: Consumer) -> None:
@@ -82,9 +82,9 @@ class Queue(ABC):
 
     @abstractmethod
     def remove(self, delivery: Delivery) -> Iterable[int]:
-        """Note that a message, leased or not, is acknowledged or otherwise done with.
+        """Remove a message, leased or not, that is acknowledged or a dead letter, or has expired.
 
-        Returns the ids of the messages that are never redelivered from now on.
+        Returns the ids of the messages that can no longer be redelivered.
         """
 
     @abstractmethod

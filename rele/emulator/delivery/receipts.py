@@ -1,33 +1,33 @@
 """Which of a consumer's messages its client is known to have received."""
 
 GRACE_SECONDS = 0.5
-"""How long after the end of a stream a receipt may still be under way."""
+"""How long after the end of a stream a receipt may still arrive."""
 
 
 class Receipts:
-    """What tells messages in work from messages that were lost when a stream ended.
+    """Distinguishes messages that a client handles from those lost when its stream ended.
 
-    A client whose stream ends goes on with what it has, and acknowledges it afterwards: giving
-    that to another one would make duplicates. But what was still on its way, or unread in the
-    client's buffers, nobody will ever acknowledge. Google's client libraries extend a message's
-    deadline as soon as they have read it, before anything else: for a client that is seen to do
-    so, and never to acknowledge a message that it did not extend, a message that it did not
-    extend has not reached it.
+    A client whose stream ends continues to handle the messages it has received, and acknowledges
+    them later: redelivering these would make duplicates. But messages that were in transit, or
+    unread in the client's buffers, are never acknowledged. Google's client libraries extend the
+    deadline of each message as soon as they have read it. So if a client extends deadlines, and
+    never acknowledges a message without extending it first, then it has not received the messages
+    that it did not extend.
 
-    Messages are named by their id. Of any other client nothing is known.
+    Messages are named by their id. Nothing is known about other clients: theirs stay leased.
     """
 
     __slots__ = ("_confirms", "_ended", "_skips", "_unconfirmed")
 
     def __init__(self) -> None:
-        # A dict for its order: what is lost is given back as it came.
+        # A dict for its order: lost messages are released in the order in which they were sent.
         self._unconfirmed: dict[int, None] = {}
         self._confirms = False
         self._skips = False
         self._ended = False
 
     def sent(self, message_id: int) -> None:
-        """Note that a message goes out to the client."""
+        """Note that a message is sent to the client."""
         self._unconfirmed[message_id] = None
 
     def extended(self, message_id: int) -> None:
@@ -43,11 +43,11 @@ class Receipts:
             self._skips = True
 
     def over(self, message_id: int) -> None:
-        """Note that the message is no longer the client's."""
+        """Note that the lease of a message ended."""
         self._unconfirmed.pop(message_id, None)
 
     def end(self) -> list[int]:
-        """Note that the stream ended, and return what seems to be lost."""
+        """Note that the stream ended, and return the ids of the messages that seem to be lost."""
         self._ended = self._confirms and not self._skips
         return list(self._unconfirmed) if self._ended else []
 

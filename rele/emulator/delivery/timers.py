@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Generic, TypeVar
 
-# Below this many left-over heap places it is not worth tidying up.
+# With fewer stale entries than this, rebuilding the heap is not worth it.
 _SLACK = 1024
 
 
@@ -29,8 +29,8 @@ T = TypeVar("T", bound=Timed)
 class TimerHeap(Generic[T]):
     """Items ordered by when they are due.
 
-    Arming, postponing and disarming cost at most a heap push: a place in the heap that has become
-    stale is left behind and skipped later, and when those outnumber the live ones the heap is
+    Arming, postponing and disarming cost at most a heap push: an entry of the heap that has
+    become stale is skipped later, and when stale entries outnumber the others the heap is
     rebuilt, so that memory stays in proportion to what is armed.
     """
 
@@ -94,7 +94,7 @@ class TimerHeap(Generic[T]):
         self._tidy()
 
     def _is_live(self, place: tuple[float, int, T]) -> bool:
-        """Whether ``place`` stands for an armed item; if not, it is to be dropped."""
+        """Whether ``place`` is the current entry of an armed item; if not, it is stale."""
         at, _, item = place
         if item.armed_at != at:
             return False

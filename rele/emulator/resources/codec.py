@@ -7,7 +7,7 @@ from rele.emulator.wire.classes import PubsubMessage, RawMessage
 def stored(message: RawMessage, message_id: int, publish_time: int) -> StoredMessage:
     """Give a ``PubsubMessage`` its id and publish time (microseconds since the epoch).
 
-    Clients see the time in milliseconds, as the service gives it.
+    Clients see the time in milliseconds, as from the service.
     """
     message.message_id = str(message_id)
     timestamp = message.publish_time

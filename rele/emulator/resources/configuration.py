@@ -1,7 +1,7 @@
 """Topic and subscription configurations: their defaults, and how an update mask changes them.
 
-A configuration is never changed in place. A change makes a new one, so that a response holding
-the old one stays as it was.
+A configuration is never changed in place. A change makes a new one, so that a response with
+the old one is not changed.
 """
 
 from rele.emulator.delivery.backoff import NO_BACKOFF, Backoff
@@ -81,7 +81,7 @@ def updated_subscription(current: RawMessage, request: RawMessage) -> RawMessage
 
 
 def with_topic_retention(config: RawMessage, topic: RawMessage) -> RawMessage:
-    """A subscription's configuration as of a topic with that configuration."""
+    """A subscription's configuration with the retention of its topic."""
     changed = _copy(config)
     changed.ClearField("topic_message_retention_duration")
     if topic.HasField("message_retention_duration"):
@@ -108,7 +108,7 @@ def detached(config: RawMessage) -> RawMessage:
 
 
 def with_topic(config: RawMessage, topic: str) -> RawMessage:
-    """A subscription's or snapshot's configuration with another ``topic``, which is gone."""
+    """A subscription's or snapshot's configuration with the name of a deleted ``topic``."""
     changed = _copy(config)
     changed.topic = topic
     if "topic_message_retention_duration" in changed.DESCRIPTOR.fields_by_name:

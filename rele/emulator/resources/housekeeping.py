@@ -1,4 +1,4 @@
-"""What has to be done from time to time, asked for or not."""
+"""Periodic removal of what has expired."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
@@ -10,19 +10,19 @@ _PERIOD_SECONDS = 30.0
 
 
 class Timer(Protocol):
-    """A call that is yet to be made."""
+    """A scheduled call."""
 
     def cancel(self) -> object: ...
 
 
 CallLater: TypeAlias = Callable[[float, Callable[[], None]], Timer]
-"""Calls a function in a number of seconds."""
+"""Schedules a call, in a number of seconds."""
 
 
 class Housekeeping:
     """Drops what is older than its retention: messages, snapshots, unused subscriptions.
 
-    The shortest retention is 10 minutes, so that twice a minute is often enough; ``period`` is
+    The shortest retention is 10 minutes, so that twice a minute is often enough. ``period`` is
     in seconds.
     """
 

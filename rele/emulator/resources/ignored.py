@@ -1,4 +1,4 @@
-"""Settings that the service has and this server ignores: they are kept, and the log says so."""
+"""Settings that the service has and this server ignores: stored, with a warning in the log."""
 
 import logging
 
@@ -20,7 +20,7 @@ _IGNORED_FIELDS = frozenset(
 
 
 def warn_of_ignored_settings(config: RawMessage) -> None:
-    """Log what of a topic's or subscription's configuration is kept, but has no effect."""
+    """Log the settings of a topic's or subscription's configuration that have no effect."""
     for field, _ in config.ListFields():
         if field.name in _IGNORED_FIELDS:
             logger.warning(

@@ -1,4 +1,4 @@
-"""What has to be reported to whoever keeps it, and an implementation that keeps nothing.
+"""The journal of resources: what a durable server keeps; this one keeps nothing.
 
 Everything here returns at once: what is reported is on disk later, and ``Journal.committed``
 waits for that.
@@ -21,7 +21,7 @@ class Kind(enum.IntEnum):
 
 
 class Journal:
-    """What becomes of the resources of a server, and when that is on disk. Keeps nothing."""
+    """Where changes of the server's resources are reported. This one keeps nothing."""
 
     def put(self, kind: Kind, name: str, config: Any, filter_text: str = "") -> None:
         """Note a new resource, or a new configuration (a protobuf message) of a known one."""

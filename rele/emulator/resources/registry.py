@@ -1,4 +1,4 @@
-"""The topics and subscriptions that exist, and the way of a message from one to the others."""
+"""The topics and subscriptions that exist."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -36,17 +36,17 @@ class NewBacklog(Protocol):
 class Registry:
     """Every topic and subscription of the server, by name.
 
-    Names are taken to be well formed. Looking one up raises ``NotFoundError``, creating one that
+    Names have to be well formed. Looking one up raises ``NotFoundError``, creating one that
     exists ``AlreadyExistsError``, a wrong configuration ``InvalidArgumentError``.
 
     Args:
         new_backlog: makes the backlog of a subscription.
         wall_clock: the time in nanoseconds since the epoch.
-        journal: to whom everything is reported that has to outlive the server.
-        last_id: the largest message id of the former server.
+        journal: where everything that has to outlive the server is reported.
+        last_id: the largest message id of the earlier server.
 
     Message ids count on from the microseconds since the epoch at the start: they look like the
-    service's, and those of a server that was started again do not repeat the former one's.
+    service's, and those of a restarted server do not repeat earlier ones.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Registry:
         return topic
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic. Its subscriptions stay, with what they have, and get nothing more."""
+        """Delete a topic. Its subscriptions stay with their messages, and get no new ones."""
         topic = self.topic(name)
         del self._topics[name]
         self.journal.delete(Kind.TOPIC, name)
@@ -137,7 +137,7 @@ class Registry:
         return subscription
 
     def restore_topic(self, config: RawMessage, logged: Sequence[StoredMessage]) -> None:
-        """Take over a topic of a former server, with what it retained."""
+        """Add a topic of an earlier server, with its retained messages."""
         ledger = self.journal.log(Kind.TOPIC, config.name)
         topic = Topic(config, log=RetentionLog(ledger, logged), log_ledger=ledger)
         topic.configure(config)
@@ -150,7 +150,7 @@ class Registry:
         logged: Sequence[StoredMessage],
         attempts: dict[int, int],
     ) -> None:
-        """Take over a subscription of a former server; its topic, if it exists, is there.
+        """Add a subscription of an earlier server; its topic, if it exists, was added before.
 
         ``messages`` are not acknowledged, ``logged`` retained, both in the order of publishing;
         ``attempts`` are the next ones of some message ids.
@@ -210,7 +210,7 @@ class Registry:
         subscription.backlog.close(NotFoundError(name))
 
     def publish(self, topic: Topic, messages: Sequence[RawMessage]) -> list[StoredMessage]:
-        """Give ``PubsubMessage``s their ids and hand them to the subscriptions of ``topic``."""
+        """Give ``PubsubMessage``s their ids and add them to the subscriptions of ``topic``."""
         now = self.now()
         publications = [
             stored(message, message_id, now)
@@ -220,7 +220,7 @@ class Registry:
         return publications
 
     def sweep(self) -> None:
-        """Forget messages past their retention, and subscriptions that nobody used for long."""
+        """Forget messages past their retention, and subscriptions that were unused for too long."""
         now = self.now()
         for topic in self._topics.values():
             topic.drop_expired(now)

@@ -1,4 +1,4 @@
-"""Messages that are kept so that a seek can bring them back."""
+"""Messages that are retained so that a seek can redeliver them."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ class RetentionLog:
         return len(self._messages)
 
     def fill(self, messages: Sequence[StoredMessage]) -> None:
-        """Have just these messages."""
+        """Replace all messages by these."""
         self._messages = deque(messages)
         self.ledger.replaced([message.id for message in messages])
 

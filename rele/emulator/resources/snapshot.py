@@ -1,4 +1,4 @@
-"""Snapshots: what a subscription had not acknowledged at a time, and what came after.
+"""Snapshots: the unacknowledged messages of a subscription at a time, and all later ones.
 
 The rules are those of "Replay and purge messages with seek" in the Pub/Sub documentation, and of
 Snapshot in the API reference. Times are in microseconds since the epoch.
@@ -20,11 +20,11 @@ _SHORTEST_LIFETIME = _HOUR
 
 
 class Snapshot:
-    """A snapshot: its ``google.pubsub.v1.Snapshot``, and the messages that a seek to it gives.
+    """A snapshot: its ``google.pubsub.v1.Snapshot``, and the messages that a seek to it redelivers.
 
     Args:
         config: its name, topic, labels and expire time.
-        filter_text: the filter of the subscription that it is made of, if that has one.
+        filter_text: the filter of the subscription that it was made from, if that has one.
         messages: in the order of publishing.
         ledger: where they are kept.
     """
@@ -60,7 +60,7 @@ class Snapshot:
 def expire_time(unacknowledged: Sequence[StoredMessage], now: int) -> int:
     """When a snapshot expires that is made ``now`` of these, in the order of publishing.
 
-    Raises ``FailedPreconditionError`` where it would be gone within an hour, because the oldest
+    Raises ``FailedPreconditionError`` if it would expire within an hour, because the oldest
     message is so old.
     """
     oldest = unacknowledged[0].publish_time if unacknowledged else now
@@ -102,7 +102,7 @@ def matching(
     messages: Sequence[StoredMessage],
     originals: Iterable[RawMessage],
 ) -> Sequence[StoredMessage]:
-    """Those of ``messages`` that a filter lets pass; ``originals`` has their ``PubsubMessage``s."""
+    """Those of ``messages`` that match a filter; ``originals`` has their ``PubsubMessage``s."""
     if matches is None:
         return messages
     return [

@@ -66,7 +66,7 @@ class SnapshotRegistry:
         return snapshot
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot of a former server."""
+        """Add a snapshot of an earlier server."""
         name = snapshot.config.name
         self._snapshots[name] = snapshot
         topic = self._registry.topics.get(snapshot.config.topic)
@@ -97,7 +97,7 @@ class SnapshotRegistry:
             raise InvalidArgumentError("time or snapshot must be set.")
 
     def topic_deleted(self, name: str) -> None:
-        """Note that a topic is gone; its snapshots stay, and get nothing more."""
+        """Note that a topic was deleted; its snapshots stay, and get no new messages."""
         for snapshot in self._snapshots.values():
             if snapshot.config.topic == name:
                 self._configure(

@@ -46,7 +46,7 @@ def dead_letters_of(config: RawMessage, forward: Forward, ledger: Ledger) -> Dea
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """A subscription: its ``google.pubsub.v1.Subscription`` and what becomes of its messages.
+    """A subscription: its ``google.pubsub.v1.Subscription``, its backlog and retained messages.
 
     ``log`` has its messages, acknowledged or not, where it retains them. ``last_used`` is when it
     was last named in a request.
@@ -60,7 +60,7 @@ class Subscription:
     log_ledger: Ledger = NO_LEDGER
 
     def configure(self, config: RawMessage, forward: Forward) -> None:
-        """Live by ``config`` from now on; ``forward`` publishes dead letters."""
+        """Apply ``config`` from now on; ``forward`` publishes dead letters."""
         self.config = config
         self.filter = configuration.filter_of(config)
         self.backlog.configure(
@@ -75,13 +75,13 @@ class Subscription:
             self.log.fill(self.backlog.unacknowledged())
 
     def drop_log(self) -> None:
-        """Retain acknowledged messages no longer."""
+        """Stop retaining acknowledged messages."""
         if self.log is not None:
             self.log.fill(())
         self.log = None
 
     def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
-        """Take those of the new ``messages`` that match; ``originals`` are as they were sent."""
+        """Add those of the new ``messages`` that match; ``originals`` are as they were sent."""
         messages = matching(self.filter, messages, originals)
         if not messages:
             return
@@ -90,10 +90,10 @@ class Subscription:
         self.backlog.publish(messages)
 
     def seek_to_time(self, time: int, topic_log: RetentionLog | None) -> None:
-        """Make unacknowledged what was published at ``time`` or later, and nothing else.
+        """Make unacknowledged exactly the messages published at ``time`` or later.
 
-        What was acknowledged comes back only if the subscription or its topic kept it, or if an
-        earlier message of its ordering key does.
+        An acknowledged message is redelivered only if the subscription or its topic retained it,
+        or if an earlier message of its ordering key is redelivered.
         """
         found = {message.id: message for message in self.backlog.redeliverable()}
         if self.log is not None:
@@ -105,7 +105,7 @@ class Subscription:
         )
 
     def seek_to_snapshot(self, snapshot: Snapshot) -> None:
-        """Make unacknowledged what the snapshot has, and nothing else."""
+        """Make unacknowledged exactly the messages of the snapshot."""
         self.backlog.replace(list(self._matching(snapshot.messages)))
 
     def drop_expired(self, now: int) -> None:

@@ -1,4 +1,4 @@
-"""A topic: its configuration, and the way of a message to its subscriptions.
+"""A topic: its configuration, and the distribution of messages to its subscriptions.
 
 Times are in microseconds since the epoch.
 """
@@ -29,7 +29,7 @@ class Topic:
     log_ledger: Ledger = NO_LEDGER
 
     def configure(self, config: RawMessage) -> None:
-        """Live by ``config`` from now on."""
+        """Apply ``config`` from now on."""
         self.config = config
         if not config.HasField("message_retention_duration"):
             if self.log is not None:
@@ -39,7 +39,7 @@ class Topic:
             self.log = RetentionLog(self.log_ledger)
 
     def publish(self, messages: Sequence[StoredMessage], originals: Sequence[RawMessage]) -> None:
-        """Hand new ``messages`` to every subscription; ``originals`` are as they were sent."""
+        """Add new ``messages`` to every subscription; ``originals`` are as they were sent."""
         if self.log is not None:
             self.log.extend(messages)
         for snapshot in self.snapshots.values():

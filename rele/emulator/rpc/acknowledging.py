@@ -1,7 +1,7 @@
-"""Acks, extensions and nacks as requests carry them.
+"""Acks, extensions and nacks of requests.
 
 With exactly-once delivery each ack id gets an answer ("Exactly-once delivery" in the Pub/Sub
-documentation): a stream is sent confirmations, a unary request fails with what each id failed of.
+documentation): a stream is sent confirmations, a unary request fails with the reason for each id.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from rele.emulator.rules.refusals import AckIdsError, InvalidArgumentError
 
 
 def acknowledge(backlog: Backlog, ack_ids: Sequence[str]) -> Outcome | None:
-    """Acknowledge messages; tell what became of each only if that counts.
+    """Acknowledge messages; returns the outcome with exactly-once delivery only.
 
-    Raises ``InvalidArgumentError`` for what is no ack id, and the reason if the subscription has
+    Raises ``InvalidArgumentError`` for a malformed ack id, and the reason if the subscription has
     ended: nothing is acknowledged then.
     """
     backlog.check_open()
@@ -31,7 +31,9 @@ def acknowledge(backlog: Backlog, ack_ids: Sequence[str]) -> Outcome | None:
 def modify_ack_deadlines(
     backlog: Backlog, ack_ids: Sequence[str], seconds: Sequence[int], field: str
 ) -> Outcome | None:
-    """Extend leases, or end them with 0 seconds; tell what became of each only if that counts.
+    """Extend leases, or end them with 0 seconds (a nack).
+
+    Returns the outcome with exactly-once delivery only.
 
     Raises ``InvalidArgumentError``, naming ``field`` for the seconds.
     """
@@ -46,6 +48,6 @@ def modify_ack_deadlines(
 
 
 def raise_for(outcome: Outcome | None) -> None:
-    """Raise ``AckIdsError`` unless all ack ids of a unary request were taken."""
+    """Raise ``AckIdsError`` unless all ack ids of a unary request were accepted."""
     if outcome is not None and (outcome.invalid or outcome.unordered):
         raise AckIdsError(outcome.invalid, outcome.unordered)

@@ -1,4 +1,4 @@
-"""A consumer that lives on the event loop."""
+"""A consumer on the event loop."""
 
 import asyncio
 from types import TracebackType
@@ -11,7 +11,7 @@ from rele.emulator.wire.encoding import encode_pull_response, encode_received_me
 MAX_RESPONSE_MESSAGES = 1000
 """The most messages in one response."""
 
-# gRPC clients refuse more than 4 MiB unless told otherwise; what remains is for the ack ids.
+# By default gRPC clients refuse more than 4 MiB; the rest is for the ack ids.
 MAX_RESPONSE_BYTES = 3 * 1024 * 1024
 """The most bytes of messages in one response, unless it is a single message."""
 
@@ -26,7 +26,7 @@ class Attachment:
         self._backlog = backlog
         self._ready = asyncio.Event()
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done with the reason as its exception when the subscription has ended."""
+        """Fails with the reason when the subscription has ended."""
         self.consumer = Consumer(flow, ack_deadline_seconds, self._ready.set, self._close)
 
     def __enter__(self) -> "Attachment":
@@ -43,7 +43,7 @@ class Attachment:
         self.closed.cancel()
 
     def take(self, max_messages: int = MAX_RESPONSE_MESSAGES) -> list[Delivery]:
-        """Lease what fits into one response; if nothing, ``ready`` says when to try again.
+        """Lease what fits into one response; if that is nothing, await ``ready`` and try again.
 
         Raises the reason if the subscription has ended.
         """
@@ -52,7 +52,7 @@ class Attachment:
         return self._backlog.take(self.consumer, limit, MAX_RESPONSE_BYTES)
 
     async def ready(self) -> None:
-        """Wait until a ``take`` may give something, or something else has to be looked at."""
+        """Wait until a ``take`` may return messages, or ``wake`` is called."""
         await self._ready.wait()
         # A stream that is half closed waits again without a `take` between.
         self._ready.clear()
@@ -61,14 +61,14 @@ class Attachment:
         """Make ``ready`` return."""
         self._ready.set()
 
-    def give_back(self, batch: list[Delivery]) -> None:
+    def release(self, batch: list[Delivery]) -> None:
         """Undo the ``take`` of messages that were never sent."""
         self._backlog.release(self.consumer, batch)
 
     def encode(self, batch: list[Delivery]) -> bytes:
-        """A serialised response with the messages of ``batch``, but for damaged ones.
+        """A serialised response with the messages of ``batch``, except damaged ones.
 
-        Raises ``ServiceError`` where they cannot be read back from disk.
+        Raises ``ServiceError`` if they cannot be read back from disk.
         """
         make_ack_id = self._backlog.ack_ids.make
         counted = self._backlog.counts_attempts
@@ -90,6 +90,6 @@ class Attachment:
     def _close(self, reason: Exception) -> None:
         if not self.closed.done():
             self.closed.set_exception(reason)
-            # It counts as looked at: a Pull learns of it by its next `take`.
+            # Marked as retrieved: a Pull gets the reason from its next `take`.
             self.closed.exception()
         self._ready.set()

@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from rele.emulator.rules.refusals import InvalidArgumentError
 
 MAX_PAGE_SIZE = 1000
-"""The most names on a page, whatever was asked for; also the size where none was."""
+"""The most names on a page, whatever was requested, and the default."""
 
 
 def page_of(names: Iterable[str], size: int, token: str) -> tuple[list[str], str]:
-    """The names after ``token``, in order, and the token of the next page or an empty text.
+    """The names after ``token``, in order, and the token of the next page or an empty string.
 
-    A token stands for the last name of its page, so that names may come and go between calls.
-    Raises ``InvalidArgumentError`` for a negative size and for a token that is none.
+    A token stands for the last name of its page, so that names may be added and removed between
+    calls.
+    Raises ``InvalidArgumentError`` for a negative size and for an invalid token.
     """
     if size < 0:
         raise InvalidArgumentError(f"page_size must not be negative, got {size}.")

@@ -14,15 +14,18 @@ from rele.emulator.wire.classes import RawMessage
 MAX_WAIT_SECONDS = 10.0
 """How long a Pull waits for the first message before it is answered without any.
 
-The service documents that it waits a bounded time, not how long.
+The service documents a bounded time, but not how long it is.
 """
 
-# An answer sent at the client's deadline comes too late.
+# A response sent at the client's deadline arrives too late.
 _SPARE_SECONDS = 1.0
 
 
 async def pull(registry: Registry, request: RawMessage, context: Context) -> bytes:
-    """The serialised response: messages if there are any, else the first to come, else none."""
+    """The serialised response: the messages that wait, or else the first that is published.
+
+    It has no message if none is published in time.
+    """
     names.check_subscription(request.subscription, "subscription")
     limits.check_max_messages(request.max_messages)
     subscription = registry.attached_subscription(request.subscription)
@@ -33,7 +36,7 @@ async def pull(registry: Registry, request: RawMessage, context: Context) -> byt
         try:
             return attachment.encode(batch)
         except ServiceError:
-            attachment.give_back(batch)
+            attachment.release(batch)
             raise
 
 

@@ -40,7 +40,7 @@ _REQUEST_TYPES: dict[str, Any] = {
 
 
 def parse_request(method: str, payload: bytes) -> RawMessage:
-    """The request of the RPC ``method``. Raises ``InvalidArgumentError`` for what is none."""
+    """The request of the RPC ``method``. Raises ``InvalidArgumentError`` for other bytes."""
     kind = _REQUEST_TYPES[method]
     try:
         return kind.FromString(payload)

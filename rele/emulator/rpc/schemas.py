@@ -7,7 +7,7 @@ from rele.emulator.wire.encoding import EMPTY
 
 
 class SchemaService:
-    """The one RPC on schemas that clients of other things call: what schemas there are."""
+    """The one RPC on schemas that clients without schemas call: ListSchemas."""
 
     def service(self) -> Service:
         """The RPC, ready to be added to a server."""

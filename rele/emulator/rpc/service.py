@@ -1,4 +1,4 @@
-"""Between gRPC and the services: registration of methods, and errors as status codes."""
+"""Methods of a gRPC service: their registration, and errors as status codes."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ Stream: TypeAlias = Callable[[Context], Awaitable[None]]
 
 
 logger = logging.getLogger("rele.emulator")
-# Leases are not kept, and so neither are their deadlines.
+# Leases and their deadlines are not kept on disk.
 _CHANGE_NOTHING = ("Get", "List", "ModifyAckDeadline")
 
 
@@ -35,8 +35,8 @@ class Service:
     def add_unary(self, method: str, function: Unary) -> None:
         """Serve ``method`` by a function that answers at once.
 
-        If it changes something, it is called only while changes can be kept, and its answer held
-        back until they are.
+        If it changes something, it is called only while changes can be kept, and its response is
+        sent once they are on disk.
         """
         journal = self._journal
         changes = not method.startswith(_CHANGE_NOTHING)
@@ -89,7 +89,7 @@ class Service:
         return grpc.method_handlers_generic_handler(self._name, self._handlers)
 
     def _add(self, method: str, make_handler: Callable[..., Any], handle: Any) -> None:
-        # Without a deserializer: what gRPC answers where one fails is UNKNOWN.
+        # Without a deserializer: if one fails, gRPC answers UNKNOWN.
         self._handlers[method] = make_handler(handle, response_serializer=serialize)
 
 

@@ -26,7 +26,7 @@ from rele.emulator.wire.encoding import (
 async def streaming_pull(registry: Registry, context: Context) -> None:
     """Serve one call until the client ends it or the subscription ends.
 
-    Raises a ``ServiceError`` for what the client has to be told.
+    Raises the ``ServiceError`` that the stream is to end with.
     """
     payload = await context.read()
     if payload is grpc.aio.EOF:
@@ -49,7 +49,7 @@ _FIRST_ONLY = (
 
 
 class _Stream:
-    """Reads requests and writes messages, side by side, until either ends."""
+    """Reads requests and writes messages concurrently, until either ends."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class _Stream:
         try:
             await asyncio.wait({reader, writer, closed}, return_when=asyncio.FIRST_COMPLETED)
             if self._half_closed:
-                # What is being written now reaches the client: it must not be given back.
+                # What is being written now reaches the client: it must not be released.
                 await asyncio.wait({writer, closed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             reader.cancel()
@@ -109,7 +109,7 @@ class _Stream:
                     attachment.encode(batch) + confirmations + self._properties()
                 )
             except BaseException:
-                attachment.give_back(batch)
+                attachment.release(batch)
                 raise
 
     def _settle(self, request: RawMessage) -> None:
@@ -127,9 +127,9 @@ class _Stream:
             self._acknowledge(request.ack_ids)
 
     def _acknowledge(self, ack_ids: Sequence[str]) -> None:
-        """Acknowledge, and confirm that once it is on disk.
+        """Acknowledge messages, and confirm that once it is on disk.
 
-        Without confirmations a stream ends with the reason if acks cannot be kept.
+        If acks cannot be kept, a stream without confirmations ends with the reason.
         """
         backlog = self._subscription.backlog
         try:
@@ -142,13 +142,15 @@ class _Stream:
         outcome = acknowledging.acknowledge(backlog, ack_ids)
         if outcome is None:
             return
-        taken = outcome
+        accepted = outcome
 
         def confirm(error: ServiceError | None) -> None:
             self._uncommitted -= 1
-            done, temporary = (taken.done, ()) if error is None else ((), taken.done)
+            done, temporary = (accepted.done, ()) if error is None else ((), accepted.done)
             self._confirm(
-                encode_acknowledge_confirmation(done, taken.invalid, taken.unordered, temporary)
+                encode_acknowledge_confirmation(
+                    done, accepted.invalid, accepted.unordered, temporary
+                )
             )
 
         self._uncommitted += 1
@@ -156,7 +158,7 @@ class _Stream:
 
     def _confirm(self, confirmation: bytes) -> None:
         if self._wants_confirmations:
-            # Serialised messages one after the other are merged when they are read: lists grow.
+            # Concatenated serialised messages are merged when they are parsed: lists are joined.
             self._confirmations += confirmation
         self._attachment.wake()
 
@@ -189,6 +191,6 @@ def _raise_error_of(finished: "asyncio.Future[None]") -> None:
     if not finished.done() or finished.cancelled():
         return
     error = finished.exception()
-    # gRPC's own errors say that the call is over: there is nobody left to tell.
+    # gRPC's own errors say that the call is over: there is no client left to send an error to.
     if error is not None and not isinstance(error, grpc.aio.BaseError):
         raise error

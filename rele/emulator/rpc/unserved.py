@@ -1,4 +1,4 @@
-"""What the service has and this server does not: it is refused, and the log says so."""
+"""Methods that the service has and this server does not: refused, with a warning in the log."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ _REASONS = {
 
 
 class UnservedMethods(grpc.GenericRpcHandler):
-    """Answers every call that reaches it UNIMPLEMENTED: it belongs behind all other handlers.
+    """Answers every call UNIMPLEMENTED: it has to be the last of a server's handlers.
 
     The first call of each method is a warning in the log.
     """

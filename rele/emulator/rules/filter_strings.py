@@ -16,7 +16,7 @@ class Positioned(Protocol):
 
 
 class FilterSyntaxError(ValueError):
-    """The expression is no filter: what is wrong, and where (characters, counted from 1)."""
+    """The expression is not a filter: what is wrong, and where (characters, counted from 1)."""
 
     def __init__(self, problem: str, where: "int | Positioned") -> None:
         self.position = where if isinstance(where, int) else where.position
@@ -46,7 +46,7 @@ def unquote(quoted: str, position: int) -> str:
         match = _PIECE.match(quoted, at, len(quoted) - 1)
         piece = _bytes_of(match) if match is not None else None
         if match is None or piece is None:
-            raise FilterSyntaxError("an escape sequence that is none", position + at)
+            raise FilterSyntaxError("an invalid escape sequence", position + at)
         text += piece
         at = match.end()
     try:
@@ -56,7 +56,7 @@ def unquote(quoted: str, position: int) -> str:
 
 
 def _bytes_of(match: "re.Match[str]") -> bytes | None:
-    """What one plain piece or escape sequence stands for, or None if for nothing."""
+    """What one plain piece or escape sequence stands for, or None if it is invalid."""
     kind, text = str(match.lastgroup), match[str(match.lastgroup)]
     if kind == "plain":
         return text.encode()

@@ -21,7 +21,7 @@ __all__ = ["Filter", "FilterSyntaxError", "compile_filter"]
 Filter: TypeAlias = Callable[[Mapping[str, str]], bool]
 """Whether a message with these attributes matches."""
 
-# Far more than anybody writes, and far less than Python's recursion allows.
+# Far more than a real filter has, and far less than Python's recursion limit allows.
 _MAX_DEPTH = 64
 
 _TOKEN = re.compile(
@@ -57,8 +57,9 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, at)
         if match is None:
             at += len(text[at:]) - len(text[at:].lstrip())
-            what = "a string that does not end" if text[at] == '"' else f"unexpected {text[at]!r}"
-            raise FilterSyntaxError(what, at + 1)
+            unclosed = "a string without a closing quote"
+            problem = unclosed if text[at] == '"' else f"unexpected {text[at]!r}"
+            raise FilterSyntaxError(problem, at + 1)
         kind = str(match.lastgroup)
         tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
         at = match.end()
@@ -154,7 +155,7 @@ class _Parser:
 
     def _take(self) -> _Token:
         token = self._tokens[self._next]
-        # The end can be taken again and again: whoever reads it finds it wrong.
+        # The end is never consumed: each method that reads it raises an error.
         self._next = min(self._next + 1, len(self._tokens) - 1)
         return token
 

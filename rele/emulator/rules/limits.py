@@ -29,7 +29,7 @@ MAX_ACK_DEADLINE_SECONDS = 600
 MAX_BACKOFF_SECONDS = 600
 """The largest value of RetryPolicy's fields (RetryPolicy in the API reference)."""
 
-# What Google's client libraries add on their own account, such as a trace context.
+# Google's client libraries add attributes with this prefix, such as a trace context.
 _CLIENT_ATTRIBUTE_PREFIX = "googclient_"
 
 _MINUTE = 60
@@ -78,7 +78,7 @@ def check_subscription(config: RawMessage) -> None:
 def check_topic(config: RawMessage) -> None:
     """A ``Topic``. Raises ``UnimplementedError`` for one with a schema."""
     if config.HasField("schema_settings"):
-        # Accepting it would let messages through that the service refuses.
+        # If it were accepted, messages would pass that the service refuses.
         raise UnimplementedError(
             "schema_settings: this server has no schemas, and so cannot check messages."
         )
@@ -215,7 +215,7 @@ def _check_range(value: int, field: str, low: int, high: int) -> None:
 
 
 def _check_bytes(text: str, field: str, limit: int) -> None:
-    # A character has one to four bytes: most texts are judged without being encoded.
+    # A character has one to four bytes: most texts are checked without being encoded.
     if len(text) * 4 > limit and len(text.encode()) > limit:
         raise InvalidArgumentError(
             f"{field} must be at most {limit} bytes, got {len(text.encode())}."

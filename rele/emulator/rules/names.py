@@ -1,7 +1,7 @@
-"""Resource names: what they look like, and how a wrong one is refused.
+"""Checks of resource names.
 
 The rules are those of "Guidelines to name a topic or subscription" in the Pub/Sub documentation.
-Project ids are not held to the service's own rules: a project made up for a test may be short.
+Project ids are not checked by the service's own rules: one invented for a test may be short.
 """
 
 import re

@@ -21,10 +21,10 @@ class InvalidArgumentError(ServiceError):
 
 
 class AckIdsError(ServiceError):
-    """Some ack ids of a request on a subscription with exactly-once delivery were not taken.
+    """Some ack ids of a request on a subscription with exactly-once delivery were not accepted.
 
-    ``failures`` says of what each failed. Clients read only those, from a ``google.rpc.ErrorInfo``,
-    and try again what begins with ``TRANSIENT_``.
+    ``failures`` has the reason for each. Clients read only these, from a ``google.rpc.ErrorInfo``,
+    and retry those that begin with ``TRANSIENT_``.
     """
 
     status = "INVALID_ARGUMENT"
@@ -38,13 +38,13 @@ class AckIdsError(ServiceError):
 
 
 class FailedPreconditionError(ServiceError):
-    """What is asked for cannot be done as things are."""
+    """The request cannot be served in the current state of the resource."""
 
     status = "FAILED_PRECONDITION"
 
 
 class UnimplementedError(ServiceError):
-    """The service has it, this server does not."""
+    """The service has this feature, this server does not."""
 
     status = "UNIMPLEMENTED"
 
@@ -68,13 +68,13 @@ class AlreadyExistsError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    """The server is going away; clients try again."""
+    """The server is shutting down or cannot use its disk; clients retry."""
 
     status = "UNAVAILABLE"
 
 
 class ResourceExhaustedError(ServiceError):
-    """There is no room for what is asked for; clients try again."""
+    """The disk is full; clients retry."""
 
     status = "RESOURCE_EXHAUSTED"
 

@@ -9,13 +9,14 @@ from rele.emulator.exceptions import StatusError
 from rele.emulator.status.report import METHOD, Report
 
 _OPTIONS = [("grpc.enable_http_proxy", 0)]
-"""A proxy that the environment names is for other hosts."""
+"""A proxy named in the environment is for other hosts."""
 
 
 def ask_status(address: str, timeout: float = 5.0) -> Report:
     """The report of the server at ``address`` (``HOST:PORT``).
 
-    Raises ``StatusError`` if nobody answers within ``timeout`` seconds, or it is another server.
+    Raises ``StatusError`` if no server answers within ``timeout`` seconds, or another kind of
+    server does.
     """
     with grpc.insecure_channel(address, _OPTIONS) as channel:
         try:
@@ -30,7 +31,7 @@ def ask_status(address: str, timeout: float = 5.0) -> Report:
 
 def _explain(address: str, error: grpc.RpcError) -> str:
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-        return f"What answers at {address} is not Relé's Pub/Sub server: it knows of no status."
+        return f"The server at {address} is not Relé's Pub/Sub server: it has no status to report."
     return (
         f"No Pub/Sub server answers at {address}: start `rele-cli emulator`, or name the address "
         "of a running one with --host-port or PUBSUB_EMULATOR_HOST."

@@ -1,7 +1,7 @@
-"""What the server has, for whoever asks on its own port.
+"""What the server has, as an RPC on its own port.
 
-``rele.emulator.v1.Status/Get`` takes an empty request and answers with JSON in bytes. It is ours
-alone: no client library knows of it.
+``rele.emulator.v1.Status/Get`` takes an empty request and answers with JSON in bytes. No
+client library knows it.
 """
 
 import json
@@ -20,9 +20,9 @@ Report: TypeAlias = dict[str, Any]
 "consumers", "waiting", "outstanding", "oldest_seconds"}]}``, by name.
 
 ``subscriptions`` of a topic is their number. ``consumers`` are streams and waiting Pulls.
-``waiting`` messages are to be handed out, now or after their backoff; ``outstanding`` ones are with
-a client. ``oldest_seconds`` is how long ago the oldest of both was published, None where there is
-none. ``damaged`` is how much of what was on disk is damaged, and was set aside.
+``waiting`` messages are to be delivered, now or after their backoff; ``outstanding`` ones are
+leased to a client. ``oldest_seconds`` is how long ago the oldest of both was published, or None.
+``damaged`` counts the faults of the data on disk, which was set aside.
 """
 
 

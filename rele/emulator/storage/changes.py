@@ -1,4 +1,4 @@
-"""What is committed together."""
+"""Changes that are committed together."""
 
 import json
 import sqlite3
@@ -28,11 +28,11 @@ _COLLECT = "DELETE FROM message WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entr
 
 
 class Changes:
-    """Changes in the order in which they were reported, and who waits for them.
+    """Changes in the order in which they were reported, and callbacks that wait for them.
 
-    Reported on the event loop and, once nothing more is added, written by another thread. There
-    is one statement for very many rows wherever possible: each takes Python's lock anew, which
-    the event loop wants, too.
+    They are reported on the event loop and, once complete, written by another thread. One
+    statement writes very many rows wherever possible: each acquires Python's global lock, which
+    the event loop needs, too.
     """
 
     def __init__(self) -> None:
@@ -65,8 +65,8 @@ class Changes:
     def attempt(self, holder: int, message_id: int, attempt: int) -> None:
         self._attempts[message_id, holder] = attempt
 
-    def tell(self, error: ServiceError | None) -> None:
-        """Let those who wait know that all this is on disk, or why it is not."""
+    def report(self, error: ServiceError | None) -> None:
+        """Report to all that wait that these changes are on disk, or why they are not."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter(error)
@@ -105,7 +105,7 @@ class Changes:
             steps.append((statement, list(ids)))
 
     def _write_resources(self, connection: sqlite3.Connection, tally: Tally) -> None:
-        # Deleted ones first: another one may have the name of one of them.
+        # Deletions first: a new resource may have the name of a deleted one.
         for number in self._resources:
             tally.resources -= connection.execute(
                 "DELETE FROM resource WHERE id IN (?, ?)", (number, -number)

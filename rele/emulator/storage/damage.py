@@ -1,4 +1,4 @@
-"""What is damaged in a data directory: named in the log, and set aside in a file of its own."""
+"""Damaged data: named in the log, and set aside in a file of its own."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Fault:
-    """One thing that is wrong with the data: what the log says of it, and its rows by table."""
+    """One fault of the data: its text for the log, and the damaged rows by table."""
 
     text: str
     rows: list[tuple[str, Row]] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """The database file: made, recognised, checked and locked.
 
 It is SQLite in WAL mode with ``synchronous=FULL``: a commit has been written with an fsync
-("PRAGMA synchronous" in SQLite's documentation). What is there already is looked at before
-anything is written, and left as it is if it is not ours or is damaged.
+("PRAGMA synchronous" in SQLite's documentation). An existing file is checked before anything is
+written, and left as it is if this server did not make it or it is damaged.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Database:
     """The open database: ``writer`` for one thread at a time, ``reader`` for the one it is made on.
 
     ``faults`` are what was found to be wrong with it. The reader returns texts as bytes. ``close``
-    gives the directory back.
+    releases the directory.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        # The writer last: it then moves everything into the one file.
+        # The writer last: SQLite then moves the log into the database file.
         self.reader.close()
         self.writer.close()
         self._lock.close()
@@ -73,7 +73,8 @@ class Database:
 def open_database(directory: Path, on_progress: Progress) -> Database:
     """Open the database in ``directory``, which is made if it is not there.
 
-    Raises ``DataDirError`` where it is not ours, is damaged, or another server uses it.
+    Raises ``DataDirError`` if this server did not make it, if it is damaged, or if another server
+    uses it.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -107,9 +108,9 @@ def _take_lock(lock: IO[bytes], directory: Path) -> None:
     except ImportError:
         raise DataDirError(
             directory,
-            "a lock keeps a second server off it, for which this system lacks Python's module "
-            "fcntl (Windows does). Start the server without --data-dir: it keeps its messages in "
-            "memory then.",
+            "this system lacks Python's module fcntl, as Windows does, which locks the directory "
+            "against a second server. Start the server without --data-dir: it keeps its messages "
+            "in memory then.",
         ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """A journal that keeps everything in SQLite.
 
-Changes are gathered on the event loop while a thread commits the former ones, so that all who
-report something meanwhile share one commit.
+Changes are gathered on the event loop while a thread commits the previous ones, so that all
+changes reported meanwhile share one commit.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from rele.emulator.storage.payloads import Payloads
 from rele.emulator.storage.rows import Tally
 
 RETRY_SECONDS = 1.0
-"""How long after a failure to write it is tried again."""
+"""How long after a failure to write the next attempt is made."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,11 +53,12 @@ class DurableLedger(Ledger):
 
 
 class DurableJournal(Journal):
-    """Keeps everything in ``database``, which it closes in the end.
+    """Keeps everything in ``database``, which ``close`` closes.
 
-    Where a commit fails, all who wait for it are told why, and every further change is refused
-    by ``check`` until writing works again: what was changed in memory stays, and is tried again
-    every ``RETRY_SECONDS``. So memory and disk never differ in more than what was not answered.
+    If a commit fails, the reason is reported to all that wait for it, and ``check`` refuses every
+    further change until writing works again. The changes in memory stay, and the commit is
+    retried every ``RETRY_SECONDS``. So memory and disk differ only in changes that were not
+    confirmed to any client.
 
     Args:
         loop: the event loop that it is used on.
@@ -106,10 +107,10 @@ class DurableJournal(Journal):
         return DurableLedger(self, 2 * self._numbers[kind, name] + 1)
 
     def changes(self) -> Changes:
-        """What a change is to be added to, at once."""
+        """The changes of the next commit; a change has to be added at once."""
         if not self._scheduled:
             self._scheduled = True
-            # After what runs now: a request's changes are never in two commits.
+            # Once the current callback has returned: a request's changes are never in two commits.
             self._loop.call_soon(self._start)
         return self._next
 
@@ -139,14 +140,14 @@ class DurableJournal(Journal):
         if self.settled:
             return
         waiter: asyncio.Future[ServiceError | None] = self._loop.create_future()
-        # Whoever waits may have been cancelled.
+        # The waiting task may have been cancelled.
         self.after_commit(lambda error: None if waiter.done() else waiter.set_result(error))
         error = await waiter
         if error is not None:
             raise error
 
     async def close(self) -> None:
-        """Write what was reported, and stop; what could not be written is tried once more."""
+        """Write what was reported, and stop; a failed write is retried once."""
         if self._retry is not None:
             self._retry.cancel()
             self._try_again()
@@ -189,7 +190,7 @@ class DurableJournal(Journal):
         self._unwritten = []
         for changes in written:
             self.payloads.written(changes.messages.values())
-            changes.tell(None)
+            changes.report(None)
         if self._scheduled:
             self._start()
 
@@ -201,7 +202,7 @@ class DurableJournal(Journal):
         self._failure = ResourceExhaustedError(text) if full else UnavailableError(text)
         self._unwritten = unwritten
         for changes in (*unwritten, self._next):
-            changes.tell(self._failure)
+            changes.report(self._failure)
         self._retry = self._loop.call_later(RETRY_SECONDS, self._try_again)
 
     def _try_again(self) -> None:

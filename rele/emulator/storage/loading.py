@@ -1,4 +1,4 @@
-"""What a former server left in the database, with a look at every checksum."""
+"""What an earlier server left in the database; every checksum is verified."""
 
 import sqlite3
 import time
@@ -18,7 +18,7 @@ _Entry = tuple[int, int, int, int]
 
 
 class DamagedStructureError(Exception):
-    """So much is damaged that nobody can say what the data was."""
+    """So much is damaged that the data cannot be reconstructed."""
 
 
 @dataclass(slots=True)
@@ -43,8 +43,8 @@ class Kept:
 class Loaded:
     """Everything in a database that is intact: the resources by their number.
 
-    ``tally`` counts the rows that there are, damaged ones included. ``faults`` say what is damaged
-    or missing; ``repairable`` are the numbers of resources of which one row of two is.
+    ``tally`` counts all rows, damaged ones included. ``faults`` says what is damaged or missing.
+    ``repairable`` has the numbers of resources of whose two rows one is damaged or missing.
     """
 
     resources: dict[int, Kept] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Loaded:
 
 
 def load(database: Database, on_progress: Progress) -> Loaded:
-    """Read everything, and keep all but the bytes of the messages, which stay on disk.
+    """Read everything; the bytes of the messages are not kept in memory.
 
     Raises ``sqlite3.Error``, and ``DamagedStructureError`` where a resource is lost.
     """
@@ -78,7 +78,7 @@ def load(database: Database, on_progress: Progress) -> Loaded:
 
 
 def _load_tally(reader: sqlite3.Connection, loaded: Loaded) -> Tally | None:
-    """What was counted when it was written, or None where that is damaged."""
+    """The tally as it was written, or None if it is damaged."""
     rows = reader.execute("SELECT * FROM tally").fetchall()
     if len(rows) != 1 or not is_intact(rows[0]):
         loaded.faults.append(Fault("the row that counts the others is damaged or missing"))
@@ -113,7 +113,7 @@ def _load_resources(reader: sqlite3.Connection, loaded: Loaded, expected: Tally 
         for row in damaged
     ]
     loaded.faults += [
-        Fault(f"one of the two rows of {loaded.resources[number].name} was restored by the other")
+        Fault(f"one of the two rows of {loaded.resources[number].name} was restored from the other")
         for number in loaded.repairable
     ]
 
@@ -164,7 +164,7 @@ class _Messages:
         return next(self._entries, None)
 
     def _lose(self, entry: _Entry) -> _Entry | None:
-        """Note that what an entry names is not there; returns the next entry."""
+        """Note that the message or resource of an entry is missing; returns the next entry."""
         self._lost.setdefault(entry[0], []).append(entry)
         return next(self._entries, None)
 
@@ -195,7 +195,7 @@ class _Messages:
                 self._loaded.faults.append(Fault(text, [("message", row)]))
                 continue
             number, published, key, encoded, _ = row
-            # One object for what many have: the times of a request, the ordering keys.
+            # Equal publish times and ordering keys share one object, to save memory.
             if published == previous.publish_time:
                 published = previous.publish_time
             previous = StoredMessage(number, published, b"", self._key(key), len(encoded))
@@ -207,7 +207,7 @@ class _Messages:
         previous: Row = ()
         for row in self._reader.execute("SELECT * FROM entry ORDER BY message, holder"):
             self._loaded.tally.entries += 1
-            # A damaged key may be anywhere, and need not be comparable.
+            # A damaged key may sort anywhere, and may not be comparable.
             if not is_intact(row, entry_checksum):
                 text = (
                     "a row of the table entry is damaged: that of a message near "

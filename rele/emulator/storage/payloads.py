@@ -14,7 +14,7 @@ _LOG = logging.getLogger(__name__)
 
 _READ = "SELECT * FROM message WHERE id IN (SELECT value FROM json_each(?))"
 
-# About what a message costs in memory beside its bytes.
+# The approximate memory of a message beside its bytes.
 _OVERHEAD_BYTES = 200
 
 
@@ -41,7 +41,7 @@ class Payloads:
             oldest.encoded = b""
 
     def encoded(self, messages: Sequence[StoredMessage]) -> list[bytes | None]:
-        """The bytes of messages; those on disk are read at once and stay there.
+        """The bytes of messages; those on disk are read, and are not kept in memory.
 
         None stands for one that is damaged. Raises ``UnavailableError`` where the disk cannot be
         read.
@@ -65,7 +65,7 @@ class Payloads:
         try:
             rows = self._reader.execute(_READ, (json.dumps(numbers),)).fetchall()
         except sqlite3.DatabaseError as error:
-            # Its subclasses are of other causes, such as a disk that cannot be read.
+            # Its subclasses have other causes, such as a disk that cannot be read.
             if type(error) is not sqlite3.DatabaseError:
                 raise
             if len(numbers) == 1:

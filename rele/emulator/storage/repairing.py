@@ -1,4 +1,4 @@
-"""A database without what is damaged in it."""
+"""Removes the damaged rows from a database."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def repair(database: Database, loaded: Loaded) -> None:
             kept = loaded.resources[number]
             changes.put(number, kept.kind, kept.name, kept.config, kept.filter_text)
         if any(table == "entry" for table, _ in rows):
-            # Found by its key, a row may be missed where keys are damaged: all are written anew.
+            # Damaged keys cannot be relied on to find their rows: all rows are written again.
             tally.entries -= writer.execute("DELETE FROM entry").rowcount
             _put_entries(changes, loaded)
         changes.write(writer, tally)

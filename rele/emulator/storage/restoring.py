@@ -1,4 +1,4 @@
-"""A server that goes on where a former one has ended.
+"""The state of an earlier server, restored from its data directory.
 
 Imported only where a data directory is asked for: it loads SQLite.
 """
@@ -28,7 +28,7 @@ def open_registries(
     new_backlog: NewBacklog,
     on_progress: Progress,
 ) -> tuple[Registry, SnapshotRegistry]:
-    """Registries with what is in the data directory, and which keep everything there.
+    """Registries with the content of the data directory, which keep everything there.
 
     Blocks while it reads. Raises ``DataDirError`` where the directory cannot be used.
     """
@@ -55,7 +55,7 @@ def open_registries(
 
 
 def restore(loaded: Loaded, registry: Registry, snapshots: SnapshotRegistry) -> None:
-    """Hand everything over: topics first, which the others refer to."""
+    """Restore everything: topics first, because the others refer to them."""
     for kept in sorted(loaded.resources.values(), key=lambda kept: kept.kind):
         if kept.kind is Kind.TOPIC:
             registry.restore_topic(classes.Topic.FromString(kept.config), kept.logged)

@@ -1,8 +1,8 @@
 """The tables, and the checksum that each of their rows ends with.
 
-A checksum is ``zlib.crc32`` over all other columns of the row, keys and state included: every
-single flipped bit is found by it. What is missing altogether is found by the tally, the one row
-that says how many rows each table has.
+A checksum is ``zlib.crc32`` over all other columns of the row, keys and state included: it
+detects every single flipped bit. Missing rows are detected by the tally, the one row that says how
+many rows each table has.
 """
 
 import struct
@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Most columns have neither a type nor a constraint: a row that breaks one would be damage of the
-# whole file to SQLite, where it is damage of that row to us. They are integers but for names,
-# ordering keys and filters (texts) and configurations and encoded messages (bytes). Those of an
-# entry have a type because SQLite compares nothing else with an id by its index.
+# Most columns have neither a type nor a constraint: SQLite would treat a row that breaks one as
+# damage of the whole file, this server treats it as damage of that row. They are integers but for
+# names, ordering keys and filters (texts) and configurations and encoded messages (bytes). Those of
+# an entry have a type because SQLite compares nothing else with an id by its index.
 #
-# A resource has two rows, with its number and with its negated number as id, so that damage of one
-# costs nothing. The ledger of resource N's messages is the holder 2 N, that of its log the holder
-# 2 N + 1.
+# A resource has two rows, with its number and with its negated number as id, so that the other one
+# is used if one is damaged. The ledger of resource N's messages is the holder 2 N, that of its log
+# the holder 2 N + 1.
 TABLES = """
 CREATE TABLE resource (id INTEGER PRIMARY KEY, kind, name, config, filter, checksum);
 CREATE TABLE message (id INTEGER PRIMARY KEY, publish_time, ordering_key, encoded, checksum);
@@ -43,7 +43,7 @@ def checksum_of(*columns: int | bytes) -> int:
     return checksum
 
 
-# Whoever publishes waits for these two: they are written to be fast.
+# Every publish waits for these two, so they are optimised for speed.
 _pack_entry = struct.Struct("<qqq").pack
 _pack_message = struct.Struct("<qqI").pack
 

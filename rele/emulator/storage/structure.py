@@ -1,6 +1,6 @@
-"""Whether a database file is one of ours, and its structure whole.
+"""Whether a database file was made by this server, and its structure is intact.
 
-Damage of single rows is not looked for here: each row has a checksum for that.
+Damaged rows are not detected here: each row has a checksum for that.
 """
 
 import sqlite3
@@ -13,7 +13,7 @@ from rele.emulator.exceptions import DataDirError
 from rele.emulator.storage.rows import TABLES
 
 Progress: TypeAlias = Callable[[str], None]
-"""Is told in a line what takes long."""
+"""Called with a line about each long step."""
 
 PAGE_SIZE = 4096
 
@@ -34,7 +34,7 @@ _APPLICATION_ID_AT = 68
 
 _CONSTANTS = {
     16: PAGE_SIZE.to_bytes(2, "big"),
-    18: b"\2\2",  # WAL, for reading and for writing: otherwise SQLite would not look at the log.
+    18: b"\2\2",  # WAL, for reading and for writing: otherwise SQLite would not read the log.
     20: b"\0\x40\x20\x20",
     44: b"\0\0\0\4",  # the format of the schema
     52: b"\0\0\0\0",  # no automatic vacuum
@@ -42,9 +42,9 @@ _CONSTANTS = {
     64: b"\0\0\0\0",
     72: bytes(20),
 }
-"""What else the header of a file of ours has, by its place."""
+"""What else the header of this server's files has, by its offset."""
 
-# About so many steps of SQLite's machine take a tenth of a second or less.
+# This many steps of SQLite's virtual machine take a tenth of a second or less.
 _STEPS_BETWEEN_LOOKS = 1_000_000
 
 _READ_SCHEMA = "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY rowid"
@@ -54,18 +54,18 @@ def damaged(directory: Path, reason: str) -> DataDirError:
     """The error for data that is damaged beyond what can be set aside."""
     return DataDirError(
         directory,
-        f"the data is damaged ({reason}). It was left as it is. Put back a copy of the directory, "
+        f"the data is damaged ({reason}). It was left as it is. Restore a copy of the directory, "
         "or choose another one; `sqlite3 pubsub.sqlite3 .recover` prints what can still be read.",
     )
 
 
 def check_header(path: Path) -> None:
-    """Raise ``DataDirError`` unless a file begins as those of this server do."""
+    """Raise ``DataDirError`` unless a file has the header of this server's files."""
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise DataDirError(
-            path.parent, f"{path.name} is truncated, or no database. It was left as it is."
+            path.parent, f"{path.name} is truncated or not a database. It was left as it is."
         )
     if _number(header, _APPLICATION_ID_AT) != APPLICATION_ID:
         raise DataDirError(
@@ -106,7 +106,7 @@ def check_structure(reader: sqlite3.Connection, path: Path, on_progress: Progres
             found = "its tables are not those of this server"
         reader.execute("SELECT value FROM json_each('[1]')").fetchone()
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        # The second where the text of SQLite's error quotes what is damaged.
+        # UnicodeDecodeError if SQLite's error text quotes damaged bytes.
         found = str(error)
     finally:
         reader.set_progress_handler(None, 0)

@@ -1,8 +1,8 @@
-"""SQLite's write-ahead log: what SQLite would silently leave out of it.
+"""SQLite's write-ahead log: damage that SQLite would silently ignore.
 
 SQLite reads the log up to the first frame whose checksum is wrong, and takes what follows for the
-rest of a commit that a crash interrupted. Damage in the middle would undo every later commit
-without a word. The format is in "WAL-mode File Format" in SQLite's documentation.
+rest of a commit that a crash interrupted. Damage in the middle would silently undo every later
+commit. The format is in "WAL-mode File Format" in SQLite's documentation.
 """
 
 import enum
@@ -21,7 +21,7 @@ _Sums = tuple[int, int]
 
 
 class LogState(enum.Enum):
-    """What a log is good for."""
+    """The state of a log."""
 
     WHOLE = "whole"
     LAST_COMMIT_LOST = "its last commit is incomplete or damaged"
@@ -31,8 +31,8 @@ class LogState(enum.Enum):
 def look_at_log(path: Path, page_size: int) -> LogState:
     """Whether all commits in the log at ``path``, which need not exist, can be read.
 
-    A power failure may leave the last commit incomplete, which was confirmed to nobody then; it
-    cannot be told from one that is damaged.
+    A power failure may leave the last commit incomplete, which was confirmed to no client then;
+    it cannot be distinguished from a damaged one.
     """
     content = path.read_bytes() if path.exists() else b""
     if len(content) <= _HEADER.size:
@@ -49,7 +49,7 @@ def look_at_log(path: Path, page_size: int) -> LogState:
     for header, page in _frames(content, page_size):
         _, pages_after_commit, own_salt_1, own_salt_2, *sums = _FRAME.unpack(header)
         if own_salt_1 != salt_1 and own_salt_2 != salt_2:
-            # Left from before the log was begun anew; so is all that follows.
+            # Left from before SQLite started the log again; so is all that follows.
             break
         if not damaged:
             before = _add(page, order, _add(header[:_CHECKED_OF_FRAME], order, before))

@@ -1,9 +1,9 @@
 """The message classes of ``google.pubsub.v1``, without Google's client library.
 
 Importing that library for its messages alone would take most of the server's start, since it
-brings its clients, their transports and their credentials. What is needed of it is the
-descriptors, a copy of which is in ``descriptors_data``. A field that a newer client knows and the
-copy does not is kept and given back, as protobuf does with every unknown field.
+loads its clients, their transports and their credentials. Only its descriptors are needed, a copy
+of which is in ``descriptors_data``. A field that a newer client knows and the copy does not is
+stored and returned, as protobuf does with every unknown field.
 """
 
 import base64
@@ -25,7 +25,7 @@ def message_class(name: str) -> Any:
 
 
 def _new_pool() -> DescriptorPool:
-    # A pool of its own: in the common one the names are taken once a program imports Google's
+    # A pool of its own: the default pool has these names already if the program imports Google's
     # client library, too.
     pool = DescriptorPool()
     for module in (duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2):

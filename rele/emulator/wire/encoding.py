@@ -83,7 +83,7 @@ def encode_modify_confirmation(done: Iterable[str], invalid: Iterable[str]) -> b
 
 
 def encode_ack_id_failures(code: int, text: str, failures: Mapping[str, str]) -> bytes:
-    """A serialised ``google.rpc.Status`` that tells of what each ack id failed."""
+    """A serialised ``google.rpc.Status`` with the reason for each ack id."""
     # Only needed when something fails, and slow to load.
     from google.rpc import error_details_pb2, status_pb2
 

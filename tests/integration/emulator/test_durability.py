@@ -186,7 +186,7 @@ def test_a_damaged_structure_is_refused_with_the_remedy(
     content[4096:4100] = bytes(4)
     file.write_bytes(content)
 
-    remedy = "It was left as it is. Put back a copy of the directory, or choose another one"
+    remedy = "It was left as it is. Restore a copy of the directory, or choose another one"
     with pytest.raises(DataDirError, match=f"{tmp_path}: the data is damaged .*{remedy}"):
         EmbeddedServer(data_dir=tmp_path).start()
 

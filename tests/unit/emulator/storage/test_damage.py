@@ -181,7 +181,7 @@ def test_a_topic_or_subscription_outlives_damage_of_one_of_its_rows(
 ) -> None:
     before = disk.registry.subscription(SUB).config
     restart(disk, (f"{statement} WHERE {which}", ()))
-    assert f"one of the two rows of {SUB} was restored by the other" in caplog.text
+    assert f"one of the two rows of {SUB} was restored from the other" in caplog.text
     assert disk.registry.subscription(SUB).config == before
     caplog.clear()
     disk.restart()
@@ -200,7 +200,7 @@ def test_one_that_is_lost_is_no_reason_to_serve_the_rest(tmp_path: Path) -> None
     disk.loop.close()
     before = (tmp_path / FILE_NAME).read_bytes()
 
-    with pytest.raises(DataDirError, match=r"2 were there, 1 can be read.*Put back a copy"):
+    with pytest.raises(DataDirError, match=r"2 were there, 1 can be read.*Restore a copy"):
         Disk(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 

@@ -91,10 +91,10 @@ def _rename_a_column(path: Path) -> None:
     ("spoil", "reason"),
     [
         (_truncate, "is damaged"),
-        (_truncate_within_the_header, "is truncated, or no database"),
-        (_empty, "is truncated, or no database"),
+        (_truncate_within_the_header, "is truncated or not a database"),
+        (_empty, "is truncated or not a database"),
         (_overwrite_pages, "is damaged"),
-        (_write_text, "is truncated, or no database"),
+        (_write_text, "is truncated or not a database"),
         (_take_wal_from_the_header, "is damaged .byte 18 of pubsub.sqlite3"),
         (_rename_a_column, "is damaged .*its tables are not those of this server"),
         (_make_foreign, "was not made by this server"),
