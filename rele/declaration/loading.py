@@ -55,20 +55,30 @@ def prepare(declared: Declared, sub_prefix: str | None, filter_by: Filters) -> S
     """The subscription, with the project's prefix and filters where it has none of its own.
 
     Raises:
-        RuntimeError: it is a class, and calling it fails.
+        RuntimeError: it is a class, and calling it fails; or its class does not initialise it.
     """
     try:
         subscription = declared() if isinstance(declared, type) else declared  # type: ignore[call-arg]
     except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RuntimeError(_cannot_be_made(declared, reason)) from error  # type: ignore[arg-type]
+    if not subscription.is_initialised:
         raise RuntimeError(
-            f"The subscription {declared.__module__}.{declared.__qualname__} cannot be made: "  # type: ignore[union-attr]
-            f"{type(error).__name__}: {error}"
-        ) from error
+            _cannot_be_made(
+                type(subscription),
+                "its __init__ does not call super().__init__(func, topic). Call it there.",
+            )
+        )
     if sub_prefix:
         subscription.set_prefix(sub_prefix)
     if filter_by:
         subscription.set_filters(filter_by)
     return subscription
+
+
+def _cannot_be_made(declared: type[Subscription], reason: str) -> str:
+    name = f"{declared.__module__}.{declared.__qualname__}"
+    return f"The subscription {name} cannot be made: {reason}"
 
 
 def same_name(one: Subscription, other: Subscription) -> str:

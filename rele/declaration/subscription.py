@@ -106,6 +106,11 @@ class Subscription(Generic[Parameters, Result]):
         _ = self.options  # refuses wrong values where they are declared
 
     @property
+    def is_initialised(self) -> bool:
+        """Whether ``__init__`` has run, which the ``__init__`` of a subclass may forget to call."""
+        return "_newer_options" in vars(self)
+
+    @property
     def name(self) -> str:
         """The subscription's id, without the project: prefix, topic and suffix by hyphens."""
         return "-".join(part for part in (self._prefix, self.topic, self._suffix) if part)

@@ -509,6 +509,24 @@ class TestLoadSubscriptions:
         with pytest.raises(RuntimeError, match=r"subs\.photos\.Photos cannot be made.*no topic"):
             load_subscriptions_from_paths([path])
 
+    @pytest.mark.parametrize("declaration", ["", "photos = Photos()\n"], ids=["class", "instance"])
+    def test_a_class_that_forgets_super_is_an_error_that_names_it(
+        self, write_subs: Callable[[str, str], str], declaration: str
+    ) -> None:
+        path = write_subs(
+            "photos",
+            "class Photos(Subscription):\n"
+            "    def __init__(self): self._func, self.topic = print, 'photos'\n" + declaration,
+        )
+
+        with pytest.raises(RuntimeError) as raised:
+            load_subscriptions_from_paths([path], sub_prefix="shop")
+
+        assert str(raised.value) == (
+            "The subscription subs.photos.Photos cannot be made: its __init__ does not call "
+            "super().__init__(func, topic). Call it there."
+        )
+
     def test_a_class_that_names_its_types_is_found_once(
         self, write_subs: Callable[[str, str], str]
     ) -> None:
