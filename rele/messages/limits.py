@@ -18,7 +18,7 @@ MAX_PROJECT_LENGTH = 30
 its project, as another process may send its messages."""
 
 RESOURCE_NAME_RULE = (
-    "3 to 255 characters: letters, digits and -_.~+%, a letter first, and not `goog`"
+    "3 to 255 characters: letters, digits and -_.~+%, beginning with a letter but not with `goog`"
 )
 """What the name of a topic or a subscription must consist of."""
 
@@ -46,7 +46,8 @@ def check_topic(topic: Any) -> None:
     if not is_resource_name(topic):
         hint = " Write its id alone, without the project." if "/" in topic else ""
         raise ValueError(
-            f"Pub/Sub takes no topic named {topic[:300]!r}: a name has {RESOURCE_NAME_RULE}.{hint}"
+            f"Pub/Sub accepts no topic named {topic[:300]!r}. A name has {RESOURCE_NAME_RULE}."
+            f"{hint}"
         )
 
 

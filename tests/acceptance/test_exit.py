@@ -143,7 +143,7 @@ class TestExit:
         assert status == 0
         line = (
             f"the topic 'order-payed' does not exist in project {project.project_id}. Run the "
-            "worker that subscribes to it, or make it."
+            "worker that subscribes to it, or create it."
         )
         assert output.splitlines() == [
             f"Publishing to order-payed failed: {line}",

@@ -80,7 +80,7 @@ DENIED_TO_PUBLISH = (
 )
 NO_TOPIC = (
     "The message for the topic 'no-such-topic' was not published: the topic 'no-such-topic' "
-    "does not exist in project my-shop. Run the worker that subscribes to it, or make it.\n"
+    "does not exist in project my-shop. Run the worker that subscribes to it, or create it.\n"
 )
 TOO_LARGE = (
     "The message for the topic 'order-paid' was not published: MessageTooLargeError: The message "

@@ -179,7 +179,7 @@ def test_a_dead_letter_topic_that_is_gone_is_one_line(
     assert record.exc_info is None
     assert record.getMessage().endswith(
         "could not be published to the dead-letter topic, and is nacked: the topic 'failures' does "
-        f"not exist in project {project_id}. Run the worker that subscribes to it, or make it."
+        f"not exist in project {project_id}. Run the worker that subscribes to it, or create it."
     )
 
 

@@ -69,7 +69,7 @@ def _emulator_options(transport_class: Any) -> list[tuple[str, Any]]:
     """Those by which messages of any size are taken, as from the service.
 
     The channel that the client (seen in 2.44) makes to an emulator takes 4 MiB, gRPC's default:
-    on a larger message the stream ends and is opened again, for ever, and nothing is logged.
+    on a larger message the stream ends and is reopened, for ever, and nothing is logged.
     """
     if issubclass(transport_class, Transport):
         return [*channel_options(transport_class.times), WITHOUT_PROXY]

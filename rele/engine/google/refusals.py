@@ -34,7 +34,7 @@ def _reason(error: Exception, topic_path: str, address: str) -> str:
             return f"the project {project} does not exist, or the credentials may not see it."
         return (
             f"the topic {topic!r} does not exist in project {project}. Run the worker that "
-            "subscribes to it, or make it."
+            "subscribes to it, or create it."
         )
     if isinstance(error, exceptions.Forbidden):
         return (

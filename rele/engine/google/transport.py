@@ -36,7 +36,7 @@ All others end its stream by the server's answer, which whoever keeps the stream
 
 
 def channel_options(times: Times) -> list[tuple[str, Any]]:
-    """The gRPC options of a connection that is given up late and made again soon."""
+    """The gRPC options of a connection that is closed late and reopened soon."""
     methods = [{"service": "google.pubsub.v1.Subscriber", "method": m} for m in _WAITING_METHODS]
     return [
         ("grpc.max_send_message_length", -1),

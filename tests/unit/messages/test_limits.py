@@ -79,7 +79,7 @@ def test_a_name_that_pubsub_takes_is_a_topic(topic: str) -> None:
     ["", "ab", "a" * 256, "a b", "1abc", "-abc", "goog-orders", "google", "ördern", "abc\n", "a/b"],
 )
 def test_any_other_name_is_a_value_error(topic: str) -> None:
-    with pytest.raises(ValueError, match=r"Pub/Sub takes no topic named .*3 to 255 characters"):
+    with pytest.raises(ValueError, match=r"Pub/Sub accepts no topic named .*3 to 255 characters"):
         check_topic(topic)
 
 

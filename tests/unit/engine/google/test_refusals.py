@@ -23,7 +23,7 @@ def _no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
             exceptions.NotFound("Resource not found (resource=order-payed)."),
             (
                 "the topic 'order-payed' does not exist in project shop. Run the worker that "
-                "subscribes to it, or make it."
+                "subscribes to it, or create it."
             ),
         ),
         (
