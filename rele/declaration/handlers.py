@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any
@@ -24,11 +25,16 @@ REMEDY = (
     "`async def`, or write it with `def` and without `yield`."
 )
 
-_UNDONE = {
+_UNDONE: dict[Any, str] = {
     Coroutine: "a coroutine",
     Awaitable: "an awaitable",
     AsyncGenerator: "an async generator",
     Generator: "a generator",
+    # Work is done while somebody iterates over these. Other iterators, such as a cursor of a
+    # database or a file, are what is left of work that was done.
+    **dict.fromkeys((map, filter, zip, enumerate, itertools.chain), "a lazy iterator"),
+    **dict.fromkeys((itertools.starmap, itertools.filterfalse), "a lazy iterator"),
+    **dict.fromkeys((itertools.takewhile, itertools.dropwhile), "a lazy iterator"),
 }
 _ANY_UNDONE = tuple(_UNDONE)
 
@@ -87,8 +93,8 @@ def check_result(result: Any, function: str, subscription: object) -> None:
         subscription: whose function it is.
 
     Raises:
-        RuntimeError: it is an awaitable, a generator or an async generator. A coroutine or a
-            generator is closed.
+        RuntimeError: it is an awaitable, a generator, an async generator, or a lazy iterator such
+            as that of ``map``. A coroutine or a generator is closed.
     """
     # Asked of its class: isinstance would make a lazy object compute its content.
     if result is None or not issubclass(type(result), _ANY_UNDONE):

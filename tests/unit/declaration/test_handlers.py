@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import itertools
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -249,6 +251,10 @@ class TestResult:
             (lambda data, **attributes: AwaitableObject(), "an awaitable"),
             (lambda data, **attributes: coroutine(data), "a coroutine"),
             (lambda data, **attributes: (each for each in [data]), "a generator"),
+            (lambda data, **attributes: map(print, [data]), "a lazy iterator"),
+            (lambda data, **attributes: filter(print, [data]), "a lazy iterator"),
+            (lambda data, **attributes: zip(map(print, [data])), "a lazy iterator"),
+            (lambda data, **attributes: itertools.starmap(print, [[data]]), "a lazy iterator"),
         ],
     )
     def test_what_has_yet_to_be_run_is_a_failure(
@@ -297,7 +303,9 @@ class TestResult:
         assert isinstance(error, RuntimeError)
         assert isinstance(error.__cause__, OSError)
 
-    @pytest.mark.parametrize("result", [MagicMock(), iter([1]), [1], lambda: None, object()])
+    @pytest.mark.parametrize(
+        "result", [MagicMock(), iter([1]), io.StringIO(), [1], lambda: None, object()]
+    )
     def test_anything_else_is_a_result(self, deliver: Deliver, result: Any) -> None:
         delivery = deliver()
 
