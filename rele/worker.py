@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal as signals
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ from rele.middleware import run_middleware_hook
 from rele.resources import CreateFirstProvisioner, PlanningProvisioner, Provisioner, advised
 from rele.resources.topic_watch import TopicWatch
 from rele.retry_policy import RetryPolicy
-from rele.runtime.stopping import STOP_SIGNALS, StopRequest, StopRequestedError, stop_signals
+from rele.runtime.stopping import STOP_SIGNALS, StopRequest, StopRequestedError, catch_stop_signals
 from rele.runtime.waiting import reported_if_long
 from rele.schema.settings import storage_regions
 from rele.subscription import Callback, Subscription
@@ -278,6 +277,7 @@ class Worker:
         still_running = Shutdown(
             self._subscriptions, self._consumers, self._topic_watch, self._subscriber, timeout
         ).run()
+        self._stop.allow_to_end()
         self._state = WorkerState.STOPPED
         end_process(still_running, timeout)
 
@@ -342,8 +342,7 @@ def create_and_run(
     worker = make_worker(subs, config, times=times)
     # Python handles signals in the main thread alone; under Django's autoreloader this is another.
     if threading.current_thread() is threading.main_thread():
-        for signum in stop_signals(*STOP_SIGNALS, "SIGTSTP"):
-            signals.signal(signum, worker.stop)
+        catch_stop_signals(worker.stop, *STOP_SIGNALS, "SIGTSTP")
     if on_start is None:
         worker.run_forever()
     else:

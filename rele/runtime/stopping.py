@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import signal
@@ -10,7 +11,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 _SECOND_SIGNAL_AFTER = 1.0
 """Seconds: one Ctrl-C may arrive twice, from the terminal and from a parent process."""
@@ -37,6 +39,32 @@ def stop_signals(*names: str) -> list[signal.Signals]:
         for each in known
         if each.name != "SIGHUP" or signal.getsignal(each) is not signal.SIG_IGN
     ]
+
+
+def catch_stop_signals(handle: Callable[..., Any], *names: str) -> Callable[[], None]:
+    """Call ``handle`` at each of ``stop_signals(*names)``, until what is returned is called.
+
+    Python drops its signal handlers before the process has ended, and a signal would then change
+    the exit status. So the last thing that it runs is that these signals are ignored.
+    """
+    signums = stop_signals(*names)
+    ignore = partial(_ignore, signums, handle)
+    # Early: what the program registers later may take long, and runs before.
+    atexit.register(ignore)
+    before = {signum: signal.signal(signum, handle) for signum in signums}
+
+    def undo() -> None:
+        atexit.unregister(ignore)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+    return undo
+
+
+def _ignore(signums: list[signal.Signals], handle: Callable[..., Any]) -> None:
+    for signum in signums:
+        if signal.getsignal(signum) == handle:
+            signal.signal(signum, signal.SIG_IGN)
 
 
 class StopRequestedError(Exception):
@@ -75,6 +103,11 @@ class StopRequest:
         if requested_at is not None and time.monotonic() - requested_at >= _SECOND_SIGNAL_AFTER:
             os._exit(1)
         self.request()
+
+    def allow_to_end(self) -> None:
+        """Give the process, whose work is done, another second before a signal ends it at once."""
+        if self._requested_at is not None:
+            self._requested_at = time.monotonic()
 
     def wait(self, seconds: float) -> bool:
         """Wait until a stop is requested, but no longer than ``seconds``; return whether it is."""

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.project import Project, read_until
+from tests.support.project import Project, read_until, signal_until_it_ends
 
 SETTINGS = """
     SECRET_KEY = "for tests"
@@ -284,6 +284,17 @@ def test_a_hangup_drains_a_relay(shop_on_sqlite: Project) -> None:
 
     assert relay.wait(20) == 0
     assert "No relay is running" in manage(shop_on_sqlite, "rele", "outbox")[1]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_until_a_relay_has_ended_do_not_change_its_status(
+    shop_on_sqlite: Project, signum: int
+) -> None:
+    relay = start_relay(shop_on_sqlite)
+
+    signal_until_it_ends(relay, signum)
+
+    assert relay.returncode == 0
 
 
 IGNORE_HANGUP = """

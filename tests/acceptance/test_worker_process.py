@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import Project, publish_jobs, read_until
+from tests.support.project import Project, publish_jobs, read_until, signal_until_it_ends
 
 StartWorker = Callable[[], "subprocess.Popen[str]"]
 
@@ -92,6 +92,18 @@ def test_an_idle_worker_stops_cleanly(project: Project, start_worker: StartWorke
     output, _ = worker.communicate(timeout=10)
     assert worker.returncode == 0
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_until_an_idle_worker_has_ended_do_not_change_its_status(
+    project: Project, start_worker: StartWorker, signum: int
+) -> None:
+    project.write("subs.py", HANDLER)
+    worker = start_worker()
+
+    signal_until_it_ends(worker, signum)
+
+    assert worker.returncode == 0
 
 
 def test_a_second_signal_ends_the_process_at_once_after_a_second(

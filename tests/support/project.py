@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -97,3 +98,12 @@ def read_until(stream: IO[str] | None, text: str) -> str:
         if text in line:
             return "".join(lines)
     raise AssertionError(f"The process ended without {text!r}:\n{''.join(lines)}")
+
+
+def signal_until_it_ends(process: subprocess.Popen[str], signum: int) -> None:
+    """Send one signal after the other, so that some arrive when Python is ending."""
+    deadline = time.monotonic() + 30
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        process.send_signal(signum)
+        time.sleep(0.002)  # the moments to be hit are as short

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,7 @@ from rele.contrib.outbox.relays import Relays, make_relays
 from rele.contrib.outbox.upkeep import purge, retry
 from rele.management.databases import close_connections
 from rele.project.startup import say, say_project
-from rele.runtime.stopping import StopRequest, StopRequestedError, stop_signals
+from rele.runtime.stopping import StopRequest, StopRequestedError, catch_stop_signals
 
 Write = Callable[[str], None]
 
@@ -111,12 +110,15 @@ def _stopped_by_signals(relays: Relays) -> Iterator[StopRequest]:
         stop.request_by_signal()
         relays.stop()
 
-    before = {signum: signal.signal(signum, handle) for signum in stop_signals()}
+    undo = catch_stop_signals(handle)
     try:
         yield stop
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        # Once a signal has come, the process ends, and further ones must not change its status.
+        if stop.is_requested:
+            stop.allow_to_end()
+        else:
+            undo()
 
 
 def _relay_once(relays: Relays, aliases: Sequence[str]) -> int:

@@ -63,6 +63,23 @@ def test_only_a_second_signal_a_second_later_ends_the_process(
     assert statuses == ended
 
 
+def test_a_process_whose_work_is_done_has_another_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    statuses: list[int] = []
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    stop = StopRequest()
+    now = time.monotonic()
+
+    for act, seconds, ended in (
+        (stop.request_by_signal, 0, []),
+        (stop.allow_to_end, 5, []),
+        (stop.request_by_signal, 5.9, []),
+        (stop.request_by_signal, 6.1, [1]),
+    ):
+        monkeypatch.setattr(time, "monotonic", lambda moment=now + seconds: moment)
+        act()
+        assert statuses == ended
+
+
 def test_asking_again_by_the_program_itself_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "_exit", pytest.fail)
     stop = StopRequest()
