@@ -46,6 +46,9 @@ class BaseMiddleware:
     nothing: neither the hooks after it nor the message.
     """
 
+    closes_database_connections = False
+    """Whether it closes Django's database connections around each message, as a worker needs."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for deprecated, replacement in DEPRECATED_HOOKS.items():

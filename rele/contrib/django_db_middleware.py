@@ -20,6 +20,8 @@ class DjangoDBMiddleware(BaseMiddleware):
     of a transaction is never closed. If closing one fails, the others are closed nevertheless.
     """
 
+    closes_database_connections = True
+
     def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         _close_old_connections()
 

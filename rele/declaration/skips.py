@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from rele.declaration.subscription import Subscription
-
 Skip = Literal["filtered", "duplicate"]
 """Why the handler of a message that succeeds is not run."""
 
@@ -25,7 +23,7 @@ class Skippable:
 
     _token: Token[Skippable | None]
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: object) -> None:
         self.subscription = subscription
         self.skipped: Skip | None = None
         """Why the handler was not run; ``None`` where it was."""
@@ -46,7 +44,7 @@ def current_call() -> Skippable | None:
     return _current.get()
 
 
-def note_skip(subscription: Subscription, reason: Skip) -> None:
+def note_skip(subscription: object, reason: Skip) -> None:
     """Note that ``subscription`` does not run its handler in the current call."""
     call = _current.get()
     # A handler may call another subscription, whose filters say nothing about the message.

@@ -42,6 +42,8 @@ class Handling(Skippable):
 
     __slots__ = ("_checks", "message")
 
+    subscription: Subscription
+
     def __init__(self, message: Message, subscription: Subscription) -> None:
         super().__init__(subscription)
         self.message = message

@@ -48,13 +48,11 @@ def problems_of_databases(
 
 
 def _closes_connections(path: str) -> bool:
-    from rele.contrib import DjangoDBMiddleware
-
     try:
         middleware = pkgutil.resolve_name(path)
     except Exception:  # noqa: BLE001 - the project's own code; another check reports it
         return False
-    return isinstance(middleware, type) and issubclass(middleware, DjangoDBMiddleware)
+    return bool(getattr(middleware, "closes_database_connections", False))
 
 
 def renew_connections(*, keep: Container[str] = ()) -> None:
