@@ -318,6 +318,18 @@ class TestClose:
         with pytest.raises(RuntimeError, match="gone"):
             Reader(backlog)
 
+    def test_unsent_messages_are_released_without_an_error(
+        self, ordered_backlog: Backlog, publish_keyed: Publish
+    ) -> None:
+        reader = Reader(ordered_backlog)
+        publish_keyed("k", 2)
+        publish_keyed("")
+        unsent = reader.take()
+        ordered_backlog.close(RuntimeError("gone"))
+        ordered_backlog.release(reader.consumer, unsent)
+
+        assert ordered_backlog.waiting == 0
+
 
 class TestExactlyOnce:
     def test_only_the_id_of_a_lease_that_lasts_settles(
