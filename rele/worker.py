@@ -13,7 +13,7 @@ from typing import Any
 
 from rele.client import Subscriber
 from rele.config import Config
-from rele.consuming.shutdown import Shutdown, drain, end_process
+from rele.consuming.shutdown import Shutdown, drain, end_process, report_abrupt_end
 from rele.consuming.worker_plan import ConsumerPlan, WorkerPlan, plan_as_in_1x, plan_of_config
 from rele.endpoint import can_connect, what_to_check
 from rele.engine.base import Consumer, Message
@@ -131,7 +131,7 @@ class Worker:
         self._futures: dict[Subscription, Any] = {}
         self._topic_watch: TopicWatch | None = None
         self._state = WorkerState.READY
-        self._stop = StopRequest()
+        self._stop = StopRequest(lambda: report_abrupt_end(self._consumers))
 
     def setup(self) -> None:
         """Create the subscriptions, and their topics, where they are missing.
@@ -275,7 +275,12 @@ class Worker:
         self._state = WorkerState.STOPPING
         timeout = self._plan.shutdown_timeout
         still_running = Shutdown(
-            self._subscriptions, self._consumers, self._topic_watch, self._subscriber, timeout
+            self._subscriptions,
+            self._consumers,
+            self._topic_watch,
+            self._subscriber,
+            timeout,
+            self._stop.is_by_signal,
         ).run()
         self._stop.allow_to_end()
         self._state = WorkerState.STOPPED

@@ -54,6 +54,8 @@ class Shutdown:
     """The one that the consumers use."""
     timeout: float
     """Seconds that running handlers have to finish."""
+    is_by_signal: bool = False
+    """Whether a second signal ends the process at once."""
 
     def run(self) -> int:
         """Shut down; return how many handlers still run when the timeout is over.
@@ -69,7 +71,7 @@ class Shutdown:
 
         # 3. Consuming ends: no new message is begun, those that wait are nacked, so that another
         #    worker gets them at once, and running handlers finish. Their acks need the connection.
-        still_running = drain(self.consumers, self.timeout)
+        still_running = drain(self.consumers, self.timeout, is_by_signal=self.is_by_signal)
 
         # 4. The connection closes only now that the last ack is sent.
         self._close_connection()
@@ -94,12 +96,24 @@ class Shutdown:
             closing.join(_CLOSE_TIMEOUT_UNAVAILABLE if unavailable else _CLOSE_TIMEOUT)
 
 
-def drain(consumers: Sequence[Consumer], timeout: float) -> int:
-    """End all consumers; return how many handlers still run after ``timeout`` seconds."""
+def drain(consumers: Sequence[Consumer], timeout: float, *, is_by_signal: bool = False) -> int:
+    """End all consumers; return how many handlers still run after ``timeout`` seconds.
+
+    Args:
+        consumers: all of them.
+        timeout: seconds.
+        is_by_signal: whether a second signal ends the process at once, which the log then says.
+    """
+    advice = " A second signal, such as Ctrl-C, ends the process at once." if is_by_signal else ""
 
     def report() -> None:
-        if running := sum(consumer.running for consumer in consumers):
-            logger.info("Waiting up to %s s for %d running handler(s) to finish.", timeout, running)
+        if running := number_running(consumers):
+            logger.info(
+                "Waiting up to %s s for %d running handler(s) to finish.%s",
+                timeout,
+                running,
+                advice,
+            )
 
     deadline = time.monotonic() + timeout
     # All are drained before one is joined, so that they share the one deadline.
@@ -107,6 +121,11 @@ def drain(consumers: Sequence[Consumer], timeout: float) -> int:
         consumer.drain(deadline)
     with reported_if_long(report):
         return sum(consumer.join(deadline) for consumer in consumers)
+
+
+def number_running(consumers: Sequence[Consumer]) -> int:
+    """How many handlers run."""
+    return sum(consumer.running for consumer in consumers)
 
 
 def take_step(finish: Callable[[], object]) -> None:
@@ -129,25 +148,42 @@ def end_process(still_running: int, timeout: float) -> NoReturn:
     """
     if still_running:
         # sys.exit() would wait for their threads.
-        _say_last_words(still_running, timeout)
+        _say_last_words(
+            logging.ERROR,
+            "%d handler(s) still ran after %s s and are abandoned: their messages will be "
+            "redelivered.",
+            still_running,
+            timeout,
+        )
         os._exit(1)
     sys.exit(0)
 
 
-def _say_last_words(still_running: int, timeout: float) -> None:
+def report_abrupt_end(consumers: Sequence[Consumer]) -> None:
+    """Log which handlers are abandoned by the end of the process at a second signal."""
+    if running := number_running(consumers):
+        _say_last_words(
+            logging.ERROR,
+            "A second signal ends the process at once: %d running handler(s) are abandoned, and "
+            "their messages will be redelivered.",
+            running,
+        )
+    else:
+        _say_last_words(
+            logging.WARNING, "A second signal ends the process at once. No handler is running."
+        )
+
+
+def _say_last_words(level: int, text: str, *args: object) -> None:
     """Log what is abandoned, in a thread: the output may block, and the process has to end."""
-    speaking = threading.Thread(target=_log_and_flush, args=(still_running, timeout), daemon=True)
+    speaking = threading.Thread(target=_log_and_flush, args=(level, text, *args), daemon=True)
     take_step(speaking.start)
     if speaking.is_alive():
         speaking.join(_LAST_WORDS_TIMEOUT)
 
 
-def _log_and_flush(still_running: int, timeout: float) -> None:
-    logger.error(
-        "%d handler(s) still ran after %s s and are abandoned: their messages will be redelivered.",
-        still_running,
-        timeout,
-    )
+def _log_and_flush(level: int, text: str, *args: object) -> None:
+    logger.log(level, text, *args)
     for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
         with suppress(Exception):
             flush()

@@ -76,9 +76,16 @@ class StopRequest:
 
     A handler runs in the main thread, in the middle of anything. Were that the wait of an Event,
     the handler would wait for the Event's lock forever; ``SimpleQueue.put`` is reentrant.
+
+    Args:
+        before_abrupt_end: called once, when a second signal is about to end the process. It must
+            not block, whatever the signal handler has interrupted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before_abrupt_end: Callable[[], object] = lambda: None) -> None:
+        self._before_abrupt_end = before_abrupt_end
+        self._is_by_signal = False
+        self._is_ending = False
         self._requested_at: float | None = None
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
 
@@ -86,6 +93,11 @@ class StopRequest:
     def is_requested(self) -> bool:
         """Whether to stop."""
         return self._requested_at is not None
+
+    @property
+    def is_by_signal(self) -> bool:
+        """Whether a signal has asked to stop, so that a second one ends the process at once."""
+        return self._is_by_signal
 
     def request(self) -> None:
         """Ask to stop, from any thread; asking again changes nothing."""
@@ -101,7 +113,12 @@ class StopRequest:
         """
         requested_at = self._requested_at
         if requested_at is not None and time.monotonic() - requested_at >= _SECOND_SIGNAL_AFTER:
+            if self._is_ending:
+                return  # to the handler of an earlier signal, which this one has interrupted
+            self._is_ending = True
+            self._before_abrupt_end()
             os._exit(1)
+        self._is_by_signal = True
         self.request()
 
     def allow_to_end(self) -> None:

@@ -120,8 +120,14 @@ def test_a_second_signal_ends_the_process_at_once_after_a_second(
         time.sleep(0.05)
         assert time.monotonic() < started + 20
 
+    output, _ = worker.communicate(timeout=20)
     assert worker.returncode == 1
     assert time.monotonic() - started >= 1
+    assert output.count("A second signal ends") == 1
+    assert output.endswith(
+        "A second signal ends the process at once: 1 running handler(s) are abandoned, and their "
+        "messages will be redelivered.\n"
+    )
 
 
 def test_a_handler_that_does_not_end_is_given_up_at_the_shutdown_timeout(
@@ -139,7 +145,10 @@ def test_a_handler_that_does_not_end_is_given_up_at_the_shutdown_timeout(
     assert worker.returncode == 1
     assert "1 handler(s) still ran after 1.5 s" in output
     waiting, _, _ = output.partition("still ran")
-    assert "Waiting up to 1.5 s for 1 running handler(s) to finish." in waiting
+    assert (
+        "Waiting up to 1.5 s for 1 running handler(s) to finish. A second signal, such as Ctrl-C, "
+        "ends the process at once." in waiting
+    )
 
 
 def test_stop_installed_as_a_signal_handler_stops_a_worker_built_directly(

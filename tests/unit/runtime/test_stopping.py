@@ -47,6 +47,25 @@ def test_a_signal_handler_may_request_it_in_the_middle_of_a_wait() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
+def test_a_signal_during_the_last_words_neither_repeats_them_nor_cuts_them_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(os, "_exit", lambda status: done.append(f"exit {status}"))
+    now = time.monotonic()
+
+    def speak() -> None:
+        stop.request_by_signal()
+        done.append("last words")
+
+    stop = StopRequest(before_abrupt_end=speak)
+    for moment in (now, now + 1):
+        monkeypatch.setattr(time, "monotonic", lambda moment=moment: moment)
+        stop.request_by_signal()
+
+    assert done == ["last words", "exit 1"]
+
+
 @pytest.mark.parametrize(("seconds_later", "ended"), [(0.9, []), (1.0, [1]), (20, [1])])
 def test_only_a_second_signal_a_second_later_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, seconds_later: float, ended: list[int]
