@@ -240,6 +240,26 @@ def test_a_second_server_on_the_directory_refuses(server: Server) -> None:
     publish_one(server)
 
 
+def test_a_killed_server_whose_log_is_gone_does_not_start_without_it(server: Server) -> None:
+    publish_one(server)
+    assert server.data_dir is not None
+    log = server.data_dir / "pubsub.sqlite3-wal"
+    server.kill()
+    content = log.read_bytes()
+    log.unlink()
+
+    done = subprocess.run(
+        server.command("127.0.0.1:0"), capture_output=True, text=True, timeout=3 * SOON
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "pubsub.sqlite3-wal is missing or empty" in done.stderr
+    log.write_bytes(content)
+    server.start()
+    assert drain(server, UNTOUCHED) == [b"1"]
+
+
 def test_what_the_disk_does_not_take_is_not_answered(server: Server) -> None:
     """The system lets the process write no file beyond its present size; then it does again."""
     resource = pytest.importorskip("resource")

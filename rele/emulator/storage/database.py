@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from rele.emulator.exceptions import DataDirError
+from rele.emulator.storage import usage
 from rele.emulator.storage.damage import Fault
 from rele.emulator.storage.rows import WRITE_TALLY, Tally
 from rele.emulator.storage.structure import (
@@ -23,10 +24,17 @@ from rele.emulator.storage.structure import (
     check_structure,
     damaged,
 )
+from rele.emulator.storage.usage import Position, Usage
 from rele.emulator.storage.wal import LogState, look_at_log
 
 FILE_NAME = "pubsub.sqlite3"
 LOCK_NAME = "pubsub.lock"
+
+_LOG_LOST = (
+    "{name} is missing or empty, but the last server was killed and had commits in it. It was left "
+    "as it is. Put back that file, or a copy of the directory. To use what pubsub.sqlite3 has "
+    f"without it, or if another program such as sqlite3 has moved it in there, delete {LOCK_NAME}."
+)
 
 
 class Database:
@@ -49,6 +57,7 @@ class Database:
         self.reader = reader
         self.faults = faults
         self._lock = lock
+        self._usage = Usage(lock, directory / f"{FILE_NAME}-shm")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -57,6 +66,7 @@ class Database:
         try:
             yield
             self.writer.execute("COMMIT")
+            self._usage.note()
         except BaseException:
             # Some errors have rolled it back already.
             with contextlib.suppress(sqlite3.Error):
@@ -65,8 +75,10 @@ class Database:
 
     def close(self) -> None:
         # The writer last: SQLite then moves the log into the database file.
+        self._usage.end()
         self.reader.close()
         self.writer.close()
+        self._usage.close()
         self._lock.close()
 
 
@@ -78,24 +90,26 @@ def open_database(directory: Path, on_progress: Progress) -> Database:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / LOCK_NAME).open("ab")
+        lock = os.fdopen(os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
     except OSError as error:
         raise DataDirError(directory, error.strerror or str(error)) from error
-    reader = None
+    reader = writer = None
     try:
         _take_lock(lock, directory)
         path = directory / FILE_NAME
         if not path.exists():
             _create(path)
         check_header(path)
-        faults = _check_log(path)
+        faults = _check_log(path, usage.read(lock))
         reader = _connect(path, "ro")
         check_structure(reader, path, on_progress)
         reader.text_factory = bytes
-        return Database(directory, lock, _open_writer(path), reader, faults)
+        writer = _open_writer(path)
+        return Database(directory, lock, writer, reader, faults)
     except BaseException as error:
-        if reader is not None:
-            reader.close()
+        for connection in (reader, writer):
+            if connection is not None:
+                connection.close()
         lock.close()
         if isinstance(error, sqlite3.Error | OSError):
             raise DataDirError(directory, f"{FILE_NAME}: {error}") from error
@@ -150,14 +164,25 @@ def _log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
-def _check_log(path: Path) -> list[Fault]:
-    """What is wrong with SQLite's log, unless so much is that it has to be refused."""
-    log = _log_of(path)
-    state = look_at_log(log, PAGE_SIZE)
-    if state is LogState.DAMAGED:
-        raise damaged(path.parent, log.name)
-    if state is LogState.LAST_COMMIT_LOST:
-        return [Fault(f"{log.name}: {state.value}, and what it changed is lost")]
+def _check_log(path: Path, left: Position | None) -> list[Fault]:
+    """What is wrong with SQLite's log, unless so much is that it has to be refused.
+
+    Args:
+        path: of the database.
+        left: how far the log was written, if a server was killed.
+    """
+    name = _log_of(path).name
+    log = look_at_log(_log_of(path), PAGE_SIZE)
+    if log.state is LogState.DAMAGED:
+        raise damaged(path.parent, name)
+    if log.is_empty and left is not None and left.frame:
+        raise DataDirError(path.parent, _LOG_LOST.format(name=name))
+    if log.state is LogState.LAST_COMMIT_LOST:
+        return [Fault(f"{name}: {log.state.value}, and what it changed is lost")]
+    # Other salts: the log was begun anew, and the server killed before it wrote that down.
+    if left is not None and left.salts == log.salts and log.frame < left.frame:
+        missing = f"its end is missing, from frame {log.frame + 1} to {left.frame}"
+        return [Fault(f"{name}: {missing}, and what these commits changed is lost")]
     return []
 
 

@@ -5,9 +5,7 @@ changes reported meanwhile share one commit.
 """
 
 import asyncio
-import contextlib
 import logging
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -169,7 +167,7 @@ class DurableJournal(Journal):
         self._writing = [*self._unwritten, self._next]
         self._next = Changes()
         self._commit = self._loop.run_in_executor(
-            self._thread, commit, self._database.writer, self._writing, self._tally
+            self._thread, commit, self._database, self._writing, self._tally
         )
         self._commit.add_done_callback(self._finish)
 
@@ -210,17 +208,10 @@ class DurableJournal(Journal):
         self._start()
 
 
-def commit(connection: sqlite3.Connection, group: Sequence[Changes], before: Tally) -> Tally:
+def commit(database: Database, group: Sequence[Changes], before: Tally) -> Tally:
     """Write a group of changes, all or none, and return the new tally. Raises ``sqlite3.Error``."""
     tally = replace(before)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with database.transaction():
         for changes in group:
-            changes.write(connection, tally)
-        connection.execute("COMMIT")
-        return tally
-    except BaseException:
-        # Some errors have rolled it back already.
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
+            changes.write(database.writer, tally)
+    return tally

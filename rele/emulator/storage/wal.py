@@ -8,6 +8,7 @@ commit. The format is in "WAL-mode File Format" in SQLite's documentation.
 import enum
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _HEADER = struct.Struct(">8I")
@@ -16,6 +17,8 @@ _CHECKED_OF_HEADER, _CHECKED_OF_FRAME = 24, 8
 _BYTE_ORDERS = {0x377F0682: "<", 0x377F0683: ">"}
 _VERSION = 3007000
 _MASK = 0xFFFFFFFF
+
+_SALTS = slice(16, 24)
 
 _Sums = tuple[int, int]
 
@@ -28,7 +31,21 @@ class LogState(enum.Enum):
     DAMAGED = "damaged"
 
 
-def look_at_log(path: Path, page_size: int) -> LogState:
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log: what it is good for, its salts, and the number of its last committed frame."""
+
+    state: LogState
+    salts: bytes = b""
+    frame: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has not even a header, or is missing."""
+        return not self.salts and self.state is LogState.WHOLE
+
+
+def look_at_log(path: Path, page_size: int) -> Log:
     """Whether all commits in the log at ``path``, which need not exist, can be read.
 
     A power failure may leave the last commit incomplete, which was confirmed to no client then;
@@ -36,17 +53,18 @@ def look_at_log(path: Path, page_size: int) -> LogState:
     """
     content = path.read_bytes() if path.exists() else b""
     if len(content) <= _HEADER.size:
-        return LogState.WHOLE
+        return Log(LogState.WHOLE)
     magic, version, size, _, salt_1, salt_2, *sums = _HEADER.unpack_from(content)
     order = _BYTE_ORDERS.get(magic)
     if order is None or version != _VERSION or size != page_size:
-        return LogState.DAMAGED
+        return _DAMAGED
     before = _add(content[:_CHECKED_OF_HEADER], order, (0, 0))
     if before != tuple(sums):
-        return LogState.DAMAGED
+        return _DAMAGED
     commits_after_damage = 0
     damaged = False
-    for header, page in _frames(content, page_size):
+    last_commit = 0
+    for number, (header, page) in enumerate(_frames(content, page_size), start=1):
         _, pages_after_commit, own_salt_1, own_salt_2, *sums = _FRAME.unpack(header)
         if own_salt_1 != salt_1 and own_salt_2 != salt_2:
             # Left from before SQLite started the log again; so is all that follows.
@@ -56,9 +74,15 @@ def look_at_log(path: Path, page_size: int) -> LogState:
             damaged = before != tuple(sums) or (own_salt_1, own_salt_2) != (salt_1, salt_2)
         if damaged and commits_after_damage:
             # Each commit is flushed before the next one begins: this was no power failure.
-            return LogState.DAMAGED
-        commits_after_damage += damaged and pages_after_commit > 0
-    return LogState.LAST_COMMIT_LOST if damaged else LogState.WHOLE
+            return _DAMAGED
+        if pages_after_commit:
+            commits_after_damage += damaged
+            last_commit = last_commit if damaged else number
+    state = LogState.LAST_COMMIT_LOST if damaged else LogState.WHOLE
+    return Log(state, content[_SALTS], last_commit)
+
+
+_DAMAGED = Log(LogState.DAMAGED)
 
 
 def _frames(content: bytes, page_size: int) -> Iterator[tuple[bytes, bytes]]:

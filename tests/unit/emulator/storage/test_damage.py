@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from rele.emulator.exceptions import DataDirError
 from rele.emulator.rpc.attachment import Attachment
 from rele.emulator.status.report import report_of
 from rele.emulator.storage import damage
-from rele.emulator.storage.database import FILE_NAME
+from rele.emulator.storage.database import FILE_NAME, LOCK_NAME
 from rele.emulator.storage.payloads import Payloads
+from rele.emulator.storage.structure import PAGE_SIZE
 from rele.emulator.wire.descriptors import message_class
 
 from .conftest import SUB, Disk, acknowledge, data
@@ -344,6 +346,85 @@ class TestTheLog:
         assert (copy / WAL_NAME).stat().st_size > 100_000
 
         assert self.served(copy) == ([b"new"], 0)
+
+    @pytest.fixture
+    def killed_with_lock(self, killed: Path, disk: Disk) -> Path:
+        shutil.copy(disk.directory / LOCK_NAME, killed)
+        return killed
+
+    def test_what_a_killed_server_leaves_is_served(self, killed_with_lock: Path) -> None:
+        assert self.served(killed_with_lock) == ([b"0", b"1", b"2", b"3", b"4"], 0)
+        assert self.served(killed_with_lock) == ([b"0", b"1", b"2", b"3", b"4"], 0)
+
+    @pytest.mark.parametrize("left", [None, 0, 32])
+    def test_without_its_log_it_is_refused_until_the_lock_file_is_deleted(
+        self, killed_with_lock: Path, left: int | None
+    ) -> None:
+        log = killed_with_lock / WAL_NAME
+        if left is None:
+            log.unlink()
+        else:
+            os.truncate(log, left)
+
+        for _ in range(2):
+            with pytest.raises(DataDirError, match=f"{WAL_NAME} is missing or empty.*delete pub"):
+                Disk(killed_with_lock)
+
+        (killed_with_lock / LOCK_NAME).unlink()
+        disk = Disk(killed_with_lock)
+        assert list(disk.registry.topics) == []
+        disk.stop()
+        disk.loop.close()
+
+    def test_a_log_without_its_end_is_logged(
+        self, killed_with_lock: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = killed_with_lock / WAL_NAME
+        content = log.read_bytes()
+        self._keep_two_messages(log, content)
+
+        assert self.served(killed_with_lock) == ([b"0", b"1"], 1)
+        assert f"{WAL_NAME}: its end is missing, from frame " in caplog.text
+
+    def test_a_log_that_was_begun_anew_may_be_shorter(
+        self, killed_with_lock: Path, disk: Disk
+    ) -> None:
+        disk.database.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        disk.publish(b"5")
+        disk.commit()
+        for name in (FILE_NAME, WAL_NAME):  # and the lock file from before that commit
+            shutil.copy(disk.directory / name, killed_with_lock)
+
+        assert self.served(killed_with_lock) == ([b"0", b"1", b"2", b"3", b"4", b"5"], 0)
+
+    def test_after_a_clean_end_nothing_depends_on_it(self, disk: Disk) -> None:
+        disk.subscribe()
+        disk.publish(b"1")
+        disk.restart()
+        disk.stop()
+        assert not (disk.directory / WAL_NAME).exists()
+        assert (disk.directory / LOCK_NAME).read_bytes() == b""
+
+        disk.open()
+        assert data(disk.reader()) == [b"1"]
+
+    @pytest.mark.parametrize("content", [b"\0" * 70, b"in use, log", b"?" * 5000])
+    def test_a_lock_file_that_says_nothing_is_no_obstacle(
+        self, killed: Path, content: bytes
+    ) -> None:
+        (killed / LOCK_NAME).write_bytes(content)
+
+        assert self.served(killed) == ([b"0", b"1", b"2", b"3", b"4"], 0)
+
+    def _keep_two_messages(self, log: Path, content: bytes) -> None:
+        """Cut the log after the commit of the second of five messages."""
+        step = 24 + PAGE_SIZE
+        ends = [
+            end
+            for end in range(32 + step, len(content) + 1, step)
+            if content[end - step + 4 : end - step + 8] != bytes(4)
+        ]
+        log.write_bytes(content[: ends[-4]])
 
 
 def _flip(path: Path, at: int) -> None:
