@@ -257,12 +257,12 @@ LOADED = (
     @sub(topic="jobs", threads=20, retry_policy=RetryPolicy(1, 2))
     def work(data, **kwargs):
         write(f"begin {data}")
-        time.sleep(0.02)
+        time.sleep(0.08)  # long beside an acknowledgement, or at times none would wait
         write(f"end {data}")
 """
 )
 
-MESSAGES = 2000
+MESSAGES = 1000
 SHUTDOWN_TIMEOUT = 30
 LEASE = 10
 """Seconds for which Google's client extends a message."""
