@@ -101,7 +101,7 @@ MAY_IMPORT_GOOGLE = {
 PURE = (
     "engine.availability",
     "engine.leases",
-    "engine.outages",
+    "engine.outage_reports",
     "engine.restarts",
     "engine.times",
     "resources.deleted_topics",

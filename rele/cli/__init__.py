@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from rele._version import __version__
 from rele.cli.emulator import EMULATOR
+from rele.cli.extension_arguments import add_commands
 from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.publish import PUBLISH
-from rele.cli.room_arguments import add_commands
 from rele.cli.run import RUN
 from rele.exceptions import ReleError
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from rele import config as configuration
 from rele import discover
+from rele.cli.extension_arguments import add_worker_arguments
 from rele.cli.log import add_verbosity, log_to_stderr
 from rele.cli.output import tolerant_output
-from rele.cli.room_arguments import add_worker_arguments
 from rele.cli.subcommand import Options, Subcommand
 from rele.exceptions import ConfigurationError, import_failure
 from rele.project.loading import load_settings

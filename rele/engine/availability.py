@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from rele.endpoint import what_to_check
-from rele.engine.outages import Line, Outage, in_a_line
+from rele.engine.outage_reports import Line, Outage, in_a_line
 from rele.engine.times import Times
 
 _LOOK_EVERY = 0.25

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from rele.engine.outages import Outage
+from rele.engine.outage_reports import Outage
 from rele.engine.times import Times
 
 

@@ -18,7 +18,7 @@ from rele.declaration.subscription import Subscription
 from rele.endpoint import emulator_named, uses_emulator
 from rele.exceptions import ConfigurationError, import_failure
 from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
-from rele.project.rooms import (
+from rele.project.extensions import (
     Room,
     problems_of_rooms,
     rooms_in_use,

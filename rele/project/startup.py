@@ -10,8 +10,8 @@ from rele.config import Config
 from rele.declaration.subscription import Subscription
 from rele.endpoint import pubsub_address
 from rele.exceptions import ConfigurationError
+from rele.project.extensions import beside_worker
 from rele.project.loading import Project, is_error_for_a_worker
-from rele.project.rooms import beside_worker
 from rele.schema.problems import Problem
 
 PULLING = "Pulling messages. Press Ctrl-C to stop."

@@ -1,6 +1,5 @@
 """Desired against actual topics and subscriptions: read, plan, then apply."""
 
-from rele.resources.calls import advised
 from rele.resources.changes import CANNOT_CHANGE, Change, Difference, Plan
 from rele.resources.creating_first import update_or_create
 from rele.resources.desired import (
@@ -10,14 +9,15 @@ from rele.resources.desired import (
     to_google_dead_letter_policy,
     to_google_retry_policy,
 )
+from rele.resources.parallel_calls import advised
+from rele.resources.planning import Resources
 from rele.resources.provisioner import (
     PAUSE_WITHOUT_RETRY_POLICY,
     CreateFirstProvisioner,
     PlanningProvisioner,
     Provisioner,
 )
-from rele.resources.resources import Resources
-from rele.resources.service import create_topic
+from rele.resources.pubsub_calls import create_topic
 
 __all__ = [
     "CANNOT_CHANGE",

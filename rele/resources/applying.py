@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from google.api_core import exceptions
 
-from rele.resources.calls import Calls, explained
 from rele.resources.changes import Change, Plan
+from rele.resources.parallel_calls import Calls, explained
 
 logger = logging.getLogger(__name__)
 

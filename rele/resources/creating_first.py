@@ -10,7 +10,7 @@ from google.cloud import pubsub_v1
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from rele.engine.connection import Connection
-from rele.resources.service import create_topic, topic_client
+from rele.resources.pubsub_calls import create_topic, topic_client
 
 
 def update_or_create(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from rele.engine.outages import Line
+from rele.engine.outage_reports import Line
 from rele.engine.times import Times
 
 DELETED_TOPIC = "_deleted-topic_"

@@ -10,7 +10,7 @@ from rele.declaration.subscription import Subscription
 from rele.exceptions import ResourceError
 from rele.resources.applying import log
 from rele.resources.changes import CANNOT_CHANGE, CREATE_SUBSCRIPTION, CREATE_TOPIC, Change, Plan
-from rele.resources.resources import Resources
+from rele.resources.planning import Resources
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rele.exceptions import ResourceError
-from rele.resources.calls import Calls
 from rele.resources.desired import Desired, dead_letter_subscription
-from rele.resources.service import Service
+from rele.resources.parallel_calls import Calls
+from rele.resources.pubsub_calls import Service
 
 
 @dataclass(frozen=True)

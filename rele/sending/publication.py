@@ -22,7 +22,7 @@ from rele.messages.limits import (
 )
 from rele.middleware import run_middleware_hook
 from rele.runtime.own_records import is_caused_by_own_record, silent
-from rele.sending.outcomes import failure_of
+from rele.sending.backend_answers import failure_of
 
 
 class Publication:

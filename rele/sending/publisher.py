@@ -17,7 +17,7 @@ from rele.backends import Accepted, BaseBackend, Deferred, Message, Outcome, Ref
 from rele.endpoint import what_to_check
 from rele.messages.explaining import with_text
 from rele.runtime.own_records import log_publishing
-from rele.sending.outcomes import failure_of, outcomes_of
+from rele.sending.backend_answers import failure_of, outcomes_of
 from rele.sending.outstanding import OutstandingPublishes
 from rele.sending.publication import Publication, data_and_attributes
 

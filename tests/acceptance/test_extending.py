@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rele.project.rooms import Room
+from rele.project.extensions import Room
 from tests.support.distributions import write_metadata
 from tests.support.project import Project, read_until
 from tests.support.readme import REPOSITORY, blocks_of, files_of

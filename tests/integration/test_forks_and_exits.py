@@ -94,7 +94,7 @@ def test_no_fork_happens_in_the_middle_of_a_call() -> None:
 
 EXIT_AMID_A_CALL = """
 import threading
-from rele.resources.calls import Calls
+from rele.resources.parallel_calls import Calls
 
 has_begun = threading.Event()
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from rele.backends import BaseBackend, Message
-from rele.sending.outcomes import outcomes_of
+from rele.sending.backend_answers import outcomes_of
 
 
 class HeldBackend(BaseBackend):

@@ -572,7 +572,7 @@ def test_w008_a_setting_of_a_room_that_is_not_installed(check: Check) -> None:
 
 
 BROKEN_ROOM = """
-from rele.project.rooms import Room
+from rele.project.extensions import Room
 from rele.schema.kinds import Kind
 from rele.schema.settings import Setting
 
@@ -591,7 +591,7 @@ NO_ROOM = "a string"
     ("path", "text"),
     [
         ("no_such_module:ROOM", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("{0}:NO_ROOM", "{0}:NO_ROOM is not a rele.project.rooms.Room"),
+        ("{0}:NO_ROOM", "{0}:NO_ROOM is not a rele.project.extensions.Room"),
         ("{0}:TAKES_A_SETTING", "Relé has 'APP_NAME' already"),
         ("{0}:TAKES_ONE_OF_A_ROOM", "rele.contrib.outbox has 'OUTBOX' already"),
         ("{0}:CHECK_FAILS", "its checks failed: OSError: no disk"),

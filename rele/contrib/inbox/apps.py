@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 
 from rele.contrib.inbox.room import ROOM
-from rele.project.rooms import register
+from rele.project.extensions import register
 
 
 class InboxConfig(AppConfig):

@@ -10,8 +10,8 @@ from functools import partial
 from django.db import Error as AnyDatabaseError
 from django.db import IntegrityError, OperationalError, connections, transaction
 
+from rele.contrib.inbox.broken_transactions import check_unbroken, left_unbroken
 from rele.contrib.inbox.models import InboxMessage, digest_of
-from rele.contrib.inbox.unbroken import check_unbroken, left_unbroken
 from rele.exceptions import Retry
 
 logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, overload
 
 from django.db import router
 
+from rele.contrib.inbox.broken_transactions import unbroken_transaction
 from rele.contrib.inbox.claiming import claimed
 from rele.contrib.inbox.models import InboxMessage
-from rele.contrib.inbox.unbroken import unbroken_transaction
 from rele.declaration.handlers import check_is_run, check_result
 from rele.declaration.skips import note_skip
 from rele.declaration.subscription import Subscription

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rele.cli.subcommand import Subcommand
-from rele.project.rooms import Room, later
+from rele.project.extensions import Room, later
 
 APP = "rele.contrib.inbox"
 

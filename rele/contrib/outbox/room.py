@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rele.cli.subcommand import Subcommand
-from rele.project.rooms import Room, later
+from rele.project.extensions import Room, later
 from rele.schema.kinds import Kind, is_dict
 from rele.schema.settings import Setting
 
@@ -49,5 +49,5 @@ ROOM = Room(
         ),
     ),
     add_worker_arguments=_add_worker_arguments,
-    beside_worker=later(f"{APP}.beside:beside_worker"),
+    beside_worker=later(f"{APP}.beside_worker:beside_worker"),
 )

@@ -11,7 +11,7 @@ from rele.backends import BaseBackend, Message, Refused
 from rele.contrib.outbox.models import OutboxMessage
 from rele.runtime.own_records import log_publishing, silent
 from rele.runtime.stopping import StopRequest
-from rele.sending.outcomes import outcomes_of
+from rele.sending.backend_answers import outcomes_of
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 from rele.engine.alarm import Timer
 from rele.engine.base import Message, as_message
 from rele.engine.leases import Lease, Leases, describe_stuck
-from rele.engine.outages import Outage
+from rele.engine.outage_reports import Outage
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from google.api_core.exceptions import (
 )
 
 from rele.engine.failures import is_passing
-from rele.engine.outages import in_a_line
+from rele.engine.outage_reports import in_a_line
 from rele.exceptions import ReleError
 
 

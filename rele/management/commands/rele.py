@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.cli import SHARED_COMMANDS
+from rele.cli.extension_arguments import add_commands, add_refusals
 from rele.cli.parser import say_wrong_use_plainly
-from rele.cli.room_arguments import add_commands, add_refusals
 from rele.exceptions import ReleError
 
 

@@ -11,14 +11,14 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele import config as configuration
-from rele.cli.log import log_to_stderr
-from rele.cli.output import tolerant, tolerant_output
-from rele.cli.parser import say_wrong_use_plainly
-from rele.cli.room_arguments import (
+from rele.cli.extension_arguments import (
     add_refused_worker_arguments,
     add_worker_arguments,
     refuse_worker_arguments,
 )
+from rele.cli.log import log_to_stderr
+from rele.cli.output import tolerant, tolerant_output
+from rele.cli.parser import say_wrong_use_plainly
 from rele.exceptions import ReleError
 from rele.management.databases import LASTING_CONNECTIONS
 from rele.management.project import loaded_once

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from rele.cli import RUN, SHARED_COMMANDS, main
 from rele.cli.parser import number_from, say_wrong_use_plainly, whole_number
-from rele.project.rooms import rooms_in_use
+from rele.project.extensions import rooms_in_use
 
 Output = Any
 

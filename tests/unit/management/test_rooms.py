@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 
 from rele.cli import SHARED_COMMANDS
 from rele.cli.run import RUN
-from rele.project.rooms import OWN_COMMANDS
+from rele.project.extensions import OWN_COMMANDS
 
 
 @pytest.mark.parametrize(

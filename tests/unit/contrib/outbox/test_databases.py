@@ -15,7 +15,7 @@ from django.db import connections, transaction
 
 import rele
 from rele.contrib.outbox import routing, using
-from rele.contrib.outbox.beside import watching
+from rele.contrib.outbox.beside_worker import watching
 from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
 from rele.contrib.outbox.relay import Tally
@@ -177,7 +177,7 @@ def test_the_watch_looks_at_each() -> None:
     warned = Inbox()
     handler: Any = logging.Handler()
     handler.emit = lambda record: warned.put(record.getMessage())
-    logger = logging.getLogger("rele.contrib.outbox.beside")
+    logger = logging.getLogger("rele.contrib.outbox.beside_worker")
     logger.addHandler(handler)
     try:
         with watching(rele.config.current(), interval=0.01) as begin:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rele.cli.subcommand import Options
 from rele.exceptions import ConfigurationError
-from rele.project.rooms import Room, rooms_in_use, rooms_not_in_use
+from rele.project.extensions import Room, rooms_in_use, rooms_not_in_use
 
 
 def add_commands(subparsers: Any) -> None:

@@ -10,13 +10,13 @@ from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
 from rele.engine.connection import Connection
-from rele.resources.calls import (
+from rele.resources.desired import Desired
+from rele.resources.parallel_calls import (
     LIST_SUBSCRIPTIONS_OF,
     READ_SUBSCRIPTION,
     READ_TOPIC,
     explained,
 )
-from rele.resources.desired import Desired
 
 
 class Service:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rele.exceptions import ResourceError
-from rele.resources.calls import MAX_CALLS, Calls, UnansweredError, advised
+from rele.resources.parallel_calls import MAX_CALLS, Calls, UnansweredError, advised
 from tests.unit.resources.conftest import Server, photos, resources
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rele.engine.outages import Outage, in_a_line
+from rele.engine.outage_reports import Outage, in_a_line
 
 
 def test_is_reported_once_a_minute_while_it_lasts() -> None:

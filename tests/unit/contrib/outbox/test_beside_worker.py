@@ -11,8 +11,8 @@ from django.utils import timezone
 
 import rele
 from rele.config import Config
-from rele.contrib.outbox import beside
-from rele.contrib.outbox.beside import RelayWatch, relaying, watching
+from rele.contrib.outbox import beside_worker as beside
+from rele.contrib.outbox.beside_worker import RelayWatch, relaying, watching
 from rele.contrib.outbox.models import Relay
 from rele.contrib.outbox.relays import make_relays
 from rele.exceptions import ConfigurationError
@@ -149,7 +149,7 @@ class TestWatching:
         warned = Inbox()
         handler: Any = logging.Handler()
         handler.emit = warned.put
-        logger = logging.getLogger("rele.contrib.outbox.beside")
+        logger = logging.getLogger("rele.contrib.outbox.beside_worker")
         logger.addHandler(handler)
         try:
             with watching(config, interval=0.01) as begin:

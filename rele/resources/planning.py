@@ -22,7 +22,7 @@ from rele.resources.changes import (
 )
 from rele.resources.comparing import fixed_differences, updatable_differences, update_request
 from rele.resources.desired import Desired, dead_letter_subscription, google_fields
-from rele.resources.service import Service
+from rele.resources.pubsub_calls import Service
 from rele.resources.survey import survey
 
 _NOTHING = SubscriptionOptions()

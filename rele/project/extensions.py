@@ -204,7 +204,7 @@ def _load(entry_point: importlib.metadata.EntryPoint) -> Room | Problem:
         return unusable(entry_point.name, f"{type(error).__name__}: {error}")
     if isinstance(room, Room):
         return room
-    return unusable(entry_point.name, f"{entry_point.value} is not a rele.project.rooms.Room")
+    return unusable(entry_point.name, f"{entry_point.value} is not a rele.project.extensions.Room")
 
 
 def unusable(name: str, reason: str) -> Problem:
