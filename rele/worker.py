@@ -307,7 +307,7 @@ def make_worker(
     """Make the worker that ``config`` describes; ``times`` are those by which it decides.
 
     Raises:
-        NoProjectError: the configuration names no project.
+        NoProjectError, UnusableCredentialsError: no project is known.
     """
     connection = config.connection
     return Worker(
@@ -340,7 +340,7 @@ def create_and_run(
         times: by which it decides, such as when an outage is logged again.
 
     Raises:
-        NoProjectError: the configuration names no project.
+        NoProjectError, UnusableCredentialsError: no project is known.
         NotConnectionError: Pub/Sub cannot be reached.
         SystemExit: in the end, with status 0 if all handlers have finished.
     """

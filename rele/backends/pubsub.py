@@ -23,9 +23,9 @@ from rele.engine.google.batches import (
     let_process_fork,
     stop_using_threads,
 )
+from rele.engine.google.clients import no_project
 from rele.engine.google.ordering import OutsideOfLocks
 from rele.engine.google.refusals import explain
-from rele.exceptions import NoProjectError
 
 
 class PubSubSettings(Protocol):
@@ -43,12 +43,12 @@ class PubSubBackend(BaseBackend):
     """Owns Google's client, which batches messages and retries by itself.
 
     Raises:
-        NoProjectError: the configuration names no project.
+        NoProjectError, UnusableCredentialsError: no project is known.
     """
 
     def __init__(self, config: PubSubSettings) -> None:
         if config.gc_project_id is None:
-            raise NoProjectError
+            raise no_project()
         self._project_id = config.gc_project_id
         self._connection = Connection(
             config.gc_project_id, config.credentials, config.client_options

@@ -11,8 +11,8 @@ from rele.dead_letter_policy import DeadLetterPolicy
 from rele.declaration.options import SubscriptionOptions
 from rele.declaration.subscription import Subscription
 from rele.engine.connection import Connection
+from rele.engine.google.clients import no_project
 from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
-from rele.exceptions import NoProjectError
 
 DEFAULT_THREADS_PER_SUBSCRIPTION = 2
 DEFAULT_SHUTDOWN_TIMEOUT = 30.0
@@ -73,10 +73,10 @@ def plan_of_config(
     """The plan of a worker that ``config`` describes.
 
     Raises:
-        NoProjectError: no project is named.
+        NoProjectError, UnusableCredentialsError: no project is known.
     """
     if connection.gc_project_id is None:
-        raise NoProjectError
+        raise no_project()
     defaults = config.subscription_defaults
     return WorkerPlan(
         connection,

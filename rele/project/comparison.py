@@ -10,7 +10,8 @@ from rele.client import Subscriber
 from rele.config import Config
 from rele.declaration.subscription import Subscription
 from rele.endpoint import pubsub_address
-from rele.exceptions import NoProjectError, ResourceError
+from rele.engine.google.clients import no_project
+from rele.exceptions import ResourceError
 from rele.resources import Change, Plan, Resources, advised
 from rele.worker import require_connection
 
@@ -30,7 +31,7 @@ def compare(config: Config, subscriptions: Sequence[Subscription]) -> Comparison
     """Compare what is declared with what Pub/Sub has; change nothing.
 
     Raises:
-        NoProjectError: the configuration names no project.
+        NoProjectError, UnusableCredentialsError: no project is known.
         NoCredentialsError: there are none.
         NotConnectionError: Pub/Sub cannot be reached.
         ResourceError: it does not answer. What it refuses is in the plan.
@@ -70,7 +71,7 @@ def bring_about(
 @contextmanager
 def _resources(config: Config) -> Iterator[Resources]:
     if config.gc_project_id is None:
-        raise NoProjectError
+        raise no_project()
     address = pubsub_address(config.client_options)
     require_connection(address)
     subscriber = Subscriber.over(config.connection)

@@ -43,7 +43,7 @@ def run_worker(
 
     Raises:
         ConfigurationError: no worker can run for this project.
-        NoProjectError: the configuration names no Google Cloud project.
+        NoProjectError, UnusableCredentialsError: no project is known.
         NotConnectionError: Pub/Sub cannot be reached.
         SystemExit: in the end.
     """

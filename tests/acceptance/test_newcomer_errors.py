@@ -311,6 +311,15 @@ class TestReleCliRun:
 
         assert plain.rele_cli("run") == f"{CONFIGURED}{IN_GOOGLE_CLOUD}Error: {NO_SUCH_FILE}"
 
+    def test_a_key_file_of_the_environment_that_is_not_there_and_no_project(
+        self, plain: Newcomer
+    ) -> None:
+        plain.write("settings.py", "RELE = {}")
+        plain.environment["GOOGLE_APPLICATION_CREDENTIALS"] = "key.json"
+
+        assert plain.rele_cli("run") == f"{CONFIGURED}Error: {NO_SUCH_FILE}"
+        assert plain.rele_cli("publish", "order-paid", "1") == f"Error: {NO_SUCH_FILE}"
+
     def test_a_key_file_that_is_not_there(self, plain: Newcomer) -> None:
         plain.write("settings.py", 'RELE = {"GC_CREDENTIALS_PATH": "key.json"}')
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import google.auth
 import grpc
 from google.auth.environment_vars import CREDENTIALS
 from google.auth.exceptions import DefaultCredentialsError
@@ -14,7 +15,12 @@ from google.oauth2 import service_account
 
 from rele.endpoint import WITHOUT_PROXY, emulator_address, is_loopback, pubsub_address
 from rele.engine.google.transport import Transport, channel_options
-from rele.exceptions import NoCredentialsError, UnusableCredentialsError
+from rele.exceptions import (
+    ConfigurationError,
+    NoCredentialsError,
+    NoProjectError,
+    UnusableCredentialsError,
+)
 
 
 def make_client(client_class: Any, **arguments: Any) -> Any:
@@ -37,6 +43,16 @@ def _no_credentials(error: DefaultCredentialsError) -> NoCredentialsError:
     if not os.environ.get(CREDENTIALS):
         return NoCredentialsError()
     return UnusableCredentialsError(str(error.args[0] if error.args else error))
+
+
+def no_project() -> ConfigurationError:
+    """The error where no project is known: of the environment's key file, if it is unusable."""
+    if os.environ.get(CREDENTIALS) and not emulator_address():
+        try:
+            google.auth.default()
+        except DefaultCredentialsError as error:
+            return _no_credentials(error)
+    return NoProjectError()
 
 
 def read_key_file(path: str | None) -> Any:
