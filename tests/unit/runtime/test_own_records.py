@@ -7,6 +7,7 @@ import logging
 import pickle
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from logging.handlers import MemoryHandler, QueueHandler, QueueListener
 from queue import SimpleQueue
 from typing import Any
@@ -17,6 +18,7 @@ import rele
 from rele import publishing
 from rele.middleware import BaseMiddleware
 from tests.support.backends import HeldBackend
+from tests.support.readme import blocks
 from tests.support.recorder import raising
 
 MOST = 20
@@ -241,6 +243,45 @@ def test_a_handler_of_another_process_ends_as_well(
         handler.handle(logging.makeLogRecord(pickle.loads(record)))
 
     assert handler.texts == ["Publishing to orders", "Published to orders"]
+
+
+class PooledHandler(PublishingHandler):
+    """Publishes in an executor, as handlers do that send batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = ThreadPoolExecutor(1)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+        if len(self.texts) < MOST:
+            self.pool.submit(rele.publish, "records", record.getMessage())
+
+    def finish(self) -> None:
+        """Wait until what it published, and what that caused, has been published."""
+        for _ in range(2 * MOST):
+            self.pool.submit(int).result(10)
+        self.pool.shutdown()
+
+
+def test_a_handler_that_publishes_in_an_executor_ends_with_the_filter_of_the_manual(
+    log_to: Callable[[logging.Handler], None],
+) -> None:
+    [code] = [text for _, _, text in blocks("Log messages") if "logging.Filter" in text]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    set_up()
+    handler = PooledHandler()
+    handler.addFilter(names["NotAboutPublishing"]())
+    log_to(handler)
+
+    logging.getLogger("shop").info("An order was paid")
+    rele.publish("orders", 1)
+    handler.finish()
+
+    assert handler.texts == ["An order was paid"]
+    [backend] = made
+    assert [message.topic for message in backend.messages].count("records") == 1
 
 
 def test_the_mark_of_a_record_can_be_written_as_json(
