@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +12,11 @@ from typing import Any
 
 import grpc
 import pytest
+from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
 
+from rele.engine.base import Message
+from rele.engine.google.clients import make_client
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription
 from rele.worker import make_worker
@@ -23,11 +26,12 @@ from tests.support import poison
 from tests.support.bundled import SETS, reading_logs, set_up
 from tests.support.inbox import Inbox
 from tests.support.poison import Poison
+from tests.support.processors import OwnTime
 
 GOOD = {"order": 1}
 
 SOON = 1.0
-"""Seconds within which a good message is handled, from the call that publishes it."""
+"""Seconds by which the worker may handle a good message later than a consumer without bad ones."""
 
 
 class Observer:
@@ -42,16 +46,16 @@ class Observer:
         for name in ("succeeded", "failed", "ended"):
             setattr(type(self), name, Inbox())
 
-    def pre_process_message(self, subscription: Subscription, message: Any) -> None:
+    def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         self.handling.id = message.message_id
 
     def post_process_message_success(
-        self, subscription: Subscription, start_time: float, message: Any
+        self, subscription: Subscription, start_time: float, message: Message
     ) -> None:
         self.succeeded.put(message.message_id)
 
     def post_process_message_failure(
-        self, subscription: Subscription, error: BaseException, start_time: float, message: Any
+        self, subscription: Subscription, error: BaseException, start_time: float, message: Message
     ) -> None:
         self.failed.put(message.message_id)
 
@@ -68,13 +72,17 @@ class Shop:
         self._seen: set[str] = set()
         self.fails = True
         """Whether a bad message fails at its first delivery; at the next it never does."""
-        self._published_at: dict[str, float] = {}
+        self._now = OwnTime()
+        self._good: set[str] = set()
         self._handled_at: dict[str, float] = {}
+        self._received_elsewhere_at: dict[str, float] = {}
+        self.received_elsewhere = Inbox()
+        """The ids of the messages that the consumer had to which none is bad."""
 
     def handle(self, data: Any, **attributes: Any) -> None:
         message_id = Observer.handling.id
         if data == GOOD:
-            self._handled_at.setdefault(message_id, time.monotonic())
+            self._handled_at.setdefault(message_id, self._now())
         elif self.fails and message_id not in self._seen:
             self._seen.add(message_id)
             raise ValueError("no order")
@@ -91,23 +99,42 @@ class Shop:
 
     def publish_good(self) -> str:
         """Publish a message that can be handled, and return its id."""
-        begun = time.monotonic()
         message_id = self.publish(Poison(json.dumps(GOOD).encode()))
-        self._published_at[message_id] = begun
+        self._good.add(message_id)
         return message_id
 
     @property
     def good(self) -> set[str]:
         """The ids of the good messages."""
-        return set(self._published_at)
+        return self._good
+
+    @contextmanager
+    def receiving_elsewhere(self) -> Iterator[None]:
+        """Within the block, note when a consumer that acknowledges everything gets each message.
+
+        It is one of the same server, process and moment: what slows the machine slows both.
+        """
+        path = self._service.subscription(self._topic, "elsewhere")
+        with make_client(pubsub_v1.SubscriberClient) as client:
+            future = client.subscribe(path, callback=self._receive_elsewhere)
+            try:
+                yield
+            finally:
+                future.cancel()
+                future.result(timeout=30)
+
+    def _receive_elsewhere(self, message: GoogleMessage) -> None:
+        self._received_elsewhere_at.setdefault(message.message_id, self._now())
+        message.ack()
+        self.received_elsewhere.put(message.message_id)
 
     def late(self) -> dict[str, float]:
-        """The seconds that good messages waited for longer than ``SOON``, by their ids."""
-        waited = {
-            message_id: self._handled_at[message_id] - begun
-            for message_id, begun in self._published_at.items()
+        """The seconds by which good messages were later than elsewhere, if more than ``SOON``."""
+        later = {
+            message_id: self._handled_at[message_id] - self._received_elsewhere_at[message_id]
+            for message_id in self._good
         }
-        return {message_id: seconds for message_id, seconds in waited.items() if seconds > SOON}
+        return {message_id: seconds for message_id, seconds in later.items() if seconds > SOON}
 
     def unacknowledged(self) -> list[bytes]:
         """The messages that are not acknowledged, leased ones too: a snapshot has just those.
@@ -138,11 +165,12 @@ def consuming(shop: Shop, project_id: str, names: tuple[str, ...]) -> Iterator[N
     subscription = Subscription(shop.handle, "orders", retry_policy=RetryPolicy(0.1, 0.1))
     worker = make_worker([subscription], config)
     worker.setup()
-    worker.start()
-    try:
-        yield
-    finally:
-        stop(worker)
+    with shop.receiving_elsewhere():
+        worker.start()
+        try:
+            yield
+        finally:
+            stop(worker)
 
 
 def contains(item: str, items: list[str]) -> bool:
@@ -168,6 +196,7 @@ def publish_and_check(
         Observer.succeeded.wait_for(len(bad.decodable | shop.good))
         last = shop.publish_good()
         Observer.succeeded.wait_until(partial(contains, last))
+        shop.received_elsewhere.wait_until(shop.good.issubset)
 
     assert shop.late() == {}
     assert sorted(Observer.failed.items) == sorted(failed)
