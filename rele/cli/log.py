@@ -16,13 +16,19 @@ LEVELS = (logging.ERROR, logging.INFO, logging.DEBUG)
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def add_verbosity(parser: argparse.ArgumentParser) -> None:
-    """Add ``-v``, as Django's commands have it."""
+def add_verbosity(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    """Add ``-v``, as Django's commands have it.
+
+    Args:
+        parser: of the command.
+        default: ``argparse.SUPPRESS`` where ``-v`` may have been given before the command's name.
+    """
     parser.add_argument(
         "-v",
         "--verbosity",
         type=whole_number,
         choices=(0, 1, 2),
+        default=default,
         help="what is logged to the standard error: 0 errors, 1 also a line for each message, 2 "
         "everything (default: 1; without -v, logging that the project has configured is left as "
         "it is)",

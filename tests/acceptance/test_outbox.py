@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -202,6 +203,34 @@ def test_once_sends_all_and_ends(shop: Project) -> None:
     read_until(worker.stdout, "handled ")
     read_until(worker.stdout, "handled ")
     assert manage(shop, "rele", "outbox")[1].startswith("The outbox is empty.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("relay", "--once"), True),
+        (("relay", "--once", "-v", "0"), False),
+        (("-v", "0", "relay", "--once"), False),
+    ],
+)
+def test_where_nothing_is_configured_a_relay_logs_each_message_with_a_timestamp(
+    shop_on_sqlite: Project, arguments: tuple[str, ...], shown: bool
+) -> None:
+    settings = shop_on_sqlite.folder / "settings.py"
+    settings.write_text(settings.read_text() + "\nLOGGING = {}\n")
+    worker = start_worker(shop_on_sqlite)  # creates the topic
+    publish(shop_on_sqlite)
+
+    output = manage(shop_on_sqlite, "rele", *arguments)[1]
+
+    lines = re.findall(
+        r"^20\d\d-\S+ \S+ INFO rele\.contrib\.logging_middleware: Published to orders$",
+        output,
+        re.MULTILINE,
+    )
+    assert len(lines) == (2 if shown else 0), output
+    assert "2 message(s) sent." in output
+    end(worker, 10)
 
 
 def test_a_worker_can_relay_too(shop: Project) -> None:

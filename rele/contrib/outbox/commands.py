@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from rele import config as configuration
+from rele.cli.log import add_verbosity, log_to_stderr
 from rele.cli.output import printing, saying_after_a_second, tolerant_output
 from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.style import style_of, terminal_width
@@ -48,9 +49,11 @@ def add_relay_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many messages to send at a time, at least 1 (default: %(default)s)",
     )
+    add_verbosity(parser, default=argparse.SUPPRESS)
 
 
 def relay(options: Options) -> int:
+    log_to_stderr(options.get("verbosity"))
     with tolerant_output():
         return _run(options)
 

@@ -19,6 +19,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         say_wrong_use_plainly(parser)
+        # None shows that no -v was given; Django's default is 1.
+        parser.set_defaults(verbosity=None)
         subparsers = parser.add_subparsers(dest="name", metavar="NAME")
         for command in SHARED_COMMANDS:
             command.add_to(subparsers)
