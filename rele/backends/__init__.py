@@ -47,13 +47,22 @@ class Deferred:
 
     id: str
     """By which it can be found until then."""
+    advice: str = ""
+    """One or two sentences on what sends it, which ``rele-cli publish`` shows."""
 
     @property
-    def future(self) -> Future[str]:
+    def future(self) -> DeferredFuture:
         """One that is done: there is nothing to wait for."""
-        future: Future[str] = Future()
+        future = DeferredFuture()
+        future.advice = self.advice
         future.set_result(self.id)
         return future
+
+
+class DeferredFuture(Future[str]):
+    """Of a message that is stored, and not sent yet."""
+
+    advice = ""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ import json
 import logging
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from rele import config as configuration
 from rele import publishing
+from rele.backends import DeferredFuture
 from rele.cli.output import OutputError, printing
 from rele.cli.subcommand import Options, Subcommand
 from rele.config import Config
@@ -18,7 +20,7 @@ from rele.discover import has_manage_py
 from rele.exceptions import ConfigurationError, NoSettingsError, ReleError
 from rele.messages.explaining import in_one_line
 from rele.project.loading import load_settings
-from rele.project.startup import say_project
+from rele.project.startup import say, say_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +55,14 @@ def run(options: Options) -> int:
             f"{in_one_line(error)}"
         ) from error
     _print_id(future.result())
+    if isinstance(future, DeferredFuture):
+        _say_who_sends_it(future, config)
     return 0
+
+
+def _say_who_sends_it(future: DeferredFuture, config: Config) -> None:
+    with suppress(OSError, ValueError):  # the message is stored, whoever can read that
+        say(future.advice or f"Stored by {config.publisher_backend}, to be sent later.")
 
 
 def _print_id(message_id: str) -> None:

@@ -14,6 +14,10 @@ from rele.contrib.outbox.waking import wake_after_commit
 from rele.messages.limits import MAX_ATTRIBUTES, check_size
 from rele.runtime.own_records import is_caused_by_own_record
 
+_ADVICE = (
+    "Stored in the outbox. A relay sends it: `manage.py rele relay` or `manage.py runrele --relay`."
+)
+
 
 class OutboxBackend(BaseBackend):
     """Writes a row for each message. A relay sends it after the commit, and runs the outcome hooks.
@@ -34,7 +38,9 @@ class OutboxBackend(BaseBackend):
             warn_of_another_transaction(alias)
             _write(good, alias)
             wake_after_commit(alias)
-        return [row if isinstance(row, Refused) else Deferred(row.event_id) for row in rows]
+        return [
+            row if isinstance(row, Refused) else Deferred(row.event_id, _ADVICE) for row in rows
+        ]
 
 
 def _write(rows: Sequence[OutboxMessage], alias: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from rele.backends import Message
+from rele.backends import BaseBackend, Deferred, Message
 from rele.cli import main
 from tests.support.backends import HeldBackend
 from tests.support.in_use import without_django
@@ -37,6 +37,21 @@ class TimingOutBackend(HeldBackend):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.outcome = FutureTimeoutError()
+
+
+class StoringBackend(BaseBackend):
+    """Stores every message for somebody who sends it later."""
+
+    advice = ""
+
+    def __init__(self, config: Any) -> None: ...
+
+    def send(self, messages: Sequence[Message]) -> list[Deferred]:
+        return [Deferred("row-1", self.advice) for _ in messages]
+
+
+class AdvisingBackend(StoringBackend):
+    advice = "The night shift sends it."
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +234,25 @@ def test_wrong_settings_are_an_error(
 
     assert message in capsys.readouterr().err
     assert rele_messages == []
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        (StoringBackend, f"Stored by {__name__}.StoringBackend, to be sent later.\n"),
+        (AdvisingBackend, "The night shift sends it.\n"),
+    ],
+)
+def test_says_that_a_message_is_stored_and_not_sent_yet(
+    backend: type, said: str, tmp_path: Path, capsys: Output
+) -> None:
+    path = f"{__name__}.{backend.__name__}"
+    (tmp_path / "settings.py").write_text(f"RELE = {{'PUBLISHER_BACKEND': {path!r}}}")
+
+    assert main(["publish", "order-paid", "1"]) == 0
+
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("row-1\n", said)
 
 
 def test_manage_py_has_it_too(rele_messages: list[Message], capsys: Output) -> None:

@@ -91,6 +91,24 @@ def park(*numbers: int) -> None:
     )
 
 
+def test_publish_says_that_a_relay_sends_the_message(capsys: Output, settings: Any) -> None:
+    settings.RELE = {
+        "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
+        "MIDDLEWARE": [],
+        "OUTBOX": {"USING": ALIAS},
+    }
+
+    call_command("rele", "publish", "orders", "1")
+
+    [row] = waiting()
+    output = capsys.readouterr()
+    assert output.out == f"{row.event_id}\n"
+    assert output.err == (
+        "Stored in the outbox. A relay sends it: `manage.py rele relay` or `manage.py runrele "
+        "--relay`.\n"
+    )
+
+
 class TestRelay:
     def test_once_sends_what_is_due_and_ends(self, capsys: Output) -> None:
         rele.publish_many("orders", range(3))
