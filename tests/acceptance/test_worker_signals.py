@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.support.project import Project, read_until
-from tests.support.silent_server import SilentServer
+from tests.support.stub_servers import SilentServer
 
 SUBS = """
     from rele import sub

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -17,6 +16,7 @@ from rele.subscription import Subscription
 from rele.worker import make_worker
 from tests.integration.conftest import stop
 from tests.support.inbox import Inbox
+from tests.support.stub_servers import RefusingServer
 
 TIMES = Times(outage_grace=0.1, first_pause=0.4, longest_pause=0.4)
 """A stream is started again and again at once."""
@@ -25,35 +25,12 @@ Run = Callable[..., Any]
 RunOnIt = Callable[[Subscription], None]
 
 
-class RefusingServer(grpc.GenericRpcHandler):
-    """Ends every call with ``code`` and ``details``."""
-
-    def __init__(self) -> None:
-        self.code = grpc.StatusCode.OK
-        self.details: str | None = None
-        self.calls = Inbox()
-
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        return grpc.stream_stream_rpc_method_handler(self._refuse)
-
-    def _refuse(self, requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-        self.calls.put(1)
-        context.set_code(self.code)
-        if self.details is not None:
-            context.set_details(self.details)
-        return iter(())
-
-
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefusingServer]:
     """A server that the environment leads to."""
-    handler = RefusingServer()
-    server = grpc.server(ThreadPoolExecutor(20), handlers=[handler])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{port}")
-    yield handler
-    server.stop(grace=None).wait()
+    with RefusingServer().listening() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        yield server
 
 
 @pytest.fixture
