@@ -108,7 +108,7 @@ class Round:
     def __init__(
         self,
         shop: Shop,
-        database: postgres.Server,
+        database: postgres.PostgreSQL,
         proxy: Proxy,
         orders: int,
         outage: float,

@@ -20,7 +20,7 @@ _SECONDS = 60
 _LOOPBACK = "127.0.0.1"
 
 
-class Server:
+class MariaDB:
     """A server on a port of its own, whose user ``root`` has no password.
 
     Args:
@@ -88,7 +88,7 @@ def started(database: str) -> Iterator[str]:
     _binaries()
     _provide_driver()
     with tempfile.TemporaryDirectory(prefix="rele-mariadb-") as folder:
-        server = Server(Path(folder))
+        server = MariaDB(Path(folder))
         try:
             server.wait()
             server.execute(f"CREATE DATABASE {database} CHARACTER SET utf8mb4")

@@ -23,7 +23,7 @@ _USER = "postgres"
 _SECONDS = 60
 
 
-class Server:
+class PostgreSQL:
     """A server on a port of its own, which can be killed and started again on its data.
 
     ``initdb`` refuses to run as root: there, the server runs as the user ``postgres``.
@@ -107,10 +107,10 @@ class Server:
 
 
 @contextmanager
-def running(*, fsync: bool = False) -> Iterator[Server]:
+def running(*, fsync: bool = False) -> Iterator[PostgreSQL]:
     """Run a server on an empty database, and end it, whatever has become of it."""
     with tempfile.TemporaryDirectory(prefix="rele-postgres-") as folder:
-        server = Server(Path(folder), fsync=fsync)
+        server = PostgreSQL(Path(folder), fsync=fsync)
         try:
             server.start()
             yield server

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-
 from typing import TYPE_CHECKING
 
 import grpc

@@ -19,7 +19,7 @@ from rele.subscription import Subscription
 SUBSCRIPTIONS, TOPICS = "projects/rele/subscriptions/", "projects/rele/topics/"
 
 
-class Server:
+class FakeProject:
     """What there is, and what was asked to be changed."""
 
     def __init__(self) -> None:
@@ -108,19 +108,19 @@ _PATH_KEYS = ("name", "topic", "subscription", "project")
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> FakeProject:
+    return FakeProject()
 
 
 class ConnectionTo(Connection):
     """A connection of the project ``rele``, whose client for topics is the server's."""
 
-    def __init__(self, server: Server, regions: Any = None) -> None:
+    def __init__(self, server: FakeProject, regions: Any = None) -> None:
         super().__init__("rele", regions=regions)
         object.__setattr__(self, "make_client", Mock(return_value=server.publisher))
 
 
-def resources(server: Server, regions: Any = None, **defaults: Any) -> Resources:
+def resources(server: FakeProject, regions: Any = None, **defaults: Any) -> Resources:
     """As ``RELE["SUBSCRIPTION_DEFAULTS"]`` states ``defaults``."""
     return Resources(
         ConnectionTo(server, regions),
@@ -140,7 +140,7 @@ def with_dead_letters(topic: str | None = None) -> Subscription:
     return photos(dead_letter_policy=DeadLetterPolicy(topic))
 
 
-def bring_about(server: Server, *subscriptions: Subscription, **arguments: Any) -> list[str]:
+def bring_about(server: FakeProject, *subscriptions: Subscription, **arguments: Any) -> list[str]:
     """Plan and apply; the steps of the plan as text."""
     desired = resources(server, **arguments)
     plan = desired.plan(subscriptions)

@@ -12,7 +12,7 @@ from rele.subscription import Subscription
 from tests.unit.resources.conftest import (
     SUBSCRIPTIONS,
     TOPICS,
-    Server,
+    FakeProject,
     bring_about,
     photos,
     resources,
@@ -29,12 +29,12 @@ GRANTS = (
 )
 
 
-def policy_of(server: Server) -> tuple[str, int]:
+def policy_of(server: FakeProject) -> tuple[str, int]:
     policy = server.subscriptions[PHOTOS].dead_letter_policy
     return policy.dead_letter_topic, policy.max_delivery_attempts
 
 
-def test_the_topic_is_made_with_a_subscription_that_keeps_what_comes(server: Server) -> None:
+def test_the_topic_is_made_with_a_subscription_that_keeps_what_comes(server: FakeProject) -> None:
     steps = bring_about(server, with_dead_letters())
 
     assert steps == [
@@ -51,14 +51,14 @@ def test_the_topic_is_made_with_a_subscription_that_keeps_what_comes(server: Ser
     assert not keeper.expiration_policy.ttl
 
 
-def test_it_is_there_before_the_policy_is(server: Server) -> None:
+def test_it_is_there_before_the_policy_is(server: FakeProject) -> None:
     bring_about(server, with_dead_letters())
 
     assert server.requests[2:] == [f"create subscription {path}" for path in (SUBSCRIPTION, PHOTOS)]
 
 
 def test_the_grants_are_logged_so_that_nobody_misses_them(
-    server: Server, caplog: pytest.LogCaptureFixture
+    server: FakeProject, caplog: pytest.LogCaptureFixture
 ) -> None:
     bring_about(server, with_dead_letters())
 
@@ -66,14 +66,14 @@ def test_the_grants_are_logged_so_that_nobody_misses_them(
     assert record.getMessage().endswith(GRANTS)
 
 
-def test_where_nothing_differs_nothing_is_logged(server: Server) -> None:
+def test_where_nothing_differs_nothing_is_logged(server: FakeProject) -> None:
     bring_about(server, with_dead_letters())
     server.requests.clear()
 
     assert bring_about(server, with_dead_letters()) == []
 
 
-def test_an_existing_subscription_gets_it_by_an_update(server: Server) -> None:
+def test_an_existing_subscription_gets_it_by_an_update(server: FakeProject) -> None:
     server.add("photos")
 
     steps = bring_about(server, with_dead_letters())
@@ -87,7 +87,7 @@ def test_an_existing_subscription_gets_it_by_an_update(server: Server) -> None:
     assert server.requests[-1].startswith("update")
 
 
-def test_another_update_names_no_grants(server: Server) -> None:
+def test_another_update_names_no_grants(server: FakeProject) -> None:
     bring_about(server, with_dead_letters())
     server.requests.clear()
 
@@ -98,7 +98,9 @@ def test_another_update_names_no_grants(server: Server) -> None:
     assert step == f"update subscription {PHOTOS}: labels none → team=shop"
 
 
-def test_a_topic_of_another_project_is_made_with_its_subscription_there(server: Server) -> None:
+def test_a_topic_of_another_project_is_made_with_its_subscription_there(
+    server: FakeProject,
+) -> None:
     bring_about(server, with_dead_letters("projects/graves/topics/all"))
 
     assert "projects/graves/topics/all" in server.topics
@@ -107,7 +109,7 @@ def test_a_topic_of_another_project_is_made_with_its_subscription_there(server: 
 
 
 @pytest.mark.parametrize("name", ["photos-dead-letter", "somebody-elses"])
-def test_a_topic_that_has_a_subscription_gets_no_other(server: Server, name: str) -> None:
+def test_a_topic_that_has_a_subscription_gets_no_other(server: FakeProject, name: str) -> None:
     server.add(name, "photos-dead-letter")
 
     bring_about(server, with_dead_letters())
@@ -115,7 +117,7 @@ def test_a_topic_that_has_a_subscription_gets_no_other(server: Server, name: str
     assert set(server.subscriptions) == {PHOTOS, SUBSCRIPTIONS + name}
 
 
-def test_a_topic_that_is_there_without_one_gets_one(server: Server) -> None:
+def test_a_topic_that_is_there_without_one_gets_one(server: FakeProject) -> None:
     server.topics[TOPIC] = {}
 
     bring_about(server, with_dead_letters())
@@ -124,7 +126,7 @@ def test_a_topic_that_is_there_without_one_gets_one(server: Server) -> None:
     assert server.subscriptions[SUBSCRIPTION].topic == TOPIC
 
 
-def test_two_subscriptions_may_share_a_topic(server: Server) -> None:
+def test_two_subscriptions_may_share_a_topic(server: FakeProject) -> None:
     steps = bring_about(
         server,
         with_dead_letters("graves"),
@@ -136,7 +138,7 @@ def test_two_subscriptions_may_share_a_topic(server: Server) -> None:
 
 
 @pytest.mark.parametrize("is_beside", [True, False])
-def test_a_declaration_that_consumes_them_is_enough(server: Server, is_beside: bool) -> None:
+def test_a_declaration_that_consumes_them_is_enough(server: FakeProject, is_beside: bool) -> None:
     undertaker = Subscription(print, "photos-dead-letter", suffix="undertaker")
     desired = resources(server)
 
@@ -146,7 +148,7 @@ def test_a_declaration_that_consumes_them_is_enough(server: Server, is_beside: b
     assert SUBSCRIPTION not in server.subscriptions
 
 
-def test_a_declaration_that_cannot_consume_them_is_not(server: Server) -> None:
+def test_a_declaration_that_cannot_consume_them_is_not(server: FakeProject) -> None:
     server.add("photos-dead-letter-undertaker", "elsewhere")
 
     bring_about(
@@ -159,7 +161,7 @@ def test_a_declaration_that_cannot_consume_them_is_not(server: Server) -> None:
 
 
 def test_an_older_subscription_of_that_name_on_a_topic_that_is_gone_is_reported(
-    server: Server, caplog: pytest.LogCaptureFixture
+    server: FakeProject, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.add("photos-dead-letter")
     server.subscriptions[SUBSCRIPTION].topic = "_deleted-topic_"
@@ -176,7 +178,7 @@ def test_an_older_subscription_of_that_name_on_a_topic_that_is_gone_is_reported(
 
 
 @pytest.mark.parametrize("refused", ["create_topic", "create_subscription"])
-def test_without_a_place_for_them_there_is_no_policy(server: Server, refused: str) -> None:
+def test_without_a_place_for_them_there_is_no_policy(server: FakeProject, refused: str) -> None:
     path = TOPIC if refused == "create_topic" else SUBSCRIPTION
     server.refused[f"{refused} {path}"] = exceptions.PermissionDenied("no")
     server.add("photos")
@@ -188,7 +190,7 @@ def test_without_a_place_for_them_there_is_no_policy(server: Server, refused: st
 
 
 def test_who_may_not_look_at_the_topic_is_warned_and_consumes(
-    server: Server, caplog: pytest.LogCaptureFixture
+    server: FakeProject, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.add(
         "photos",
@@ -201,7 +203,7 @@ def test_who_may_not_look_at_the_topic_is_warned_and_consumes(
     assert f"not read the dead-letter topic {TOPIC} (pubsub.topics.get)" in caplog.text
 
 
-def test_a_server_that_keeps_messages_for_less_keeps_them_as_it_does(server: Server) -> None:
+def test_a_server_that_keeps_messages_for_less_keeps_them_as_it_does(server: FakeProject) -> None:
     create = server.subscriber.create_subscription.side_effect
 
     def take_seven_days(*, request: dict[str, object]) -> None:
@@ -216,13 +218,13 @@ def test_a_server_that_keeps_messages_for_less_keeps_them_as_it_does(server: Ser
     assert "expiration_policy" in server.subscriptions[SUBSCRIPTION]
 
 
-def test_one_that_consumes_its_own_is_made(server: Server) -> None:
+def test_one_that_consumes_its_own_is_made(server: FakeProject) -> None:
     bring_about(server, with_dead_letters("photos"))
 
     assert set(server.subscriptions) == {PHOTOS}
 
 
-def test_two_that_dead_letter_into_each_other_are_made(server: Server) -> None:
+def test_two_that_dead_letter_into_each_other_are_made(server: FakeProject) -> None:
     bring_about(
         server,
         with_dead_letters("cities"),

@@ -8,7 +8,7 @@ import pytest
 
 from rele.exceptions import ResourceError
 from rele.resources.parallel_calls import MAX_CALLS, Calls, UnansweredError, advised
-from tests.unit.resources.conftest import Server, photos, resources
+from tests.unit.resources.conftest import FakeProject, photos, resources
 
 
 class Crowd:
@@ -25,7 +25,9 @@ class Crowd:
         return self._answer(**arguments)
 
 
-def test_subscriptions_are_read_and_made_side_by_side_and_never_too_many(server: Server) -> None:
+def test_subscriptions_are_read_and_made_side_by_side_and_never_too_many(
+    server: FakeProject,
+) -> None:
     declared = [photos(suffix=str(number)) for number in range(2 * MAX_CALLS)]
     crowds = []
     for method in ("get_subscription", "create_subscription"):

@@ -21,7 +21,7 @@ from tests.unit.resources.conftest import (
     SUBSCRIPTIONS,
     TOPICS,
     ConnectionTo,
-    Server,
+    FakeProject,
     bring_about,
     photos,
     resources,
@@ -33,7 +33,7 @@ UPDATE = f"update subscription {SUBSCRIPTION_PATH}"
 types = pubsub_v1.types
 
 
-def policy_of(server: Server) -> tuple[float, float] | None:
+def policy_of(server: FakeProject) -> tuple[float, float] | None:
     """Minimum and maximum of the subscription's retry policy."""
     actual = server.subscriptions[SUBSCRIPTION_PATH]
     if "retry_policy" not in actual:
@@ -42,12 +42,14 @@ def policy_of(server: Server) -> tuple[float, float] | None:
     return policy.minimum_backoff.total_seconds(), policy.maximum_backoff.total_seconds()
 
 
-def add_with_policy(server: Server, policy: RetryPolicy | None) -> None:
+def add_with_policy(server: FakeProject, policy: RetryPolicy | None) -> None:
     server.add(retry_policy=policy and to_google_retry_policy(policy))
 
 
 class TestCreation:
-    def test_a_missing_subscription_is_made_together_with_its_topic(self, server: Server) -> None:
+    def test_a_missing_subscription_is_made_together_with_its_topic(
+        self, server: FakeProject
+    ) -> None:
         steps = bring_about(server, photos(backend_filter_by="attributes:id"))
 
         assert steps == [f"create topic {TOPIC_PATH}", f"create subscription {SUBSCRIPTION_PATH}"]
@@ -57,7 +59,7 @@ class TestCreation:
         assert made.ack_deadline_seconds == 60
         assert made.filter == "attributes:id"
 
-    def test_what_was_planned_is_done_once(self, server: Server) -> None:
+    def test_what_was_planned_is_done_once(self, server: FakeProject) -> None:
         bring_about(server, photos())
         server.requests.clear()
 
@@ -66,7 +68,7 @@ class TestCreation:
         assert server.requests == []
 
     def test_two_subscriptions_of_a_missing_topic_are_made_and_it_once(
-        self, server: Server
+        self, server: FakeProject
     ) -> None:
         steps = bring_about(server, photos(), photos(suffix="b"))
 
@@ -83,7 +85,7 @@ class TestCreation:
     )
     def test_a_new_subscription_always_has_a_retry_policy(
         self,
-        server: Server,
+        server: FakeProject,
         declared: RetryPolicy | None,
         default: RetryPolicy | None,
         policy: tuple[float, float],
@@ -92,7 +94,7 @@ class TestCreation:
 
         assert policy_of(server) == policy
 
-    def test_it_has_all_that_is_stated(self, server: Server) -> None:
+    def test_it_has_all_that_is_stated(self, server: FakeProject) -> None:
         bring_about(
             server,
             photos(
@@ -116,7 +118,7 @@ class TestCreation:
 
     @pytest.mark.parametrize(("stated", "is_there"), [("never", True), (None, False)])
     def test_to_expire_never_is_a_policy_without_a_time(
-        self, server: Server, stated: str | None, is_there: bool
+        self, server: FakeProject, stated: str | None, is_there: bool
     ) -> None:
         bring_about(server, photos(expiration_policy=stated))
 
@@ -124,7 +126,9 @@ class TestCreation:
         assert ("expiration_policy" in made) == is_there
         assert not made.expiration_policy.ttl
 
-    def test_what_another_worker_has_made_in_the_meantime_is_fine(self, server: Server) -> None:
+    def test_what_another_worker_has_made_in_the_meantime_is_fine(
+        self, server: FakeProject
+    ) -> None:
         desired = resources(server)
         plan = desired.plan([photos()])
         server.add()
@@ -135,7 +139,7 @@ class TestCreation:
         assert server.subscriptions[SUBSCRIPTION_PATH].ack_deadline_seconds == 17
         assert told == []
 
-    def test_a_topic_that_exists_is_not_created_again(self, server: Server) -> None:
+    def test_a_topic_that_exists_is_not_created_again(self, server: FakeProject) -> None:
         server.topics[TOPIC_PATH] = {}
 
         steps = bring_about(server, photos())
@@ -143,7 +147,7 @@ class TestCreation:
         assert steps == [f"create subscription {SUBSCRIPTION_PATH}"]
 
     def test_who_may_not_look_at_topics_need_not_be_allowed_to_make_any(
-        self, server: Server
+        self, server: FakeProject
     ) -> None:
         server.topics[TOPIC_PATH] = {}
         denied = exceptions.PermissionDenied("no")
@@ -153,7 +157,7 @@ class TestCreation:
 
         assert SUBSCRIPTION_PATH in server.subscriptions
 
-    def test_no_publisher_client_is_made_where_all_is_there(self, server: Server) -> None:
+    def test_no_publisher_client_is_made_where_all_is_there(self, server: FakeProject) -> None:
         server.add()
         connection = ConnectionTo(server)
 
@@ -166,7 +170,7 @@ class TestCreation:
         [(("europe-west1",), ["europe-west1"]), (["europe-west1", "us-east1"],) * 2],
     )
     def test_a_topic_is_kept_in_the_regions_that_are_set(
-        self, server: Server, regions: list[str] | tuple[str], allowed: list[str]
+        self, server: FakeProject, regions: list[str] | tuple[str], allowed: list[str]
     ) -> None:
         bring_about(server, photos(), regions=regions)
 
@@ -176,7 +180,7 @@ class TestCreation:
 
     @pytest.mark.parametrize("regions", [None, (), []])
     def test_a_topic_has_no_region_where_none_is_set(
-        self, server: Server, regions: list[str] | str | None
+        self, server: FakeProject, regions: list[str] | str | None
     ) -> None:
         create_topic(server.publisher, TOPIC_PATH, regions)
 
@@ -203,7 +207,7 @@ class TestUpdate:
     )
     def test_an_existing_one_is_changed_only_in_a_stated_policy(
         self,
-        server: Server,
+        server: FakeProject,
         actual: RetryPolicy | None,
         declared: RetryPolicy | None,
         default: RetryPolicy | None,
@@ -260,7 +264,7 @@ class TestUpdate:
         ],
     )
     def test_what_is_stated_is_changed_and_logged_and_nothing_else(
-        self, server: Server, option: str, value: Any, field: str, actual: Any, text: str
+        self, server: FakeProject, option: str, value: Any, field: str, actual: Any, text: str
     ) -> None:
         server.add(**({} if actual is None else {field: actual}))
         declared = photos(**{option: value})
@@ -272,7 +276,7 @@ class TestUpdate:
         server.requests.clear()
         assert bring_about(server, declared) == []
 
-    def test_all_that_differs_is_one_update(self, server: Server) -> None:
+    def test_all_that_differs_is_one_update(self, server: FakeProject) -> None:
         server.add(enable_exactly_once_delivery=True)
 
         [step] = bring_about(
@@ -283,7 +287,7 @@ class TestUpdate:
         assert step == f"{UPDATE}: ack_deadline 17 → 60, labels none → team=shop"
         assert server.masks == [["ack_deadline_seconds", "labels"]]
 
-    def test_labels_that_others_have_set_stay(self, server: Server) -> None:
+    def test_labels_that_others_have_set_stay(self, server: FakeProject) -> None:
         server.add(labels={"cost": "42", "team": "web"})
 
         [step] = bring_about(server, photos(labels={"team": "shop"}))
@@ -291,12 +295,14 @@ class TestUpdate:
         assert step == f"{UPDATE}: labels cost=42 team=web → cost=42 team=shop"
         assert server.subscriptions[SUBSCRIPTION_PATH].labels == {"cost": "42", "team": "shop"}
 
-    def test_labels_that_are_there_among_others_are_no_difference(self, server: Server) -> None:
+    def test_labels_that_are_there_among_others_are_no_difference(
+        self, server: FakeProject
+    ) -> None:
         server.add(labels={"cost": "42", "team": "shop"})
 
         assert bring_about(server, photos(labels={"team": "shop"})) == []
 
-    def test_what_is_meant_for_new_ones_changes_none_that_exists(self, server: Server) -> None:
+    def test_what_is_meant_for_new_ones_changes_none_that_exists(self, server: FakeProject) -> None:
         server.add()
 
         assert bring_about(server, photos()) == []
@@ -332,7 +338,7 @@ class TestObstacles:
     )
     def test_what_is_fixed_is_reported_with_what_to_do_and_left(
         self,
-        server: Server,
+        server: FakeProject,
         caplog: pytest.LogCaptureFixture,
         actual: dict[str, Any],
         declared: dict[str, Any],
@@ -347,7 +353,7 @@ class TestObstacles:
         [record] = [record for record in caplog.records if record.levelname == "ERROR"]
         assert record.getMessage() == f"Relé {step}"
 
-    def test_a_deleted_topic_is_reported(self, server: Server) -> None:
+    def test_a_deleted_topic_is_reported(self, server: FakeProject) -> None:
         server.add()
         server.subscriptions[SUBSCRIPTION_PATH].topic = "_deleted-topic_"
 
@@ -355,7 +361,7 @@ class TestObstacles:
 
         assert f": topic _deleted-topic_ → {TOPIC_PATH}. Its topic was deleted, so nothing" in step
 
-    def test_it_keeps_nothing_else_from_being_changed(self, server: Server) -> None:
+    def test_it_keeps_nothing_else_from_being_changed(self, server: FakeProject) -> None:
         server.add(topic="pictures")
 
         bring_about(server, photos(ack_deadline=60), photos(suffix="b"))
@@ -366,7 +372,7 @@ class TestObstacles:
     @pytest.mark.parametrize(
         "actual", [{"filter": "attributes:id"}, {"enable_message_ordering": True}]
     )
-    def test_what_is_not_stated_is_none(self, server: Server, actual: dict[str, Any]) -> None:
+    def test_what_is_not_stated_is_none(self, server: FakeProject, actual: dict[str, Any]) -> None:
         server.add(**actual)
 
         assert bring_about(server, photos()) == []
@@ -383,7 +389,7 @@ class TestFailurePause:
     )
     def test_failures_are_delayed_only_where_no_policy_does_it(
         self,
-        server: Server,
+        server: FakeProject,
         actual: RetryPolicy | None,
         stated: RetryPolicy | None,
         pause: int | None,
@@ -400,7 +406,7 @@ class TestFailurePause:
         warned = caplog.text.count(f"{SUBSCRIPTION_PATH} has no retry policy")
         assert warned == (pause is not None)
 
-    def test_they_are_no_longer_once_a_stated_policy_was_applied(self, server: Server) -> None:
+    def test_they_are_no_longer_once_a_stated_policy_was_applied(self, server: FakeProject) -> None:
         add_with_policy(server, None)
         declared = photos(retry_policy=RetryPolicy(1, 2))
         provisioner = PlanningProvisioner(resources(server), "apply", [declared])
@@ -409,7 +415,9 @@ class TestFailurePause:
 
         assert provisioner.failure_pause(declared) is None
 
-    def test_they_are_delayed_while_a_stated_policy_is_not_applied(self, server: Server) -> None:
+    def test_they_are_delayed_while_a_stated_policy_is_not_applied(
+        self, server: FakeProject
+    ) -> None:
         add_with_policy(server, None)
         declared = photos(retry_policy=RetryPolicy(1, 2))
         provisioner = PlanningProvisioner(resources(server), "create", [declared])
@@ -418,7 +426,7 @@ class TestFailurePause:
 
         assert provisioner.failure_pause(declared) == PAUSE_WITHOUT_RETRY_POLICY
 
-    def test_they_are_no_longer_once_somebody_has_given_it_one(self, server: Server) -> None:
+    def test_they_are_no_longer_once_somebody_has_given_it_one(self, server: FakeProject) -> None:
         add_with_policy(server, None)
         provisioner = PlanningProvisioner(resources(server), "apply", [photos()])
         provisioner.set_up()
@@ -429,7 +437,7 @@ class TestFailurePause:
         assert provisioner.failure_pause(photos()) is None
 
     def test_a_plan_says_so_and_logs_nothing(
-        self, server: Server, caplog: pytest.LogCaptureFixture
+        self, server: FakeProject, caplog: pytest.LogCaptureFixture
     ) -> None:
         add_with_policy(server, None)
         caplog.set_level("DEBUG")
@@ -448,7 +456,7 @@ class TestRefusals:
         "error", [exceptions.PermissionDenied("no"), exceptions.InvalidArgument("?")]
     )
     def test_what_needs_what_was_refused_is_left_out(
-        self, server: Server, error: Exception
+        self, server: FakeProject, error: Exception
     ) -> None:
         server.refused[f"create_topic {TOPIC_PATH}"] = error
 
@@ -458,7 +466,7 @@ class TestRefusals:
         assert server.requests == []
         assert server.subscriptions == {}
 
-    def test_what_is_stated_is_not_given_up(self, server: Server) -> None:
+    def test_what_is_stated_is_not_given_up(self, server: FakeProject) -> None:
         server.refused[f"create_subscription {SUBSCRIPTION_PATH}"] = exceptions.InvalidArgument("?")
 
         with pytest.raises(ResourceError, match=f"create subscription {SUBSCRIPTION_PATH}: 400"):
@@ -466,7 +474,9 @@ class TestRefusals:
 
         server.subscriber.create_subscription.assert_called_once()
 
-    def test_one_hides_no_other_and_keeps_nothing_from_being_done(self, server: Server) -> None:
+    def test_one_hides_no_other_and_keeps_nothing_from_being_done(
+        self, server: FakeProject
+    ) -> None:
         denied = exceptions.PermissionDenied("User not authorized.")
         server.add("a-photos")
         server.add("b-photos")
@@ -502,7 +512,7 @@ class TestRefusals:
         )
         assert f"{SUBSCRIPTIONS}e-photos" in server.subscriptions
 
-    def test_a_plan_lists_what_could_not_be_read(self, server: Server) -> None:
+    def test_a_plan_lists_what_could_not_be_read(self, server: FakeProject) -> None:
         server.refused[f"get_subscription {SUBSCRIPTION_PATH}"] = exceptions.PermissionDenied("no")
 
         plan = resources(server).plan([photos(), photos(suffix="b")])
@@ -511,13 +521,13 @@ class TestRefusals:
         with pytest.raises(ResourceError, match=r"permission pubsub\.subscriptions\.get"):
             plan.raise_refusals()
 
-    def test_no_answer_ends_it_at_once(self, server: Server) -> None:
+    def test_no_answer_ends_it_at_once(self, server: FakeProject) -> None:
         server.refused[f"get_subscription {SUBSCRIPTION_PATH}"] = exceptions.ServiceUnavailable("?")
 
         with pytest.raises(ResourceError, match=f"did not read subscription {SUBSCRIPTION_PATH}"):
             resources(server).plan([photos()])
 
-    def test_a_topic_that_vanishes_in_between_is_a_refusal(self, server: Server) -> None:
+    def test_a_topic_that_vanishes_in_between_is_a_refusal(self, server: FakeProject) -> None:
         desired = resources(server)
         server.topics[TOPIC_PATH] = {}
         plan = desired.plan([photos()])
@@ -528,7 +538,7 @@ class TestRefusals:
 
 
 class TestOrphans:
-    def test_are_those_under_the_prefix_that_nobody_declares(self, server: Server) -> None:
+    def test_are_those_under_the_prefix_that_nobody_declares(self, server: FakeProject) -> None:
         for name in ("shop-photos", "shop-old", "shops-old", "shop", "old", "shop-a-dead-letter"):
             server.add(name)
 
@@ -536,14 +546,14 @@ class TestOrphans:
 
         assert orphans == [f"{SUBSCRIPTIONS}shop-old"]
 
-    def test_what_keeps_dead_letters_is_none(self, server: Server) -> None:
+    def test_what_keeps_dead_letters_is_none(self, server: FakeProject) -> None:
         server.add("shop-graveyard", "shop-graveyard")
 
         orphans = resources(server).orphans("shop", [with_dead_letters("shop-graveyard")])
 
         assert orphans == []
 
-    def test_a_refusal_to_list_them_is_reported(self, server: Server) -> None:
+    def test_a_refusal_to_list_them_is_reported(self, server: FakeProject) -> None:
         server.refused["list_subscriptions projects/rele"] = exceptions.PermissionDenied("no")
 
         with pytest.raises(ResourceError, match=r"permission pubsub\.subscriptions\.list"):

@@ -16,7 +16,7 @@ PHOTOS = "projects/rele/subscriptions/photos"
 ORDERS = "projects/rele/subscriptions/orders"
 
 
-class Server:
+class FakeSubscriber:
     """Answers what subscriptions are asked for; notes each question."""
 
     subscription_path = staticmethod(pubsub_v1.SubscriberClient.subscription_path)
@@ -35,8 +35,8 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> FakeSubscriber:
+    return FakeSubscriber()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def time() -> VirtualTime:
     return VirtualTime()
 
 
-def watch(server: Server, time: VirtualTime, makes_again: bool = True) -> TopicWatch:
+def watch(server: FakeSubscriber, time: VirtualTime, makes_again: bool = True) -> TopicWatch:
     subscriptions = [Subscription(print, "photos"), Subscription(print, "orders")]
     watch = TopicWatch(server, "rele", subscriptions, makes_again, timer=time)
     watch.start()
@@ -56,7 +56,7 @@ def watch(server: Server, time: VirtualTime, makes_again: bool = True) -> TopicW
     [(True, ": the worker then makes both again."), (False, ", and make both again.")],
 )
 def test_a_deleted_topic_is_logged_at_each_check_with_what_to_do(
-    server: Server,
+    server: FakeSubscriber,
     time: VirtualTime,
     caplog: pytest.LogCaptureFixture,
     makes_again: bool,
@@ -83,7 +83,7 @@ def test_a_deleted_topic_is_logged_at_each_check_with_what_to_do(
     ],
 )
 def test_what_cannot_be_read_now_is_read_again(
-    server: Server, time: VirtualTime, caplog: pytest.LogCaptureFixture, error: Exception
+    server: FakeSubscriber, time: VirtualTime, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     server.answers[PHOTOS] = error
     watch(server, time)
@@ -95,7 +95,7 @@ def test_what_cannot_be_read_now_is_read_again(
 
 
 def test_an_error_that_nobody_expects_does_not_end_the_watch(
-    server: Server, time: VirtualTime
+    server: FakeSubscriber, time: VirtualTime
 ) -> None:
     server.answers[PHOTOS] = ValueError("odd")
     watch(server, time)
@@ -107,7 +107,7 @@ def test_an_error_that_nobody_expects_does_not_end_the_watch(
     assert server.asked.count(PHOTOS) == 3
 
 
-def test_what_may_not_be_read_is_not_read_again(server: Server, time: VirtualTime) -> None:
+def test_what_may_not_be_read_is_not_read_again(server: FakeSubscriber, time: VirtualTime) -> None:
     server.answers[PHOTOS] = exceptions.PermissionDenied("no")
     watch(server, time)
 
@@ -117,7 +117,9 @@ def test_what_may_not_be_read_is_not_read_again(server: Server, time: VirtualTim
     assert server.asked.count(ORDERS) == 4
 
 
-def test_nothing_is_read_before_a_while_or_after_the_end(server: Server, time: VirtualTime) -> None:
+def test_nothing_is_read_before_a_while_or_after_the_end(
+    server: FakeSubscriber, time: VirtualTime
+) -> None:
     watching = watch(server, time)
     time.advance(59)
     watching.stop()

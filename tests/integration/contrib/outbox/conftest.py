@@ -10,17 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.support.outbox import filled_in, installed
 from tests.unit.conftest import hooks
-from tests.unit.contrib.outbox.conftest import (
-    filled_in,
-    installed,
-    make_relay,
-    servers,
-    sqlite,
-    sqlite_database,
-)
+from tests.unit.contrib.outbox.conftest import first, make_relay, servers, sqlite, sqlite_database
 
 __all__ = (
+    "first",
     "hooks",
     "make_relay",
     "servers",

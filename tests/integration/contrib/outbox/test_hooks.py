@@ -12,8 +12,8 @@ import rele
 from rele.contrib.outbox.relay import OutboxRelay
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.support.inbox import Inbox
+from tests.support.outbox import REFUSED, FakePubSub, InThread
 from tests.support.recorder import Recorder
-from tests.unit.contrib.outbox.conftest import REFUSED, InThread, Servers
 
 pytestmark = pytest.mark.usefixtures("sqlite")
 
@@ -40,7 +40,7 @@ def test_a_hook_whose_connection_was_closed_works_again(
     audit: dict[str, Any],
     hooks: Recorder,
     make_relay: Callable[..., OutboxRelay],
-    servers: Servers,
+    servers: FakePubSub,
 ) -> None:
     outcomes = Inbox()
 

@@ -15,7 +15,7 @@ from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.presence import present_relays
 from rele.contrib.outbox.relay import OutboxRelay, Tally
 from rele.exceptions import ConfigurationError
-from tests.unit.contrib.outbox.conftest import ALIAS, InThread, Servers, filled_in, installed
+from tests.support.outbox import ALIAS, FakePubSub, InThread, filled_in, installed
 
 MakeRelay = Callable[..., OutboxRelay]
 
@@ -33,16 +33,7 @@ def without_skip_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "has_select_for_update_skip_locked", False)
 
 
-@pytest.fixture
-def first(make_relay: MakeRelay) -> Iterator[OutboxRelay]:
-    """A running relay."""
-    relay = make_relay()
-    relay.begin()
-    yield relay
-    relay.end()
-
-
-def test_sends_what_waits(make_relay: MakeRelay, servers: Servers) -> None:
+def test_sends_what_waits(make_relay: MakeRelay, servers: FakePubSub) -> None:
     rele.publish_many("orders", [(n, {"ordering_key": "k" * 1024}) for n in range(3)])
     rele.publish("orders", 3)
 
@@ -91,7 +82,7 @@ class TestWithoutSkipLocked:
             second.end()
 
     def test_one_whose_connections_were_closed_goes_on_where_no_other_has_come(
-        self, first: OutboxRelay, servers: Servers
+        self, first: OutboxRelay, servers: FakePubSub
     ) -> None:
         thread = InThread(first.run)
         kill_other_connections()

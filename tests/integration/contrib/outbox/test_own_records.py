@@ -13,7 +13,7 @@ from rele.contrib.outbox.relay import OutboxRelay
 from rele.middleware import BaseMiddleware, register_middleware
 from rele.runtime.in_use import IN_USE
 from tests.support.in_use import register
-from tests.unit.contrib.outbox.conftest import REFUSED, Servers, make_due, waiting
+from tests.support.outbox import REFUSED, FakePubSub, make_due, waiting
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -75,7 +75,7 @@ def run_until_nothing_waits(relays: list[OutboxRelay]) -> None:
 
 
 def test_relays_end_with_the_record_about_what_was_published(
-    handler: PublishingHandler, servers: Servers, make_relay: MakeRelay
+    handler: PublishingHandler, servers: FakePubSub, make_relay: MakeRelay
 ) -> None:
     rele.publish("orders", 1, lang="es")
 
@@ -90,7 +90,7 @@ def test_relays_end_with_the_record_about_what_was_published(
 
 @pytest.mark.parametrize("attempts", [1, 20])
 def test_refusals_are_logged_once(
-    handler: PublishingHandler, servers: Servers, make_relay: MakeRelay, attempts: int
+    handler: PublishingHandler, servers: FakePubSub, make_relay: MakeRelay, attempts: int
 ) -> None:
     servers.errors = RefusesAll()
     rele.publish("orders", 1)

@@ -25,8 +25,8 @@ from rele.contrib.outbox.waking import Alarm
 from rele.runtime.stopping import StopRequest
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.support.inbox import Inbox
+from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, waiting
 from tests.support.recorder import Recorder
-from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, InThread, Servers, waiting
 
 pytestmark = pytest.mark.usefixtures("postgres")
 
@@ -37,7 +37,7 @@ def claimed(limit: int = 1000) -> list[str]:
     return [bytes(message.data).decode() for message in claim(ALIAS, limit)]
 
 
-class Blocked(Servers):
+class Blocked(FakePubSub):
     """Accepts nothing before it is told to."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ def first(make_relay: MakeRelay) -> Iterator[Callable[..., Blocked]]:
 
 class TestTwoRelays:
     def test_none_sends_what_the_other_has_claimed(
-        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
+        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: FakePubSub
     ) -> None:
         rele.publish_many("orders", [1, 2])
         other = first()
@@ -82,7 +82,7 @@ class TestTwoRelays:
         assert other.data == []
 
     def test_a_key_is_taken_as_a_whole(
-        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
+        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: FakePubSub
     ) -> None:
         rele.publish_many("orders", [(n, {"ordering_key": "a"}) for n in range(4)])
         first(batch_size=2)
@@ -94,7 +94,7 @@ class TestTwoRelays:
         assert servers.data == ["5"]
 
     def test_a_key_goes_on_with_any_relay(
-        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
+        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: FakePubSub
     ) -> None:
         rele.publish("orders", 1, ordering_key="a")
         other = first()
@@ -108,7 +108,7 @@ class TestTwoRelays:
         assert [*other.data, *servers.data] == ["1", "2"]
 
     def test_a_key_whose_first_message_failed_elsewhere_is_left(
-        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: Servers
+        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: FakePubSub
     ) -> None:
         rele.publish_many("orders", [(n, {"ordering_key": "a"}) for n in range(4)])
         other = first(batch_size=2)
@@ -131,7 +131,7 @@ class TestTwoRelays:
         accepted: list[str] = []
         lock = threading.Lock()
 
-        class Shared(Servers):
+        class Shared(FakePubSub):
             def send(self, messages: Sequence[Message]) -> list[Future[str]]:
                 with lock:
                     accepted.extend(message.json() for message in messages)
@@ -199,7 +199,7 @@ class TestWhatAnotherTransactionHasLocked:
         assert "1" in [bytes(row.data).decode() for row in waiting()]
 
 
-def test_nothing_is_sent_that_has_not_committed(make_relay: MakeRelay, servers: Servers) -> None:
+def test_nothing_is_sent_that_has_not_committed(make_relay: MakeRelay, servers: FakePubSub) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
     def write() -> None:

@@ -23,15 +23,8 @@ from rele.exceptions import ConfigurationError, NoProjectError
 from rele.messages.explaining import explained
 from rele.sending.publication import failed_attributes
 from tests.support.backends import HeldBackend
+from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, make_due, waiting
 from tests.support.recorder import Recorder
-from tests.unit.contrib.outbox.conftest import (
-    ALIAS,
-    REFUSED,
-    InThread,
-    Servers,
-    make_due,
-    waiting,
-)
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -50,7 +43,7 @@ def states() -> dict[str, State]:
 
 class TestSending:
     def test_sends_what_was_committed_and_deletes_it(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         future = rele.publish("orders", {"id": 1}, country="ES", ordering_key="customer-7")
 
@@ -64,7 +57,7 @@ class TestSending:
         assert waiting() == []
 
     def test_keeps_what_is_sent_for_the_configured_time(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         publish(1)
 
@@ -76,7 +69,7 @@ class TestSending:
         assert row.sent_at is not None
         assert servers.data == ["1"]
 
-    def test_sends_in_batches(self, servers: Servers, make_relay: MakeRelay) -> None:
+    def test_sends_in_batches(self, servers: FakePubSub, make_relay: MakeRelay) -> None:
         publish(*range(5))
 
         assert make_relay(batch_size=2).run_once() == Tally(5, 0)
@@ -84,7 +77,7 @@ class TestSending:
         assert servers.requests == [["0", "1"], ["2", "3"], ["4"]]
 
     def test_the_success_hook_runs_when_the_message_is_marked(
-        self, servers: Servers, make_relay: MakeRelay, hooks: Recorder
+        self, servers: FakePubSub, make_relay: MakeRelay, hooks: Recorder
     ) -> None:
         rele.publish("orders", {"id": 1}, country="ES")
         hooks.calls.clear()
@@ -101,7 +94,7 @@ class TestSending:
 
 class TestFailing:
     def test_waits_for_longer_and_longer_and_says_why(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         publish(1)
         servers.errors["1"] = REFUSED
@@ -118,7 +111,7 @@ class TestFailing:
         assert row.last_error == "InvalidArgument: 400 refused"
         assert [round(pause.total_seconds()) for pause in pauses] == [2, 4, 8]
 
-    def test_is_not_tried_before_its_time(self, servers: Servers, make_relay: MakeRelay) -> None:
+    def test_is_not_tried_before_its_time(self, servers: FakePubSub, make_relay: MakeRelay) -> None:
         publish(1)
         servers.errors["1"] = REFUSED
         make_relay().run_once()
@@ -129,7 +122,7 @@ class TestFailing:
         assert make_relay().run_once() == Tally(1, 0)
 
     def test_no_pause_is_longer_than_ten_minutes(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         publish(1)
         servers.errors["1"] = REFUSED
@@ -140,7 +133,7 @@ class TestFailing:
         pause = waiting()[0].next_attempt_at - timezone.now()
         assert timedelta(minutes=9) < pause <= timedelta(minutes=10)
 
-    def test_keeps_its_event_id(self, servers: Servers, make_relay: MakeRelay) -> None:
+    def test_keeps_its_event_id(self, servers: FakePubSub, make_relay: MakeRelay) -> None:
         event_id = rele.publish("orders", 1).result(0)
         servers.errors["1"] = REFUSED
         make_relay().run_once()
@@ -153,7 +146,7 @@ class TestFailing:
 
     def test_is_parked_after_the_last_attempt_and_the_failure_hook_runs_once(
         self,
-        servers: Servers,
+        servers: FakePubSub,
         make_relay: MakeRelay,
         hooks: Recorder,
         caplog: pytest.LogCaptureFixture,
@@ -178,7 +171,7 @@ class TestFailing:
         [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert "is parked after 3 attempts" in record.getMessage()
 
-    def test_an_outage_parks_nothing(self, servers: Servers, make_relay: MakeRelay) -> None:
+    def test_an_outage_parks_nothing(self, servers: FakePubSub, make_relay: MakeRelay) -> None:
         publish(1)
         servers.errors["1"] = ServiceUnavailable("away")
 
@@ -191,7 +184,7 @@ class TestFailing:
         assert "away" in row.last_error
 
     def test_takes_none_of_its_request_with_it(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         publish("good", "bad", "fine")
         servers.errors['"bad"'] = REFUSED
@@ -215,7 +208,7 @@ class TestFailing:
         assert waiting()[0].last_error == "RuntimeError: broken"
 
     def test_says_in_one_line_what_google_does_not_accept(
-        self, servers: Servers, make_relay: MakeRelay, caplog: pytest.LogCaptureFixture
+        self, servers: FakePubSub, make_relay: MakeRelay, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG, logger=relay.__name__)
         publish(1)
@@ -235,7 +228,7 @@ class TestFailing:
         assert of_google.exc_info[1] is REFUSED
 
     def test_says_once_a_batch_what_is_tried_again(
-        self, servers: Servers, make_relay: MakeRelay, caplog: pytest.LogCaptureFixture
+        self, servers: FakePubSub, make_relay: MakeRelay, caplog: pytest.LogCaptureFixture
     ) -> None:
         publish(*range(100))
         servers.errors["7"] = REFUSED
@@ -250,7 +243,7 @@ class TestFailing:
 
 class TestOrder:
     def test_those_after_a_failed_one_of_its_key_wait_for_it(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         publish(1, 2, 3, key="a")
         servers.errors["1"] = REFUSED
@@ -268,7 +261,7 @@ class TestOrder:
         make_relay().run_once()
         assert servers.data == ["5", "1", "2", "3", "4"]
 
-    def test_goes_on_when_it_is_parked(self, servers: Servers, make_relay: MakeRelay) -> None:
+    def test_goes_on_when_it_is_parked(self, servers: FakePubSub, make_relay: MakeRelay) -> None:
         publish(1, 2, key="a")
         publish(3, key="a")
         servers.errors["1"] = REFUSED
@@ -282,7 +275,7 @@ class TestOrder:
         assert states() == {"1": State.PARKED}
 
     def test_a_key_that_waits_hides_nothing_that_comes_after_it(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         publish("bad", *range(10), key="a")
         servers.errors['"bad"'] = REFUSED
@@ -294,7 +287,7 @@ class TestOrder:
         assert servers.data == ['"other"']
 
     def test_a_key_that_waits_is_whole_again_when_its_time_has_come(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         publish("bad", *range(10), key="a")
         servers.errors['"bad"'] = REFUSED
@@ -311,7 +304,7 @@ class TestOrder:
         assert servers.data == ['"bad"', *map(str, range(11))]
 
     def test_keys_of_two_topics_do_not_wait_for_each_other(
-        self, servers: Servers, make_relay: MakeRelay
+        self, servers: FakePubSub, make_relay: MakeRelay
     ) -> None:
         publish(1, key="a")
         servers.errors["1"] = REFUSED
@@ -346,7 +339,7 @@ class TestRunning:
         return event
 
     def test_sends_what_comes(
-        self, run: Any, make_relay: MakeRelay, servers: Servers, success: threading.Event
+        self, run: Any, make_relay: MakeRelay, servers: FakePubSub, success: threading.Event
     ) -> None:
         run(make_relay())
         publish(1)
@@ -431,7 +424,7 @@ class TestRunning:
 
 class TestMaking:
     def test_uses_the_backend_of_the_settings(self) -> None:
-        config = Config({"OUTBOX": {"USING": ALIAS, "BACKEND": f"{__name__}.Servers"}})
+        config = Config({"OUTBOX": {"USING": ALIAS, "BACKEND": f"{__name__}.FakePubSub"}})
         publish(1)
 
         assert make_relays(config).run_once() == Tally(1, 0)

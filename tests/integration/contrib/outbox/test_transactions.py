@@ -7,7 +7,7 @@ from django.db import transaction
 
 import rele
 from rele.contrib.outbox.models import State
-from tests.unit.contrib.outbox.conftest import ALIAS, waiting
+from tests.support.outbox import ALIAS, waiting
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -13,7 +13,7 @@ from rele.contrib.outbox import upkeep
 from rele.contrib.outbox.claiming import claim
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relay import OutboxRelay, Tally
-from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, InThread, Servers, waiting
+from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, waiting
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_counts_by_state_and_topic(messages: QuerySet[OutboxMessage]) -> None:
 
 
 def test_what_is_tried_again_is_as_new(
-    messages: QuerySet[OutboxMessage], servers: Servers, make_relay: Callable[..., OutboxRelay]
+    messages: QuerySet[OutboxMessage], servers: FakePubSub, make_relay: Callable[..., OutboxRelay]
 ) -> None:
     rele.publish_many("orders", [1, 2])
     servers.errors = {"1": REFUSED}
@@ -61,7 +61,7 @@ def test_what_is_sent_is_not_tried_again(messages: QuerySet[OutboxMessage]) -> N
 
 
 def test_what_waits_is_tried_at_once(
-    messages: QuerySet[OutboxMessage], servers: Servers, make_relay: Callable[..., OutboxRelay]
+    messages: QuerySet[OutboxMessage], servers: FakePubSub, make_relay: Callable[..., OutboxRelay]
 ) -> None:
     rele.publish("orders", 1)
     servers.errors["1"] = REFUSED
@@ -74,7 +74,7 @@ def test_what_waits_is_tried_at_once(
 
 
 def test_the_key_of_a_discarded_message_goes_on_at_once(
-    messages: QuerySet[OutboxMessage], servers: Servers, make_relay: Callable[..., OutboxRelay]
+    messages: QuerySet[OutboxMessage], servers: FakePubSub, make_relay: Callable[..., OutboxRelay]
 ) -> None:
     rele.publish_many("orders", [(number, {"ordering_key": "a"}) for number in (1, 2)])
     servers.errors["1"] = REFUSED

@@ -2,70 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.db import connections
-from django.db.utils import ConnectionHandler
-from google.api_core.exceptions import InvalidArgument
-from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingKeyException
 
-import rele
-from rele.backends import BaseBackend, Message
+from rele.backends import BaseBackend
 from rele.contrib.outbox.conf import OutboxSettings
-from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.relay import OutboxRelay
-
-ALIAS = "outbox"
-
-REFUSED = InvalidArgument("refused")
-
-
-class Servers(BaseBackend):
-    """Stands for Pub/Sub: each call of ``send`` is a request, which is refused as a whole."""
-
-    def __init__(self, config: Any = None) -> None:
-        self.requests: list[list[str]] = []
-        self.accepted: list[Message] = []
-        self.errors: dict[str, BaseException] = {}
-        """Why a message is refused, by its data."""
-
-    @property
-    def data(self) -> list[str]:
-        """What was accepted, in order."""
-        return [message.data.decode() for message in self.accepted]
-
-    def send(self, messages: Sequence[Message]) -> list[Future[str]]:
-        request = [message.data.decode() for message in messages]
-        self.requests.append(request)
-        errors = [self.errors[data] for data in request if data in self.errors]
-        failed_keys: set[tuple[str, str]] = set()
-        futures: list[Future[str]] = []
-        for message in messages:
-            future: Future[str] = Future()
-            futures.append(future)
-            key = (message.topic, message.ordering_key)
-            if not errors:
-                self.accepted.append(message)
-                future.set_result("message")
-            elif message.ordering_key and key in failed_keys:
-                future.set_exception(PublishToPausedOrderingKeyException(message.ordering_key))
-            else:
-                failed_keys.add(key)
-                future.set_exception(errors[0])
-        return futures
-
-
-def filled_in(database: dict[str, Any]) -> dict[str, Any]:
-    """Django's settings of a database, with what is not given filled in."""
-    handler = ConnectionHandler({"default": {}, ALIAS: database})
-    filled: dict[str, Any] = handler.settings[ALIAS]
-    return filled
+from tests.support.outbox import ALIAS, FakePubSub, filled_in, installed
 
 
 @pytest.fixture
@@ -79,23 +25,6 @@ def sqlite_database(tmp_path: Path) -> dict[str, Any]:
     )
 
 
-def installed(database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
-    """Have the outbox on an empty ``database``, for a fixture."""
-    with django_db_blocker.unblock():
-        connections.settings[ALIAS] = database
-        call_command("migrate", "rele_outbox", database=ALIAS, verbosity=0)
-        for model in (OutboxMessage, Relay):
-            model.objects.using(ALIAS).all().delete()
-        rele.setup({"PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend", "MIDDLEWARE": [],
-                    "OUTBOX": {"USING": ALIAS}})  # fmt: skip
-        try:
-            yield
-        finally:
-            connections[ALIAS].close()
-            del connections[ALIAS]
-            del connections.settings[ALIAS]
-
-
 @pytest.fixture
 def sqlite(sqlite_database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
     """The outbox is on SQLite, in a file."""
@@ -103,12 +32,12 @@ def sqlite(sqlite_database: dict[str, Any], django_db_blocker: Any) -> Iterator[
 
 
 @pytest.fixture
-def servers() -> Servers:
-    return Servers()
+def servers() -> FakePubSub:
+    return FakePubSub()
 
 
 @pytest.fixture
-def make_relay(servers: Servers) -> Callable[..., OutboxRelay]:
+def make_relay(servers: FakePubSub) -> Callable[..., OutboxRelay]:
     """Make a relay to ``servers``, or to another backend."""
 
     def make(
@@ -119,38 +48,10 @@ def make_relay(servers: Servers) -> Callable[..., OutboxRelay]:
     return make
 
 
-class InThread:
-    """Runs a function in a thread, whose connections are closed at its end."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self._function = function
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def join(self, seconds: float = 20) -> None:
-        """Wait for its end; raise what it has raised."""
-        self._thread.join(seconds)
-        assert not self._thread.is_alive()
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            self._function()
-        except BaseException as error:  # noqa: BLE001 - raised by join()
-            self._error = error
-        finally:
-            connections.close_all()
-
-
-def waiting() -> list[OutboxMessage]:
-    """All messages of the outbox, in the order in which they were written."""
-    return list(OutboxMessage.objects.using(ALIAS).order_by("id"))
-
-
-def make_due() -> None:
-    """Let the time of every next attempt come."""
-    messages = OutboxMessage.objects.using(ALIAS).order_by("id")
-    first = messages.values_list("created_at", flat=True)[0]
-    messages.update(next_attempt_at=first)
+@pytest.fixture
+def first(make_relay: Callable[..., OutboxRelay]) -> Iterator[OutboxRelay]:
+    """A running relay."""
+    relay = make_relay()
+    relay.begin()
+    yield relay
+    relay.end()

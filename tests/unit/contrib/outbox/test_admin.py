@@ -18,7 +18,7 @@ from django.utils import timezone
 
 import rele
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
-from tests.unit.contrib.outbox.conftest import ALIAS, filled_in, waiting
+from tests.support.outbox import ALIAS, filled_in, waiting
 
 ATTACK = "<script>alert(1)</script>"
 

@@ -11,8 +11,8 @@ import rele
 from rele.contrib.outbox import backend
 from rele.messages.limits import MAX_ATTRIBUTES, MAX_REQUEST_BYTES, request_size
 from tests.support.in_use import register
+from tests.support.outbox import ALIAS, waiting
 from tests.support.recorder import Recorder
-from tests.unit.contrib.outbox.conftest import ALIAS, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")
 

@@ -17,13 +17,13 @@ from rele.contrib.outbox.models import Relay
 from rele.contrib.outbox.relays import make_relays
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
+from tests.support.outbox import ALIAS, FakePubSub, waiting
 from tests.support.recorder import Recorder
-from tests.unit.contrib.outbox.conftest import ALIAS, Servers, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")
 
 
-class Quick(Servers):
+class Quick(FakePubSub):
     """What the relay sends through."""
 
 

@@ -18,24 +18,14 @@ from rele.contrib.outbox.models import OutboxMessage, Relay, State
 from rele.contrib.outbox.relay import Tally
 from rele.contrib.outbox.relays import Relays
 from tests.support.inbox import Inbox
-from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, Servers, waiting
+from tests.support.outbox import ALIAS, REFUSED, FakePubSub, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")
 
 Output = Any
 
 
-class Recording(Servers):
-    """What the relay of the command sends through."""
-
-    last: Servers
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        Recording.last = self
-
-
-class Refusing(Servers):
+class Refusing(FakePubSub):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.errors = {str(number): REFUSED for number in range(10)}
@@ -43,15 +33,19 @@ class Refusing(Servers):
 
 @pytest.fixture(autouse=True)
 def _settings(sqlite: None) -> None:
-    set_up(Recording)
+    set_up(FakePubSub)
 
 
-def set_up(backend: type[Servers], **outbox: Any) -> None:
+def set_up(backend: type[FakePubSub], **outbox: Any) -> None:
     rele.setup(
         {
             "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
             "MIDDLEWARE": [],
-            "OUTBOX": {"USING": ALIAS, "BACKEND": f"{__name__}.{backend.__name__}", **outbox},
+            "OUTBOX": {
+                "USING": ALIAS,
+                "BACKEND": f"{backend.__module__}.{backend.__name__}",
+                **outbox,
+            },
         }
     )
 
@@ -116,7 +110,7 @@ class TestRelay:
 
         call_command("rele", "relay", "--once", "--batch-size", "2")
 
-        assert Recording.last.requests == [["0", "1"], ["2"]]
+        assert FakePubSub.last.requests == [["0", "1"], ["2"]]
         assert capsys.readouterr().out == "3 message(s) sent.\n"
         assert signal.getsignal(signal.SIGTERM) is before
 

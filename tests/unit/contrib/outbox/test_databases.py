@@ -22,20 +22,10 @@ from rele.contrib.outbox.relay import Tally
 from rele.contrib.outbox.relays import Relays, make_relays
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
+from tests.support.outbox import ALIAS, FakePubSub, InThread, filled_in
 from tests.support.recorder import Recorder
-from tests.unit.contrib.outbox.conftest import ALIAS, InThread, Servers, filled_in
 
 OTHER = "other"
-
-
-class Recording(Servers):
-    """What the relays of all databases send through."""
-
-    last: Servers
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        Recording.last = self
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +47,7 @@ def set_up(aliases: str | list[str], **outbox: Any) -> None:
         {
             "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
             "MIDDLEWARE": [],
-            "OUTBOX": {"USING": aliases, "BACKEND": f"{__name__}.Recording", **outbox},
+            "OUTBOX": {"USING": aliases, "BACKEND": "tests.support.outbox.FakePubSub", **outbox},
         }
     )
 
@@ -116,7 +106,7 @@ class TestRelays:
 
         assert relays().run_once() == Tally(3, 0)
 
-        assert Recording.last.data == ["1", "2", "3"]
+        assert FakePubSub.last.data == ["1", "2", "3"]
         assert (data_in(ALIAS), data_in(OTHER)) == ([], [])
 
     def test_they_send_what_comes_until_they_are_to_stop(self, hooks: Recorder) -> None:
@@ -170,7 +160,7 @@ class TestRelays:
         with pytest.raises(OutboxError, match=r"`manage.py migrate`, with --database outbox"):
             both.run_once()
 
-        assert Recording.last.data == ["1"]
+        assert FakePubSub.last.data == ["1"]
 
 
 def test_the_watch_looks_at_each() -> None:

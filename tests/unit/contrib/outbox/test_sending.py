@@ -13,7 +13,7 @@ from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
 from rele.runtime.stopping import StopRequest
 from tests.support.backends import HeldBackend
-from tests.unit.contrib.outbox.conftest import REFUSED, Servers
+from tests.support.outbox import REFUSED, FakePubSub
 
 
 def message(data: str, key: str = "", attempts: int = 0) -> OutboxMessage:
@@ -30,7 +30,7 @@ def data_of(outcomes: Outcomes) -> list[tuple[str, BaseException | None]]:
     return [(bytes(message.data).decode(), error) for message, error in outcomes]
 
 
-def test_sends_what_is_new_together(servers: Servers) -> None:
+def test_sends_what_is_new_together(servers: FakePubSub) -> None:
     outcomes = Sender(servers, StopRequest()).send(
         [message("1"), message("2", key="a"), message("3")]
     )
@@ -40,7 +40,7 @@ def test_sends_what_is_new_together(servers: Servers) -> None:
     assert servers.accepted[1] == Message("orders", b"2", {"event_id": "2"}, "a")
 
 
-def test_sends_each_that_was_refused_before_alone(servers: Servers) -> None:
+def test_sends_each_that_was_refused_before_alone(servers: FakePubSub) -> None:
     servers.errors["bad"] = REFUSED
 
     outcomes = Sender(servers, StopRequest()).send(
@@ -51,7 +51,7 @@ def test_sends_each_that_was_refused_before_alone(servers: Servers) -> None:
     assert data_of(outcomes) == [("new", None), ("good", None), ("bad", REFUSED)]
 
 
-def test_leaves_out_what_comes_after_it_of_its_key(servers: Servers) -> None:
+def test_leaves_out_what_comes_after_it_of_its_key(servers: FakePubSub) -> None:
     messages = [message("1", "a", attempts=1), message("2", "a"), message("3", "b")]
 
     outcomes = Sender(servers, StopRequest()).send(messages)
@@ -61,7 +61,7 @@ def test_leaves_out_what_comes_after_it_of_its_key(servers: Servers) -> None:
 
 
 def test_one_that_was_refused_before_waits_for_those_before_it_of_its_key(
-    servers: Servers,
+    servers: FakePubSub,
 ) -> None:
     messages = [message("1", "a"), message("2", "a", attempts=1), message("3", "a")]
 
@@ -70,7 +70,7 @@ def test_one_that_was_refused_before_waits_for_those_before_it_of_its_key(
     assert servers.requests == [["1"]]
 
 
-def test_keys_of_two_topics_are_two(servers: Servers) -> None:
+def test_keys_of_two_topics_are_two(servers: FakePubSub) -> None:
     other = message("2", "a")
     other.topic = "photos"
 
@@ -129,15 +129,15 @@ def test_a_future_that_is_cancelled_is_a_failure() -> None:
     assert type(error).__name__ == "CancelledError"
 
 
-def test_nothing_is_no_request(servers: Servers) -> None:
+def test_nothing_is_no_request(servers: FakePubSub) -> None:
     assert Sender(servers, StopRequest()).send([]) == []
     assert servers.requests == []
 
 
-def test_many_that_were_refused_are_sent_in_parts(servers: Servers) -> None:
+def test_many_that_were_refused_are_sent_in_parts(servers: FakePubSub) -> None:
     under_way: list[int] = []
 
-    class Counting(Servers):
+    class Counting(FakePubSub):
         def send(self, messages: Sequence[Message]) -> list[Future[str]]:
             futures: list[Future[str]] = [Future() for _ in messages]
             open_futures.extend(futures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -19,22 +19,13 @@ from rele.contrib.outbox.presence import Presence, present_relays
 from rele.contrib.outbox.relay import OutboxRelay, Tally
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
+from tests.support.outbox import ALIAS, REFUSED, FakePubSub, waiting
 from tests.support.recorder import raising
-from tests.unit.contrib.outbox.conftest import ALIAS, REFUSED, Servers, waiting
 
 pytestmark = pytest.mark.usefixtures("sqlite")
 
 
 MakeRelay = Callable[..., OutboxRelay]
-
-
-@pytest.fixture
-def first(make_relay: MakeRelay) -> Iterator[OutboxRelay]:
-    """A running relay."""
-    relay = make_relay()
-    relay.begin()
-    yield relay
-    relay.end()
 
 
 def name_of_the_first() -> str:
@@ -70,7 +61,7 @@ def test_one_that_gives_no_sign_is_still_the_only_one(
 
 @pytest.mark.parametrize("method", ["begin", "run_once"])
 def test_one_that_has_ended_makes_room(
-    method: str, make_relay: MakeRelay, servers: Servers
+    method: str, make_relay: MakeRelay, servers: FakePubSub
 ) -> None:
     ended = make_relay()
     getattr(ended, method)()
@@ -81,7 +72,7 @@ def test_one_that_has_ended_makes_room(
 
 
 def test_signs_of_life_of_those_who_were_killed_keep_nobody_off_and_are_removed(
-    make_relay: MakeRelay, servers: Servers
+    make_relay: MakeRelay, servers: FakePubSub
 ) -> None:
     Relay.objects.using(ALIAS).create(name="killed:1")
     rele.publish("orders", 1)
@@ -103,7 +94,7 @@ def test_gives_signs_of_life_while_it_sends_once(
     monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.01)
     signs = Inbox()
 
-    class Slow(Servers):
+    class Slow(FakePubSub):
         def flush(self, timeout: float | None = None) -> None:
             signs.wait_for(2)
 
@@ -138,7 +129,7 @@ def test_an_error_that_has_nothing_to_do_with_the_tables_does_not_ask_for_a_migr
 def test_a_message_that_is_discarded_while_it_is_sent_fails_quietly(
     make_relay: Callable[..., OutboxRelay],
 ) -> None:
-    class Discarding(Servers):
+    class Discarding(FakePubSub):
         def flush(self, timeout: float | None = None) -> None:
             OutboxMessage.objects.using(ALIAS).all().delete()
 

@@ -23,7 +23,7 @@ from tests.support.virtual_time import VirtualTime
 from tests.unit.engine.conftest import FOREVER, Handler
 
 
-class Server:
+class StreamOpener:
     """Opens streams for a KeptStream, and notes what happens, in order."""
 
     def __init__(self) -> None:
@@ -56,8 +56,8 @@ class Server:
 
 class TestKeptStream:
     @pytest.fixture
-    def server(self) -> Server:
-        return Server()
+    def server(self) -> StreamOpener:
+        return StreamOpener()
 
     @pytest.fixture
     def time(self) -> VirtualTime:
@@ -65,7 +65,7 @@ class TestKeptStream:
 
     @pytest.fixture
     def keep(
-        self, server: Server, time: VirtualTime, handler: Handler
+        self, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> Iterator[Callable[..., KeptStream]]:
         streams: list[KeptStream] = []
 
@@ -87,7 +87,9 @@ class TestKeptStream:
     def kept(self, keep: Callable[..., KeptStream]) -> KeptStream:
         return keep()
 
-    def test_opens_a_stream_and_gives_its_future(self, kept: KeptStream, server: Server) -> None:
+    def test_opens_a_stream_and_gives_its_future(
+        self, kept: KeptStream, server: StreamOpener
+    ) -> None:
         future = kept.open()
 
         assert future is server.streams[0].future
@@ -105,7 +107,7 @@ class TestKeptStream:
     def test_one_that_ends_is_opened_again_and_prepared_where_it_may_be_missing(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         error: Exception | None,
         steps: list[str],
@@ -119,7 +121,7 @@ class TestKeptStream:
         assert server.events.items == ["open", *steps]
 
     def test_one_whose_handlers_still_run_is_prepared(
-        self, kept: KeptStream, server: Server, time: VirtualTime, handler: Handler
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
@@ -140,7 +142,7 @@ class TestKeptStream:
     def test_the_interruption_is_logged_with_its_reason_and_what_is_needed(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
         error: Exception,
@@ -157,7 +159,7 @@ class TestKeptStream:
     def test_an_hour_of_interruption_is_logged_once_a_minute_and_its_end(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -179,7 +181,7 @@ class TestKeptStream:
     def test_its_end_is_logged(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -192,7 +194,7 @@ class TestKeptStream:
         assert caplog.messages[-1] == "The stream of photos is back, after 1 s."
 
     def test_the_new_stream_handles_messages(
-        self, kept: KeptStream, server: Server, time: VirtualTime
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime
     ) -> None:
         handled = Inbox()
         kept.open()
@@ -207,7 +209,7 @@ class TestKeptStream:
     def test_what_fails_at_the_restart_is_logged_and_tried_again(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         step: str,
         caplog: pytest.LogCaptureFixture,
@@ -224,7 +226,7 @@ class TestKeptStream:
         assert "Traceback" not in caplog.text
 
     def test_what_fails_at_the_first_opening_is_raised(
-        self, kept: KeptStream, server: Server
+        self, kept: KeptStream, server: StreamOpener
     ) -> None:
         server.fails["open"] = [exceptions.PermissionDenied("no")]
 
@@ -232,7 +234,7 @@ class TestKeptStream:
             kept.open()
 
     def test_pauses_grow_up_to_a_limit_and_are_short_again_after_a_healthy_while(
-        self, kept: KeptStream, server: Server, time: VirtualTime
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime
     ) -> None:
         kept.open()
         pauses = [self.pause(server, time) for _ in range(6)]
@@ -242,7 +244,7 @@ class TestKeptStream:
         for pause, most in zip(pauses, [1, 2, 4, 8, 15, 15, 1], strict=True):
             assert most / 2 <= pause <= most
 
-    def pause(self, server: Server, time: VirtualTime) -> float:
+    def pause(self, server: StreamOpener, time: VirtualTime) -> float:
         """Let the newest stream die; return after how many seconds another is opened."""
         server.streams[-1].die(exceptions.Unauthenticated("no"))
         began, opened = time.now(), len(server.streams)
@@ -252,7 +254,7 @@ class TestKeptStream:
         return time.now() - began
 
     def test_a_successor_begins_no_more_than_the_threads_while_old_handlers_run(
-        self, kept: KeptStream, server: Server, time: VirtualTime, handler: Handler
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
@@ -268,7 +270,7 @@ class TestKeptStream:
         handled.wait_for(1)
 
     def test_drained_it_is_not_opened_again(
-        self, kept: KeptStream, server: Server, time: VirtualTime
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime
     ) -> None:
         kept.open()
 
@@ -281,7 +283,7 @@ class TestKeptStream:
         assert server.events.items == ["open"]
 
     def test_drained_during_a_pause_it_is_not_opened_again(
-        self, kept: KeptStream, server: Server, time: VirtualTime
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime
     ) -> None:
         kept.open()
         server.streams[0].die(exceptions.NotFound("gone"))
@@ -294,7 +296,7 @@ class TestKeptStream:
     def test_draining_does_not_wait_and_joining_does(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         handler: Handler,
     ) -> None:
@@ -310,7 +312,7 @@ class TestKeptStream:
         assert delivery.settlements() == ["ack"]
 
     def test_joining_gives_up_at_the_deadline_and_counts_what_still_runs(
-        self, kept: KeptStream, server: Server, time: VirtualTime, handler: Handler
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
@@ -322,7 +324,7 @@ class TestKeptStream:
         assert 30 <= time.now() - 1000 <= 31.1
 
     def test_a_stream_may_still_send_acks_when_handlers_are_given_up(
-        self, kept: KeptStream, server: Server, time: VirtualTime, handler: Handler
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> None:
         future = kept.open()
         server.schedule(handler)
@@ -341,7 +343,7 @@ class TestKeptStream:
     def test_handlers_of_a_dead_stream_are_waited_for_too(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         handler: Handler,
     ) -> None:
@@ -358,7 +360,7 @@ class TestKeptStream:
 
     @pytest.mark.parametrize("error", [exceptions.NotFound("gone"), SystemExit(1)])
     def test_an_error_of_the_stream_does_not_stop_the_shutdown(
-        self, kept: KeptStream, server: Server, time: VirtualTime, error: BaseException
+        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, error: BaseException
     ) -> None:
         kept.open()
         server.streams[0].die(error)
@@ -386,7 +388,7 @@ class TestKeptStream:
     def test_while_pubsub_is_unavailable_handlers_are_waited_for_all_the_same(
         self,
         keep: Callable[..., KeptStream],
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         handler: Handler,
     ) -> None:
@@ -403,7 +405,7 @@ class TestKeptStream:
         assert time.now() - begin >= 60
 
     def test_threads_that_cannot_be_started_are_an_error_at_the_start(
-        self, kept: KeptStream, server: Server, monkeypatch: pytest.MonkeyPatch
+        self, kept: KeptStream, server: StreamOpener, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
             error = RuntimeError("can't start new thread")
@@ -417,7 +419,7 @@ class TestKeptStream:
     def test_a_stream_whose_threads_cannot_be_started_is_tried_again(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -434,7 +436,7 @@ class TestKeptStream:
     def test_where_a_stream_cannot_end_in_a_thread_of_its_own_that_is_logged(
         self,
         kept: KeptStream,
-        server: Server,
+        server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
