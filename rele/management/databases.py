@@ -8,10 +8,15 @@ from __future__ import annotations
 import logging
 import pkgutil
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import Error as AnyDatabaseError
 
+from rele.exceptions import ReleError
+from rele.messages.explaining import explained
 from rele.schema.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -105,3 +110,72 @@ def _warn(alias: str, error: Exception) -> None:
         type(error).__name__,
         error,
     )
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one of Relé's Django apps, and how errors about them are explained."""
+
+    what: str
+    """What the app is, as the errors call it."""
+    names: frozenset[str]
+    error_class: type[ReleError]
+
+    @contextmanager
+    def explained_errors(self, alias: str) -> Iterator[None]:
+        """Within the block, turn an error of the database ``alias`` into an ``error_class``."""
+        try:
+            yield
+        except AnyDatabaseError as error:
+            text = f"{self._complaint(error)}{self._remedy_found_in(alias)}"
+            raise self.error_class(text) from error
+
+    @contextmanager
+    def named_where_missing(self, alias: str) -> Iterator[None]:
+        """Within the block, let the error that one of them is missing say what to do.
+
+        It stays of its class, and other errors stay as they are. The database is not asked: on
+        PostgreSQL the transaction answers no more.
+        """
+        try:
+            yield
+        except AnyDatabaseError as error:
+            if not self._are_missing(error):
+                raise
+            text = f"{self._complaint(error)}{self._migrate(alias)}"
+            raise explained(error, text) from None
+
+    def _are_missing(self, error: AnyDatabaseError) -> bool:
+        code = getattr(error.__cause__, "sqlstate", None) or getattr(
+            error.__cause__, "pgcode", None
+        )
+        is_one_missing = (
+            code == _UNDEFINED_TABLE
+            or error.args[:1] == (_NO_SUCH_TABLE,)
+            or "no such table" in str(error)
+        )
+        return is_one_missing and any(name in str(error) for name in self.names)
+
+    def _complaint(self, error: AnyDatabaseError) -> str:
+        texts = [arg for arg in error.args if isinstance(arg, str)]  # MySQL's have a number, too
+        reason = (texts[0] if texts else str(error)).strip().partition("\n")[0].rstrip(".")
+        return f"The {self.what} cannot be used: {reason}."
+
+    def _remedy_found_in(self, alias: str) -> str:
+        """What the user can do, judging by the tables in the database."""
+        connection = connections[alias]
+        try:
+            with connection.cursor() as cursor:
+                tables = connection.introspection.table_names(cursor)
+        except AnyDatabaseError:
+            return f" Check that the database {alias!r} is running and can be reached."
+        return "" if self.names <= set(tables) else self._migrate(alias)
+
+    def _migrate(self, alias: str) -> str:
+        what = "Its table is missing" if len(self.names) == 1 else "Its tables are missing"
+        where = "" if alias == DEFAULT_DB_ALIAS else f", with --database {alias}"
+        return f" {what}: run `manage.py migrate`{where}."
+
+
+_UNDEFINED_TABLE = "42P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+_NO_SUCH_TABLE = 1146  # https://mariadb.com/kb/en/mariadb-error-codes/

@@ -11,6 +11,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import IntegrityError, OperationalError, connections, transaction
 
 from rele.contrib.inbox.broken_transactions import check_unbroken, left_unbroken
+from rele.contrib.inbox.exceptions import named_where_missing
 from rele.contrib.inbox.models import InboxMessage, digest_of
 from rele.exceptions import Retry
 
@@ -70,7 +71,8 @@ def claimed(
         try:
             is_part = not _commits_by_itself(alias)
             stack.enter_context(transaction.atomic(using=alias))
-            row = _insert(alias, subscription, event_id)
+            with named_where_missing(alias):
+                row = _insert(alias, subscription, event_id)
         except OperationalError as error:
             if _is_handled_elsewhere(error):
                 raise Retry from error

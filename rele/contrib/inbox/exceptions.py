@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db import Error as AnyDatabaseError
+from contextlib import AbstractContextManager
 
 from rele.exceptions import ReleError
+from rele.management.databases import Tables
 
 
 class InboxError(ReleError):
     """The inbox cannot be used."""
 
 
-@contextmanager
-def explained_errors(alias: str) -> Iterator[None]:
+def explained_errors(alias: str) -> AbstractContextManager[None]:
     """Within the block, turn an error of the database ``alias`` into an :class:`InboxError`."""
-    try:
-        yield
-    except AnyDatabaseError as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise InboxError(f"The inbox cannot be used: {reason}.{_remedy(alias)}") from error
+    return _tables().explained_errors(alias)
 
 
-def _remedy(alias: str) -> str:
-    """What the user can do, judging by the tables in the database."""
+def named_where_missing(alias: str) -> AbstractContextManager[None]:
+    """Within the block, let an error of the database ``alias`` name the missing migration."""
+    return _tables().named_where_missing(alias)
+
+
+def _tables() -> Tables:
     from rele.contrib.inbox.models import InboxMessage
 
-    connection = connections[alias]
-    try:
-        with connection.cursor() as cursor:
-            tables = connection.introspection.table_names(cursor)
-    except AnyDatabaseError:
-        return f" Check that the database {alias!r} is running and can be reached."
-    if InboxMessage._meta.db_table in tables:
-        return ""
-    where = "" if alias == DEFAULT_DB_ALIAS else f", with --database {alias}"
-    return f" Its table is missing: run `manage.py migrate`{where}."
+    return Tables("inbox", frozenset({InboxMessage._meta.db_table}), InboxError)
 
 
 class TransactionBrokenError(ReleError):

@@ -8,6 +8,7 @@ from typing import Any
 from rele.backends import BaseBackend, Deferred, Message, Refused
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
+from rele.contrib.outbox.exceptions import named_where_missing
 from rele.contrib.outbox.models import CAUSED_BY_RECORD, OutboxMessage
 from rele.contrib.outbox.routing import chosen_alias, warn_of_another_transaction
 from rele.contrib.outbox.waking import wake_after_commit
@@ -36,7 +37,8 @@ class OutboxBackend(BaseBackend):
         good = [row for row in rows if isinstance(row, OutboxMessage)]
         if good:
             warn_of_another_transaction(alias)
-            _write(good, alias)
+            with named_where_missing(alias):
+                _write(good, alias)
             wake_after_commit(alias)
         return [
             row if isinstance(row, Refused) else Deferred(row.event_id, _ADVICE) for row in rows

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -168,6 +170,29 @@ def test_whatever_a_handler_raises_leaves_nothing(alias: str, error: Exception) 
 
     assert deliver(orders, "second", event_id=EVENT).acked
     assert texts(alias) == ["second"]
+
+
+def test_a_missing_table_is_one_error_with_the_remedy(alias: str) -> None:
+    def rename(before: str, after: str) -> None:
+        with connections[alias].cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {before} RENAME TO {after}")
+
+    rename("rele_inbox_inboxmessage", "elsewhere")
+    try:
+        delivery = deliver(writer(alias), "first", event_id=EVENT)
+    finally:
+        rename("elsewhere", "rele_inbox_inboxmessage")
+
+    assert delivery.nacked
+    error = delivery.exception
+    assert isinstance(error, DatabaseError)
+    assert re.fullmatch(
+        "The inbox cannot be used: [^\n]*rele_inbox_inboxmessage[^\n]* Its table is missing: run "
+        f"`manage.py migrate`, with --database {alias}.",
+        str(error),
+    )
+    assert "django/db/backends" not in "".join(traceback.format_exception(error))
+    assert texts(alias) == []
 
 
 def test_a_statement_that_fails_leaves_nothing(alias: str) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import time
+import traceback
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connections, transaction
 
 import rele
 from rele.contrib.outbox import backend
@@ -118,6 +119,22 @@ def test_what_is_refused_on_the_spot_runs_the_failure_hook_at_once(hooks: Record
         rele.publish("t" * 256, 1)
 
     assert hooks.names == ["pre_publish", "post_publish_failure"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_missing_table_is_one_error_with_the_remedy(count: int) -> None:
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("ALTER TABLE rele_outbox_outboxmessage RENAME TO elsewhere")
+
+    with pytest.raises(DatabaseError) as raised:
+        rele.publish_many("order-paid", range(count))
+
+    assert str(raised.value) == (
+        "The outbox cannot be used: no such table: rele_outbox_outboxmessage. Its tables are "
+        "missing: run `manage.py migrate`, with --database outbox."
+    )
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "django/db" not in shown
 
 
 def test_a_database_that_fails_is_a_failure_of_the_publish(
