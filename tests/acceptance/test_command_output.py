@@ -179,7 +179,7 @@ def test_what_is_waited_for_is_said(django: Project, silent_server: str) -> None
     ("arguments", "line"),
     [
         (("-m", "rele", "run"), "Waiting for Pub/Sub at {} to answer about topics"),
-        ((*LIST, "--diff"), "Comparing what is declared with what Pub/Sub has ..."),
+        ((*LIST, "--diff"), "Comparing the declarations with Pub/Sub ..."),
     ],
     ids=["rele-cli run", "showsubscriptions --diff"],
 )

@@ -72,7 +72,7 @@ def test_hooks_get_a_message_of_reles_own_class() -> None:
     seen: list[Any] = []
 
     class Watch(BaseMiddleware):
-        def pre_process_message(self, subscription: Any, message: Any) -> None:
+        def pre_process_message(self, subscription: Any, message: ReceivedByHooks) -> None:
             seen.append(message)
             message.ack()
 

@@ -95,7 +95,7 @@ def test_they_arrive_from_a_hook_which_may_give_the_ordering_key_too(
     assert message.ordering_key == "k"
 
 
-def without_time(message: Any) -> dict[str, str]:
+def without_time(message: pubsub_v1.types.PubsubMessage) -> dict[str, str]:
     attributes = dict(message.attributes)
     del attributes["published_at"]
     return attributes

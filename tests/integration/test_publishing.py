@@ -231,7 +231,9 @@ def test_when_a_key_fails_all_its_messages_fail_and_a_hook_may_publish_to_it(
     again = Inbox()
 
     class PublishAgain(BaseMiddleware):
-        def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
+        def post_publish_failure(
+            self, topic: str, exception: BaseException, message: object
+        ) -> None:
             if len(again.items) < 300:
                 future = rele.publish(
                     topic, "again", ordering_key="customer-1", raise_exception=False

@@ -210,7 +210,7 @@ class Noted(BaseMiddleware):
         self.ends = Inbox()
 
     def post_ack_failure(
-        self, subscription: Subscription, exception: BaseException, message: Any
+        self, subscription: Subscription, exception: BaseException, message: Message
     ) -> None:
         self.ends.put(("ack failed", type(exception).__name__))
 

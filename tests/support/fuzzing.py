@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf.message import Message as ProtobufMessage
 from hypothesis import strategies as st
 
 Texts = Mapping[str, list[str]]
@@ -29,14 +30,14 @@ def messages(draw: st.DrawFn, kind: Any, texts: Texts, depth: int = 4) -> Any:
     return message
 
 
-def broken(message: Any, at: int, junk: bytes, *, cut: bool) -> bytes:
+def broken(message: ProtobufMessage, at: int, junk: bytes, *, cut: bool) -> bytes:
     """The bytes of a message with others in their midst, or in place of the rest."""
     encoded: bytes = message.SerializeToString()
     at %= len(encoded) + 1
     return encoded[:at] + junk + (b"" if cut else encoded[at:])
 
 
-def _fill(draw: st.DrawFn, message: Any, texts: Texts, depth: int) -> None:
+def _fill(draw: st.DrawFn, message: ProtobufMessage, texts: Texts, depth: int) -> None:
     fields = message.DESCRIPTOR.fields
     chosen = [each.name for each in draw(st.permutations(list(fields)))[: draw(st.integers(0, 3))]]
     for field in fields:

@@ -11,6 +11,7 @@ import pytest
 import rele
 from rele import config as configuration
 from rele.backends.locmem import LocMemBackend
+from rele.engine.base import Message
 from rele.middleware import (
     BaseMiddleware,
     default_middleware,
@@ -42,7 +43,7 @@ class CountsMessages(BaseMiddleware):
     def setup(self, config: Any, **kwargs: Any) -> None:
         calls.append(("setup",))
 
-    def pre_process_message(self, subscription: Any, message: Any) -> None:
+    def pre_process_message(self, subscription: Any, message: Message) -> None:
         calls.append(("pre_process",))
 
     def post_process_message_success(self, *args: Any) -> None:
@@ -266,7 +267,7 @@ def test_the_base_class_has_every_hook_of_the_reference(
     assert getattr(BaseMiddleware(), hook)(*arguments) is None
 
 
-def handle(message: Any) -> None:
+def handle(message: Message) -> None:
     """As a project may do it: with a Callback that it builds itself."""
     rele.Callback(rele.Subscription(lambda data, **attributes: None, "photos"))(message)
 

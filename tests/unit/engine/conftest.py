@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rele.engine.base import Message
 from tests.support.inbox import Inbox
 
 FOREVER = float("inf")
@@ -21,7 +22,7 @@ class Handler:
         self.ended = Inbox()
         self._may_end = threading.Event()
 
-    def __call__(self, message: Any) -> None:
+    def __call__(self, message: Message) -> None:
         self.begun.put(message)
         assert self._may_end.wait(10)
         message.ack()

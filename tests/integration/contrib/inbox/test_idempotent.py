@@ -19,6 +19,7 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 import rele
 from rele.contrib.inbox import claiming, idempotent
 from rele.contrib.inbox.models import InboxMessage
+from rele.engine.base import Message as MessageOfHooks
 from rele.exceptions import DeadLetter, Drop, Retry
 from rele.middleware import BaseMiddleware
 from rele.subscription import Subscription
@@ -414,7 +415,9 @@ class Duplicates(BaseMiddleware):
 
     events = Inbox()
 
-    def post_process_message_duplicate(self, subscription: Subscription, message: Any) -> None:
+    def post_process_message_duplicate(
+        self, subscription: Subscription, message: MessageOfHooks
+    ) -> None:
         self.events.put(message.attributes["event_id"])
 
 

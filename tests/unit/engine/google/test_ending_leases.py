@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from rele.engine.base import Message
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.leases import Leases
 from rele.handling.callback import Callback
@@ -105,7 +106,7 @@ def test_a_stuck_handler_that_returns_after_all_settles_nothing(
         begun.put(data)
         assert may_end.wait(10)
 
-    def handle(message: Any) -> None:
+    def handle(message: Message) -> None:
         Callback(Subscription(work, "photos"))(message)
         ended.put(message)
 
