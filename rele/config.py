@@ -1,4 +1,4 @@
-"""The one schema of the ``RELE`` settings, and where they come from."""
+"""The configuration made from ``RELE``, and where it comes from."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from rele.runtime.in_use import IN_USE
 from rele.schema.settings import DEFAULT_ACK_DEADLINE, DEFAULTS, SETTINGS
 
 EMULATOR_PROJECT = "rele-local"
-"""The project under an emulator, where none is named: there, any will do."""
+"""The project under an emulator if none is configured; an emulator accepts any project."""
 
 
 def get_google_defaults() -> tuple[Any, str | None]:
-    """Application Default Credentials and their project: see :mod:`rele.client`."""
+    """Return Application Default Credentials and their project: see :mod:`rele.client`."""
     from rele import client
 
     return client.get_google_defaults()
 
 
 def init_global_publisher(config: Config) -> None:
-    """Let :func:`rele.publish` use ``config``, whose publisher is made when something is published.
+    """Let :func:`rele.publish` use ``config``; the first publish makes the publisher.
 
-    A publisher that was made for equal settings stays in use. Any other sends what it has, and is
-    closed.
+    A publisher that was made for equal settings stays in use. Otherwise the former publisher sends
+    its messages and is closed.
     """
     IN_USE.use(config)
 
@@ -45,8 +45,8 @@ def init_global_publisher(config: Config) -> None:
 class Config:
     """The ``RELE`` dict, with the defaults filled in.
 
-    Making one reads no file and dials nobody; ``credentials`` and ``gc_project_id`` do when they
-    are first asked for.
+    Making a Config reads no file and opens no connection; the first access to ``credentials`` or
+    ``gc_project_id`` may do so.
     """
 
     def __init__(self, setting: Mapping[str, Any]) -> None:
@@ -94,9 +94,9 @@ class Config:
 
     @property
     def connection(self) -> Connection:
-        """What Google's clients are made with, and what is made through them.
+        """The options of Google's clients and of new topics and subscriptions.
 
-        The credentials, and the project where none is set, may have to be looked up for it.
+        The first access may look up the credentials, and the project if none is set.
         """
         region = self.gc_storage_region or None
         return Connection(
@@ -109,12 +109,12 @@ class Config:
         )
 
     def setting(self, name: str, default: Any = None) -> Any:
-        """The value of any key of ``RELE``, as a room reads its own."""
+        """The value of any key of ``RELE``; an extension reads its own settings by this method."""
         return self.given.get(name, default)
 
     @property
     def publishes_to_pubsub(self) -> bool:
-        """Whether what is published goes there at once, by Relé's own backend."""
+        """Whether messages are sent to Pub/Sub directly, by Relé's own backend."""
         return bool(self.publisher_backend == DEFAULTS["PUBLISHER_BACKEND"])
 
     def make_publisher_backend(self) -> BaseBackend:
@@ -142,8 +142,9 @@ class Config:
     def gc_project_id(self) -> str | None:
         """The project of GC_PROJECT_ID, else of the credentials' file, else of Google's default.
 
-        With a user's credentials their quota project stands in. Under an emulator Google's
-        default is not asked, since it may dial: GOOGLE_CLOUD_PROJECT, else ``rele-local``.
+        For the credentials of a user it is their quota project. Under an emulator Google's default
+        is not read, because that may open a connection: it is GOOGLE_CLOUD_PROJECT, else
+        ``rele-local``.
         """
         if self._gc_project_id:
             return self._gc_project_id
@@ -179,7 +180,7 @@ class Config:
 
 
 def _copy(value: Any) -> Any:
-    """A copy that stays as it is where the project changes its lists and dicts."""
+    """A copy that does not change if the project changes its lists and dicts later."""
     if isinstance(value, Mapping):
         return {key: _copy(inner) for key, inner in value.items()}
     return [*map(_copy, value)] if isinstance(value, (list, tuple)) else value
@@ -198,7 +199,7 @@ def stated_defaults(setting: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults for subscriptions that ``setting`` states, by the argument's name in ``@sub``.
 
     Raises:
-        ConfigurationError: one is stated by its key and by its older name.
+        ConfigurationError: a default is stated both by its key and by its older name.
     """
     stated = {
         key: value
@@ -215,7 +216,7 @@ def stated_defaults(setting: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stated_twice(alias: str, key: str) -> str:
-    """The sentence that says so, and what to do."""
+    """The error if a default is stated by its key and by its older name, ``alias``."""
     return (
         f"RELE[{alias!r}] and RELE['SUBSCRIPTION_DEFAULTS'][{key!r}] are one setting by two names: "
         f"remove RELE[{alias!r}]."
@@ -223,12 +224,12 @@ def stated_twice(alias: str, key: str) -> str:
 
 
 def _options(setting: Mapping[str, Any], stated: Mapping[str, Any]) -> SubscriptionOptions:
-    """Those of ``stated`` that are options.
+    """The entries of ``stated`` that are options.
 
     Raises:
-        ConfigurationError: a value is not what the option may be.
+        ConfigurationError: a value is not valid for its option.
     """
-    # What has no such name is a warning of the checks, as it is among the settings.
+    # The system checks warn of an unknown name, as they do of an unknown setting.
     known = {name: value for name, value in stated.items() if name in OPTIONS}
     for name, value in known.items():
         if complaint := OPTIONS[name].kind.complaint(value):
@@ -245,7 +246,7 @@ def _place_of(option: str, setting: Mapping[str, Any]) -> str:
 
 
 def _ack_deadline(value: Any) -> int:
-    """Seconds: as set, else the environment's DEFAULT_ACK_DEADLINE, else the default.
+    """The ack deadline in seconds: ``value``, else DEFAULT_ACK_DEADLINE, else the default.
 
     Raises:
         ConfigurationError: Pub/Sub would refuse it.
@@ -254,7 +255,9 @@ def _ack_deadline(value: Any) -> int:
     if value is None:
         value = int(from_environment) if from_environment.isdecimal() else from_environment
     if problem := SETTINGS["ACK_DEADLINE"].problem("ACK_DEADLINE", value):
-        raise ConfigurationError(f"{problem} Where it is not set, DEFAULT_ACK_DEADLINE counts.")
+        raise ConfigurationError(
+            f"{problem} If it is not set, the environment's DEFAULT_ACK_DEADLINE is used."
+        )
     seconds: int = value
     return seconds
 
@@ -268,22 +271,23 @@ def load() -> Config:
     """The project's configuration.
 
     Raises:
-        ConfigurationError: none is found.
+        ConfigurationError: no settings are found.
     """
     return Config(read_settings())
 
 
 def current() -> Config:
-    """The configuration in use: what :func:`setup` was given, else the project's settings.
+    """The configuration in use: from :func:`setup`, else from the project's settings.
 
-    In the latter case their middleware is registered now, unless some is already.
+    If it comes from the project's settings, their middleware is registered now, unless other
+    middleware is registered already.
 
     Raises:
         ConfigurationError: Relé is not set up and finds no settings.
     """
     if IN_USE.given is None:
         register_first(of_project)
-    # Not under a lock that publishing needs: what a middleware's setup starts may publish.
+    # Not under a lock that publishing needs: the setup of a middleware may publish.
     given: Config | None = IN_USE.given
     return given or of_project()
 
@@ -292,7 +296,7 @@ def of_project() -> Config:
     """The configuration of the project's settings, which are read once.
 
     Raises:
-        ConfigurationError: there are none.
+        ConfigurationError: there are no settings.
     """
     with IN_USE.lock:
         config: Config = IN_USE.of_project or load()
@@ -304,8 +308,8 @@ def read_settings() -> Mapping[str, Any]:
     """The project's ``RELE``: from Django's settings, else from a ``settings`` module.
 
     Raises:
-        NoSettingsError: there is none.
-        ConfigurationError: there is a module, with an error in it.
+        NoSettingsError: there are no settings.
+        ConfigurationError: the ``settings`` module cannot be imported.
     """
     if IN_USE.read_settings is not None:
         return IN_USE.read_settings()
@@ -323,15 +327,15 @@ def read_settings() -> Mapping[str, Any]:
 def setup(setting: Mapping[str, Any] | None = None, **kwargs: Any) -> Config:
     """Register the middleware and let :func:`rele.publish` use ``setting``.
 
-    Called again, it registers the middleware anew; the process's publisher stays where the settings
-    are equal. Else the former one sends what it has, and is closed.
+    A further call registers the middleware anew. If the settings are equal, the process's publisher
+    stays in use; otherwise it sends its messages and is closed.
 
     Args:
         setting: the ``RELE`` dict; by default that of the project.
         kwargs: handed to the ``setup`` of each middleware, such as ``flask_app``.
 
     Raises:
-        ConfigurationError: no setting is given and none is found.
+        ConfigurationError: ``setting`` is not given, and the project has no settings.
     """
     config = load() if setting is None else Config(setting)
     use(config, **kwargs)

@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 default_middleware = ["rele.contrib.LoggingMiddleware"]
 
-#: A hook that still runs where a middleware defines it, and the one to define instead.
+#: Deprecated hooks, which still run, each with the hook to define instead.
 DEPRECATED_HOOKS = {"post_publish": "post_publish_success"}
 
-#: What these raise reaches the caller, who has not sent anything yet.
+#: An exception of these hooks is raised to the caller, because nothing was sent yet.
 _HOOKS_THAT_MAY_REFUSE = frozenset({"pre_publish"})
 
-#: Here nothing has begun yet, so that settings that cannot be used are an error of the caller.
+#: Before these hooks nothing has begun, so unusable settings are raised to the caller.
 _HOOKS_BEFORE_ANYTHING = frozenset({"pre_publish", "pre_worker_start"})
 
 
@@ -41,13 +41,14 @@ class MiddlewareConfig(Protocol):
 class BaseMiddleware:
     """Subclass this and define the hooks you need; here, each of them does nothing.
 
-    Hooks run in the order of ``RELE["MIDDLEWARE"]``. What ``setup`` or ``pre_publish`` raises
-    reaches the caller. What any other hook raises is logged with the hook's name and stops
-    nothing: neither the hooks after it nor the message.
+    Hooks run in the order of ``RELE["MIDDLEWARE"]``. An exception of ``setup`` or ``pre_publish``
+    is raised to the caller. An exception of any other hook is logged with the hook's name; then the
+    remaining hooks run, and the message is processed as if nothing had happened.
     """
 
     closes_database_connections = False
-    """Whether it closes Django's database connections around each message, as a worker needs."""
+    """Whether the middleware closes Django's database connections around each message, as a worker
+    needs."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -63,7 +64,7 @@ class BaseMiddleware:
     def setup(self, config: Any, **kwargs: Any) -> None:
         """Called when the middleware is registered, with the :class:`rele.config.Config`.
 
-        ``kwargs`` are those that were given to :func:`rele.setup`.
+        ``kwargs`` are the keyword arguments of :func:`rele.setup`.
         """
 
     def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
@@ -73,7 +74,7 @@ class BaseMiddleware:
         """Called when Pub/Sub has accepted the message."""
 
     def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
-        """Called when the message was not accepted, or not in time.
+        """Called when Pub/Sub has not accepted the message, or not in time.
 
         ``message`` is the data as it was published, before it was encoded.
         """
@@ -102,7 +103,7 @@ class BaseMiddleware:
         """
 
     def post_process_message_duplicate(self, subscription: Subscription, message: Message) -> None:
-        """Called when a handler is not run, since it has handled the message already.
+        """Called when a handler is not run, because it has handled the message already.
 
         The message is acknowledged after this, and counts as a success.
         """
@@ -112,8 +113,8 @@ class BaseMiddleware:
     ) -> None:
         """Called when an acknowledgement failed, on a subscription with exactly-once delivery.
 
-        The message was handled, and may be delivered and handled again. ``exception`` is Google's
-        ``AcknowledgeError``, or a ``TimeoutError``.
+        The handler has succeeded, but the message may be delivered and handled again.
+        ``exception`` is Google's ``AcknowledgeError``, or a ``TimeoutError``.
         """
 
     def pre_worker_start(self) -> None:
@@ -147,8 +148,8 @@ def register_middleware(config: MiddlewareConfig, **kwargs: Any) -> None:
 def read_config_by(read: Callable[[], MiddlewareConfig]) -> None:
     """Let the first hook register the middleware of ``read()``, unless some is registered by then.
 
-    So does the Django app, for what never calls ``setup``: a Callback or a Worker that is built by
-    hand.
+    The Django app calls this for code that never calls ``setup``, such as code that makes a
+    Callback or a Worker itself.
     """
     IN_USE.read_configuration = read
 
@@ -156,11 +157,11 @@ def read_config_by(read: Callable[[], MiddlewareConfig]) -> None:
 def register_first(read: Callable[[], MiddlewareConfig]) -> None:
     """Register the middleware of ``read()``, unless some is registered.
 
-    Other threads wait for it. Hooks that a middleware's ``setup`` causes do not run: nothing is
-    registered yet.
+    Other threads wait until the middleware is registered. Hooks that a middleware's ``setup``
+    triggers do not run: nothing is registered yet.
 
     Raises:
-        what ``read`` and :func:`register_middleware` raise.
+        Exception: any error of ``read`` or :func:`register_middleware`.
     """
     if IN_USE.middleware is not None or getattr(_this_thread, "registers", False):
         return
@@ -186,7 +187,10 @@ def _set_up(config: MiddlewareConfig, **kwargs: Any) -> list[Any]:
 
 
 def forget_middleware() -> None:
-    """Forget what is registered: in a Django project the next hook reads the settings again."""
+    """Forget the registered middleware.
+
+    In a Django project the next hook registers the middleware of the settings again.
+    """
     with IN_USE.registering:
         IN_USE.middleware = None
 
@@ -195,8 +199,8 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
     """Call ``hook_name`` of every registered middleware that has it, in order.
 
     Raises:
-        what a ``pre_publish`` raises; and before a publish or the start of a worker, what is wrong
-        with the settings that are then read.
+        Exception: any error of a ``pre_publish``; before a publish or the start of a worker also
+            any error of the settings, if they are read now.
     """
     middlewares = IN_USE.middleware
     for middleware in _first_middlewares(hook_name) if middlewares is None else middlewares:
@@ -211,7 +215,7 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
                 raise
             _log_error(
                 hook_name,
-                "The hook %s of %s raised %r; everything else goes on.",
+                "The hook %s of %s raised %r; everything else continues.",
                 hook_name,
                 type(middleware).__qualname__,
                 error,
@@ -227,7 +231,7 @@ def _log_error(hook_name: str, message: str, *args: object) -> None:
 
 
 def _first_middlewares(hook_name: str) -> Sequence[Any]:
-    """Those of the project's settings, where nobody has registered any."""
+    """The middleware of the project's settings, registered now if none is registered."""
     if IN_USE.read_configuration is not None:
         try:
             register_first(IN_USE.read_configuration)
@@ -246,7 +250,7 @@ def _first_middlewares(hook_name: str) -> Sequence[Any]:
 
 
 def _is_ctrl_c(error: BaseException) -> bool:
-    """Whether the user has pressed it: Python raises it in the main thread alone."""
+    """Whether the user has pressed Ctrl-C: Python raises it only in the main thread."""
     return (
         isinstance(error, KeyboardInterrupt)
         and threading.current_thread() is threading.main_thread()

@@ -29,7 +29,7 @@ def publish(
     raise_exception: bool = True,
     **kwargs: str,
 ) -> Future[str]:
-    """Publish ``data`` to ``topic`` by the process's one publisher::
+    """Publish ``data`` to ``topic`` through the process's one publisher::
 
         import rele
 
@@ -39,11 +39,11 @@ def publish(
 
     Args:
         topic: the topic's id, without the project.
-        data: whatever the encoder takes.
+        data: any value that the encoder can encode.
         blocking: wait until Pub/Sub has accepted the message; ``None``: as PUBLISHER_BLOCKING says.
-        timeout: seconds to wait if so; ``None``: as PUBLISHER_TIMEOUT says.
-        raise_exception: whether a failure is raised here, or only reported to the hook and by the
-            future.
+        timeout: seconds that a blocking publish waits; ``None``: as PUBLISHER_TIMEOUT says.
+        raise_exception: whether a failure is raised here. The hook and the future report it in
+            either case.
         kwargs: the message's attributes; ``ordering_key`` becomes its ordering key.
 
     Returns:
@@ -51,7 +51,7 @@ def publish(
 
     Raises:
         ConfigurationError: Relé is not set up and finds no settings.
-        what :meth:`rele.client.Publisher.publish` raises.
+        Exception: any error of :meth:`rele.client.Publisher.publish`.
     """
     in_use = _enter()
     try:
@@ -74,16 +74,16 @@ def publish_many(
 
     Args:
         topic: the topic's id, without the project.
-        messages: for each its data, or a tuple of data and attributes (a mapping).
-        blocking, timeout, raise_exception: as for :func:`publish`; the timeout is that of all
+        messages: for each message its data, or a tuple of data and attributes (a mapping).
+        blocking, timeout, raise_exception: as for :func:`publish`; the timeout is for all messages
             together.
 
     Returns:
-        a future of the message id for each, in their order.
+        a future of the message id for each message, in the same order.
 
     Raises:
         ConfigurationError: Relé is not set up and finds no settings.
-        what :meth:`rele.client.Publisher.publish_many` raises.
+        Exception: any error of :meth:`rele.client.Publisher.publish_many`.
     """
     in_use = _enter()
     try:
@@ -95,13 +95,13 @@ def publish_many(
 
 
 def flush(timeout: float | None = None) -> bool:
-    """Send at once what was published in this process and wait until the hooks have run.
+    """Send all messages published in this process at once, and wait until the hooks have run.
 
     Args:
         timeout: seconds; by default PUBLISHER_TIMEOUT.
 
     Returns:
-        whether all of it was accepted by Pub/Sub in time.
+        whether Pub/Sub has accepted all messages in time.
     """
     in_use = IN_USE.current_publisher()
     if in_use is None:
@@ -116,21 +116,24 @@ def forget() -> None:
 
 
 def forget_publisher() -> None:
-    """Send what is outstanding; the next publish makes a publisher for the environment then."""
+    """Send what is outstanding.
+
+    The next publish makes a new publisher, from the environment as it is at that time.
+    """
     IN_USE.forget_publisher()
 
 
 def sent_through(backend: BaseBackend) -> AbstractContextManager[None]:
-    """Within the block, hand what :func:`publish` publishes to ``backend``, for tests.
+    """For tests: within the block, :func:`publish` sends all messages to ``backend``.
 
-    That holds whatever is set up or forgotten in the block; without any settings it works as if
-    ``RELE`` were empty.
+    Calling ``setup`` or ``forget`` in the block does not change this. If the project has no
+    settings, this works as if ``RELE`` were empty.
     """
     return IN_USE.sending_to(backend)
 
 
 def get_publisher() -> Publisher:
-    """The process's publisher, which is made now where there is none yet.
+    """Return the process's publisher; make it now if there is none yet.
 
     Raises:
         ConfigurationError: Relé is not set up and finds no settings.
@@ -139,7 +142,7 @@ def get_publisher() -> Publisher:
 
 
 def _enter() -> PublisherInUse[Publisher]:
-    """The publisher, which nobody closes until ``leave`` is called."""
+    """Return the publisher and keep it open until ``leave`` is called."""
     in_use = _get_in_use()
     while not in_use.enter():  # another thread has called setup() just now
         in_use = _get_in_use()
@@ -161,7 +164,7 @@ def _configure_if_possible() -> Config:
 
 
 def _make(config: Config) -> PublisherInUse[Publisher]:
-    # Here, since it loads Google's modules, which a command that publishes nothing can do without.
+    # Imported here because it loads Google's modules, which take long, and not every command needs.
     from rele.sending.publisher import Publisher
 
     publisher = Publisher(

@@ -20,7 +20,7 @@ from rele.engine.base import Consumer, Message
 from rele.engine.connection import Connection
 from rele.engine.google.dead_letters import DeadLetterPublisher
 from rele.engine.google.scheduler import DrainingScheduler
-from rele.engine.google.streams import KeptStream
+from rele.engine.google.streams import RestartingStream
 from rele.engine.times import Times
 from rele.exceptions import ReleError
 from rele.handling.settlement import SettlementPolicy
@@ -173,7 +173,7 @@ class Worker:
 
     def _open_streams(self) -> None:
         for plan in self._plan.consumers:
-            consumer = KeptStream(
+            consumer = RestartingStream(
                 plan.subscription.name,
                 partial(self._consume, plan),
                 partial(self._provisioner.restore, plan.subscription),

@@ -1,4 +1,4 @@
-"""What a worker's log shows on a terminal where the project has not configured logging."""
+"""The log of a worker on a terminal, if the project has not configured logging."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rele.cli.parser import whole_number
 from rele.handling.current import current_message
 
 LEVELS = (logging.ERROR, logging.INFO, logging.DEBUG)
-"""By verbosity."""
+"""The level by verbosity."""
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -39,10 +39,10 @@ def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:
     """Show Relé's records of the level of ``verbosity``.
 
     Args:
-        verbosity: what ``-v`` says; ``None``, where it is not given, changes nothing that the
-            project has configured, and is 1 elsewhere.
-        of_project: whether that is so for the project's own records, too, from INFO, where it has
-            configured nothing.
+        verbosity: the value of ``-v``. ``None`` (no ``-v``) keeps the project's logging if it has
+            configured any, and is the same as 1 otherwise.
+        of_project: also show the project's own records, from INFO up, if it has configured no
+            logging.
     """
     is_configured = _is_configured()
     if is_configured and verbosity is None:
@@ -50,7 +50,8 @@ def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:
     level = LEVELS[1 if verbosity is None else min(verbosity, 2)]
     logging.getLogger("rele").setLevel(level)
     for logger in _loggers_below():
-        # As a LOGGING without `disable_existing_loggers` leaves what settings.py has imported.
+        # Django's LOGGING disables the loggers of modules that settings.py has imported, unless it
+        # sets `disable_existing_loggers` to False.
         logger.disabled = False
     if of_project and not is_configured:
         logging.getLogger().setLevel(max(level, logging.INFO))
@@ -63,19 +64,19 @@ def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:
 def _is_configured() -> bool:
     """Whether the project has configured where Relé's records go.
 
-    Django's own default, which is for the logger ``django`` alone, is no such choice.
+    Django's default configuration does not count: it concerns the logger ``django`` alone.
     """
     rele, root = logging.getLogger("rele"), logging.getLogger()
     return (
         bool(_handlers())
         or rele.level != logging.NOTSET
-        or root.level != logging.WARNING  # what it has where nobody sets it
+        or root.level != logging.WARNING  # the default of Python
         or any(logger.handlers for logger in _loggers_below())
     )
 
 
 def _handlers() -> list[logging.Handler]:
-    """Those that get Relé's records."""
+    """The handlers that get Relé's records."""
     rele, root = logging.getLogger("rele"), logging.getLogger()
     handlers = [*rele.handlers, *(root.handlers if rele.propagate else ())]
     return [each for each in handlers if not isinstance(each, logging.NullHandler)]
@@ -90,7 +91,7 @@ def _loggers_below() -> list[logging.Logger]:
 
 
 def _handler(below: int | None) -> logging.Handler:
-    """One that writes to the standard error; where ``below`` is given, only what is below it."""
+    """A handler that writes to the standard error, only records below ``below`` if it is given."""
     handler = logging.StreamHandler()
     handler.setFormatter(MessageFormatter())
     if below is not None:
@@ -99,10 +100,10 @@ def _handler(below: int | None) -> logging.Handler:
 
 
 class MessageFormatter(logging.Formatter):
-    """Formats what LoggingMiddleware says of a message as a line of its id, attempt and duration.
+    """Formats LoggingMiddleware's records as a line with the message's id, attempt and duration.
 
-    The attempt is there where Pub/Sub counts, which it does with a dead-letter policy. Other
-    records are formatted as ``format`` says.
+    The line has the attempt if the subscription has a dead-letter policy: otherwise Pub/Sub does
+    not count attempts. Other records are formatted by ``format``.
     """
 
     def __init__(self, format: str = _FORMAT) -> None:  # noqa: A002 - as LOGGING calls it
@@ -119,7 +120,7 @@ _STATUSES = ("received", "succeeded", "failed")
 
 
 def _line_on_message(record: logging.LogRecord) -> str | None:
-    """The line for a record about the message that is being handled; ``None`` for any other."""
+    """The line for a record about the message being handled; ``None`` for any other record."""
     metrics, message = getattr(record, "metrics", None), current_message()
     if message is None or not isinstance(metrics, dict) or metrics.get("name") != "subscriptions":
         return None
@@ -135,7 +136,7 @@ def _line_on_message(record: logging.LogRecord) -> str | None:
 
 
 def _outcome(data: Mapping[str, Any], record: logging.LogRecord) -> str:
-    """What became of the message; the traceback that follows has the text of an exception."""
+    """The outcome in words, without the text of an exception: the traceback that follows has it."""
     if data["status"] != "failed":
         return "processed" if data["status"] == "succeeded" else "received"
     if record.exc_info and record.exc_info[1] is not None:

@@ -45,10 +45,10 @@ def run(options: Options) -> int:
 def _consume(options: Options) -> int:
     setting, module_paths = _discover(options["settings"])
     log_to_stderr(options["verbosity"], of_project=True)
-    # It warns of missing credentials, which the error then says better.
+    # google.auth also warns of missing credentials, less clearly than Relé's own error.
     logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     project = load_settings(setting)
-    # Before the modules are imported, which may publish.
+    # Before the modules are imported, because they may publish.
     configuration.use(project.require_config())
     third_party = map(_imported, options["third_party_subscriptions"])
     project = project.with_subscriptions([*module_paths, *third_party])

@@ -1,4 +1,4 @@
-"""What a worker is going to do, worked out before it does anything."""
+"""The plan of a worker, made before the worker does anything."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from rele.declaration.subscription import Subscription
 from rele.engine.connection import Connection
 from rele.engine.google.clients import no_project
 from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
-
-DEFAULT_THREADS_PER_SUBSCRIPTION = 2
-DEFAULT_SHUTDOWN_TIMEOUT = 30.0
-"""Seconds."""
+from rele.schema.settings import DEFAULTS
 
 Provisioning = Literal["apply", "create", "verify", "ignore", "create first"]
-"""What is done about topics and subscriptions: as ``RELE["RESOURCES"]`` says, or as 1.x does."""
+"""How topics and subscriptions are set up: a value of ``RELE["RESOURCES"]``, or as Relé 1.x did."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +25,9 @@ class ConsumerPlan:
 
     subscription: Subscription
     threads: int
-    """How many of its messages are handled at a time."""
+    """How many messages are handled at a time."""
     flow_control: Any
-    """Google's FlowControl; ``None`` leaves that to its client."""
+    """Google's FlowControl; ``None`` for the default of Google's client."""
     max_lease_duration: float
     """Seconds for which a message may be leased."""
     confirms_acks: bool
@@ -42,7 +39,7 @@ class ConsumerPlan:
 
 @dataclass(frozen=True)
 class WorkerPlan:
-    """All that a worker does, and by which connection."""
+    """All settings of one worker, and its connection."""
 
     connection: Connection
     subscriptions: Sequence[Subscription]
@@ -52,13 +49,13 @@ class WorkerPlan:
     """Seconds that running handlers have to finish when the worker stops."""
     provisioning: Provisioning
     defaults: SubscriptionOptions
-    """What is stated for all subscriptions; a declaration precedes it."""
+    """The options for all subscriptions; an option of a declaration takes precedence."""
     is_resilient: bool
-    """Whether it reconnects soon after an outage, and logs outages."""
+    """Whether the worker reconnects soon after an outage, and logs outages."""
 
     @property
     def watches_topics(self) -> bool:
-        """Whether deleted topics are looked for."""
+        """Whether the worker checks for deleted topics."""
         return self.provisioning not in ("ignore", "create first")
 
     @property
@@ -103,7 +100,7 @@ def plan_as_in_1x(
 ) -> WorkerPlan:
     """The plan of a worker that a program builds itself, as with Relé 1.x.
 
-    Only what the program or a declaration states departs from what Google's client does.
+    Everything that neither the program nor a declaration states is the default of Google's client.
     """
     return WorkerPlan(
         connection,
@@ -112,13 +109,13 @@ def plan_as_in_1x(
             _plan_consumer(
                 each,
                 each.options,
-                threads=threads or DEFAULT_THREADS_PER_SUBSCRIPTION,
+                threads=threads or DEFAULTS["THREADS_PER_SUBSCRIPTION"],
                 limits_messages=states_limits(each.options),
                 logs_payloads=True,
             )
             for each in subscriptions
         ),
-        shutdown_timeout=DEFAULT_SHUTDOWN_TIMEOUT,
+        shutdown_timeout=DEFAULTS["SHUTDOWN_TIMEOUT"],
         provisioning="create first",
         defaults=SubscriptionOptions(),
         is_resilient=False,

@@ -15,7 +15,7 @@ from rele.schema.callables import dotted_path
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from rele.declaration.options import NewerOptions
+    from rele.declaration.options import KeywordOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,7 +29,7 @@ def sub(
     filter_by: Filters = None,
     backend_filter_by: str | None = None,
     retry_policy: RetryPolicy | None = None,
-    **options: Unpack[NewerOptions],
+    **options: Unpack[KeywordOptions],
 ) -> Callable[[Callable[P, R]], Subscription[P, R]]:
     """Declare that the decorated function handles the messages of ``topic``::
 
@@ -37,9 +37,13 @@ def sub(
         def make_thumbnail(data, **kwargs):
             ...
 
-    The arguments are those of ``Subscription``. The function takes one positional argument, the
-    data, and ``**kwargs``, the message's attributes. Errors are those of ``Subscription``; besides,
-    a function with other parameters is a RuntimeError, and ``@sub`` without a topic a TypeError.
+    The arguments are the same as for ``Subscription``. The function takes one positional argument,
+    the data, and ``**kwargs``, the message's attributes.
+
+    Raises:
+        RuntimeError: the function has other parameters.
+        TypeError: ``@sub`` has no topic.
+        Exception: any error that ``Subscription`` raises for its arguments.
     """
     check_names(sub, options)
     if callable(topic):

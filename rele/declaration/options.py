@@ -112,14 +112,13 @@ class Option(Setting):
     """One option of a subscription."""
 
     field: str | None = None
-    """The field of Google's ``Subscription`` that has it; ``None`` where it concerns only Relé's
-    own process."""
+    """The field of Google's ``Subscription``; ``None`` if the option concerns only the worker."""
     is_fixed: bool = False
     """Whether Pub/Sub takes it only when the subscription is created."""
 
 
-class OptionsOfReference(TypedDict, total=False):
-    """Those that ``sub`` and ``Subscription`` also take by position."""
+class PositionalOptions(TypedDict, total=False):
+    """The options that ``sub`` and ``Subscription`` also take by position."""
 
     backend_filter_by: Annotated[
         str | None,
@@ -141,8 +140,8 @@ class OptionsOfReference(TypedDict, total=False):
     ]
 
 
-class NewerOptions(TypedDict, total=False):
-    """Those that ``sub`` and ``Subscription`` take by keyword alone."""
+class KeywordOptions(TypedDict, total=False):
+    """The options that ``sub`` and ``Subscription`` take by keyword alone."""
 
     ack_deadline: Annotated[
         int | None,
@@ -244,8 +243,8 @@ class NewerOptions(TypedDict, total=False):
     ]
 
 
-class Options(OptionsOfReference, NewerOptions, total=False):
-    """All of them; ``None`` means that an option is not stated."""
+class Options(PositionalOptions, KeywordOptions, total=False):
+    """All options; ``None`` means that an option is not stated."""
 
 
 _HINTS = get_type_hints(Options, include_extras=True)
@@ -254,10 +253,10 @@ OPTIONS: dict[str, Option] = {name: get_args(hint)[1] for name, hint in _HINTS.i
 """The options by their names as keyword arguments of ``@sub``."""
 
 TYPES: dict[str, Any] = {name: get_args(hint)[0] for name, hint in _HINTS.items()}
-"""What each is annotated with."""
+"""The type annotation of each option."""
 
-KEYWORD_ONLY = frozenset(NewerOptions.__annotations__)
-"""The names of those that cannot be given by position."""
+KEYWORD_ONLY = frozenset(KeywordOptions.__annotations__)
+"""The names of the options that cannot be given by position."""
 
 DEFAULTS_WITHOUT_OPTION: dict[str, Setting] = {
     "prefix": Setting(STRING, "the first part of the subscription's name"),

@@ -24,7 +24,7 @@ from rele.schema.callables import (
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypeVar, Unpack
 
-    from rele.declaration.options import NewerOptions
+    from rele.declaration.options import KeywordOptions
 
     # The defaults are for a bare `Subscription`, which says nothing about its handler.
     Parameters = ParamSpec("Parameters", default=...)
@@ -85,7 +85,7 @@ class Subscription(Generic[Parameters, Result]):
         filter_by: Filters = None,
         backend_filter_by: str | None = None,
         retry_policy: RetryPolicy | None = None,
-        **options: Unpack[NewerOptions],
+        **options: Unpack[KeywordOptions],
     ) -> None:
         """Declare that ``func`` handles the messages of ``topic``."""
         check_names(Subscription.__init__, options)

@@ -132,7 +132,7 @@ class Availability:
             what, why = "cannot be used", f"the reason: {state.refusal.reason}"
         else:
             return None
-        if not self._outage.take_report(now):
+        if not self._outage.should_report(now):
             return None
         return Line(
             logging.WARNING,

@@ -41,20 +41,20 @@ class Outage:
 
     @property
     def is_ongoing(self) -> bool:
-        """Whether it lasts."""
+        """Whether the outage lasts."""
         return self._state is not None
 
     def seconds(self, now: float) -> float:
-        """For how long it has lasted."""
+        """For how many seconds the outage has lasted; 0 if there is none."""
         return 0.0 if self._state is None else now - self._state.since
 
     def begin(self, now: float) -> None:
-        """Count from ``now``, unless it has begun already."""
+        """Let the outage begin at ``now``, unless one is ongoing."""
         if self._state is None:
             self._state = Ongoing(now)
 
-    def take_report(self, now: float) -> bool:
-        """Whether to report it now; then the next report is due in a minute."""
+    def should_report(self, now: float) -> bool:
+        """Return whether to report the outage now; if so, the next report is due in a minute."""
         if self._reported_at is not None and now - self._reported_at < self._report_every:
             return False
         self._reported_at = now
@@ -63,7 +63,7 @@ class Outage:
         return True
 
     def end(self, at: float) -> float | None:
-        """It has ended at the time ``at``; return for how long it lasted, if it was reported."""
+        """End the outage at the time ``at``; return its duration if it was reported."""
         state, self._state = self._state, None
         if state is None or not state.is_reported:
             return None

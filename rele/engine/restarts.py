@@ -92,7 +92,7 @@ class Restarts:
 
     def report(self, now: float) -> float | None:
         """For how long it has been interrupted, if that is to be logged now."""
-        return self._outage.seconds(now) if self._outage.take_report(now) else None
+        return self._outage.seconds(now) if self._outage.should_report(now) else None
 
     def look_after_health(self, now: float) -> float | None:
         """Return for how long it had been interrupted, if it has recovered and that was logged."""

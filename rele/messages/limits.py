@@ -1,4 +1,4 @@
-"""What Pub/Sub accepts as a message: its topic, its attributes, its size."""
+"""The limits of a message: its topic, its ordering key, its attributes, its size."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MAX_REQUEST_BYTES = 10_000_000
 MAX_ORDERING_KEY_BYTES = 1024
 
 MAX_PROJECT_LENGTH = 30
-"""The most characters of a project's id, which is part of each request. A publisher need not know
-its project, as another process may send its messages."""
+"""The most characters of a project's id, which is part of each request. The size is checked with
+this length, because a publisher whose messages another process sends may not know its project."""
 
 RESOURCE_NAME_RULE = (
     "3 to 255 characters: letters, digits and -_.~+%, beginning with a letter but not with `goog`"
@@ -30,12 +30,12 @@ class TooLargeError(ValueError):
 
 
 def is_resource_name(name: str) -> bool:
-    """Whether Pub/Sub accepts it as the name of a topic or a subscription."""
+    """Whether Pub/Sub accepts ``name`` as the name of a topic or a subscription."""
     return _RESOURCE_NAME.fullmatch(name) is not None
 
 
 def check_topic(topic: Any) -> None:
-    """Refuse what cannot be the id of a topic.
+    """Refuse a value that cannot be the id of a topic.
 
     Raises:
         TypeError: it is not a string.
@@ -52,7 +52,7 @@ def check_topic(topic: Any) -> None:
 
 
 def check_ordering_key(key: Any) -> None:
-    """Refuse what cannot be an ordering key.
+    """Refuse a value that cannot be an ordering key.
 
     Raises:
         TypeError: it is not a string.
@@ -60,7 +60,7 @@ def check_ordering_key(key: Any) -> None:
     """
     if not isinstance(key, str):
         raise TypeError(f"The ordering key must be a string, not {type(key).__name__}: {key!r}")
-    if (length := _length(key, "ordering_key")) > MAX_ORDERING_KEY_BYTES:
+    if (length := _length(key, "The ordering key")) > MAX_ORDERING_KEY_BYTES:
         raise ValueError(
             f"The ordering key is {length} bytes long; Pub/Sub takes {MAX_ORDERING_KEY_BYTES}."
         )
@@ -125,7 +125,7 @@ def check_attributes(attributes: Mapping[str, Any]) -> None:
             raise TypeError(
                 f"The attribute {key!r} must be a string, not {type(value).__name__}: {value!r}"
             )
-        if (length := _length(value, key)) > MAX_VALUE_BYTES:
+        if (length := _length(value, f"The attribute {key!r}")) > MAX_VALUE_BYTES:
             raise ValueError(
                 f"The attribute {key!r} is {length} bytes long; Pub/Sub takes {MAX_VALUE_BYTES}."
             )
@@ -140,14 +140,15 @@ def _check_key(key: Any) -> None:
         raise ValueError(
             f"The attribute {key!r} begins with `goog`, which Pub/Sub reserves for itself."
         )
-    if (length := _length(key, key)) > MAX_KEY_BYTES:
+    if (length := _length(key, f"The attribute's name {key!r}")) > MAX_KEY_BYTES:
         raise ValueError(
             f"The attribute's name {key!r} is {length} bytes long; Pub/Sub takes {MAX_KEY_BYTES}."
         )
 
 
-def _length(text: str, key: str) -> int:
+def _length(text: str, subject: str) -> int:
+    """The length in bytes of UTF-8; ``subject`` begins the error for text that has none."""
     try:
         return len(text.encode("utf-8"))
     except UnicodeEncodeError as error:
-        raise ValueError(f"The attribute {key!r} is not valid Unicode: {error}") from error
+        raise ValueError(f"{subject} is not valid Unicode: {error}") from error

@@ -1,1 +1,1 @@
-"""What belongs to the process: requests to stop it, and what it remembers."""
+"""The state of the process: requests to stop it, and the objects that it has in use."""

@@ -1,4 +1,4 @@
-"""What this process has in use: its configuration, its publisher and its middleware."""
+"""The configuration, the publisher and the middleware that this process uses."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from rele.runtime.publisher_in_use import PublisherInUse
 
 
 class InUse:
-    """All that a process remembers from one call to the next, in one object: :data:`IN_USE`.
+    """The state that a process keeps from one call to the next, in one object: :data:`IN_USE`.
 
-    The publisher belongs to one process and one configuration: a forked child makes another, and
-    so does a process that is set up with other settings. The middleware stays after a fork.
+    The publisher belongs to one process and one configuration: a forked child makes a new
+    publisher, and so does a process that is set up with other settings. The middleware is kept
+    after a fork.
     """
 
     def __init__(self) -> None:
         self.given: Any = None
         """The configuration that ``rele.setup`` was given."""
         self.of_project: Any = None
-        """The one that was read from the project's settings, where none was given."""
+        """The configuration read from the project's settings, if none was given."""
         self.middleware: list[Any] | None = None
         """The instances whose hooks run; ``None`` until some are registered."""
         self.publisher: PublisherInUse[Any] | None = None
         self.backend: Any = None
-        """Where every message goes instead of to the configuration's backend, for tests."""
+        """For tests: the backend for all messages, instead of the configuration's backend."""
         self.read_settings: Callable[[], Mapping[str, Any]] | None = None
-        """How the settings are read, where it is not from a ``settings`` module."""
+        """Reads the settings; ``None`` if they are read from a ``settings`` module."""
         self.read_configuration: Callable[[], Any] | None = None
-        """What the first hook has its middleware from, where none is registered."""
+        """Reads the configuration for the first hook, which registers its middleware if none is."""
         self.renew_locks()
 
     def renew_locks(self) -> None:
-        """Needed in a forked child, where the threads that held them do not exist."""
+        """Replace the locks in a forked child, where the threads that held them do not exist."""
         self.lock = threading.RLock()
-        # Another one, since it is held while a middleware is set up, which may publish.
+        # A second lock: it is held while a middleware is set up, and its setup may publish, which
+        # takes `lock`, perhaps in another thread.
         self.registering = threading.RLock()
 
     @property
@@ -46,10 +48,10 @@ class InUse:
         return self.given or self.of_project
 
     def use(self, configuration: Any) -> None:
-        """Let ``configuration`` count from now on.
+        """Use ``configuration`` from now on.
 
-        A publisher that was made for equal settings stays in use. Any other sends what it has, and
-        is closed.
+        A publisher that was made for equal settings stays in use. Otherwise the former publisher
+        sends its messages and is closed.
         """
         with self.lock:
             self.given = configuration
@@ -67,11 +69,11 @@ class InUse:
     def make_publisher(
         self, configuration: Any, make: Callable[[Any], PublisherInUse[Any]]
     ) -> PublisherInUse[Any]:
-        """The publisher, made now unless another thread has just made it.
+        """Return the publisher; make it now unless another thread has just made it.
 
         Args:
-            configuration: what it is made for, unless another thread has called :meth:`use`.
-            make: makes it.
+            configuration: its configuration, unless another thread has called :meth:`use` since.
+            make: makes the publisher.
         """
         with self.lock:
             publisher = self.current_publisher()
@@ -80,7 +82,7 @@ class InUse:
             return publisher
 
     def forget_publisher(self) -> None:
-        """Send what is outstanding; the next publish makes a publisher anew."""
+        """Send what is outstanding; the next publish makes a new publisher."""
         with self.lock:
             former, self.publisher = self.publisher, None
         if former is not None:
@@ -96,7 +98,7 @@ class InUse:
 
     @contextmanager
     def sending_to(self, backend: Any) -> Iterator[None]:
-        """Within the block, let all messages go to ``backend``, by a publisher of its own."""
+        """Within the block, send all messages to ``backend``, through a publisher of its own."""
         with self.lock:
             backend_before, publisher_before = self.backend, self.publisher
             self.backend, self.publisher = backend, None

@@ -1,9 +1,9 @@
-"""Relé's log records about publishing, which end where such a record is published itself.
+"""Relé's log records about publishing, without an endless loop if log records are published.
 
-A project may have a log handler that publishes records. What Relé logs about that publish is
-another record, which would be published, and so on for ever. So a record about a publish carries a
-mark, and about a publish that a marked record has caused nothing is logged: neither here, while a
-handler has the record, nor later and elsewhere, where its outcome is known.
+A project may have a log handler that publishes records. Relé logs about that publish as well; the
+handler would publish this record too, and so on for ever. So each record about a publish carries a
+mark, and Relé logs nothing about a publish that a marked record has caused: neither while a handler
+has the record, nor later, when the outcome is known, perhaps in another process.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 
 _MARK = "rele_about_publishing"
 
-# Whoever handles a record is below one of them, a QueueListener in a thread of its own, too.
+# The code of every handler is called by one of these two, also in a QueueListener's thread.
 _OF_LOGGER = logging.Logger.handle.__code__
 _OF_HANDLER = logging.Handler.handle.__code__
 
 _is_silent: ContextVar[bool] = ContextVar("rele_is_silent", default=False)
 
 _alive: set[int] = set()
-"""The marks of the records that somebody still has: an empty set means that none is handled."""
+"""The marks of all records that still exist; while it is empty, no such record is handled."""
 
 
 class _Mark(str):
-    """What marks a record, and lives as long as the record and its copies do.
+    """The mark of a record; it lives as long as the record and its copies.
 
-    A text, since formatters write all attributes of a record, as JSON too.
+    The mark is a string because formatters write all attributes of a record, also as JSON.
     """
 
     __slots__ = ()
@@ -44,7 +44,7 @@ class _Mark(str):
         alive.discard(id(self))
 
     def __reduce__(self) -> tuple[type[_Mark], tuple[()]]:
-        """Count in the process that gets the record, too."""
+        """Make a mark that also counts in the process that receives the record."""
         return _Mark, ()
 
 
@@ -56,15 +56,15 @@ def log_publishing(
     extra: Mapping[str, Any] | None = None,
     exc_info: Any = None,
 ) -> None:
-    """Log a record about a publish, unless a record about another one has caused that."""
+    """Log a record about a publish, unless that publish was caused by such a record itself."""
     if logger.isEnabledFor(level) and not is_caused_by_own_record():
         extra = {**(extra or {}), _MARK: _Mark()}
         logger.log(level, message, *args, extra=extra, exc_info=exc_info, stacklevel=2)
 
 
 def is_caused_by_own_record() -> bool:
-    """Whether what calls this happens because of a record about a publish."""
-    # The way up the stack takes longer than all the rest of a publish.
+    """Whether the caller runs because a record about a publish is being handled."""
+    # Searching the stack takes longer than the rest of a publish, so it comes last.
     return _is_silent.get() or (bool(_alive) and _is_handling_own_record())
 
 
@@ -89,7 +89,7 @@ def _is_handling_own_record() -> bool:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        # By identity: to compare code for equality, at every frame of every publish, takes longer.
+        # By identity, which is faster than comparing code objects for equality at every frame.
         if (code is _OF_LOGGER or code is _OF_HANDLER) and _is_marked(frame.f_locals.get("record")):
             return True
         frame = frame.f_back  # type: ignore[assignment]

@@ -12,7 +12,7 @@ from rele.endpoint import emulator_named
 
 logger = logging.getLogger(__name__)
 
-# What Google's client and a Config read beside the settings and the emulator's address.
+# The other variables of the environment that Google's client and a Config read.
 _VARIABLES = (
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GOOGLE_CLOUD_PROJECT",
@@ -36,11 +36,11 @@ class _Configuration(Protocol):
 
 
 class PublisherInUse(Generic[AnyPublisher]):
-    """A publisher, what it was made for, and how many calls of it are running.
+    """A publisher, its configuration, and the number of its running calls.
 
     Args:
         publisher: the publisher.
-        config: what it was made from.
+        config: the configuration that the publisher was made from.
     """
 
     def __init__(self, publisher: AnyPublisher, config: _Configuration) -> None:
@@ -54,15 +54,15 @@ class PublisherInUse(Generic[AnyPublisher]):
 
     @property
     def belongs_here(self) -> bool:
-        """Whether this is the process that made it, and none that was forked off."""
+        """Whether this process made the publisher; False in a process that was forked later."""
         return self._process_id == os.getpid()
 
     def suits(self, config: _Configuration) -> bool:
-        """Whether ``config`` would make another publisher like this one, in this process."""
+        """Whether ``config`` would make an equal publisher, in this process and environment."""
         return self.belongs_here and self._circumstances == _circumstances(config)
 
     def enter(self) -> bool:
-        """Begin a call, unless the publisher is retired: then there is another one."""
+        """Begin a call; return False if the publisher is retired, so that another must be used."""
         with self._changed:
             if not self._is_retired:
                 self._calls += 1
@@ -75,10 +75,10 @@ class PublisherInUse(Generic[AnyPublisher]):
             self._changed.notify_all()
 
     def retire(self) -> None:
-        """Take no call any more, send what is outstanding, then close.
+        """Accept no more calls, send what is outstanding, then close.
 
-        That is waited for as long as a blocking publish would wait. Whatever takes longer goes on
-        in the background, until Pub/Sub has accepted or refused the last message.
+        Waits as long as a blocking publish would wait. After that, closing continues in the
+        background until Pub/Sub has accepted or refused the last message.
         """
         with self._changed:
             self._is_retired = True
@@ -87,7 +87,9 @@ class PublisherInUse(Generic[AnyPublisher]):
         thread = threading.Thread(target=self._close_when_done, name="rele-close", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the interpreter shuts down, which sends what is outstanding, too
+        except (
+            RuntimeError
+        ):  # the interpreter shuts down; its exit handler sends what is outstanding
             return
         thread.join(self.config.publisher_timeout)
 

@@ -18,17 +18,17 @@ _SECOND_SIGNAL_AFTER = 1.0
 """Seconds: one Ctrl-C may arrive twice, from the terminal and from a parent process."""
 
 _LONGEST_WAIT = 0.25
-"""Seconds. Handlers of signals run in the main thread, but a signal may be delivered to another
-thread, such as one that is just starting (one in eight, under load), which wakes nobody."""
+"""Seconds. Python runs signal handlers in the main thread, but a signal that is delivered to
+another thread does not wake the main thread. (Seen for one signal in eight, under load.)"""
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Those by which a person, a supervisor or a closing terminal stops a process."""
+"""The signals by which a person, a supervisor or a closing terminal stops a process."""
 
 Result = TypeVar("Result")
 
 
 def stop_signals(*names: str) -> list[signal.Signals]:
-    """Those of ``names`` that this system has, without a SIGHUP that is ignored, as by ``nohup``.
+    """The signals in ``names`` that this system has, without a SIGHUP that ``nohup`` ignores.
 
     Args:
         names: by default :data:`STOP_SIGNALS`.
@@ -42,14 +42,14 @@ def stop_signals(*names: str) -> list[signal.Signals]:
 
 
 def catch_stop_signals(handle: Callable[..., Any], *names: str) -> Callable[[], None]:
-    """Call ``handle`` at each of ``stop_signals(*names)``, until what is returned is called.
+    """Call ``handle`` at each of ``stop_signals(*names)``; return a function that undoes this.
 
-    Python drops its signal handlers before the process has ended, and a signal would then change
-    the exit status. So the last thing that it runs is that these signals are ignored.
+    Python removes its signal handlers before the process has ended, and a signal after that would
+    change the exit status. So these signals are ignored once the exit handlers have run.
     """
     signums = stop_signals(*names)
     ignore = partial(_ignore, signums, handle)
-    # Early: what the program registers later may take long, and runs before.
+    # Exit handlers run in reverse order: those registered later, which may take long, run before.
     atexit.register(ignore)
     before = {signum: signal.signal(signum, handle) for signum in signums}
 
@@ -68,18 +68,19 @@ def _ignore(signums: list[signal.Signals], handle: Callable[..., Any]) -> None:
 
 
 class StopRequestedError(Exception):
-    """A stop was requested while something was waited for."""
+    """A stop was requested during a wait."""
 
 
 class StopRequest:
-    """Asks whoever works in a loop to stop: like an Event, but one that a signal handler may set.
+    """A request to end a loop: like an Event, but safe to set in a signal handler.
 
-    A handler runs in the main thread, in the middle of anything. Were that the wait of an Event,
-    the handler would wait for the Event's lock forever; ``SimpleQueue.put`` is reentrant.
+    A signal handler may interrupt the main thread anywhere. If it interrupted ``Event.wait`` and
+    set the Event, it would wait for ever for the lock that the interrupted call holds.
+    ``SimpleQueue.put`` is reentrant.
 
     Args:
         before_abrupt_end: called once, when a second signal is about to end the process. It must
-            not block, whatever the signal handler has interrupted.
+            not block, because the signal handler may have interrupted a holder of any lock.
     """
 
     def __init__(self, before_abrupt_end: Callable[[], object] = lambda: None) -> None:
@@ -91,30 +92,29 @@ class StopRequest:
 
     @property
     def is_requested(self) -> bool:
-        """Whether to stop."""
+        """Whether a stop was requested."""
         return self._requested_at is not None
 
     @property
     def is_by_signal(self) -> bool:
-        """Whether a signal has asked to stop, so that a second one ends the process at once."""
+        """Whether a signal requested the stop, so that a second signal ends the process at once."""
         return self._is_by_signal
 
     def request(self) -> None:
-        """Ask to stop, from any thread; asking again changes nothing."""
+        """Request a stop, from any thread. A further request changes nothing."""
         if self._requested_at is None:
             self._requested_at = time.monotonic()
         self._wake_ups.put(None)
 
     def request_by_signal(self) -> None:
-        """Ask to stop, as a person or a supervisor does.
+        """Request a stop in a signal handler.
 
-        Whoever asks again, a second or more later, does not want to wait any longer: then the
-        process ends at once, with status 1.
+        A further signal, a second or more later, ends the process at once with status 1.
         """
         requested_at = self._requested_at
         if requested_at is not None and time.monotonic() - requested_at >= _SECOND_SIGNAL_AFTER:
             if self._is_ending:
-                return  # to the handler of an earlier signal, which this one has interrupted
+                return  # this signal interrupted the handler of an earlier one, which ends it
             self._is_ending = True
             self._before_abrupt_end()
             os._exit(1)
@@ -122,7 +122,7 @@ class StopRequest:
         self.request()
 
     def allow_to_end(self) -> None:
-        """Give the process, whose work is done, another second before a signal ends it at once."""
+        """Give the process one more second to end before a signal ends it at once."""
         if self._requested_at is not None:
             self._requested_at = time.monotonic()
 
@@ -134,11 +134,11 @@ class StopRequest:
         return self.is_requested
 
     def run_unless_stopped(self, function: Callable[[], Result]) -> Result:
-        """Call ``function`` in a thread, since what waits for a server may take minutes.
+        """Call ``function`` in a thread, because waiting for a server may take minutes.
 
         Raises:
-            StopRequestedError: a stop was requested before it returned. Its thread, which goes on,
-                does not keep the process from ending.
+            StopRequestedError: a stop was requested before ``function`` returned. Its thread
+                continues, but does not keep the process from ending.
         """
         outcome: Future[Result] = Future()
         thread = threading.Thread(target=_complete, args=(outcome, function), daemon=True)

@@ -1,4 +1,4 @@
-"""Reporting what is waited for, if it takes seconds."""
+"""Reporting a wait that takes long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 LONG_WAIT = 1.0
-"""Seconds after which a wait is worth a line."""
+"""Seconds after which a wait is reported."""
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def reported_if_long(report: Callable[[], object], seconds: float = LONG_WAIT) -
     """Call ``report``, in a thread of its own, if the block takes longer than ``seconds``."""
     timer = threading.Timer(seconds, report)
     timer.daemon = True
-    with suppress(RuntimeError):  # an interpreter that shuts down starts no thread
+    with suppress(RuntimeError):  # an interpreter that shuts down cannot start a thread
         timer.start()
     try:
         yield

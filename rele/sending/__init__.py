@@ -1,1 +1,1 @@
-"""One published message: the hooks around it, and what is outstanding."""
+"""Publishing messages: the hooks around each, and the publishes that are outstanding."""

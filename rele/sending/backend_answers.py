@@ -1,4 +1,4 @@
-"""What a backend answers, as one outcome for each message."""
+"""The answer of a backend, as one outcome for each message."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rele.backends import Accepted, BaseBackend, Deferred, Message, Outcome, Ref
 
 
 def outcomes_of(backend: BaseBackend, messages: Sequence[Message]) -> list[Outcome]:
-    """Let ``backend`` send ``messages``: an outcome for each, whatever it answers.
+    """Let ``backend`` send ``messages``; return an outcome for each, even if its answer is wrong.
 
     Raises:
-        Exception: what the backend raises.
+        Exception: any error of the backend.
     """
     answers = backend.send(messages) if messages else ()
-    # A user's backend may answer for too few, or forget to return anything.
+    # A project's backend may answer for too few messages, or return nothing.
     given = islice(answers or (), len(messages))
     outcomes = [_outcome_of(answer, backend) for answer in given]
     missing = len(messages) - len(outcomes)
@@ -40,9 +40,11 @@ def _wrong_answer(backend: BaseBackend, answer: str) -> TypeError:
 
 
 def failure_of(future: Future[str]) -> BaseException | None:
-    """Why the message of a future that is done was not published; ``None`` where it was."""
+    """The error of a future that is done; ``None`` if its message was published."""
     try:
         error = future.exception()
     except CancelledError as cancelled:
         return cancelled
-    return error if isinstance(error, BaseException) else None  # a test's stand-in says neither
+    return (
+        error if isinstance(error, BaseException) else None
+    )  # a test's stand-in has neither result nor error

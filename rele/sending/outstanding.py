@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 class OutstandingPublishes:
-    """Keeps count of what one publisher is sending.
+    """Keeps track of the messages that one publisher is sending.
 
-    When the interpreter exits, what is left is sent, within the publisher's timeout.
+    When the interpreter exits, the remaining messages are sent, within the publisher's timeout.
 
     Args:
-        backend: what sends them.
+        backend: sends the messages.
         exit_timeout: seconds that the exit of the process may wait.
     """
 
@@ -39,11 +39,11 @@ class OutstandingPublishes:
 
     @property
     def belongs_here(self) -> bool:
-        """Whether this is the process that made it, and none that was forked off."""
+        """Whether this process made the publisher; False in a process that was forked later."""
         return self._process_id == os.getpid()
 
     def watch(self, future: Future[str], report: Callable[[Future[str]], None]) -> None:
-        """Call ``report`` with ``future`` when it is done, and count it until that has returned."""
+        """Call ``report(future)`` when it is done; ``flush`` waits until that has returned."""
         if issubclass(type(future), Future):  # a test's stand-in may never be done
             with self._changed:
                 self._futures.add(future)
@@ -56,7 +56,7 @@ class OutstandingPublishes:
     def close(self) -> None:
         """Send all before the process ends; log how many could not be sent in time.
 
-        What was refused is not among them: the hooks have reported it.
+        Refused messages are not counted: the hooks have reported them.
         """
         watched = self._finish(self._backend.close, self._exit_timeout)
         if lost := sum(map(_was_not_sent, watched)):
@@ -70,7 +70,7 @@ class OutstandingPublishes:
     def _finish(
         self, send: Callable[[float | None], None], timeout: float | None
     ) -> set[Future[str]]:
-        """Send what is outstanding now, wait for it, and return it."""
+        """Send what is outstanding now, wait for it, and return its futures."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             watched = set(self._futures)
@@ -96,7 +96,7 @@ def _was_accepted(future: Future[str]) -> bool:
 
 
 def _was_not_sent(future: Future[str]) -> bool:
-    """Whether nobody took it in time, as opposed to whoever refused it."""
+    """Whether the message was not sent in time; a refused message was sent."""
     if future.cancelled():
         return False
     error = future.exception() if future.done() else None

@@ -26,11 +26,11 @@ from rele.sending.backend_answers import failure_of
 
 
 class Publication:
-    """One message that is published, and the hooks that say how that ended.
+    """One message that is published, and the hooks that report its outcome.
 
     Args:
         topic: the topic's id.
-        data: whatever the encoder takes.
+        data: any value that the encoder can encode.
         attrs: the attributes, and the ordering key under its name.
     """
 
@@ -42,32 +42,35 @@ class Publication:
         self._is_caused_by_record = is_caused_by_own_record()
 
     def run_pre_publish(self) -> None:
-        """Let the middleware see the data and change the attributes; what it raises is raised."""
+        """Run the ``pre_publish`` hooks, which may change the attributes; raise their errors."""
         with silent(self._is_caused_by_record):
             run_middleware_hook("pre_publish", self.topic, self._data, self._attrs)
 
     def encode(self, encoder: type[json.JSONEncoder]) -> Message | Refused:
-        """The message for the backend, or why there is none."""
+        """Return the message for the backend, or a refusal with the error."""
         try:
             return self._encode(encoder)
         except TooLargeError as error:
-            # Here, since it loads Google's modules, and most messages are small enough.
+            # Imported here because it loads Google's modules, and few messages are too large.
             from rele.engine.failures import too_large
 
             return Refused(too_large(error))
-        except Exception as error:  # noqa: BLE001 - of the data's own code, too
+        except Exception as error:  # noqa: BLE001 - also errors of the data's own code
             return Refused(error)
 
     def _encode(self, encoder: type[json.JSONEncoder]) -> Message:
-        """Refuse what Pub/Sub never takes, as long as a transaction can still be rolled back."""
-        # A hook of pre_publish may have given it.
+        """Encode the message; raise an error now for anything that Pub/Sub would never accept.
+
+        Now the caller can still roll back a transaction.
+        """
+        # A pre_publish hook may have set the ordering key.
         key = self._attrs.pop("ordering_key", self._ordering_key)
         check_topic(self.topic)
         check_ordering_key(key)
         check_attributes(self._attrs)
         payload = encode(self._data, encoder)
         check_size(self.topic, payload, self._attrs, key)
-        # A member of an enum that is a string has another text than its value.
+        # str() of a member of a string enum may not be its value.
         return Message(str.__str__(self.topic), payload, dict(self._attrs), str.__str__(key))
 
     def report(self, future: Future[str]) -> None:
@@ -103,7 +106,10 @@ def run_failure_hook(
 
 
 def failed_attributes() -> Mapping[str, Any]:
-    """The attributes of the message whose ``post_publish_failure`` runs, which gets none."""
+    """The attributes of the message whose ``post_publish_failure`` hook runs.
+
+    The hook has no parameter for them.
+    """
     return _failed_attributes.get() or {}
 
 
@@ -117,7 +123,7 @@ def _failing(attributes: Mapping[str, Any]) -> Iterator[None]:
 
 
 def data_and_attributes(item: Any) -> tuple[Any, Mapping[str, Any]]:
-    """What is given for one of several messages: its data, or a tuple of data and attributes."""
+    """The data and the attributes of an item of ``publish_many``, with or without attributes."""
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], Mapping):
         return item
     return item, {}

@@ -1,4 +1,4 @@
-"""Encoding messages, handing them to a backend, and the hooks around that."""
+"""Encoding messages and handing them to a backend, with the hooks around each message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rele.sending.publication import Publication, data_and_attributes
 logger = logging.getLogger(__name__)
 
 _TIMEOUTS = (FutureTimeoutError, TimeoutError)
-"""One class from Python 3.11 on."""
+"""Two names of one class from Python 3.11 on."""
 
 
 class Publisher:
@@ -34,7 +34,7 @@ class Publisher:
         backend: where the messages go.
         encoder: a JSONEncoder class.
         timeout: seconds that a blocking publish waits.
-        blocking: whether ``publish`` waits where the call does not say so.
+        blocking: the default of ``publish(blocking=…)``.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class Publisher:
     ) -> Future[str]:
         """Publish ``data`` as JSON, with ``attrs`` and ``published_at`` as its attributes.
 
-        Exactly one of the hooks ``post_publish_success`` and ``post_publish_failure`` follows
-        ``pre_publish``: before this returns where it blocks or where the message is refused at
-        once, else in the thread that completes the future. Where the backend stores the message
-        to be sent later, they run in the process that sends it.
+        After ``pre_publish`` exactly one of the hooks ``post_publish_success`` and
+        ``post_publish_failure`` runs. It runs before this method returns if the call blocks or the
+        message is refused at once; otherwise it runs in the thread that completes the future. If
+        the backend stores the message to be sent later, it runs in the process that sends it.
 
         Args:
             topic: the topic's id, without the project.
-            data: whatever the encoder takes.
-            blocking: wait until Pub/Sub has accepted the message; ``None``: as the Publisher was
-                made to.
-            timeout: seconds to wait if so; ``None``: as the Publisher was made to.
-            raise_exception: whether a failure is raised here, or only reported to the hook and by
-                the future.
+            data: any value that the encoder can encode.
+            blocking: wait until Pub/Sub has accepted the message; ``None``: the Publisher's
+                default.
+            timeout: seconds that a blocking call waits; ``None``: the Publisher's default.
+            raise_exception: whether a failure is raised here. The hook and the future report it in
+                either case.
             attrs: strings. ``ordering_key`` becomes the message's ordering key.
 
         Returns:
@@ -88,9 +88,9 @@ class Publisher:
         Raises:
             TypeError, ValueError: the data cannot be encoded, or Pub/Sub would refuse the topic's
                 name, an attribute, or the size: its limits are checked before anything is sent.
-            TimeoutError: (``concurrent.futures.TimeoutError``) it was not accepted in time. The
-                message may still arrive: the client goes on trying.
-            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
+            TimeoutError: (``concurrent.futures.TimeoutError``) the message was not accepted in
+                time. It may still arrive: the client continues to send it.
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused the message.
         """
         publication = Publication(topic, data, attrs)
         return self._publish([publication], blocking, timeout, raise_exception)[0]
@@ -103,37 +103,37 @@ class Publisher:
         timeout: float | None = None,
         raise_exception: bool = True,
     ) -> list[Future[str]]:
-        """Publish several messages together; what can be done for all at once is.
+        """Publish several messages together, which is faster than to publish each of them.
 
         Args:
             topic: the topic's id, without the project.
-            messages: for each its data, or a tuple of data and attributes (a mapping).
-            blocking, timeout, raise_exception: as for :meth:`publish`; the timeout is that of all
-                together.
+            messages: for each message its data, or a tuple of data and attributes (a mapping).
+            blocking, timeout, raise_exception: as for :meth:`publish`; the timeout is for all
+                messages together.
 
         Returns:
-            a future of the message id for each, in their order.
+            a future of the message id for each message, in the same order.
 
         Raises:
-            what :meth:`publish` raises, for the first message that failed; all others are sent,
-            but for those that come after it of its ordering key.
+            Exception: any error of :meth:`publish`, for the first message that failed. The others
+                are sent, except later messages with its ordering key.
         """
         publications = [Publication(topic, *data_and_attributes(item)) for item in messages]
         return self._publish(publications, blocking, timeout, raise_exception)
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Send at once what was accepted and wait until the hooks have run.
+        """Send all accepted messages at once, and wait until the hooks have run.
 
         Args:
             timeout: seconds; ``None`` waits without limit.
 
         Returns:
-            whether all of it was accepted by Pub/Sub in time.
+            whether Pub/Sub has accepted all messages in time.
         """
         return self._outstanding.flush(timeout)
 
     def close(self) -> None:
-        """Send what was accepted, wait until the hooks have run, and close the connections.
+        """Send all accepted messages, wait until the hooks have run, and close the connections.
 
         Nothing can be published any more.
         """
@@ -164,25 +164,25 @@ class Publisher:
         return [outcome.future for outcome in outcomes]
 
     def _send(self, publications: Sequence[Publication]) -> list[Outcome]:
-        """Hand all to the backend at once; nothing is raised, the outcomes say what failed."""
+        """Hand all messages to the backend at once; failures are in the outcomes, not raised."""
         encoded = [publication.encode(self._encoder) for publication in publications]
         messages = [message for message in encoded if isinstance(message, Message)]
         try:
             sent = iter(outcomes_of(self._backend, messages))
-        except Exception as error:  # noqa: BLE001 - whatever it is, they are not sent
+        except Exception as error:  # noqa: BLE001 - after any error the messages are not sent
             sent = repeat(Refused(error))
         return [next(sent) if isinstance(each, Message) else each for each in encoded]
 
     def _send_at_once(self) -> None:
         try:
             self._backend.flush(0)
-        except Exception:  # noqa: BLE001 - the futures say what became of the messages
+        except Exception:  # noqa: BLE001 - the futures have the outcomes
             log_publishing(
                 logger, logging.ERROR, "%r could not send at once.", self._backend, exc_info=True
             )
 
     def _watch(self, publication: Publication, future: Future[str]) -> BaseException | None:
-        """Let the hooks run whenever the future is done; return what is wrong already."""
+        """Let the hooks run when the future is done; return the error if it has failed already."""
         error = failure_of(future) if future.done() else None
         if error is not None:
             publication.report_failure(error)
@@ -193,7 +193,7 @@ class Publisher:
     def _wait(
         self, pending: deque[tuple[Publication, Outcome]], timeout: float
     ) -> list[BaseException | None]:
-        """Wait for all; return for each what went wrong."""
+        """Wait for all messages; return the error of each, or ``None``."""
         deadline, left = time.monotonic() + timeout, timeout
         errors: list[BaseException | None] = []
         try:
@@ -219,7 +219,8 @@ class Publisher:
                 error = with_text(error, self._text_of_timeout(publication.topic, timeout))
             publication.report_failure(error)
             if isinstance(error, _TIMEOUTS):
-                # It may still arrive: the end of the process waits for it, the hooks do not.
+                # The message may still arrive, so the end of the process waits for it. Its hooks
+                # have run.
                 self._outstanding.watch(future, lambda future: None)
             return error
         publication.report_success()
@@ -231,7 +232,7 @@ class Publisher:
             where, advice = self._backend.address, what_to_check(self._backend.address)
         return (
             f"{where} did not accept the message for the topic {topic!r} within {timeout:g} s. It "
-            "may still arrive: sending it goes on. Allow more time with PUBLISHER_TIMEOUT or "
+            "may still arrive: sending continues. Allow more time with PUBLISHER_TIMEOUT or "
             f"publish(timeout=…). {advice[:1].upper()}{advice[1:]}"
         ).rstrip()
 
@@ -241,7 +242,11 @@ def _conclude(
     outcome: Outcome,
     follow: Callable[[Publication, Future[str]], BaseException | None],
 ) -> BaseException | None:
-    """See to the hooks; return what is wrong already. An accepted message is left to ``follow``."""
+    """Run the hooks of a refused message, and call ``follow`` for an accepted one.
+
+    Returns:
+        the error, if the message has failed already.
+    """
     if isinstance(outcome, Accepted):
         return follow(publication, outcome.future)
     if isinstance(outcome, Deferred):

@@ -680,7 +680,7 @@ class TestWrongEmulatorAddress:
             "Using the Pub/Sub project rele-local at 127.0.0.1:PORT.\n"
             "Error: The message for the topic 'order-paid' was not published: 127.0.0.1:PORT did "
             "not accept the message for the topic 'order-paid' within 1.5 s. It may still arrive: "
-            "sending it goes on. Allow more time with PUBLISHER_TIMEOUT or publish(timeout=…). "
+            "sending continues. Allow more time with PUBLISHER_TIMEOUT or publish(timeout=…). "
             "PUBSUB_EMULATOR_HOST names that address. Start `rele-cli emulator` there, or correct "
             "it.\n"
         )

@@ -1,4 +1,4 @@
-"""What runs beside a worker: a relay, or a thread that warns while there is none elsewhere."""
+"""A thread beside a worker: a relay, or a watch that warns while no relay runs elsewhere."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from rele.management.databases import close_connections, renew_connections
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 60.0
-"""The interval at which a worker looks whether a relay is running."""
+CHECK_SECONDS = 60.0
+"""The interval at which a worker checks whether a relay is running."""
 
 _STOP_SECONDS = 2.0
 
@@ -29,7 +29,7 @@ _STOP_SECONDS = 2.0
 def beside_worker(
     config: Config, options: Mapping[str, Any]
 ) -> AbstractContextManager[Callable[[], None]] | None:
-    """A relay with ``--relay``; else a watch on relays elsewhere if the outbox is in use."""
+    """Run a relay with ``--relay``; else, if the outbox is in use, warn while no relay runs."""
     if options["relay"]:
         return relaying(config)
     return watching(config) if config.publisher_backend in BACKENDS else None
@@ -39,16 +39,17 @@ def beside_worker(
 def relaying(config: Config) -> Iterator[Callable[[], None]]:
     """Run the relay that ``config`` describes until the block ends.
 
-    It starts when the function is called that the block is given: not before the worker's
-    subscriptions exist, since Pub/Sub drops what is published to a topic without any.
+    The block is given a function that starts the relay. Call it when the worker's subscriptions
+    exist: Pub/Sub drops messages that are published to a topic without subscriptions.
 
     Raises:
-        ConfigurationError: it cannot be made, or another relay is running where only one can.
-        OutboxError: its database cannot be used.
+        ConfigurationError: the relay cannot be made, or another relay is running and the database
+            allows only one.
+        OutboxError: the outbox's database cannot be used.
     """
     relays = make_relays(config)
     relays.begin()
-    renew_connections()  # the relay's own thread opens another one
+    renew_connections()  # the relay's thread opens a connection of its own
     thread = threading.Thread(target=_run, args=(relays,), name="rele-outbox-relay", daemon=True)
     try:
         yield thread.start
@@ -70,19 +71,19 @@ def _run(relays: Relays) -> None:
 
 
 @contextmanager
-def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callable[[], None]]:
+def watching(config: Config, interval: float = CHECK_SECONDS) -> Iterator[Callable[[], None]]:
     """Warn in the log while no relay is running, until the block ends.
 
-    It starts when the function is called that the block is given.
+    The block is given a function that starts the watch.
 
     Args:
-        config: the project's.
-        interval: seconds between two looks at the database.
+        config: the project's configuration.
+        interval: seconds between two checks of the database.
     """
     watches = [RelayWatch(alias) for alias in OutboxSettings.in_config(config).aliases]
     stop = threading.Event()
     thread = threading.Thread(
-        target=_look_repeatedly,
+        target=_check_repeatedly,
         args=(watches, stop, interval),
         name="rele-outbox-watch",
         daemon=True,
@@ -95,15 +96,17 @@ def watching(config: Config, interval: float = LOOK_SECONDS) -> Iterator[Callabl
             thread.join(_STOP_SECONDS)
 
 
-def _look_repeatedly(watches: Sequence[RelayWatch], stop: threading.Event, interval: float) -> None:
+def _check_repeatedly(
+    watches: Sequence[RelayWatch], stop: threading.Event, interval: float
+) -> None:
     while not stop.wait(interval):
         for watch in watches:
-            watch.look()
-        close_connections()  # not kept open until the next look
+            watch.check()
+        close_connections()  # not kept open until the next check
 
 
 class RelayWatch:
-    """Notices when two consecutive looks have found no relay.
+    """Warns when two consecutive checks have found no relay.
 
     Args:
         alias: of the outbox's database.
@@ -112,10 +115,13 @@ class RelayWatch:
     def __init__(self, alias: str) -> None:
         self._alias = alias
         self._seen_at = time.monotonic()
-        self._looks_without_relay = 0
+        self._checks_without_relay = 0
 
-    def look(self) -> None:
-        """Warn at the second look that finds none; again only after one that has found some."""
+    def check(self) -> None:
+        """Check for relays; warn when the second check in a row finds none.
+
+        The next warning comes only after relays have been found again.
+        """
         try:
             relays = present_relays(self._alias)
         except AnyDatabaseError as error:
@@ -123,10 +129,10 @@ class RelayWatch:
             return
         if relays:
             self._seen_at = time.monotonic()
-            self._looks_without_relay = 0
+            self._checks_without_relay = 0
             return
-        self._looks_without_relay += 1
-        if self._looks_without_relay == 2:
+        self._checks_without_relay += 1
+        if self._checks_without_relay == 2:
             logger.warning(
                 "No relay has been running for the outbox in %r for %.0f s: published messages "
                 "wait there and are not sent. Run `manage.py rele relay`, or `manage.py runrele "

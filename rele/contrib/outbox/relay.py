@@ -24,7 +24,7 @@ from rele.contrib.outbox.outcomes import (
 )
 from rele.contrib.outbox.presence import Presence
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
-from rele.contrib.outbox.waking import Alarm
+from rele.contrib.outbox.waking import CommitWaiter
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
 from rele.management.databases import close_connections
@@ -134,12 +134,12 @@ class OutboxRelay:
         """
         self.begin()
         try:
-            with closing(Alarm(self._alias)) as alarm:
+            with closing(CommitWaiter(self._alias)) as commits:
                 while not self._stop.is_requested:
                     if self._send_or_report():
-                        alarm.saw_messages()
+                        commits.saw_messages()
                     else:
-                        alarm.wait(self._stop)
+                        commits.wait(self._stop)
         finally:
             self._presence.end()
 

@@ -25,7 +25,7 @@ _MAX_NAME = 1024
 """How many bytes of a lock's file are read; the holder's name is shorter."""
 
 _LOCKED_BYTE = 2**30
-"""Far behind the name in the file, since on Windows nobody can read a locked byte."""
+"""Far behind the name in the file, because a locked byte cannot be read on Windows."""
 
 _HELD_BY_ANOTHER = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
 
@@ -43,13 +43,13 @@ class HeldError(Exception):
 
 
 class Lock(Protocol):
-    """Only one relay holds it at a time."""
+    """A lock that only one relay holds at a time."""
 
     def hold(self, name: str) -> None:
-        """Take the lock for the relay ``name``, or make sure that it still has it.
+        """Take the lock for the relay ``name``, or make sure that this relay still holds it.
 
         Raises:
-            HeldError: another relay has it.
+            HeldError: another relay holds the lock.
         """
 
     def release(self) -> None:
@@ -57,7 +57,7 @@ class Lock(Protocol):
 
 
 def lock_of(alias: str) -> Lock | None:
-    """The lock for the database ``alias``, or ``None`` if there is none for that kind of database.
+    """The lock for the database ``alias``, or ``None`` if several relays can share it.
 
     Raises:
         django.db.Error: the database cannot be used.
@@ -82,7 +82,7 @@ def _sqlite_file(connection: Any) -> str:
 class FileLock:
     """A lock of the operating system on a file beside the database's file.
 
-    Unlike a POSIX lock it also excludes a second relay of the same process.
+    Unlike a POSIX lock, this lock also excludes a second relay of the same process.
 
     Args:
         database: the path of the database's file.
@@ -117,13 +117,16 @@ class FileLock:
         self.forget()
 
     def forget(self) -> None:
-        """Close the file without changing it: another process may still hold the lock by it."""
+        """Close the file without changing it.
+
+        A forked process may share the open file, and hold the lock through it.
+        """
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def _is_held(self) -> bool:
-        """Whether it is held, by the file that is at the path now and not by a deleted one."""
+        """Whether this object has locked the file that is at the path now, not a deleted file."""
         if self._descriptor is None:
             return False
         try:
@@ -149,7 +152,7 @@ class FileLock:
 
 
 def _lock_file(descriptor: int) -> None:
-    """Lock it, or raise OSError at once."""
+    """Lock the file, or raise OSError at once if it is locked."""
     try:
         import fcntl
     except ImportError:
@@ -175,7 +178,7 @@ _held_files: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 def _forget_files() -> None:
-    """In a forked child, which is no relay: it must not keep the lock if its parent is killed."""
+    """Close the lock files in a forked child, so that the lock is free if the parent is killed."""
     for lock in list(_held_files):
         lock.forget()
 
@@ -232,13 +235,14 @@ class ServerLock:
         try:
             is_held = self._hold()
         except AnyDatabaseError:
-            self.release()  # it can be taken again by another connection
+            self.release()  # closes the connection; the next hold() opens another one
             raise
         if not is_held:
             raise HeldError
 
     def release(self) -> None:
-        with suppress(AnyDatabaseError):  # then the server has released it
+        # If closing fails, the connection is gone, and the server has released the lock.
+        with suppress(AnyDatabaseError):
             self._connection.close()
 
     def _hold(self) -> bool:

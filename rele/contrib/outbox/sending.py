@@ -15,42 +15,42 @@ from rele.sending.backend_answers import outcomes_of
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AT_STOP = 0.5
-"""Seconds."""
+_CHECK_SECONDS = 0.5
+"""The interval at which a wait for an outcome checks whether to stop."""
 
-_LOOKS_BEFORE_WARNING = 4
-"""After how many looks without an outcome it logs that it waits."""
+_CHECKS_BEFORE_WARNING = 4
+"""After how many checks without an outcome a warning is logged."""
 
 _ALONE_AT_A_TIME = 50
-"""How many requests may be outstanding: each takes a thread of Google's client."""
+"""How many requests of one message may be outstanding: each takes a thread of Google's client."""
 
 Outcomes = list[tuple[OutboxMessage, BaseException | None]]
-"""Messages, each with the error if it was not accepted."""
+"""Messages, each with the error, or ``None`` if Pub/Sub has accepted it."""
 
 
 class StoppedError(Exception):
-    """The relay must stop although what it was sending has no outcome yet."""
+    """The relay must stop before the outcomes of the messages that it sent are known."""
 
 
 class Sender:
     """Sends through a backend.
 
     Args:
-        backend: what it sends through.
-        stop: set when outcomes are no longer waited for.
+        backend: where the messages go.
+        stop: once it is requested, outcomes are not waited for.
     """
 
     def __init__(self, backend: BaseBackend, stop: StopRequest) -> None:
         self._backend = backend
         self._stop = stop
-        self._looks_without_outcome = 0
+        self._checks_without_outcome = 0
 
     def send(self, messages: Sequence[OutboxMessage]) -> Outcomes:
         """Send ``messages`` and wait for their outcomes, without limit, in order within a key.
 
         Pub/Sub refuses a request as a whole. So a message that was refused before is sent in a
-        request of its own: it cannot fail others again. Later messages of its ordering key are not
-        sent this time.
+        request of its own, and cannot make other messages fail again. Later messages of its
+        ordering key are not sent by this call.
 
         Raises:
             StoppedError: the relay must stop.
@@ -86,7 +86,7 @@ class Sender:
         log_publishing(logger, logging.ERROR, text, self._backend, exc_info=True)
 
     def _wait(self, messages: Sequence[OutboxMessage], futures: Sequence[Future[str]]) -> Outcomes:
-        self._looks_without_outcome = 0
+        self._checks_without_outcome = 0
         with silent(all(message.is_caused_by_record for message in messages)):
             return [
                 (message, self._outcome_of(future))
@@ -94,29 +94,32 @@ class Sender:
             ]
 
     def _outcome_of(self, future: Future[str]) -> BaseException | None:
-        """Wait without limit: the client has its own, and nothing else could be sent meanwhile."""
+        """Wait without limit: Google's client limits its retries itself."""
         while True:
             try:
-                return future.exception(timeout=_LOOK_AT_STOP)
+                return future.exception(timeout=_CHECK_SECONDS)
             except CancelledError as error:
                 return error
             except FutureTimeoutError:
                 if self._stop.is_requested:
                     raise StoppedError from None
-                self._looks_without_outcome += 1
-                if self._looks_without_outcome == _LOOKS_BEFORE_WARNING:
+                self._checks_without_outcome += 1
+                if self._checks_without_outcome == _CHECKS_BEFORE_WARNING:
                     log_publishing(
                         logger,
                         logging.WARNING,
                         "Waiting for Pub/Sub, which has not accepted a batch for %.0f s.",
-                        self._looks_without_outcome * _LOOK_AT_STOP,
+                        self._checks_without_outcome * _CHECK_SECONDS,
                     )
 
 
 def _split(
     messages: Sequence[OutboxMessage],
 ) -> tuple[list[OutboxMessage], list[OutboxMessage]]:
-    """The messages to send together, and those to send alone; some must wait and are in neither."""
+    """The messages to send together, and the messages to send alone.
+
+    Messages that follow a refused message of their ordering key are in neither list.
+    """
     together: list[OutboxMessage] = []
     alone: list[OutboxMessage] = []
     begun: set[tuple[str, str]] = set()

@@ -22,7 +22,7 @@ NOTIFY_INTERVAL = 0.1
 """The least number of seconds between two notifications of a process."""
 
 LINGER = 0.25
-"""For how many seconds a relay polls after the last message: longer than that interval."""
+"""For how many seconds a relay polls after the last message: longer than NOTIFY_INTERVAL."""
 
 SHORT_POLL, LONG_POLL = 0.02, 1.0
 """Seconds between two polls: after a message, and while it waits for a notification."""
@@ -39,7 +39,7 @@ class _Notifier:
         self._last: dict[str, float] = {}
 
     def is_due(self, alias: str) -> bool:
-        """Whether to send one now, which then counts as sent."""
+        """Return whether a notification is due; if so, count it as sent now."""
         now = time.monotonic()
         with self._lock:
             if now - self._last.get(alias, -NOTIFY_INTERVAL) < NOTIFY_INTERVAL:
@@ -65,8 +65,8 @@ def _notify(connection: Any) -> None:
             cursor.execute(f"NOTIFY {CHANNEL}")
 
 
-class Alarm:
-    """Waits for the next commit that a relay should look at.
+class CommitWaiter:
+    """Waits for the next commit after which a relay should query the outbox.
 
     Args:
         alias: of the database.
@@ -83,7 +83,7 @@ class Alarm:
         self._busy_until = time.monotonic() + LINGER
 
     def wait(self, stop: StopRequest) -> None:
-        """Return when a relay should look for messages, or must stop."""
+        """Return when a relay should query the outbox, or must stop."""
         if time.monotonic() < self._busy_until:
             stop.wait(SHORT_POLL)
         elif self._can_listen:
@@ -104,7 +104,7 @@ class Alarm:
                 if any(True for _ in notified):
                     self.saw_messages()
             else:
-                self._listen()  # earlier commits are not announced any more, so look at once
+                self._listen()  # earlier commits were not announced, so the relay queries at once
         except Exception:  # noqa: BLE001 - the relay's own query reports it
             self.close()
             stop.wait(POLL_WITHOUT_NOTIFY)

@@ -1,4 +1,4 @@
-"""Which message is redelivered, and when: after a nack, an ack deadline, a stream that ended."""
+"""The leases of messages, and the redelivery after a nack, a deadline or the end of a stream."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -18,11 +18,10 @@ class Leases:
     Args:
         clock: the time in seconds, never decreasing.
         queue: where messages are leased from, and where they wait to be redelivered.
-        consumers: those that the queue's messages are leased to.
+        consumers: the consumers that the messages are leased to.
         ledger: where removed messages and failed attempts are reported.
 
-    It wakes no consumer and requests no ``advance``: its owner does both, once for all the
-    messages of a request.
+    The owner wakes consumers and requests ``advance``, once for all the messages of a request.
     """
 
     def __init__(
@@ -117,14 +116,15 @@ class Leases:
         """End leases as if they had never begun: the messages are the next to be delivered."""
         unsent = [delivery for delivery in deliveries if delivery.leased]
         for delivery in unsent:
-            # Not if it was taken back as the follower of one before it.
+            # Unless an earlier iteration has ended this lease, because this message follows another
+            # one with the same ordering key.
             if delivery.leased:
                 self._end(delivery)
                 self._take_back(delivery)
         self._queue.put_back_unsent(unsent)
 
     def consumer_left(self, consumer: Consumer) -> None:
-        """Release soon what the consumer's client has not received; the rest stays leased."""
+        """Release soon the messages that the client has not received; the others stay leased."""
         lost = consumer.receipts.end()
         due = self._clock() + GRACE_SECONDS
         for message_id in lost:
@@ -144,7 +144,7 @@ class Leases:
         self.release(lost)
 
     def restore(self, attempts: dict[int, int]) -> None:
-        """Set which attempt is next for some message ids; for all others it is the first."""
+        """Set the next attempt of some messages, by id; every other message starts at attempt 1."""
         self._restored_attempts = attempts
 
     def void(self) -> None:
@@ -163,7 +163,8 @@ class Leases:
     def _fail(self, delivery: Delivery, now: float) -> None:
         """Count a nack or a passed deadline; the message is redelivered after its backoff.
 
-        After the last attempt it becomes a dead letter, if that is possible.
+        After the last attempt the message becomes a dead letter, if the subscription has a
+        dead-letter topic that can take it.
         """
         self._end(delivery)
         self._take_back(delivery)
@@ -180,7 +181,7 @@ class Leases:
             self._queue.put_back(delivery)
 
     def _forget(self, delivery: Delivery) -> Iterable[int]:
-        """Forget a message; returns the ids of those that are never redelivered from now on."""
+        """Forget a message; return the ids of all messages that are not redelivered any more."""
         del self._deliveries[delivery.message.id]
         gone = self._queue.remove(delivery)
         if delivery.leased:

@@ -1,7 +1,7 @@
-"""The journal of resources: what a durable server keeps; this one keeps nothing.
+"""The interface for keeping resources on disk, and the journal of a server without a disk.
 
-Everything here returns at once: what is reported is on disk later, and ``Journal.committed``
-waits for that.
+All methods but ``committed`` and ``close`` return at once. Reported changes are on disk later:
+``Journal.committed`` waits until they are.
 """
 
 import enum
@@ -13,7 +13,7 @@ from rele.emulator.rules.refusals import ServiceError
 
 
 class Kind(enum.IntEnum):
-    """What can be kept by name. The numbers are those in the database."""
+    """The kinds of resources. The numbers are stored in the database."""
 
     TOPIC = 1
     SUBSCRIPTION = 2
@@ -21,7 +21,7 @@ class Kind(enum.IntEnum):
 
 
 class Journal:
-    """Where changes of the server's resources are reported. This one keeps nothing."""
+    """Where changes of the server's resources are reported. This class keeps nothing."""
 
     def put(self, kind: Kind, name: str, config: Any, filter_text: str = "") -> None:
         """Note a new resource, or a new configuration (a protobuf message) of a known one."""
@@ -30,35 +30,35 @@ class Journal:
         """Forget a resource and its ledgers."""
 
     def ledger(self, kind: Kind, name: str) -> Ledger:
-        """What a subscription has not acknowledged, or what a snapshot has."""
+        """The unacknowledged messages of a subscription, or the messages of a snapshot."""
         return NO_LEDGER
 
     def log(self, kind: Kind, name: str) -> Ledger:
-        """What a topic or subscription retains."""
+        """The retained messages of a topic or subscription."""
         return NO_LEDGER
 
     def check(self) -> None:
-        """Raise the ``ServiceError`` that every change is refused with, if there is one."""
+        """Raise a ``ServiceError`` if changes are refused at the moment."""
 
     def after_commit(self, done: Callable[[ServiceError | None], None]) -> None:
-        """Call ``done`` when all that was reported is on disk, or with why it is not."""
+        """Call ``done`` when all reported changes are on disk, or with the error if that fails."""
         done(None)
 
     @property
     def damaged(self) -> int:
-        """How much of what was kept is damaged, and was set aside."""
+        """How many stored records are damaged, and were set aside."""
         return 0
 
     @property
     def settled(self) -> bool:
-        """Whether all that was reported is on disk."""
+        """Whether all reported changes are on disk."""
         return True
 
     async def committed(self) -> None:
-        """Wait until all that was reported is on disk. Raises the reason if it cannot be."""
+        """Wait until all reported changes are on disk; raise an error if writing fails."""
 
     async def close(self) -> None:
-        """Write what was reported, and stop."""
+        """Write all reported changes, and stop."""
 
 
 NO_JOURNAL = Journal()

@@ -152,8 +152,8 @@ class Registry:
     ) -> None:
         """Add a subscription of an earlier server; its topic, if it exists, was added before.
 
-        ``messages`` are not acknowledged, ``logged`` retained, both in the order of publishing;
-        ``attempts`` are the next ones of some message ids.
+        ``messages`` are unacknowledged and ``logged`` retained, both in the order of publishing.
+        ``attempts`` has the number of the next attempt by message id; an absent id starts at 1.
         """
         subscription = self._new_subscription(config)
         subscription.log = RetentionLog(subscription.log_ledger, logged)

@@ -40,7 +40,10 @@ _REQUEST_TYPES: dict[str, Any] = {
 
 
 def parse_request(method: str, payload: bytes) -> RawMessage:
-    """The request of the RPC ``method``. Raises ``InvalidArgumentError`` for other bytes."""
+    """The request of the RPC ``method``.
+
+    Raises ``InvalidArgumentError`` if ``payload`` is not the encoding of such a request.
+    """
     kind = _REQUEST_TYPES[method]
     try:
         return kind.FromString(payload)

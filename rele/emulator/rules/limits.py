@@ -1,4 +1,4 @@
-"""Checks of what a request carries, against the limits that the service documents.
+"""Checks of a request's fields against the limits that the service documents.
 
 The sources are the API reference, and "Quotas and limits: resource limits" in the documentation.
 Every check raises ``InvalidArgumentError`` with a text that names the field.
@@ -55,7 +55,7 @@ def check_publish(request: RawMessage) -> None:
 def check_subscription(config: RawMessage) -> None:
     """A ``Subscription`` whose defaults are filled in.
 
-    Raises ``UnimplementedError`` for one with a push endpoint.
+    Raises ``UnimplementedError`` if it has a push endpoint.
     """
     check_ack_deadline(config.ack_deadline_seconds, "ack_deadline_seconds")
     _check_duration(config, "message_retention_duration", 10 * _MINUTE, 31 * _DAY)
@@ -76,11 +76,11 @@ def check_subscription(config: RawMessage) -> None:
 
 
 def check_topic(config: RawMessage) -> None:
-    """A ``Topic``. Raises ``UnimplementedError`` for one with a schema."""
+    """A ``Topic``. Raises ``UnimplementedError`` if it has a schema."""
     if config.HasField("schema_settings"):
-        # If it were accepted, messages would pass that the service refuses.
+        # A server that ignored the schema would accept messages that the service refuses.
         raise UnimplementedError(
-            "schema_settings: this server has no schemas, and so cannot check messages."
+            "schema_settings: this server has no schemas, so it cannot check messages."
         )
     check_labels(config.labels)
     _check_duration(config, "message_retention_duration", 10 * _MINUTE, 31 * _DAY)
@@ -92,7 +92,9 @@ def check_labels(labels: Mapping[str, str]) -> None:
     Letters of any script count ("Labels" in the Pub/Sub documentation).
     """
     if len(labels) > MAX_LABELS:
-        raise InvalidArgumentError(f"labels must be at most {MAX_LABELS}, got {len(labels)}.")
+        raise InvalidArgumentError(
+            f"labels: there must be at most {MAX_LABELS}, got {len(labels)}."
+        )
     for key, value in labels.items():
         if not key or not _is_letter(key[0]) or not _is_label(key):
             raise InvalidArgumentError(
@@ -107,7 +109,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 
 def check_push_config(config: RawMessage) -> None:
-    """A ``PushConfig``: without an endpoint. Raises ``UnimplementedError`` for one with it."""
+    """A ``PushConfig``. Raises ``UnimplementedError`` if it has an endpoint."""
     if config.push_endpoint:
         raise UnimplementedError("push_config.push_endpoint: this server has no push delivery.")
 
@@ -169,7 +171,7 @@ def _check_message(message: RawMessage, index: int) -> None:
 def _check_attributes(attributes: RawMessage, field: str) -> None:
     if len(attributes) > MAX_ATTRIBUTES:
         raise InvalidArgumentError(
-            f"{field} must be at most {MAX_ATTRIBUTES}, got {len(attributes)}."
+            f"{field}: there must be at most {MAX_ATTRIBUTES}, got {len(attributes)}."
         )
     for key, value in attributes.items():
         if not key or (key.startswith("goog") and not key.startswith(_CLIENT_ATTRIBUTE_PREFIX)):

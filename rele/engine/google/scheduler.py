@@ -116,7 +116,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         with self._lock:
             self._runners.discard(runner)
             leases = [] if self._runners else self._take_waiting()
-            is_reported = self._refusals.take_report(self._timer.now())
+            is_reported = self._refusals.should_report(self._timer.now())
         if is_reported:
             logger.error(
                 "No thread can be started for the handlers of %s (%s): %s. Raise the limit of "

@@ -39,7 +39,7 @@ class Opened:
     scheduler: DrainingScheduler
 
 
-class KeptStream:
+class RestartingStream:
     """One subscription's streaming pull, started again whenever it ends, until it is drained.
 
     :class:`~rele.engine.restarts.Restarts` decides; here are the threads and the log.
@@ -232,7 +232,7 @@ class KeptStream:
 
     def _report_threads(self, error: Exception) -> None:
         """Log, although the interruption itself was logged, why it lasts."""
-        if self._thread_outage.take_report(self._timer.now()):
+        if self._thread_outage.should_report(self._timer.now()):
             logger.error(
                 "The stream of %s lacks a thread: %s. Relé goes on starting it again.",
                 self._name,

@@ -181,7 +181,7 @@ def test_an_attribute_that_is_none_is_an_error(
             "TimingOutBackend",
             (
                 "pubsub.googleapis.com:443 did not accept the message for the topic 'order-paid' "
-                "within 0.5 s. It may still arrive: sending it goes on. Allow more time with "
+                "within 0.5 s. It may still arrive: sending continues. Allow more time with "
                 "PUBLISHER_TIMEOUT or publish(timeout=…). Check the network, and"
             ),
         ),

@@ -9,7 +9,9 @@ def test_is_reported_once_a_minute_while_it_lasts() -> None:
     outage = Outage()
     outage.begin(1000)
 
-    reports = [outage.seconds(second) for second in range(1000, 1150) if outage.take_report(second)]
+    reports = [
+        outage.seconds(second) for second in range(1000, 1150) if outage.should_report(second)
+    ]
 
     assert reports == [0, 60, 120]
     assert outage.end(1150) == 150
@@ -19,7 +21,7 @@ def test_an_hour_is_reported_sixty_times() -> None:
     outage = Outage()
     outage.begin(0)
 
-    assert [outage.take_report(second) for second in range(3600)].count(True) == 60
+    assert [outage.should_report(second) for second in range(3600)].count(True) == 60
 
 
 def test_what_comes_and_goes_is_reported_once_a_minute_too() -> None:
@@ -28,7 +30,7 @@ def test_what_comes_and_goes_is_reported_once_a_minute_too() -> None:
 
     for second in range(61):
         outage.begin(second)
-        if outage.take_report(second):
+        if outage.should_report(second):
             lines.append("unavailable")
         seconds = outage.end(second + 1)
         if seconds is not None:

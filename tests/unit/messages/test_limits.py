@@ -36,8 +36,8 @@ def test_as_much_as_pubsub_takes_is_allowed() -> None:
         ({"ö" * 129: "v"}, "258 bytes long"),
         ({"key": "v" * (MAX_VALUE_BYTES + 1)}, "'key' is 1025 bytes long"),
         ({"key": "ö" * 513}, "'key' is 1026 bytes long"),
-        ({"key": "\ud800"}, "'key' is not valid Unicode"),
-        ({"\ud800": "v"}, "is not valid Unicode"),
+        ({"key": "\ud800"}, "^The attribute 'key' is not valid Unicode"),
+        ({"\ud800": "v"}, "^The attribute's name .* is not valid Unicode"),
     ],
 )
 def test_what_pubsub_would_refuse_is_a_value_error(
@@ -98,6 +98,8 @@ def test_an_ordering_key_has_a_limit() -> None:
     check_ordering_key("ö" * (MAX_ORDERING_KEY_BYTES // 2))
     with pytest.raises(ValueError, match="1025 bytes long"):
         check_ordering_key("x" * 1025)
+    with pytest.raises(ValueError, match=r"^The ordering key is not valid Unicode"):
+        check_ordering_key("\ud800")
     with pytest.raises(TypeError, match="must be a string, not int"):
         check_ordering_key(7)
 

@@ -207,7 +207,7 @@ class TestPublish:
         assert type(raised.value) is error
         assert str(raised.value) == (
             "HeldBackend did not accept the message for the topic 'photos' within 0.5 s. It may "
-            "still arrive: sending it goes on. Allow more time with PUBLISHER_TIMEOUT or "
+            "still arrive: sending continues. Allow more time with PUBLISHER_TIMEOUT or "
             "publish(timeout=…)."
         )
         assert hooks.arguments_of("post_publish_failure")[1] is raised.value

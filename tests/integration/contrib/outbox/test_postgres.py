@@ -21,7 +21,7 @@ from rele.contrib.outbox.claiming import claim
 from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.relay import OutboxRelay, Tally
 from rele.contrib.outbox.upkeep import discard, purge, retry
-from rele.contrib.outbox.waking import Alarm
+from rele.contrib.outbox.waking import CommitWaiter
 from rele.runtime.stopping import StopRequest
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.support.inbox import Inbox
@@ -219,16 +219,16 @@ def test_nothing_is_sent_that_has_not_committed(make_relay: MakeRelay, servers: 
 
 class TestWaking:
     @pytest.fixture
-    def listening(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alarm]:
+    def listening(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommitWaiter]:
         """Would wait for a minute by itself."""
         monkeypatch.setattr(waking, "LONG_POLL", 60)
         monkeypatch.setattr(waking._notifier, "_last", {})
-        alarm = Alarm(ALIAS)
-        alarm.wait(StopRequest())  # begins to listen, and looks again
-        yield alarm
-        alarm.close()
+        waiter = CommitWaiter(ALIAS)
+        waiter.wait(StopRequest())  # begins to listen, and queries again
+        yield waiter
+        waiter.close()
 
-    def test_a_commit_ends_the_wait(self, listening: Alarm) -> None:
+    def test_a_commit_ends_the_wait(self, listening: CommitWaiter) -> None:
         with transaction.atomic(using=ALIAS):
             rele.publish("orders", 1)
 
@@ -237,7 +237,7 @@ class TestWaking:
 
         assert time.monotonic() - began < 30
 
-    def test_only_a_commit_does(self, listening: Alarm) -> None:
+    def test_only_a_commit_does(self, listening: CommitWaiter) -> None:
         sent: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(waking, "_notify", sent.append)
@@ -283,8 +283,8 @@ def test_the_relay_lives_on_when_its_connections_are_closed(
     monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.05)
     sent, listens = Inbox(), Inbox()
     hooks.actions["post_publish_success"] = lambda topic, data, attributes: sent.put(data)
-    listen = Alarm._listen
-    monkeypatch.setattr(Alarm, "_listen", lambda alarm: (listen(alarm), listens.put(1)))
+    listen = CommitWaiter._listen
+    monkeypatch.setattr(CommitWaiter, "_listen", lambda waiter: (listen(waiter), listens.put(1)))
     relay = make_relay()
     thread = InThread(relay.run)
     try:

@@ -84,7 +84,7 @@ class TestRelaying:
             def __init__(self, alias: str) -> None:
                 raise RuntimeError("broken")
 
-        monkeypatch.setattr("rele.contrib.outbox.relay.Alarm", Broken)
+        monkeypatch.setattr("rele.contrib.outbox.relay.CommitWaiter", Broken)
 
         with relaying(config) as begin:
             begin()
@@ -104,7 +104,7 @@ class TestWatching:
 
         def look() -> list[str]:
             caplog.clear()
-            watch.look()
+            watch.check()
             return [record.getMessage() for record in caplog.records]
 
         return look

@@ -144,7 +144,7 @@ class TestRelays:
             def __init__(self, alias: str) -> None:
                 raise RuntimeError(f"broken on {alias}")
 
-        monkeypatch.setattr("rele.contrib.outbox.relay.Alarm", Broken)
+        monkeypatch.setattr("rele.contrib.outbox.relay.CommitWaiter", Broken)
 
         with pytest.raises(RuntimeError, match="broken on"):
             relays().run()

@@ -165,7 +165,7 @@ def test_many_that_were_refused_are_sent_in_parts(servers: FakePubSub) -> None:
 def test_says_once_that_pubsub_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sending, "_LOOK_AT_STOP", 0.01)
+    monkeypatch.setattr(sending, "_CHECK_SECONDS", 0.01)
     backend = HeldBackend()
     threading.Timer(0.3, backend.settle_the_rest).start()
 

@@ -465,7 +465,7 @@ def test_messages_of_a_detached_subscription_are_dropped(world: World) -> None:
 @pytest.mark.parametrize(
     ("labels", "text"),
     [
-        ({f"k{number}": "" for number in range(65)}, "labels must be at most 64, got 65"),
+        ({f"k{number}": "" for number in range(65)}, "labels: there must be at most 64, got 65"),
         ({"": "v"}, "a key must be"),
         ({"Key": "v"}, "a key must be"),
         ({"1k": "v"}, "a key must be"),

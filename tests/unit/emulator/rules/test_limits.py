@@ -49,7 +49,7 @@ def test_what_may_be_published(messages: list[dict[str, Any]]) -> None:
         ([{"data": b"x" * 6_000_000}] * 2, "messages must be at most .* in one request"),
         (
             [{"attributes": {f"{number}": "" for number in range(101)}}],
-            r"messages\[0\]\.attributes must be at most 100, got 101",
+            r"messages\[0\]\.attributes: there must be at most 100, got 101",
         ),
         ([{"attributes": {"k" * 257: ""}}], "attributes key must be at most 256 bytes, got 257"),
         ([{"attributes": {"é" * 129: ""}}], "attributes key must be at most 256 bytes, got 258"),

@@ -12,7 +12,7 @@ import pytest
 from google.api_core import exceptions
 
 from rele.engine.google.scheduler import DrainingScheduler
-from rele.engine.google.streams import KeptStream
+from rele.engine.google.streams import RestartingStream
 from rele.engine.times import Times
 from rele.exceptions import ThreadStartError
 from tests.support.deliveries import Delivery
@@ -24,7 +24,7 @@ from tests.unit.engine.conftest import FOREVER, Handler
 
 
 class StreamOpener:
-    """Opens streams for a KeptStream, and notes what happens, in order."""
+    """Opens streams for a RestartingStream, and notes what happens, in order."""
 
     def __init__(self) -> None:
         self.streams: list[Stream] = []
@@ -54,7 +54,7 @@ class StreamOpener:
         self.events.put(event)
 
 
-class TestKeptStream:
+class TestRestartingStream:
     @pytest.fixture
     def server(self) -> StreamOpener:
         return StreamOpener()
@@ -66,11 +66,11 @@ class TestKeptStream:
     @pytest.fixture
     def keep(
         self, server: StreamOpener, time: VirtualTime, handler: Handler
-    ) -> Iterator[Callable[..., KeptStream]]:
-        streams: list[KeptStream] = []
+    ) -> Iterator[Callable[..., RestartingStream]]:
+        streams: list[RestartingStream] = []
 
-        def keep(**options: Any) -> KeptStream:
-            stream = KeptStream(
+        def keep(**options: Any) -> RestartingStream:
+            stream = RestartingStream(
                 "photos", server.open_stream, server.prepare, 1, timer=time, **options
             )
             streams.append(stream)
@@ -84,11 +84,11 @@ class TestKeptStream:
             opened.finish()
 
     @pytest.fixture
-    def kept(self, keep: Callable[..., KeptStream]) -> KeptStream:
+    def kept(self, keep: Callable[..., RestartingStream]) -> RestartingStream:
         return keep()
 
     def test_opens_a_stream_and_gives_its_future(
-        self, kept: KeptStream, server: StreamOpener
+        self, kept: RestartingStream, server: StreamOpener
     ) -> None:
         future = kept.open()
 
@@ -106,7 +106,7 @@ class TestKeptStream:
     )
     def test_one_that_ends_is_opened_again_and_prepared_where_it_may_be_missing(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         error: Exception | None,
@@ -121,7 +121,7 @@ class TestKeptStream:
         assert server.events.items == ["open", *steps]
 
     def test_one_whose_handlers_still_run_is_prepared(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, handler: Handler
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
@@ -141,7 +141,7 @@ class TestKeptStream:
     )
     def test_the_interruption_is_logged_with_its_reason_and_what_is_needed(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
@@ -158,7 +158,7 @@ class TestKeptStream:
 
     def test_an_hour_of_interruption_is_logged_once_a_minute_and_its_end(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
@@ -180,7 +180,7 @@ class TestKeptStream:
 
     def test_its_end_is_logged(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
@@ -194,7 +194,7 @@ class TestKeptStream:
         assert caplog.messages[-1] == "The stream of photos is back, after 1 s."
 
     def test_the_new_stream_handles_messages(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime
     ) -> None:
         handled = Inbox()
         kept.open()
@@ -208,7 +208,7 @@ class TestKeptStream:
     @pytest.mark.parametrize("step", ["prepare", "open"])
     def test_what_fails_at_the_restart_is_logged_and_tried_again(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         step: str,
@@ -226,7 +226,7 @@ class TestKeptStream:
         assert "Traceback" not in caplog.text
 
     def test_what_fails_at_the_first_opening_is_raised(
-        self, kept: KeptStream, server: StreamOpener
+        self, kept: RestartingStream, server: StreamOpener
     ) -> None:
         server.fails["open"] = [exceptions.PermissionDenied("no")]
 
@@ -234,7 +234,7 @@ class TestKeptStream:
             kept.open()
 
     def test_pauses_grow_up_to_a_limit_and_are_short_again_after_a_healthy_while(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime
     ) -> None:
         kept.open()
         pauses = [self.pause(server, time) for _ in range(6)]
@@ -254,7 +254,7 @@ class TestKeptStream:
         return time.now() - began
 
     def test_a_successor_begins_no_more_than_the_threads_while_old_handlers_run(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, handler: Handler
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
@@ -270,7 +270,7 @@ class TestKeptStream:
         handled.wait_for(1)
 
     def test_drained_it_is_not_opened_again(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime
     ) -> None:
         kept.open()
 
@@ -283,7 +283,7 @@ class TestKeptStream:
         assert server.events.items == ["open"]
 
     def test_drained_during_a_pause_it_is_not_opened_again(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime
     ) -> None:
         kept.open()
         server.streams[0].die(exceptions.NotFound("gone"))
@@ -295,7 +295,7 @@ class TestKeptStream:
 
     def test_draining_does_not_wait_and_joining_does(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         handler: Handler,
@@ -312,7 +312,7 @@ class TestKeptStream:
         assert delivery.settlements() == ["ack"]
 
     def test_joining_gives_up_at_the_deadline_and_counts_what_still_runs(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, handler: Handler
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> None:
         kept.open()
         server.schedule(handler)
@@ -324,7 +324,7 @@ class TestKeptStream:
         assert 30 <= time.now() - 1000 <= 31.1
 
     def test_a_stream_may_still_send_acks_when_handlers_are_given_up(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, handler: Handler
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime, handler: Handler
     ) -> None:
         future = kept.open()
         server.schedule(handler)
@@ -342,7 +342,7 @@ class TestKeptStream:
 
     def test_handlers_of_a_dead_stream_are_waited_for_too(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         handler: Handler,
@@ -360,7 +360,7 @@ class TestKeptStream:
 
     @pytest.mark.parametrize("error", [exceptions.NotFound("gone"), SystemExit(1)])
     def test_an_error_of_the_stream_does_not_stop_the_shutdown(
-        self, kept: KeptStream, server: StreamOpener, time: VirtualTime, error: BaseException
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime, error: BaseException
     ) -> None:
         kept.open()
         server.streams[0].die(error)
@@ -371,7 +371,7 @@ class TestKeptStream:
 
     def test_while_pubsub_is_unavailable_a_stream_that_does_not_end_is_not_waited_for(
         self,
-        keep: Callable[..., KeptStream],
+        keep: Callable[..., RestartingStream],
         time: VirtualTime,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -387,7 +387,7 @@ class TestKeptStream:
 
     def test_while_pubsub_is_unavailable_handlers_are_waited_for_all_the_same(
         self,
-        keep: Callable[..., KeptStream],
+        keep: Callable[..., RestartingStream],
         server: StreamOpener,
         time: VirtualTime,
         handler: Handler,
@@ -405,7 +405,7 @@ class TestKeptStream:
         assert time.now() - begin >= 60
 
     def test_threads_that_cannot_be_started_are_an_error_at_the_start(
-        self, kept: KeptStream, server: StreamOpener, monkeypatch: pytest.MonkeyPatch
+        self, kept: RestartingStream, server: StreamOpener, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
             error = RuntimeError("can't start new thread")
@@ -418,7 +418,7 @@ class TestKeptStream:
 
     def test_a_stream_whose_threads_cannot_be_started_is_tried_again(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
@@ -435,7 +435,7 @@ class TestKeptStream:
 
     def test_where_a_stream_cannot_end_in_a_thread_of_its_own_that_is_logged(
         self,
-        kept: KeptStream,
+        kept: RestartingStream,
         server: StreamOpener,
         time: VirtualTime,
         caplog: pytest.LogCaptureFixture,
