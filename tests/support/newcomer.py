@@ -83,6 +83,7 @@ def _open_terminal(
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     terminals.enter_context(process)
