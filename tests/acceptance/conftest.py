@@ -11,7 +11,7 @@ import pytest
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import pubsub_v1
 
-from tests.support.project import Project, read_until
+from tests.support.project import Project, publish_jobs, read_until
 
 
 @pytest.fixture
@@ -33,6 +33,19 @@ def start_worker(project: Project) -> Callable[[], subprocess.Popen[str]]:
         return process
 
     return start
+
+
+@pytest.fixture
+def publish(
+    project: Project, embedded_server: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[range], None]:
+    """Publish jobs of these numbers, past whatever a test puts before the server."""
+
+    def publish(numbers: range) -> None:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", embedded_server)
+        publish_jobs(project, numbers)
+
+    return publish
 
 
 def _pull_at_once(subscriber: pubsub_v1.SubscriberClient, path: str) -> Sequence[Any]:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from rele.engine.times import Times
-from tests.support.project import Project, publish_jobs
+from tests.support.project import Project
 from tests.support.tls_front import MetadataServer, TlsFront, write_service_account
 from tests.support.watched import start_watched, write_project
 
@@ -37,17 +37,6 @@ def metadata_server(project: Project) -> Iterator[MetadataServer]:
         }
         project.environment.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
         yield server
-
-
-@pytest.fixture
-def publish(project: Project, embedded_server: str, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Publish jobs of these numbers, past the front."""
-
-    def publish(numbers: range) -> None:
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", embedded_server)
-        publish_jobs(project, numbers)
-
-    return publish
 
 
 @pytest.mark.parametrize("code", ["PERMISSION_DENIED", "UNAUTHENTICATED"])

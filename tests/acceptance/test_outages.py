@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from rele.engine.times import Times
-from tests.support.project import Project, publish_jobs
+from tests.support.project import Project
 from tests.support.proxy import Proxy
 from tests.support.watched import Watched, start_watched, write_project
 
@@ -24,17 +24,6 @@ def proxy(project: Project, embedded_server: str) -> Iterator[Proxy]:
     with Proxy(embedded_server) as proxy:
         project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
         yield proxy
-
-
-@pytest.fixture
-def publish(project: Project, embedded_server: str, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Publish jobs of these numbers, past the proxy."""
-
-    def publish(numbers: range) -> None:
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", embedded_server)
-        publish_jobs(project, numbers)
-
-    return publish
 
 
 def assert_said_once_a_minute(worker: Watched, outage: float) -> None:

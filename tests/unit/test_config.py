@@ -24,6 +24,7 @@ from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
 from rele.runtime.in_use import IN_USE
 from tests.support.in_use import without_django
+from tests.support.modules import forgotten, write_file
 
 ENVIRONMENT = (
     "DEFAULT_ACK_DEADLINE",
@@ -424,18 +425,14 @@ class TestLoadSubscriptions:
     ) -> Iterator[Callable[[str, str], str]]:
         """Write a module that can be imported until the test ends."""
         monkeypatch.syspath_prepend(tmp_path)
-        package = tmp_path / "subs"
-        package.mkdir()
-        before = set(sys.modules)
 
         def write(name: str, code: str) -> str:
-            (package / f"{name}.py").write_text(f"from rele import Subscription, sub\n{code}")
+            content = f"from rele import Subscription, sub\n{code}"
+            write_file(tmp_path / "subs" / f"{name}.py", content)
             return f"subs.{name}"
 
-        yield write
-        for name in set(sys.modules) - before:
-            if name.split(".")[0] == "subs":
-                del sys.modules[name]
+        with forgotten(tmp_path):
+            yield write
 
     HANDLER = "def handle(data, **attributes): return 'handled'\n"
 

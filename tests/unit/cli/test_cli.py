@@ -16,6 +16,7 @@ from rele.cli import main
 from rele.emulator import DataDirError, PortInUseError, StatusError
 from rele.exceptions import ConfigurationError, NoProjectError
 from rele.worker import NotConnectionError
+from tests.support.modules import forgotten, write_file
 
 Output = Any
 Write = Callable[[str, str], None]
@@ -33,18 +34,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Write a file of the project in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
-    before = set(sys.modules)
-    sys.modules.pop("settings", None)
-
-    def write(name: str, content: str) -> None:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-    yield write
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
-            del sys.modules[name]
+    with forgotten(tmp_path):
+        sys.modules.pop("settings", None)
+        yield lambda name, content: write_file(tmp_path / name, content)
 
 
 @pytest.fixture

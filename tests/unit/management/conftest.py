@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.modules import forgotten, write_file
 
 InstallApp = Callable[..., Path]
 
@@ -18,20 +19,15 @@ def install_app(
 ) -> Iterator[InstallApp]:
     """Install apps with the files that are given (path to content), as all that there are."""
     monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
     settings.RELE = {"GC_PROJECT_ID": "rele", "MIDDLEWARE": []}
     settings.INSTALLED_APPS = ["rele"]
 
     def install(name: str, files: dict[str, str]) -> Path:
         folder = tmp_path.joinpath(*name.split("."))
         for file, content in {"__init__.py": "", **files}.items():
-            path = folder / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
+            write_file(folder / file, content)
         settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, name]
         return folder
 
-    yield install
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
-            del sys.modules[name]
+    with forgotten(tmp_path):
+        yield install

@@ -16,6 +16,7 @@ from rele.project.inspection import (
     problems_of_settings,
     problems_of_subscriptions,
 )
+from tests.support.modules import forgotten, write_file
 
 WriteModule = Callable[[str, str], str]
 
@@ -26,21 +27,13 @@ HANDLER = "from rele import Subscription, sub\ndef handle(data, **attributes): r
 def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WriteModule]:
     """Write a module that can be imported until the test ends."""
     monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
 
     def write(path: str, code: str) -> str:
-        file = tmp_path.joinpath(*path.split(".")).with_suffix(".py")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(code)
+        write_file(tmp_path.joinpath(*path.split(".")).with_suffix(".py"), code)
         return path
 
-    yield write
-    for name in set(sys.modules) - before:
-        module = sys.modules[name]
-        # A folder without __init__.py is a module without a file.
-        places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
-        if any(str(place).startswith(str(tmp_path)) for place in places):
-            del sys.modules[name]
+    with forgotten(tmp_path):
+        yield write
 
 
 def found(*paths: str, **settings: Any) -> tuple[list[str], list[str]]:
