@@ -93,7 +93,7 @@ def test_a_missing_topic_fails_the_future_and_runs_the_failure_hook(recorder: Re
 
 NO_TOPIC = (
     "the topic 'missing' does not exist in project {}. Run the worker that subscribes to it, or "
-    "make it."
+    "create it."
 )
 
 
