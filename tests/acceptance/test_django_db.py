@@ -149,7 +149,7 @@ def wait_until(is_true: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline
-        time.sleep(0.05)  # the database tells nobody
+        time.sleep(0.05)  # the database notifies nobody
 
 
 def publish(numbers: range) -> None:

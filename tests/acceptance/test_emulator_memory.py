@@ -24,7 +24,7 @@ SECONDS = 60
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Only Linux tells."),
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Only Linux has it."),
 ]
 
 

@@ -359,7 +359,7 @@ def wait_until_sent(project: Project) -> None:
     with closing(sqlite3.connect(path, timeout=20)) as connection:
         while connection.execute("SELECT count(*) FROM rele_outbox_outboxmessage").fetchone()[0]:
             assert time.monotonic() < deadline
-            time.sleep(0.02)  # the database tells nobody
+            time.sleep(0.02)  # the database notifies nobody
 
 
 def broken_pipe() -> int:

@@ -118,8 +118,8 @@ def test_verify_makes_nothing_again_and_goes_on_when_its_owner_does(
     read_until(worker.stdout, "worked on 1")
 
     owner.delete_subscription()
-    told = read_until(worker.stdout, "whoever owns it must create it again")
-    assert f"{owner.subscription} was deleted" in told
+    said = read_until(worker.stdout, "whoever owns it must create it again")
+    assert f"{owner.subscription} was deleted" in said
     assert not owner.sees_subscription()
 
     owner.make_subscription()

@@ -1,4 +1,4 @@
-"""The outbox and the inbox while everything around them is killed, restarted or away."""
+"""The outbox and the inbox while everything around them is killed, restarted or unavailable."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ APPLICATION = (
             take(number)
         except Refused:
             pass
-        except Error:  # as a site that answers 500, and whose users come again later
+        except Error:  # as a site that answers 500, and whose users try again later
             connection.close()
             time.sleep(0.1)
         if number % 100 == 99:
@@ -84,10 +84,10 @@ APPLICATION = (
 """Takes orders, numbered on from its last one, a hundred at a time; odd ones are rolled back."""
 
 LONGEST_PAUSE = 20
-"""Between two faults: orders that are begun, or events that are told."""
+"""Between two faults: orders that are begun, or events that are delivered."""
 
 LONGEST_SILENCE = 3
-"""Seconds: nothing is told while Pub/Sub is away, and that is a time for faults, too."""
+"""Seconds: while Pub/Sub is unavailable nothing is delivered, and faults happen then, too."""
 
 AT_A_TIME = 3
 """Rounds that run side by side: much of one is waiting."""
@@ -101,7 +101,7 @@ class Round:
         database: its PostgreSQL.
         proxy: what it reaches Pub/Sub through.
         orders: how many are taken at the least, and half of them rolled back.
-        outage: seconds for which Pub/Sub is away.
+        outage: seconds for which Pub/Sub is unavailable.
         chance: when what happens.
     """
 
@@ -131,8 +131,8 @@ class Round:
         application = self._shop.start_application(str(self._orders))
         faults = [
             *[("begin", application.kill)] * 3,
-            *[("told", relay.kill_and_wait)] * 2,
-            ("told", worker.kill_and_wait),
+            *[("delivered", relay.kill_and_wait)] * 2,
+            ("delivered", worker.kill_and_wait),
             ("begin", self._restart_database),
             ("begin", self._kill_database),
             ("begin", partial(self._take_pubsub_away, relay)),
@@ -149,11 +149,11 @@ class Round:
         worker.end()
 
     def figures(self) -> tuple[Counter[int], ...]:
-        """The orders that were begun, committed, told, and had an effect, each with how often."""
+        """The orders that were begun, committed, delivered, had an effect: each with how often."""
         return (
             self._ledger.count("begin"),
             self._numbers("order"),
-            self._ledger.count("told"),
+            self._ledger.count("delivered"),
             self._numbers("effect"),
         )
 
@@ -182,7 +182,7 @@ class Round:
         self._database.start()
 
     def _take_pubsub_away(self, relay: Supervised) -> None:
-        """For a while, in which the relay is killed with messages in hand."""
+        """For a while, in which the relay is killed with messages claimed."""
         self._proxy.cut()
         for seconds, function in (
             (self._chance.uniform(0, self._outage), relay.kill),
@@ -223,13 +223,14 @@ def test_an_event_is_published_if_and_only_if_its_transaction_commits_and_has_it
         chance = random.Random(seed)
         with a_round(project, embedded_server, orders, outage, chance) as played:
             played.play()
-            begun, committed, told, effects = played.figures()
+            begun, committed, delivered, effects = played.figures()
         print(
             f"seed {seed}: {begun.total()} transactions, {committed.total()} committed, "
-            f"{len(told)} events told, {told.total() - len(told)} of them again, "
+            f"{len(delivered)} events delivered, "
+            f"{delivered.total() - len(delivered)} of them again, "
             f"{effects.total()} effects"
         )
-        assert set(told) == set(committed)
+        assert set(delivered) == set(committed)
         assert effects == committed
         assert {number % 2 for number in committed} == {0}
 

@@ -126,15 +126,15 @@ def test_two_relays_and_four_workers_keep_each_key_in_order_while_relays_are_kil
     relays = [
         shop.start_relay(f"relay-{n}", "--batch-size", str(BATCH_SIZE)) for n in range(RELAYS)
     ]
-    for told in sorted(chance.sample(range(half), kills)):
-        ledger.wait_for("told", told, 120)
+    for number in sorted(chance.sample(range(half), kills)):
+        ledger.wait_for("delivered", number, 120)
         chance.choice(relays).kill()
     application.wait(120)
     shop.wait_until_all_is_done(180)
 
-    deliveries = ledger.count("told")
+    deliveries = ledger.count("delivered")
     again = deliveries.total() - len(deliveries)
-    print(f"{len(deliveries)} events told, {again} of them again")
+    print(f"{len(deliveries)} events delivered, {again} of them again")
     handled: defaultdict[int, list[int]] = defaultdict(list)
     for customer, number in shop.rows("SELECT customer, number FROM shop_effect ORDER BY id"):
         handled[customer].append(number)

@@ -1,4 +1,4 @@
-"""Workers that are killed, get stuck, or are told to stop in the middle of much work."""
+"""Workers that are killed, get stuck, or have to stop in the middle of much work."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def wait_for_status(project: Project, **wanted: int) -> None:
 
 
 def play(rounds: int, play_round: Callable[[int], None]) -> None:
-    """Play the rounds, a few side by side; each is told its seed, which is shown if it fails."""
+    """Play the rounds, a few side by side; each gets its seed, which is shown if it fails."""
     seeds = [random.randrange(1_000_000) for _ in range(rounds)]
     print(f"seeds {seeds}")
     with ThreadPoolExecutor(AT_A_TIME) as executor:

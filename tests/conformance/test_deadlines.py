@@ -47,7 +47,7 @@ class Waits:
 
 @dataclass
 class Waited:
-    """What was seen in one long wait: seconds until messages came again, by subscription."""
+    """What was seen in one long wait: seconds until messages were redelivered, by subscription."""
 
     service: Service
     after: dict[str, float]
@@ -126,7 +126,7 @@ class TestLeases:
         assert waited.after["backoff"] == about(12)
 
     @pytest.mark.google_differs(
-        "what comes again may go to a stream that is gone, for another deadline", strict=False
+        "what is redelivered may go to a stream that is gone, for another deadline", strict=False
     )
     @pytest.mark.parametrize("how", ["cancelled", "half-closed", "cut-off"])
     def test_those_of_a_stream_end_at_the_deadline_at_the_latest(
@@ -163,7 +163,7 @@ def test_a_nacked_message_is_redelivered_at_once(
     assert time.monotonic() - started < 1
 
 
-@pytest.mark.google_differs("the first refused message comes again at once, later ones early")
+@pytest.mark.google_differs("the first nacked message is redelivered at once, later ones early")
 def test_the_retry_policy_counts_from_the_first_refusal(
     service: Service, topic: str, make_subscription: MakeSubscription
 ) -> None:

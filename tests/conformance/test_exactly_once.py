@@ -107,13 +107,13 @@ def test_a_stream_carries_the_properties_of_its_subscription(
     ordered = make_subscription("ordered", enable_message_ordering=True)
     service.publish(topic, b"a")
 
-    told = []
+    seen = []
     for name in (sub, ordered):
         stream = service.stream(name)
         stream.next()
         properties = stream.properties
-        told.append((properties.exactly_once_delivery_enabled, properties.message_ordering_enabled))
-    assert told == [(True, False), (False, True)]
+        seen.append((properties.exactly_once_delivery_enabled, properties.message_ordering_enabled))
+    assert seen == [(True, False), (False, True)]
 
 
 def test_what_is_outstanding_is_not_redelivered(service: Service, topic: str, sub: str) -> None:

@@ -62,7 +62,7 @@ def test_other_keys_go_on(service: Service, topic: str, sub: str) -> None:
     assert sorted(data_of(service.pull(sub, 2))) == [b"b1", b"none"]
 
 
-@pytest.mark.google_differs("only the message that was refused comes again")
+@pytest.mark.google_differs("only the message that was nacked is redelivered")
 def test_a_nack_redelivers_the_later_ones_of_the_key_too(
     service: Service, topic: str, sub: str
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_nack_redelivers_the_later_ones_of_the_key_too(
     assert data_of(stream.received(timeout=1)) == FIVE[1:]
 
 
-@pytest.mark.google_differs("acknowledged ones do not come again")
+@pytest.mark.google_differs("acknowledged ones are not redelivered")
 def test_acknowledged_ones_are_redelivered_after_a_nacked_one(
     service: Service, topic: str, sub: str
 ) -> None:

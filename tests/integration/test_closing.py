@@ -75,7 +75,7 @@ def wait_for_stream(server: str, project_id: str) -> None:
         each["name"] == path and each["consumers"] for each in ask_status(server)["subscriptions"]
     ):
         assert time.monotonic() < deadline
-        time.sleep(0.01)  # the server tells nobody
+        time.sleep(0.01)  # the server notifies nobody
 
 
 def test_a_resilient_subscriber(

@@ -35,7 +35,7 @@ SOON = 1.0
 
 
 class Observer:
-    """A middleware that tells the handler the id of its message, and notes how each ended."""
+    """A middleware from which the handler gets the id of its message, and notes how each ended."""
 
     handling = threading.local()
     succeeded: Inbox

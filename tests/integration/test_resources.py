@@ -85,7 +85,7 @@ NO_EXPIRATION = "the expiration policy cannot be updated on Google's emulator"
 
 
 @pytest.mark.parametrize(
-    ("option", "first", "second", "field", "value", "told"),
+    ("option", "first", "second", "field", "value", "reported"),
     [
         ("ack_deadline", 20, 30, "ack_deadline_seconds", 30, "20 → 30"),
         (
@@ -149,7 +149,7 @@ def test_an_option_is_made_changed_and_then_left_alone(
     second: Any,
     field: str,
     value: Any,
-    told: str,
+    reported: str,
 ) -> None:
     config = configure()
     assert apply(config, photos(**{option: first})) == CREATED
@@ -157,7 +157,7 @@ def test_an_option_is_made_changed_and_then_left_alone(
     before = actual()
 
     assert apply(config, photos(**{option: second})) == [
-        f"update subscription photos: {option} {told}"
+        f"update subscription photos: {option} {reported}"
     ]
 
     after = actual()
@@ -203,7 +203,7 @@ def test_what_nobody_states_stays_as_somebody_has_set_it(configure: Configure) -
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "told"),
+    ("first", "second", "reported"),
     [
         (
             {"backend_filter_by": "attributes:id"},
@@ -223,7 +223,7 @@ def test_what_is_fixed_is_reported_and_consumed_as_it_is(
     caplog: pytest.LogCaptureFixture,
     first: dict[str, Any],
     second: dict[str, Any],
-    told: str,
+    reported: str,
 ) -> None:
     apply(configure(), photos(**first))
     inbox = Inbox()
@@ -235,7 +235,7 @@ def test_what_is_fixed_is_reported_and_consumed_as_it_is(
     rele.publish("photos", 1, id="x")
     assert inbox.wait_for(1) == [1]
     [error] = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert f"cannot change subscription photos: {told}" in _text(error.getMessage())
+    assert f"cannot change subscription photos: {reported}" in _text(error.getMessage())
 
 
 def test_a_deleted_topic_is_reported_with_what_to_do(

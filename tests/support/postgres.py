@@ -69,7 +69,7 @@ class PostgreSQL:
                 # Again, too: it refuses while the last process of one that was killed is there.
                 self._launch()
             assert time.monotonic() < deadline, (self._folder / "log").read_text()
-            time.sleep(0.02)  # it tells nobody
+            time.sleep(0.02)  # it notifies nobody
 
     def stop(self) -> None:
         """A fast shutdown: what is not committed is rolled back, and clients are cut off."""

@@ -80,7 +80,7 @@ class Proxy:
     def stall(self) -> None:
         """Let every connection, and new ones, stay open, and pass no byte any more.
 
-        As when the power fails at the other end, and nobody tells the client.
+        As when the power fails at the other end, and the client is not notified.
         """
         with self._lock:
             self._is_stalled = True

@@ -24,21 +24,21 @@ SETTINGS = """
     DATABASES = {{"default": {database!r}}}
     RELE = {{
         "GC_PROJECT_ID": {project_id!r},
-        "MIDDLEWARE": ["rele.contrib.DjangoDBMiddleware", "shop.told.Told"],
+        "MIDDLEWARE": ["rele.contrib.DjangoDBMiddleware", "shop.delivered.Delivered"],
         "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
         "SUBSCRIPTION_DEFAULTS": {{"threads": 4, "retry_policy": RetryPolicy(0.1, 1)}},
     }}
 """
 
 
-TOLD = (
+DELIVERED = (
     WRITE
     + """
     from rele.middleware import BaseMiddleware
 
-    class Told(BaseMiddleware):
+    class Delivered(BaseMiddleware):
         def pre_process_message(self, subscription, message):
-            write(f"told {message.attributes['number']}")
+            write(f"delivered {message.attributes['number']}")
 """
 )
 """Writes down every delivery, of one that is skipped then, too."""
@@ -66,7 +66,7 @@ class Shop:
         self.project = project
         self._server = server
         self._database_url = database_url
-        for name, code in {"__init__.py": "", "told.py": TOLD, **app}.items():
+        for name, code in {"__init__.py": "", "delivered.py": DELIVERED, **app}.items():
             project.write(f"shop/{name}", code)
         project.write(
             "settings.py",
@@ -123,7 +123,7 @@ class Shop:
         return {
             "in the outbox": in_outbox,
             "to be delivered": sum(each["waiting"] for each in found),
-            "in hand": sum(each["outstanding"] for each in found),
+            "leased": sum(each["outstanding"] for each in found),
         }
 
     def _subscriptions(self) -> list[dict[str, Any]]:
@@ -141,7 +141,7 @@ def wait_until(
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, explain()
-        time.sleep(0.1)  # neither the database nor the server tells
+        time.sleep(0.1)  # neither the database nor the server notifies anybody
 
 
 def _settings_of(database_url: str) -> dict[str, Any]:

@@ -100,4 +100,4 @@ class BareStream:
                 ):
                     self.notices.put(response)
         except grpc.RpcError:
-            pass  # `status` tells.
+            pass  # `status` has it.

@@ -80,7 +80,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
 
 @pytest.fixture
 def make_worker_of(streams: Streams) -> MakeWorker:
-    """Make a worker, as built by hand, of subscriptions."""
+    """Make a worker of subscriptions, without a Config."""
 
     def make(*subscriptions: Subscription, **arguments: Any) -> Worker:
         return Worker(list(subscriptions), None, "rele", CREDENTIALS, **arguments)

@@ -133,11 +133,11 @@ class TestCreation:
         plan = desired.plan([photos()])
         server.add()
 
-        told: list[str] = []
-        desired.apply(plan, lambda change: told.append(str(change)))
+        applied: list[str] = []
+        desired.apply(plan, lambda change: applied.append(str(change)))
 
         assert server.subscriptions[SUBSCRIPTION_PATH].ack_deadline_seconds == 17
-        assert told == []
+        assert applied == []
 
     def test_a_topic_that_exists_is_not_created_again(self, server: FakeProject) -> None:
         server.topics[TOPIC_PATH] = {}

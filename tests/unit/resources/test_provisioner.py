@@ -112,7 +112,7 @@ class TestRestore:
         with pytest.raises(ResourceError, match=r"pubsub\.subscriptions\.create"):
             provisioner(server, "apply", photos()).restore(photos())
 
-        assert "is made again" not in caplog.text
+        assert "was created again" not in caplog.text
 
     @pytest.mark.parametrize(("mode", "is_there"), [("apply", True), ("ignore", False)])
     def test_returns_whether_there_is_one(

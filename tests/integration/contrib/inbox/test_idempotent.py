@@ -411,7 +411,7 @@ def show_lock_timeout(alias: str) -> str:
 
 
 class Duplicates(BaseMiddleware):
-    """Notes what the inbox turns away."""
+    """Notes what the inbox skips as duplicates."""
 
     events = Inbox()
 

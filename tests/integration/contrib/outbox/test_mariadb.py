@@ -91,7 +91,7 @@ class TestWithoutSkipLocked:
         deadline = time.monotonic() + 20
         while OutboxMessage.objects.using(ALIAS).exists():
             assert time.monotonic() < deadline
-            time.sleep(0.02)  # the database tells nobody
+            time.sleep(0.02)  # the database notifies nobody
 
         first.stop()
         thread.join()

@@ -38,7 +38,7 @@ def claimed(limit: int = 1000) -> list[str]:
 
 
 class Blocked(FakePubSub):
-    """Accepts nothing before it is told to."""
+    """Accepts nothing before it may."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Blocked(FakePubSub):
 
 @pytest.fixture
 def first(make_relay: MakeRelay) -> Iterator[Callable[..., Blocked]]:
-    """Let a first relay have what waits now in hand, until its backend may answer."""
+    """Let a first relay claim what waits now, until its backend may answer."""
     threads = []
 
     def begin(batch_size: int = 1000) -> Blocked:
@@ -302,7 +302,7 @@ def test_the_relay_lives_on_when_its_connections_are_closed(
         deadline = time.monotonic() + 20
         while not Relay.objects.using(ALIAS).filter(seen_at__gt=before).exists():
             assert time.monotonic() < deadline
-            time.sleep(0.02)  # the database tells nobody
+            time.sleep(0.02)  # the database notifies nobody
     finally:
         relay.stop()
         thread.join()
