@@ -16,7 +16,7 @@ from rele.messages.codec import decode
 
 @dataclass(frozen=True)
 class Message:
-    """One message as a backend gets it: encoded, with its attributes complete."""
+    """One message as a backend gets it: encoded, with all its attributes."""
 
     topic: str
     """The topic's id, without the project."""
@@ -28,7 +28,7 @@ class Message:
         """The data that was published, decoded again.
 
         Raises:
-            DecodeError: the bytes are no JSON.
+            DecodeError: the bytes are not JSON.
         """
         return decode(self.data)
 
@@ -38,21 +38,21 @@ class Accepted:
     """A backend is sending the message."""
 
     future: Future[str]
-    """Of the message id; the outcome hooks run when it is done."""
+    """The future of the message id; the outcome hooks run when it is done."""
 
 
 @dataclass(frozen=True)
 class Deferred:
-    """A backend has stored the message, for somebody who sends it later and runs the hooks then."""
+    """A backend has stored the message. Another process sends it later, and runs the hooks then."""
 
     id: str
-    """By which it can be found until then."""
+    """Identifies the stored message until it is sent."""
     advice: str = ""
     """One or two sentences on what sends it, which ``rele-cli publish`` shows."""
 
     @property
     def future(self) -> DeferredFuture:
-        """One that is done: there is nothing to wait for."""
+        """A future that is done: there is nothing to wait for."""
         future = DeferredFuture()
         future.advice = self.advice
         future.set_result(self.id)
@@ -73,24 +73,24 @@ class Refused:
 
     @property
     def future(self) -> Future[str]:
-        """One that has failed."""
+        """A future that has failed."""
         future: Future[str] = Future()
         future.set_exception(self.error)
         return future
 
 
 Outcome = Accepted | Deferred | Refused
-"""What a backend answers for one message."""
+"""The answer of a backend for one message."""
 
 
 class BaseBackend(ABC):
-    """Takes encoded messages and answers for each what becomes of it.
+    """Takes encoded messages and returns an outcome for each.
 
     A backend runs no middleware hook. The publisher runs them: for an :class:`Accepted` message
     when its future is done, for a :class:`Refused` one at once, for a :class:`Deferred` one never.
     """
 
-    #: Where it sends to, for the texts of errors; ``None`` where that is no address.
+    #: The ``host:port`` that messages are sent to, for error messages; ``None`` if there is none.
     address: str | None = None
 
     @abstractmethod
@@ -99,26 +99,26 @@ class BaseBackend(ABC):
 
     @abstractmethod
     def send(self, messages: Sequence[Message]) -> Sequence[Outcome | Future[str]]:
-        """Take ``messages`` and answer for each, in their order; a future stands for Accepted.
+        """Take ``messages``; return an outcome for each, in their order. A future means Accepted.
 
-        Does not wait. Nothing is raised for a message that cannot be sent: it is refused, or its
-        future fails.
+        Does not wait, and raises no error for a message that cannot be sent: that message is
+        refused, or its future fails.
         """
 
     def flush(self, timeout: float | None = None) -> None:  # noqa: B027 - optional
-        """Send at once what was accepted, instead of collecting more.
+        """Send the accepted messages at once, instead of collecting more.
 
-        May wait up to ``timeout`` seconds until it is sent; ``None`` sets no limit, ``0`` means
-        not to wait. The futures say what became of it.
+        May wait up to ``timeout`` seconds until they are sent; ``None`` sets no limit, ``0`` means
+        not to wait. The futures report the outcomes.
         """
 
     def close(self, timeout: float | None = None) -> None:
-        """As :meth:`flush`, for good: the process is about to end, or :meth:`release` follows.
+        """Flush for the last time: the process is about to end, or :meth:`release` follows.
 
-        From Python 3.12 on no thread can be started any more when this is called. Messages may
-        still be given to :meth:`send`, which then sends them before it returns.
+        At the end of the process no thread can be started, from Python 3.12 on. :meth:`send` may
+        still be called, and must then send before it returns.
         """
         self.flush(timeout)
 
     def release(self) -> None:  # noqa: B027 - optional
-        """Close connections: another backend takes this one's place. Nothing is sent after this."""
+        """Close connections, because another backend replaces this one; nothing more is sent."""

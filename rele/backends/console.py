@@ -1,4 +1,4 @@
-"""Writes messages to a stream instead of sending them: for a look at what is published."""
+"""Writes messages to a stream instead of sending them: for development."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_CHARACTERS = 500
 
 
 class ConsoleBackend(BaseBackend):
-    """One line a message, to ``stream`` (by default the process's standard output)."""
+    """Writes a line for each message to ``stream`` (by default the standard output)."""
 
     def __init__(self, config: Any = None, *, stream: TextIO | None = None) -> None:
         self._stream = stream

@@ -8,7 +8,7 @@ from typing import Any
 
 from rele.backends import Accepted, BaseBackend, Message
 
-#: What was published in this process, in order. Clear it before a test; the fixture
+#: The messages that were published in this process, in order. Clear it before a test; the fixture
 #: ``rele_messages`` does.
 messages: list[Message] = []
 
@@ -17,7 +17,7 @@ class LocMemBackend(BaseBackend):
     """Appends each message to a list, by default :data:`rele.backends.locmem.messages`."""
 
     def __init__(self, config: Any = None, *, messages: list[Message] = messages) -> None:
-        """Make the backend; it needs nothing of ``config``."""
+        """Make the backend; ``config`` is not used."""
         self._messages = messages
 
     def send(self, messages: Sequence[Message]) -> list[Accepted]:

@@ -1,4 +1,4 @@
-"""Sends through Google's own publisher client."""
+"""The backend that sends messages through Google's publisher client."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class PubSubBackend(BaseBackend):
     def send(self, messages: Sequence[Message]) -> list[Accepted | Refused]:
         """Hand ``messages`` to the client.
 
-        Where one of an ordering key has failed by then, so do those after it of the key: else they
-        would overtake it. The next ``send`` goes on with the key.
+        If a message with an ordering key has failed by then, the later messages of that key fail
+        as well, because they would overtake it. The next ``send`` resumes the key.
         """
         outcomes = []
         latest: dict[tuple[str, str], Accepted | Refused] = {}
@@ -79,12 +79,12 @@ class PubSubBackend(BaseBackend):
         return outcomes
 
     def flush(self, timeout: float | None = None) -> None:
-        """Start to send what was accepted; their futures say when it is sent."""
+        """Start to send the accepted messages; their futures are done when they are sent."""
         for client in self._clients():
             commit_open_batches(client)
 
     def close(self, timeout: float | None = None) -> None:
-        """Send what was accepted in this thread, within ``timeout`` seconds."""
+        """Send the accepted messages in the calling thread, within ``timeout`` seconds."""
         self._is_closed = True
         self._close_timeout = timeout
         for client in self._clients():
@@ -113,12 +113,12 @@ class PubSubBackend(BaseBackend):
         return [client for client in (self.client, self._ordered_client) if client is not None]
 
     def _accept(self, message: Message, before: Accepted | Refused | None) -> Accepted | Refused:
-        """Let the client have it, after the one ``before`` it of its key, if there is one."""
+        """Hand ``message`` to the client; ``before`` is the message before it with the same key."""
         if before is not None and _has_failed(before):
             return Refused(PublishToPausedOrderingKeyException(message.ordering_key))
         try:
             return Accepted(self._publish(message, may_resume=before is None))
-        except Exception as error:  # noqa: BLE001 - the contract: nothing is raised
+        except Exception as error:  # noqa: BLE001 - send() raises no error of a message
             return Refused(error)
 
     def _publish(self, message: Message, *, may_resume: bool) -> Future[str]:
@@ -131,10 +131,10 @@ class PubSubBackend(BaseBackend):
         return self._publish_ordered(topic_path, message, may_resume)
 
     def _publish_ordered(self, topic_path: str, message: Message, may_resume: bool) -> Future[str]:
-        """Send through a client of its own, since ordering makes that client's retries endless.
+        """Send through a second client, because ordering makes the retries of a client endless.
 
-        A failure pauses the key. Its future says so, and the key's next message goes on,
-        where it ``may_resume`` the key.
+        A failure pauses the key, and the future reports the failure. The key's next message
+        resumes the key, if it ``may_resume``.
         """
         client = self._get_ordered_client()
         publish = partial(

@@ -1,4 +1,4 @@
-"""Calling functions when they are due, in one thread that is started before any is needed."""
+"""Calling functions when they are due, in one thread that is started beforehand."""
 
 from __future__ import annotations
 
@@ -18,32 +18,36 @@ Function = Callable[[], object]
 
 
 class Timer(Protocol):
-    """What calls functions later, by a clock of its own."""
+    """Calls functions later, by a clock of its own."""
 
     def start(self) -> None:
-        """Begin to call what is due; raises ThreadStartError where that takes a thread."""
+        """Begin to call functions that are due.
+
+        Raises:
+            ThreadStartError: this needs a thread, and none can be started.
+        """
 
     def stop(self) -> None:
-        """Call nothing any more; does not wait for a function that is being called."""
+        """Call no more functions. Does not wait for a function that is running."""
 
     def now(self) -> float:
         """The time, in seconds."""
 
     def call_at(self, at: float, function: Function) -> None:
-        """Call ``function`` at that time, rather than at one that was stated before. No waiting."""
+        """Call ``function`` at the time ``at``, instead of any time given before. Does not wait."""
 
     def cancel(self, function: Function) -> None:
-        """Do not call ``function`` after all."""
+        """Remove the time that was set for ``function``."""
 
     def wait(self, future: Future[Any], seconds: float) -> None:
-        """Wait until the future is done, for that long at most."""
+        """Wait until the future is done, for at most ``seconds``."""
 
 
 class Alarm:
     """A :class:`Timer` by ``time.monotonic()``, with one thread that runs until it is stopped.
 
     Args:
-        name: of the thread.
+        name: the thread's name.
     """
 
     def __init__(self, name: str) -> None:
@@ -53,7 +57,7 @@ class Alarm:
         self._is_running = False
 
     def start(self) -> None:
-        """Start the thread, unless it runs.
+        """Start the thread, unless it is running.
 
         Raises:
             ThreadStartError: the system starts no more threads.
@@ -89,7 +93,7 @@ class Alarm:
             try:
                 function()
             except BaseException:
-                logger.exception("A step of %s failed; those that follow are taken.", self._name)
+                logger.exception("A step of %s failed; the next ones follow.", self._name)
 
     def _next(self) -> Function | None:
         """Wait for the function that is due next; ``None`` once stopped."""

@@ -1,4 +1,4 @@
-"""Whether Pub/Sub is available, by what its streams and its connection do. No clock, no thread."""
+"""Whether Pub/Sub is available, judged by its streams and connection. No clock, no thread."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rele.endpoint import what_to_check
 from rele.engine.outage_reports import Line, Outage, in_a_line
 from rele.engine.times import Times
 
-_LOOK_EVERY = 0.25
-"""Seconds between two looks, while Pub/Sub is unavailable."""
+_CHECK_EVERY = 0.25
+"""Seconds between two checks while Pub/Sub is unavailable."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A stream was not accepted although others, or the connection, are well."""
+    """A stream was not accepted although other streams, or the connection, work."""
 
     at: float
     reason: str
@@ -23,7 +23,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Available:
-    """As far as anybody knows."""
+    """No failure is known."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,22 @@ class Unavailable:
     """Streams fail now, or the connection is lost."""
 
     connected_at: float | None = None
-    """Since when there is a connection; ``None`` while there is none."""
+    """When the connection was made; ``None`` while there is none."""
     refusal: Refusal | None = None
-    """The last one by that connection."""
+    """The last refusal on that connection."""
 
 
 class Availability:
     """Decides whether Pub/Sub is available to the streams of one client.
 
-    Google's client opens a failing stream again in silence, for as long as it takes. So each
-    stream that has failed is noted here, and from then on the state of the connection, until all
-    is well again.
+    Google's client reopens a failing stream silently and without limit. So each failure of a stream
+    is noted here, and after it the state of the connection, until Pub/Sub is available again.
 
-    All times are of one clock, in seconds. Whoever uses it from several threads holds a lock.
+    All times are in seconds of one clock. Not thread-safe: the caller holds a lock.
 
     Args:
-        address: the server's, for the log.
-        times: by which it decides.
+        address: the server's address, for the log.
+        times: the durations that it uses; tests shorten them.
     """
 
     def __init__(self, address: str, times: Times) -> None:
@@ -60,10 +59,10 @@ class Availability:
     def note_failure(self, now: float, age: float, reason: str) -> bool:
         """Note that a stream has ended by an error after ``age`` seconds.
 
-        An old one may have been ended for its age; a young one was not accepted.
+        Pub/Sub ends old streams as a matter of course; a young stream was not accepted.
 
         Returns:
-            whether the connection has to be followed from now on.
+            whether the connection must be watched from now on.
         """
         begins = isinstance(self.state, Available)
         if isinstance(self.state, Available):
@@ -76,7 +75,7 @@ class Availability:
         return begins
 
     def _is_refusal(self, now: float) -> bool:
-        """It is one if the connection stands, or if another stream has failed a while ago."""
+        """Whether a failure is a refusal: the connection works, or a stream failed earlier, too."""
         if isinstance(self.state, Unavailable) and self.state.connected_at is not None:
             return True
         if self._failed_at is None:
@@ -84,7 +83,7 @@ class Availability:
         return self._times.at_once <= now - self._failed_at < self._times.accepted_after
 
     def note_connection(self, now: float, *, is_ready: bool) -> None:
-        """Note whether there is a connection, while it is followed."""
+        """Note whether there is a connection, while it is watched."""
         if isinstance(self.state, Available):
             return
         if not is_ready:
@@ -92,8 +91,8 @@ class Availability:
         elif self.state.connected_at is None:
             self.state = replace(self.state, connected_at=now)
 
-    def look(self, now: float) -> Line | None:
-        """Decide whether it is over; return what is to be logged."""
+    def check(self, now: float) -> Line | None:
+        """Decide whether the outage is over; return the line to log, if any."""
         state = self.state
         if isinstance(state, Available):
             return None
@@ -108,9 +107,9 @@ class Availability:
             logging.INFO, "Pub/Sub at %s answers again, after %.0f s.", (self._address, seconds)
         )
 
-    def next_look(self, now: float) -> float | None:
-        """When to call :meth:`look` again; ``None`` while Pub/Sub is available."""
-        return None if isinstance(self.state, Available) else now + _LOOK_EVERY
+    def next_check(self, now: float) -> float | None:
+        """When to call :meth:`check` again; ``None`` while Pub/Sub is available."""
+        return None if isinstance(self.state, Available) else now + _CHECK_EVERY
 
     def _is_over(self, state: Unavailable, now: float) -> bool:
         return (
@@ -127,7 +126,7 @@ class Availability:
         if seconds < self._times.outage_grace:
             return None
         if state.connected_at is None:
-            what, why = "cannot be reached", f"what can be done: {what_to_check(self._address)}"
+            what, why = "cannot be reached", f"what to do: {what_to_check(self._address)}"
         elif state.refusal is not None and self._is_refused(state, now):
             what, why = "cannot be used", f"the reason: {state.refusal.reason}"
         else:
@@ -136,6 +135,6 @@ class Availability:
             return None
         return Line(
             logging.WARNING,
-            "Pub/Sub at %s %s, for %.0f s now; Relé goes on trying, and messages wait there; %s",
+            "Pub/Sub at %s %s, for %.0f s now; Relé keeps trying, and messages wait there; %s",
             (self._address, what, seconds, why),
         )

@@ -1,6 +1,6 @@
-"""The seam between an engine, which moves messages, and what handles them.
+"""The interface between an engine, which moves messages, and the code that handles them.
 
-An engine consumes each subscription by a :class:`Consumer`, which calls back with every
+An engine has a :class:`Consumer` for each subscription, which calls a callback with every
 :class:`Message` that it receives.
 """
 
@@ -19,56 +19,56 @@ from typing import Any, Literal, Protocol
 logger = logging.getLogger(__name__)
 
 Settlement = Literal["ack", "nack", "drop"]
-"""How a message is settled. A dropped one is redelivered when its ack deadline has passed."""
+"""How a message is settled. A dropped message is redelivered after its ack deadline."""
 
 
 class Message(ABC):
     """One received message, as handlers, hooks and settlements see it.
 
     It has the public attributes and methods of Google's
-    ``google.cloud.pubsub_v1.subscriber.message.Message``. Beyond that it is settled only once,
-    whichever thread is first, and knows how; later calls change nothing.
+    ``google.cloud.pubsub_v1.subscriber.message.Message``. In addition, it records how it was
+    settled: the first call, in any thread, settles it; later calls change nothing.
     """
 
     message_id: str
-    """Given by Pub/Sub; the same at each delivery."""
+    """The message id that Pub/Sub has assigned; the same at each delivery."""
     data: bytes
     """The payload."""
     attributes: Mapping[str, str]
-    """As they were published."""
+    """The attributes, as they were published."""
     publish_time: datetime
-    """When Pub/Sub accepted it, in UTC."""
+    """When Pub/Sub accepted the message, in UTC."""
     ordering_key: str
-    """Empty where it was published without one."""
+    """Empty if the message was published without an ordering key."""
     delivery_attempt: int | None
     """The number of this delivery, from 1; ``None`` without a dead-letter policy."""
     size: int
     """In bytes."""
     ack_id: str
-    """Names this delivery of it to Pub/Sub."""
+    """Identifies this delivery of the message to Pub/Sub."""
 
     acks_with_response: bool = False
-    """Whether :meth:`ack` asks for a response, too, as exactly-once delivery needs."""
+    """Whether :meth:`ack` asks Pub/Sub for a response, as exactly-once delivery needs."""
 
     _lock: AbstractContextManager[bool]
     _settled_as: Settlement | None = None
     _response: Any = None
 
     def __init__(self) -> None:
-        vars(self)["_lock"] = RLock()  # a subclass may have a __setattr__, which takes longer
+        vars(self)["_lock"] = RLock()  # faster than a __setattr__ of a subclass
 
     @property
     def settled_as(self) -> Settlement | None:
-        """How it was settled; ``None`` while it is not."""
+        """How the message was settled; ``None`` while it is not settled."""
         return self._settled_as
 
     @property
     def ack_response(self) -> Future[Any] | None:
-        """The future of Pub/Sub's response to an ack; ``None`` where none was asked for."""
+        """The future of Pub/Sub's response to an ack; ``None`` if no response was asked for."""
         return self._response if self._settled_as == "ack" else None
 
     def ack(self) -> None:
-        """Acknowledge it: it is not delivered again."""
+        """Acknowledge the message, so that it is not delivered again."""
         self._settle("ack", self.acks_with_response)
 
     def ack_with_response(self) -> Future[Any]:
@@ -77,7 +77,7 @@ class Message(ABC):
         return self._response_to("ack")
 
     def nack(self) -> None:
-        """Have it redelivered, as the subscription's retry policy says."""
+        """Have the message redelivered, as the subscription's retry policy says."""
         self._settle("nack", False)
 
     def nack_with_response(self) -> Future[Any]:
@@ -86,12 +86,12 @@ class Message(ABC):
         return self._response_to("nack")
 
     def drop(self) -> None:
-        """Stop extending its ack deadline: it is redelivered when that has passed."""
+        """Stop extending the ack deadline: the message is redelivered after it has passed."""
         self._settle("drop", False)
 
     @abstractmethod
     def modify_ack_deadline(self, seconds: int) -> None:
-        """Let the ack deadline be that many seconds from now (0 to 600)."""
+        """Set the ack deadline to ``seconds`` from now (0 to 600)."""
 
     @abstractmethod
     def modify_ack_deadline_with_response(self, seconds: int) -> Future[Any]:
@@ -99,7 +99,7 @@ class Message(ABC):
 
     @abstractmethod
     def _send(self, settlement: Settlement, with_response: bool) -> Any:
-        """Settle it; return the future of Pub/Sub's response where one is asked for."""
+        """Settle the message; return the future of Pub/Sub's response if ``with_response``."""
 
     def _settle(self, settlement: Settlement, with_response: bool) -> None:
         with self._lock:
@@ -116,12 +116,12 @@ class Message(ABC):
                 self._response = response
 
     def _response_to(self, settlement: Settlement) -> Future[Any]:
-        """What whoever asked for that settlement gets, although another one may have counted."""
+        """The future for a caller that asked for ``settlement``; an error if it came too late."""
         if self._settled_as == settlement and self._response is not None:
             response: Future[Any] = self._response
             return response
         response = Future()
-        if self._settled_as == settlement:  # and nobody has asked Pub/Sub for its response
+        if self._settled_as == settlement:  # and no call has asked Pub/Sub for a response
             response.set_result(None)
         else:
             response.set_exception(
@@ -140,12 +140,13 @@ def _passed_through(name: str) -> Any:
 
 
 class WrappedMessage(Message):
-    """A :class:`Message` that an object with the interface of Google's message stands behind.
+    """A :class:`Message` that wraps an object with the interface of Google's message.
 
-    It equals the object. Attributes that a Message has not are the object's, reading and writing.
+    It is equal to the object. Attributes that a Message does not have are read from and written to
+    the object.
 
     Args:
-        wrapped: one of Google's messages, or what a test has instead of it.
+        wrapped: one of Google's messages, or a test's stand-in for one.
     """
 
     _wrapped: Any
@@ -175,12 +176,12 @@ class WrappedMessage(Message):
         return getattr(self._wrapped, method)()
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_wrapped":  # a copy that is being made has none yet
+        if name == "_wrapped":  # a copy has no wrapped object while it is being made
             raise AttributeError(name)
         return getattr(self._wrapped, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Its methods can be replaced, as those of any object: a middleware may watch them so.
+        # Methods can be replaced on the instance: a middleware may do so to observe the calls.
         if hasattr(type(self), name):
             object.__setattr__(self, name, value)
         else:
@@ -208,29 +209,29 @@ class WrappedMessage(Message):
 
 
 def as_message(received: Any) -> Message:
-    """``received`` itself where it is a :class:`Message`, else the Message that wraps it."""
+    """Return ``received`` if it is a :class:`Message`, else a Message that wraps it."""
     return received if isinstance(received, Message) else WrappedMessage(received)
 
 
 class Consumer(Protocol):
-    """What consumes one subscription, until it is drained.
+    """Consumes one subscription until it is drained.
 
-    It calls back with each :class:`Message` in threads of its own, and starts again by itself
-    whatever ends for another reason than that.
+    It calls the callback with each :class:`Message`, in threads of its own. If its stream ends for
+    any other reason, it starts the stream again.
     """
 
     def open(self) -> Any:
         """Begin to consume."""
 
     def drain(self, deadline: float) -> None:
-        """Begin to end: nothing more is begun, what was not begun is nacked. Does not block.
+        """Begin to end: start no more handlers, and nack waiting messages. Does not block.
 
         Args:
             deadline: when to give up waiting for handlers, in seconds of ``time.monotonic()``.
         """
 
     def join(self, deadline: float) -> int:
-        """Wait until it has ended; return how many handlers still run at ``deadline``."""
+        """Wait until the consumer has ended; return how many handlers still run at ``deadline``."""
 
     @property
     def running(self) -> int:

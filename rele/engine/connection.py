@@ -1,4 +1,4 @@
-"""With which account and which options Pub/Sub is used, as one value."""
+"""The account and the options with which Pub/Sub is used, as one value."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from rele.retry_policy import RetryPolicy
 
 @dataclass(frozen=True)
 class Connection:
-    """What the clients of one project are made with, and what is made through them.
+    """The options of the clients of one project, and of the resources that they create.
 
-    A publisher reads the first three fields; who makes topics and subscriptions, all.
+    A publisher reads the first three fields; the other fields are for new topics and subscriptions.
     """
 
     gc_project_id: str | None
     credentials: Any = None
     """Google credentials; ``None`` under the emulator, or for Google's default ones."""
     client_options: Any = None
-    """For Google's clients: a dict, or their own ClientOptions."""
+    """Options of Google's clients: a dict, or Google's ClientOptions."""
     regions: Sequence[str] | None = None
-    """Where the messages of topics that are made are stored; ``None`` sets no limit."""
+    """The regions where new topics store their messages; ``None`` for any region."""
     ack_deadline: int | None = None
-    """Seconds, of subscriptions that are made and state none."""
+    """The ack deadline in seconds of new subscriptions that state none."""
     retry_policy: RetryPolicy | None = None
-    """Of subscriptions that state none."""
+    """The retry policy of subscriptions that state none."""
 
     @property
     def address(self) -> str:
-        """The ``host:port`` that the clients dial."""
+        """The ``host:port`` that the clients connect to."""
         return pubsub_address(self.client_options)
 
     def make_client(self, client_class: Any, **options: Any) -> Any:
@@ -42,9 +42,9 @@ class Connection:
             options: further arguments of its constructor.
 
         Raises:
-            NoCredentialsError: no credentials are given, and Google finds none.
+            NoCredentialsError: no credentials are given, and Google's libraries find none.
         """
-        # Here, since a configuration has a connection and is read where no client is needed.
+        # Imported here because a program may need a configuration, but no client.
         from rele.engine.google.clients import make_client
 
         return make_client(

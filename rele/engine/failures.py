@@ -1,4 +1,4 @@
-"""Which errors pass and which last, and of which class they are."""
+"""The classes of errors: which are transient, and which are permanent."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PASSING = (
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether ``error`` means that Pub/Sub is unavailable or busy, rather than that it refuses."""
+    """Whether ``error`` is transient: Pub/Sub is unavailable or busy, and refuses nothing."""
     return isinstance(error, _PASSING)
 
 
 def too_large(error: TooLargeError) -> MessageTooLargeError:
-    """``error`` as of the class that Google's client raises, which callers may catch."""
+    """Convert ``error`` to the class that Google's client raises, because callers may catch it."""
     return MessageTooLargeError(str(error))

@@ -1,4 +1,4 @@
-"""Which messages are outstanding, and which have been for too long. No clock, no thread."""
+"""The outstanding messages, and which of them are outstanding too long. No clock, no thread."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itertools import takewhile
 from rele.engine.base import Message
 
 FOREVER = float("inf")
-"""As a duration: the lease does not end by itself."""
+"""A duration: the lease does not end by itself."""
 
-_BETWEEN_LOOKS = 1.0
-"""Seconds: the least, so that a worker that is far behind does not log a line for each message."""
+_BETWEEN_CHECKS = 1.0
+"""The least interval in seconds, so that a slow worker does not log a line for each message."""
 
 _GATHERING = 0.1
-"""Seconds for which a lease lasts longer, so that it ends together with what came with it."""
+"""Seconds that are added to a lease, so that messages that arrived together end together."""
 
 
 @dataclass(eq=False, slots=True)
@@ -25,10 +25,10 @@ class Lease:
     message: Message
     ends_at: float
     thread_id: int | None = None
-    """Of the thread that handles it, once that has begun."""
+    """The id of the thread that handles the message, once it has begun."""
     begun_at: float = 0.0
     is_over: bool = False
-    """Whether it was ended: the message was nacked, and may be handled elsewhere."""
+    """Whether the lease was ended: the message was nacked, and may be handled elsewhere."""
 
 
 class Leases:
@@ -44,7 +44,7 @@ class Leases:
 
     def __init__(self, seconds: float = FOREVER) -> None:
         self.seconds = seconds
-        # A dict for its order: since all last equally long, the oldest is the first.
+        # A dict keeps the order: all leases last equally long, so the oldest ends first.
         self._outstanding: dict[Lease, None] = {}
 
     def take(self, message: Message, now: float) -> Lease:
@@ -62,7 +62,7 @@ class Leases:
         return True
 
     def let_go(self, lease: Lease) -> None:
-        """Note that the message is handled, or nacked by somebody else."""
+        """Note that the message was handled, or nacked by another caller."""
         self._outstanding.pop(lease, None)
 
     def end_due(self, now: float) -> list[Lease]:
@@ -73,30 +73,30 @@ class Leases:
             del self._outstanding[lease]
         return due
 
-    def first_look(self, lease: Lease) -> float:
-        """When to call :meth:`end_due` first: ``lease`` is the oldest."""
+    def first_check(self, lease: Lease) -> float:
+        """When to call :meth:`end_due` for the first time; ``lease`` is the oldest lease."""
         return lease.ends_at + _GATHERING
 
-    def next_look(self, now: float) -> float | None:
+    def next_check(self, now: float) -> float | None:
         """When to call :meth:`end_due` again; ``None`` while nothing is outstanding."""
         oldest = next(iter(self._outstanding), None)
         if oldest is None:
             return None
-        return max(oldest.ends_at + _GATHERING, now + _BETWEEN_LOOKS)
+        return max(oldest.ends_at + _GATHERING, now + _BETWEEN_CHECKS)
 
     def clear(self) -> None:
-        """End no more leases."""
+        """Forget all leases without ending them."""
         self._outstanding.clear()
 
 
 def describe_stuck(
     lease: Lease, *, subscription: str, seconds: float, begun_at: float, where: str
 ) -> str:
-    """The line about a handler that has not returned before its message's lease was over.
+    """The log line about a handler that is still running when its message's lease ends.
 
     Args:
-        lease: the one that is over.
-        subscription: its name.
+        lease: the lease that has ended.
+        subscription: the subscription's name.
         seconds: how long a lease lasts.
         begun_at: when the handler has begun, in seconds since the epoch.
         where: the handler's thread and its stack.

@@ -1,4 +1,4 @@
-"""Something that does not work for a while, and when to report it. No clock, no log."""
+"""When an outage is reported. No clock, no log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rele.engine.times import Times
 
 @dataclass(frozen=True)
 class Line:
-    """What is to be logged."""
+    """A line to log."""
 
     level: int
     text: str
@@ -18,7 +18,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Ongoing:
-    """An outage that lasts, since a time of the clock."""
+    """An outage that has not ended."""
 
     since: float
     is_reported: bool = False
@@ -27,11 +27,11 @@ class Ongoing:
 class Outage:
     """Decides when an outage is reported: at once, then once a minute, and when it has ended.
 
-    Whoever uses it from several threads holds a lock. All times are of one clock, in seconds.
+    All times are in seconds of one clock. Not thread-safe: the caller holds a lock.
 
     Args:
-        report_every: seconds between two lines. That counts across outages: what comes and goes
-            all the time is reported once a minute, too.
+        report_every: seconds between two lines, also of different outages: frequent short outages
+            are reported once a minute, too.
     """
 
     def __init__(self, report_every: float = Times.report_every) -> None:

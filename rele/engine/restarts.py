@@ -1,4 +1,4 @@
-"""When a stream that has ended is started again, and what is logged of it. No clock, no thread."""
+"""When a stream that has ended is restarted, and when this is logged. No clock, no thread."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from rele.engine.times import Times
 
 @dataclass(frozen=True)
 class Closed:
-    """It was not opened yet."""
+    """The stream was not opened yet."""
 
 
 @dataclass(frozen=True)
 class Open:
-    """It is open, and healthy as far as anybody knows."""
+    """The stream is open, and no failure is known."""
 
 
 @dataclass(frozen=True)
 class Interrupted:
-    """It has ended, for the ``attempt``-th time without having been healthy in between."""
+    """The stream has ended, for the ``attempt``-th time without having been healthy in between."""
 
     attempt: int
 
 
 @dataclass(frozen=True)
 class Reopened:
-    """It was opened again, and has yet to show that it is healthy."""
+    """The stream was opened again; whether it is healthy is not known yet."""
 
     attempt: int
     opened_at: float
@@ -36,7 +36,7 @@ class Reopened:
 
 @dataclass(frozen=True)
 class Draining:
-    """It is to end, and is waited for until a deadline."""
+    """The stream is ending, and is waited for until a deadline."""
 
     begun_at: float
     deadline: float
@@ -44,10 +44,10 @@ class Draining:
     def seconds_to_wait(
         self, now: float, times: Times, *, running: int, is_unavailable: bool
     ) -> float:
-        """For how long to wait for a stream that has not ended before asking again; at last 0.
+        """For how long to wait for the stream before this method is called again; 0 to give up.
 
-        What is acknowledged while Pub/Sub is unavailable does not arrive: then only the handlers
-        are waited for, and the stream for a moment.
+        While Pub/Sub is unavailable, acknowledgements do not arrive, so it is enough to wait for
+        the handlers, and a moment for the stream.
         """
         end = self.deadline + times.last_acks
         if is_unavailable and not running:
@@ -61,7 +61,7 @@ State = Closed | Open | Interrupted | Reopened | Draining
 class Restarts:
     """Decides about the stream of one subscription.
 
-    All times are of one clock, in seconds. Whoever uses it from several threads holds a lock.
+    All times are in seconds of one clock. Not thread-safe: the caller holds a lock.
     """
 
     def __init__(self, times: Times) -> None:
@@ -70,7 +70,7 @@ class Restarts:
         self.state: State = Closed()
 
     def opened(self, now: float) -> float | None:
-        """Note that it is open; return when to call :meth:`look_after_health`, if at all."""
+        """Note that the stream is open; return when to call :meth:`check_health`, if at all."""
         if isinstance(self.state, Interrupted):
             self.state = Reopened(self.state.attempt, now)
             return now + self._times.healthy_after
@@ -78,7 +78,7 @@ class Restarts:
         return None
 
     def ended(self, now: float) -> float | None:
-        """Note that it has ended; return when to start it again, ``None`` if not at all."""
+        """Note that the stream has ended; return when to restart it, ``None`` if not at all."""
         if isinstance(self.state, Draining):
             return None
         self._outage.begin(now)
@@ -86,16 +86,16 @@ class Restarts:
         if isinstance(self.state, (Interrupted, Reopened)):
             attempt = self.state.attempt + 1
         self.state = Interrupted(attempt)
-        # The exponent is limited, since a float is.
+        # The exponent is limited to prevent an overflow.
         pause = self._times.first_pause * 2.0 ** min(attempt - 1, 30)
         return now + min(pause, self._times.longest_pause) * random.uniform(0.5, 1.0)
 
     def report(self, now: float) -> float | None:
-        """For how long it has been interrupted, if that is to be logged now."""
+        """For how long the stream has been interrupted, if this is to be logged now."""
         return self._outage.seconds(now) if self._outage.should_report(now) else None
 
-    def look_after_health(self, now: float) -> float | None:
-        """Return for how long it had been interrupted, if it has recovered and that was logged."""
+    def check_health(self, now: float) -> float | None:
+        """Return for how long the interruption lasted, if it is over and was logged."""
         if not isinstance(self.state, Reopened):
             return None
         opened_at = self.state.opened_at
@@ -105,7 +105,7 @@ class Restarts:
         return self._outage.end(opened_at)
 
     def drain(self, now: float, deadline: float) -> Draining:
-        """Begin to end."""
+        """Begin to end the stream."""
         self.state = Draining(now, deadline)
         return self.state
 
@@ -118,10 +118,10 @@ class LostThreads:
         self._suspect: str | None = None
 
     def is_lost(self, name: str | None) -> bool:
-        """Whether a check finds the same thread ended as the one before.
+        """Whether this check finds the same thread ended as the check before.
 
         Args:
-            name: of the thread that has ended, ``None`` where all are alive.
+            name: the thread that has ended, ``None`` if all threads are alive.
         """
         is_lost = name is not None and name == self._suspect
         self._suspect = None if is_lost else name

@@ -1,4 +1,4 @@
-"""Starting threads, and saying clearly that the system starts no more of them."""
+"""Starting threads, with a clear error if the system starts no more of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rele.exceptions import ThreadStartError
 
 
 def start_thread(name: str, target: Callable[[], object]) -> threading.Thread:
-    """Start a thread that does not hold up the end of the process.
+    """Start a thread that does not delay the end of the process.
 
     Raises:
         ThreadStartError: the system starts no more threads.
@@ -24,7 +24,7 @@ def start_thread(name: str, target: Callable[[], object]) -> threading.Thread:
 
 
 def start_all_threads(executor: ThreadPoolExecutor, threads: int, name: str) -> None:
-    """Have the idle ``executor`` start its threads now, rather than when it needs each.
+    """Let the idle ``executor`` start all its threads now, rather than on demand.
 
     Raises:
         ThreadStartError: the system starts no more threads.

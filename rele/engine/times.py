@@ -1,4 +1,4 @@
-"""The durations by which an engine decides, as one value that a test can shorten."""
+"""The durations that an engine uses, as one value that a test can shorten."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ class Times:
 
     first_pause: float = 1.0
     longest_pause: float = 15.0
-    """Before a stream that has ended is started again: at first, and at most."""
+    """The first and the longest pause before a stream that has ended is started again."""
     healthy_after: float = 15.0
-    """How old a stream that was started again has to be to count as healthy."""
+    """The age at which a stream that was started again counts as healthy."""
     check_every: float = 5.0
-    """Between two checks whether the threads that serve a stream are alive."""
+    """The interval of the checks whether the threads that serve a stream are alive."""
     confirm_after: float = 1.0
-    """A thread that has ended may be about to be replaced, or its stream about to end: it counts
-    as lost when a check that much later finds the same."""
+    """The delay of a second check after a thread was found ended. The thread counts as lost only if
+    the second check finds the same: it might be replaced, or its stream might be ending."""
     last_acks: float = 1.0
-    """For which a stream may go on at the end, to send the last acknowledgements."""
+    """How long a stream may last after its handlers, to send the last acknowledgements."""
     unavailable_grace: float = 1.0
-    """In which a stream may end although Pub/Sub is unavailable."""
+    """How long to wait for the end of a stream while Pub/Sub is unavailable."""
 
     report_every: float = 60.0
-    """Between two lines about the same outage."""
+    """The interval of the log lines about an outage."""
     outage_grace: float = 2.0
-    """For which an outage lasts before it is reported: Pub/Sub ends streams now and then."""
+    """How long an outage lasts before it is reported: Pub/Sub ends streams now and then."""
     accepted_after: float = 30.0
-    """How old a stream has to be to count as accepted. Google's client opens a failing stream
+    """The age at which a stream counts as accepted. Google's client opens a failing stream
     five times at once, and then again after 10 s; an attempt for which it gets no token fails
     after 15 s."""
     at_once: float = 1.0
-    """Within which streams fail for one cause, such as a lost connection."""
+    """Streams that fail within this time have one cause, such as a lost connection."""
     connected_for: float = 1.0
-    """For which a connection must hold before an outage is over."""
+    """How long a connection must last before an outage is over."""
 
     topics_every: float = 60.0
-    """Between two checks whether topics were deleted."""
+    """The interval of the checks whether topics were deleted."""
 
     keepalive: float = 30.0
     keepalive_timeout: float = 10.0
-    """Between two pings, and to wait for the answer: a connection gone silent is noticed. Google's
-    client pings every 30 s, too, but not under PUBSUB_EMULATOR_HOST. Servers end connections that
-    ping more often than they like."""
+    """The interval of pings, and the time to wait for an answer, to notice a dead connection.
+    Google's client pings every 30 s as well, but not under PUBSUB_EMULATOR_HOST. Servers close
+    connections that ping too often."""
     longest_reconnect_pause: float = 10.0
-    """Between two attempts to connect; gRPC's own are up to 120 apart."""
+    """The longest interval between two attempts to connect; gRPC's default is 120."""
     connect_timeout: float = 10.0
-    """For one attempt to connect; gRPC's own is 20."""
+    """The timeout of one attempt to connect; gRPC's default is 20."""

@@ -1,1 +1,1 @@
-"""One received message: its handler is called, and the message is settled."""
+"""Handling one received message: its handler is called, and the message is settled."""

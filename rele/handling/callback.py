@@ -1,4 +1,4 @@
-"""What an engine calls with each message of a subscription."""
+"""The callback for the messages of a subscription."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """What the client calls with each message of a subscription.
+    """A callable that handles and settles each message of a subscription.
 
-    Nothing that a filter, a handler, a decoder or a hook raises leaves it, since that would end
-    the stream; and each message is settled exactly once.
+    Errors of a filter, a handler, a decoder or a hook are not raised, because they would end the
+    stream. Each message is settled exactly once.
 
     Args:
-        subscription: whose messages they are.
-        suffix: of the subscription's name in version 1.x; nothing depends on it.
-        policy: how they are settled; by default as the declaration says, without a dead-letter
+        subscription: the subscription of the messages.
+        suffix: the suffix of the subscription's name, as in version 1.x; not used.
+        policy: how messages are settled; by default as the declaration says, without a dead-letter
             topic.
     """
 
@@ -42,7 +42,7 @@ class Callback:
         """Handle ``message`` and settle it; return the handler's result (``None`` if it failed).
 
         Args:
-            message: a :class:`rele.engine.base.Message`, or what is to be wrapped as one: Google's
+            message: a :class:`rele.engine.base.Message`, or an object to wrap in one: Google's
                 message, or a stand-in of a test.
         """
         return handle(as_message(message), self._subscription, self._policy).result

@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReceivedMessage:
-    """What Pub/Sub says of a message beside its payload."""
+    """The fields of a received message beside its payload."""
 
     id: str
-    """Given by Pub/Sub; the same at each delivery."""
+    """The message id that Pub/Sub has assigned; the same at each delivery."""
     publish_time: datetime
-    """When Pub/Sub accepted it, in UTC."""
+    """When Pub/Sub accepted the message, in UTC."""
     delivery_attempt: int | None
     """The number of this delivery, from 1; ``None`` without a dead-letter policy."""
     ordering_key: str
-    """Empty where it was published without one."""
+    """Empty if the message was published without an ordering key."""
     attributes: Mapping[str, str]
-    """All of them, as they were sent."""
+    """All attributes, as they were sent."""
     subscription: Subscription
-    """The subscription that handles it."""
+    """The subscription that handles the message."""
 
 
 class Handling(Skippable):
-    """That a message is being handled: within the block it is the current one.
+    """The handling of a message: within the ``with`` block it is the current message.
 
     Args:
-        message: as hooks get it.
-        subscription: whose handler it is for.
+        message: the message, as hooks get it.
+        subscription: the subscription whose handler is called.
     """
 
     __slots__ = ("_checks", "message")
@@ -50,23 +50,23 @@ class Handling(Skippable):
         self._checks: list[Callable[[], object]] = []
 
     def check_at_end(self, check: Callable[[], object]) -> None:
-        """Call ``check`` once the handler has returned: the message has failed where it raises."""
+        """Call ``check`` once the handler has returned; if it raises, the message has failed."""
         self._checks.append(check)
 
     def run_checks(self) -> None:
-        """Call what was given to :meth:`check_at_end`."""
+        """Call the functions that were given to :meth:`check_at_end`."""
         for check in self._checks:
             check()
 
 
 def current_handling() -> Handling | None:
-    """The innermost block that the caller is in; ``None`` outside of a message."""
+    """The innermost handling that the caller belongs to; ``None`` if no message is handled."""
     call = current_call()
     return call if isinstance(call, Handling) else None
 
 
 def current_message() -> ReceivedMessage | None:
-    """The message whose handler, filter or hook calls this; ``None`` outside of those."""
+    """The message whose handler, filter or hook calls this function; ``None`` for other callers."""
     handling = current_handling()
     return None if handling is None else _describe(handling.message, handling.subscription)
 

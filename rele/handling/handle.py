@@ -1,4 +1,4 @@
-"""What becomes of one received message: its hooks, its handler and its settlement, in order."""
+"""Handling one received message: its hooks, its handler and its settlement, in order."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a message."""
+    """The outcome of handling a message."""
 
     result: Any
-    """What the handler returned; ``None`` where the message failed."""
+    """The handler's return value; ``None`` if the message failed."""
     error: BaseException | None
-    """Why the message failed; ``None`` where it did not."""
+    """Why the message failed; ``None`` if it succeeded."""
     settled_as: Settlement | None
-    """How it was settled; ``None`` where that failed."""
+    """How the message was settled; ``None`` if settling it failed."""
     skipped: Skip | None = None
-    """Why the handler of a message that succeeded was not run, where it was not."""
+    """Why the handler was not run, if the message succeeded without it."""
 
 
 def handle(message: Message, subscription: Subscription, policy: SettlementPolicy) -> Outcome:
     """Handle ``message`` and settle it, exactly once.
 
-    Nothing that a filter, a handler, a decoder or a hook raises leaves this.
+    Errors of a filter, a handler, a decoder or a hook are not raised.
     """
     if policy.confirms_acks:
         message.acks_with_response = True
@@ -75,7 +75,7 @@ def _process(handling: Handling, policy: SettlementPolicy) -> tuple[Any, BaseExc
 def _call_handler(
     handling: Handling, policy: SettlementPolicy
 ) -> tuple[Any, BaseException | None, Callable[..., None]]:
-    """The handler's result, why the message failed, and what settles it if it did."""
+    """Return the handler's result, or the error and the function that settles the message then."""
     message, subscription = handling.message, handling.subscription
     try:
         data = decode(message.data)
@@ -95,7 +95,7 @@ def _call_handler(
 def _settle(
     message: Message, subscription: Subscription, settle: Callable[..., None], *args: Any
 ) -> None:
-    """Settle ``message``, unless a hook or the handler has done so."""
+    """Settle ``message``, unless a hook or the handler has settled it."""
     if message.settled_as is not None:
         return
     try:

@@ -22,28 +22,27 @@ logger = logging.getLogger(__name__)
 ACK_TIMEOUT = 60.0
 """Seconds to wait for Pub/Sub's answer to an acknowledgement.
 
-Google's client repeats one that fails in passing for up to 600 s.
+If the failure is transient, Google's client retries an acknowledgement for up to 600 s.
 """
 
 
 @dataclass(frozen=True)
 class SettlementPolicy:
-    """How the messages of one subscription are settled; those that are handled are acked."""
+    """How the messages of one subscription are settled; a handled message is acked."""
 
     subscription: Subscription
     failure_pause: int | None = None
-    """Seconds (10 to 600) before which a failed message is not redelivered, where the subscription
-    has no retry policy; ``None`` leaves that to the policy."""
+    """The least number of seconds (10 to 600) until a failed message is redelivered, for a
+    subscription without a retry policy; ``None`` if the subscription has one."""
     confirms_acks: bool = False
     """Whether to wait for Pub/Sub's answer to an ack, as exactly-once delivery needs."""
     send_to_dead_letters: Callable[[Message], None] | None = None
-    """Publishes a message to the dead-letter topic, and raises what keeps it from that; ``None``
-    without a dead-letter policy."""
+    """Publishes a message to the dead-letter topic, or raises; ``None`` without a policy."""
     logs_payloads: bool = True
     """Whether a payload that cannot be decoded may be written to the log."""
 
     def settle_failed(self, message: Message, error: BaseException) -> None:
-        """Settle a message that failed with ``error`` as that asks for; by default nack it."""
+        """Settle a failed message as ``error`` asks for, if it is a Decision; otherwise nack it."""
         if isinstance(error, Drop):
             message.ack()
         elif isinstance(error, Retry) and error.delay is not None:
@@ -54,7 +53,7 @@ class SettlementPolicy:
             self._redeliver(message)
 
     def settle_undecodable(self, message: Message, error: DecodeError) -> None:
-        """Settle a message whose payload cannot be decoded, which a redelivery would not help."""
+        """Settle a message whose payload cannot be decoded: a redelivery would fail as well."""
         if self.send_to_dead_letters is not None:
             logger.error(
                 "The message %s of %s goes to the dead-letter topic: %s",
@@ -73,7 +72,8 @@ class SettlementPolicy:
             )
             message.ack()
         else:
-            # Whoever may not read it here may need it: it stays until its retention ends.
+            # The payload may not be logged, but may be needed: Pub/Sub keeps it until its retention
+            # ends.
             logger.error(
                 "%s of %s is nacked: it is not JSON in UTF-8. State a dead-letter policy to "
                 "keep such messages.",
@@ -83,7 +83,7 @@ class SettlementPolicy:
             self._redeliver(message)
 
     def confirm(self, message: Message) -> None:
-        """Wait for Pub/Sub's response to an ack, where it counts; log and report a failure."""
+        """Wait for Pub/Sub's response to an ack, if the policy asks for it; report a failure."""
         response = message.ack_response if self.confirms_acks else None
         if response is None:
             return
@@ -118,7 +118,7 @@ class SettlementPolicy:
             return
         try:
             self.send_to_dead_letters(message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the message is not published
+        except Exception as error:  # noqa: BLE001 - after any error the message is not published
             self._report_dead_letter(message, error)
             self._redeliver(message)
         else:
@@ -135,24 +135,23 @@ class SettlementPolicy:
             exc_info=error if origin is None else None,
         )
         if origin is not None:
-            logger.debug("Where in Google's client that came from:", exc_info=origin)
+            logger.debug("The traceback of that error in Google's client:", exc_info=origin)
 
 
 def describe_without_payload(message: Message) -> str:
-    """The message by its id, and its payload by size and SHA-256 alone."""
+    """Describe the message by its id, and its payload by size and SHA-256 alone."""
     return f"The message {message.message_id} ({fingerprint(message.data)})"
 
 
 def fingerprint(payload: bytes) -> str:
-    """The payload by its size in bytes and its SHA-256."""
+    """Describe the payload by its size in bytes and its SHA-256."""
     return f"{len(payload)} bytes, SHA-256 {hashlib.sha256(payload).hexdigest()}"
 
 
 def _redeliver_later(message: Message, seconds: float) -> None:
-    """Have ``message`` redelivered when that time is over.
+    """Have ``message`` redelivered after ``seconds``, by setting its ack deadline.
 
-    That is when its ack deadline has passed. It is dropped first, so that the engine does not
-    extend the deadline any more.
+    The message is dropped first, so that the engine does not extend the deadline any more.
     """
     message.drop()
     message.modify_ack_deadline(math.ceil(seconds))

@@ -243,7 +243,7 @@ def _look_at_credentials(name: str, path: str | None) -> Iterator[Problem]:
     except OSError as error:
         reason = error.strerror or str(error)
     except (ValueError, AttributeError):
-        reason = "it is no JSON object"
+        reason = "it is not a JSON object"
     else:
         if kind == "service_account":
             return

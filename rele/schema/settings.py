@@ -1,4 +1,4 @@
-"""The settings in ``RELE``, each with what it may be, its default and its documentation."""
+"""The settings in ``RELE``, each with its kind of value, its default and its documentation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rele.schema.kinds import (
 from rele.schema.problems import Problem
 
 DEFAULT_ACK_DEADLINE = 60
-"""Seconds, where neither ``RELE`` nor the environment says otherwise."""
+"""Seconds, if neither ``RELE`` nor the environment sets it."""
 
 RESOURCES_MODES = ("apply", "create", "verify", "ignore")
 
@@ -37,16 +37,16 @@ class Setting:
     """One key of ``RELE``, or of a dict in it."""
 
     kind: Kind
-    """What its value may be."""
+    """The values that the setting may have."""
     documentation: str
-    """What it is for, as the manual says it (reStructuredText, without a full stop)."""
+    """The text of the manual about the setting (reStructuredText, without a full stop)."""
     default: Any = None
-    """Its value where it is not given."""
+    """The value if the setting is not given."""
     default_text: str = ""
-    """What stands for it where it is not given, if that is found elsewhere."""
+    """The default as the manual shows it, if it is computed elsewhere."""
 
     def problem(self, name: str, value: Any, *, of: str = "RELE") -> Problem | None:
-        """What is wrong with ``value``, if anything, as the key ``name`` of the dict ``of``."""
+        """The problem with ``value``, if there is one, as the key ``name`` of the dict ``of``."""
         what_is_wrong = self.kind.complaint(value)
         if what_is_wrong is None:
             return None
@@ -58,7 +58,7 @@ class Setting:
 
     @property
     def example(self) -> str:
-        """A right value, as one writes it in Python."""
+        """A valid value, as Python code."""
         return repr(self.default) if self.default else self.kind.example
 
 
@@ -166,11 +166,11 @@ DEFAULTS: dict[str, Any] = {name: setting.default for name, setting in SETTINGS.
 def storage_regions(policy: Any, stacklevel: int = 2) -> list[str] | None:
     """A ``message_storage_policy`` as a list of regions, or ``None``.
 
-    A single region as a string is deprecated; ``stacklevel`` says whose call the warning is about,
-    1 being the caller of this function.
+    A single region as a string is deprecated. ``stacklevel`` selects the call that the warning is
+    about; 1 is the caller of this function.
 
     Raises:
-        TypeError: it is neither a list, a tuple, a string nor ``None``.
+        TypeError: ``policy`` is neither a list, a tuple, a string nor ``None``.
     """
     if policy is None or is_strings(policy):
         return policy and list(policy)

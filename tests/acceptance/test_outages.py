@@ -79,7 +79,7 @@ def test_an_outage_is_logged_repeatedly_while_it_lasts(project: Project, proxy: 
     log = worker.log()
     assert "for 2 s now" in log[0]
     assert "for 3 s now" in log[2]
-    assert "Relé goes on trying" in log[0]
+    assert "Relé keeps trying" in log[0]
     assert "PUBSUB_EMULATOR_HOST names that address" in log[0]
 
 

@@ -117,9 +117,7 @@ def test_a_stream_that_is_ended_in_order_is_a_warning(
 
     [(name, level, text)] = records.items
     assert (name, level) == ("rele.engine.google.streams", "WARNING")
-    assert text.endswith(
-        "Pub/Sub ended it with OK, without a reason. Relé goes on starting it again."
-    )
+    assert text.endswith("Pub/Sub ended it with OK, without a reason. Relé keeps restarting it.")
 
 
 @pytest.mark.parametrize("pubsub_server", ["embedded"], indirect=True)  # Google's cannot detach

@@ -1,9 +1,10 @@
 """Attributes whose names Google's publisher client takes for its own arguments.
 
-The client takes attributes as keyword arguments, so one that is named ``retry`` would not be one.
-Pub/Sub takes it. It goes through the client under a name that no attribute can have, and gets its
-own again when its request is sent. The other name is never longer: with a longer one the client may
-find the message too large, refuse it, and never send what comes after it of its ordering key.
+The client takes attributes as keyword arguments, so it would take an attribute named ``retry`` for
+its own argument, although Pub/Sub accepts this name. Such an attribute passes through the client
+under a stand-in name that no attribute can have, and gets its own name back when its request is
+sent. The stand-in is never longer than the name: otherwise the client might find the message too
+large, refuse it, and never send the later messages of its ordering key.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from google.pubsub_v1.types import PubsubMessage
 from rele.engine.google.batches import is_google_client, wrap_requests
 
 _restoring: WeakSet[Any] = WeakSet()
-"""The clients that give such attributes their own names again."""
+"""The clients that restore the names of such attributes."""
 
 
 def as_arguments(client: Any, attributes: Mapping[str, str]) -> Mapping[str, str]:
@@ -39,9 +40,9 @@ def as_arguments(client: Any, attributes: Mapping[str, str]) -> Mapping[str, str
 
 @cache
 def _stand_ins() -> Mapping[str, str]:
-    """For each argument of the client a name that no attribute has: empty, or with `goog` first.
+    """The stand-in name for each argument of the client: empty, or beginning with `goog`.
 
-    Pub/Sub keeps those for itself, and would refuse one if it ever got there.
+    Pub/Sub reserves these names, and would refuse a stand-in that was not replaced.
     """
     parameters = inspect.signature(PublisherClient.publish).parameters.values()
     names = sorted((p.name for p in parameters if p.kind is not p.VAR_KEYWORD), key=len)
@@ -49,7 +50,7 @@ def _stand_ins() -> Mapping[str, str]:
 
 
 def _restore_names(send: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the client's call that sends a request."""
+    """Wrap the client's function that sends a request, so that it restores the names."""
 
     def restore_and_send(*args: Any, messages: Any, **kwargs: Any) -> Any:
         for message in messages:

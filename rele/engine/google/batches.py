@@ -1,9 +1,9 @@
-"""Sending what Google's publisher client has accepted, without waiting for its timer.
+"""Sending the messages that Google's publisher client has accepted, without its timer.
 
 The client has no public way to commit its batches short of ``stop()``, which ends it and raises
-once the interpreter shuts down. This module is the only one that uses its private names; those
-of google-cloud-pubsub 2.44. ``tests/integration/test_batches.py`` holds it against the installed
-version, and ``tests/acceptance/test_exit.py`` on every Python of the matrix.
+once the interpreter shuts down. Only this module uses the private names of
+the publisher client (google-cloud-pubsub 2.44). ``tests/integration/test_batches.py`` tests it with
+the installed version, and ``tests/acceptance/test_exit.py`` on every Python of the matrix.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _BatchWithoutThread(thread.Batch):  # type: ignore[misc]
     """A batch that waits for :func:`commit_in_this_thread` where it would start a thread."""
 
     def _start_commit_thread(self) -> None:
-        """Start none: from Python 3.12 on, an interpreter that shuts down refuses to."""
+        """Start no thread: from Python 3.12 on, an interpreter that shuts down cannot."""
 
 
 def commit_open_batches(client: Any) -> None:
@@ -36,18 +36,18 @@ def commit_open_batches(client: Any) -> None:
 
 
 def let_process_fork(client: Any) -> None:
-    """Hold a fork of the process up while ``client`` is in the middle of sending."""
+    """Delay a fork of the process while ``client`` is sending a request."""
     if is_google_client(client):
         wrap_requests(client, gate.guard)
 
 
 def wrap_requests(client: Any, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Let ``wrap`` have the function that sends the requests of ``client``, one for each batch."""
+    """Replace the function that sends the requests of ``client`` by ``wrap(function)``."""
     client._gapic_publish = wrap(client._gapic_publish)
 
 
 def explain_failures(client: Any, explain: Callable[[Exception, str], Exception]) -> None:
-    """Let requests fail with what ``explain`` makes of their error and the path of their topic."""
+    """Let requests fail with ``explain(error, topic_path)`` instead of the client's error."""
     if is_google_client(client):
         client._gapic_publish = _explaining(client._gapic_publish, explain)
 
@@ -60,7 +60,7 @@ def _explaining(
             return publish(*args, topic=topic, **kwargs)
         except Exception as error:  # noqa: BLE001 - all are raised below
             explained = explain(error, topic)
-        # Here, where the error is no context of what is raised.
+        # Outside of the except block, so that the error is not the context of the new one.
         raise explained
 
     return explaining
@@ -72,16 +72,16 @@ def stop_using_threads(client: Any) -> None:
         return
     with client._batch_lock:
         client._ensure_commit_timer_runs_no_lock = _do_nothing
-        # For the timer that may run already: it would lose track of a batch without thread.
+        # The client's timer may be running already: it would lose a batch that has no thread.
         client._commit_sequencers = _do_nothing
         client._batch_class = _BatchWithoutThread
 
 
 def commit_in_this_thread(client: Any, timeout: float | None) -> None:
-    """Send the open batches of ``client`` and return when that is done, or failed.
+    """Send the open batches of ``client``; return when they are sent or have failed.
 
     Args:
-        client: one that :func:`stop_using_threads` has seen.
+        client: a client that was given to :func:`stop_using_threads` before.
         timeout: seconds for all of them together; ``None`` leaves the client's own limits.
     """
     if not is_google_client(client):
@@ -97,10 +97,10 @@ def commit_in_this_thread(client: Any, timeout: float | None) -> None:
 
 
 def _commit_ordered(sequencer: Any, client: Any, deadline: float) -> None:
-    """Send the batches of an ordering key, each when the one before it is done."""
+    """Send the batches of an ordering key, each after the batch before it is done."""
     batches = sequencer._ordered_batches
     for batch in tuple(batches):
-        # The one before would start a thread for it while it holds the sequencer's lock.
+        # The batch before would start a thread for this one, holding the sequencer's lock.
         batch._start_commit_thread = _do_nothing
     while batches and time.monotonic() < deadline:
         if not _commit(batches[0], client, deadline):
@@ -108,7 +108,7 @@ def _commit_ordered(sequencer: Any, client: Any, deadline: float) -> None:
 
 
 def _commit(batch: Any, client: Any, deadline: float) -> bool:
-    """Send a batch unless somebody has begun to; return whether it was sent here."""
+    """Send a batch unless another thread has begun to; return whether it was sent here."""
     if batch.status not in thread._CAN_COMMIT:
         return False
     if deadline != float("inf"):
@@ -118,14 +118,14 @@ def _commit(batch: Any, client: Any, deadline: float) -> bool:
 
 
 def close_connection(client: Any) -> None:
-    """Close what ``client`` sends through; it cannot be used any more."""
+    """Close the connection of ``client``, which cannot be used any more."""
     if is_google_client(client):
         client.transport.close()
 
 
 def is_google_client(client: Any) -> bool:
-    """Whether it is a real one, rather than what a test has put in its place."""
-    # By its type: what is made to a client's specification says that it is an instance.
+    """Whether ``client`` is really Google's, and not a stand-in of a test."""
+    # By its type: isinstance() is also true for a mock with the client's specification.
     return isinstance(PublisherClient, type) and issubclass(type(client), PublisherClient)
 
 

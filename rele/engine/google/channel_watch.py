@@ -1,4 +1,4 @@
-"""Noticing that Pub/Sub is unavailable, and available again: one line for all streams."""
+"""Logging that Pub/Sub is unavailable, or available again: one line for all streams."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rele.engine.times import Times
 logger = logging.getLogger(__name__)
 
 _TRY_AGAIN_AFTER = 1.0
-"""Seconds after which it is tried again to follow the channel."""
+"""Seconds until a failed attempt to watch the channel is repeated."""
 
 
 class ChannelWatch:
-    """Follows the gRPC channel of one client while its streams fail.
+    """Watches the gRPC channel of one client while its streams fail.
 
-    :class:`~rele.engine.availability.Availability` decides; here are the channel, the thread and
-    the log.
+    :class:`~rele.engine.availability.Availability` makes the decisions. This class has the channel,
+    the thread and the log.
 
     Args:
-        address: the server's, for the log.
-        times: by which it is decided.
-        timer: calls what is due; by default it has a thread of its own.
+        address: the server's address, for the log.
+        times: the durations that it uses; tests shorten them.
+        timer: calls functions that are due; by default it has a thread of its own.
     """
 
     def __init__(self, address: str, times: Times, timer: Timer | None = None) -> None:
@@ -42,11 +42,11 @@ class ChannelWatch:
         return isinstance(self._availability.state, Unavailable)
 
     def watch(self, channel: Any) -> None:
-        """Follow that gRPC channel once a stream has failed."""
+        """Watch ``channel``, a gRPC channel, once a stream has failed."""
         self._channel = channel
 
     def start(self) -> None:
-        """Be ready for that.
+        """Start the timer.
 
         Raises:
             ThreadStartError: the system starts no more threads.
@@ -63,7 +63,7 @@ class ChannelWatch:
                 self._timer.call_at(now, self._follow)
 
     def close(self) -> None:
-        """Log nothing more, and leave the channel alone, which may be closed then."""
+        """Log nothing more, and stop watching the channel, which may then be closed."""
         with self._lock:
             was_closed, self._is_closed = self._is_closed, True
             if self._channel is not None and not was_closed:
@@ -74,26 +74,26 @@ class ChannelWatch:
         with self._lock:
             if self._is_closed:
                 return
-            # First, since gRPC starts a thread for it, which may fail.
+            # Before subscribing, for which gRPC starts a thread, which may fail.
             self._timer.call_at(self._timer.now() + _TRY_AGAIN_AFTER, self._follow)
             self._channel.subscribe(self._note_state, try_to_connect=True)
             self._timer.cancel(self._follow)
-        self._look()
+        self._check()
 
     def _note_state(self, state: Any) -> None:
         with self._lock:
             self._availability.note_connection(self._timer.now(), is_ready=state.name == "READY")
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         with self._lock:
             if self._is_closed:
                 return
             now = self._timer.now()
-            line = self._availability.look(now)
-            look_at = self._availability.next_look(now)
-            if look_at is None:
+            line = self._availability.check(now)
+            check_at = self._availability.next_check(now)
+            if check_at is None:
                 self._channel.unsubscribe(self._note_state)
             else:
-                self._timer.call_at(look_at, self._look)
+                self._timer.call_at(check_at, self._check)
         if line is not None:
             logger.log(line.level, line.text, *line.arguments)

@@ -1,4 +1,4 @@
-"""Making Google's clients, and reading what they identify themselves by."""
+"""Making Google's clients, and reading their credentials."""
 
 from __future__ import annotations
 
@@ -24,29 +24,32 @@ from rele.exceptions import (
 
 
 def make_client(client_class: Any, **arguments: Any) -> Any:
-    """Make a client of Google's; without ``credentials`` it looks for its default ones.
+    """Make a client of Google's; without ``credentials`` it uses Google's default credentials.
 
     Raises:
-        NoCredentialsError: it finds none, or the environment names a file that has none.
-        ConfigurationError: the environment names an emulator by something that is no address.
+        NoCredentialsError: there are none, or the file that the environment names has none.
+        ConfigurationError: the emulator's address in the environment is not an address.
     """
-    if isinstance(client_class, type):  # and nothing that a test has put in its place
+    if isinstance(client_class, type):  # and not a stand-in of a test
         arguments.update(_way_there(client_class, arguments))
     try:
         return client_class(**arguments)
     except DefaultCredentialsError as error:
-        raise _no_credentials(error) from None  # the message has all that Google's says
+        raise _no_credentials(error) from None  # the message includes Google's
 
 
 def _no_credentials(error: DefaultCredentialsError) -> NoCredentialsError:
-    """Google looks nowhere else where the environment names a file."""
+    """The error for missing credentials, or for an unusable file that the environment names.
+
+    If the environment names a file, Google's libraries try nothing else.
+    """
     if not os.environ.get(CREDENTIALS):
         return NoCredentialsError()
     return UnusableCredentialsError(str(error.args[0] if error.args else error))
 
 
 def no_project() -> ConfigurationError:
-    """The error where no project is known: of the environment's key file, if it is unusable."""
+    """The error if no project is known, or the error of the environment's unusable key file."""
     if os.environ.get(CREDENTIALS) and not emulator_address():
         try:
             google.auth.default()
@@ -60,17 +63,17 @@ def read_key_file(path: str | None) -> Any:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not such a file.
+        ValueError: it is not the key file of a service account.
     """
     from_file: Any = service_account.Credentials.from_service_account_file
     try:
         return from_file(path)
-    except AttributeError as error:  # JSON, but no object
-        raise ValueError("it is no JSON object") from error
+    except AttributeError as error:  # JSON, but not an object
+        raise ValueError("it is not a JSON object") from error
 
 
 def _way_there(client_class: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by which the client reaches what no proxy may stand before."""
+    """The arguments for an address that must be reached without a proxy, such as an emulator."""
     transport_class = arguments.get("transport") or client_class.get_transport_class("grpc")
     if address := emulator_address():
         channel = grpc.insecure_channel(address, _emulator_options(transport_class))
@@ -82,10 +85,10 @@ def _way_there(client_class: Any, arguments: Mapping[str, Any]) -> dict[str, Any
 
 
 def _emulator_options(transport_class: Any) -> list[tuple[str, Any]]:
-    """Those by which messages of any size are taken, as from the service.
+    """The channel options for messages of any size, as the client has them for the service.
 
-    The channel that the client (seen in 2.44) makes to an emulator takes 4 MiB, gRPC's default:
-    on a larger message the stream ends and is reopened, for ever, and nothing is logged.
+    For an emulator the client (google-cloud-pubsub 2.44) uses gRPC's limit of 4 MiB: a larger
+    message ends the stream, which is reopened again and again, and nothing is logged.
     """
     if issubclass(transport_class, Transport):
         return [*channel_options(transport_class.times), WITHOUT_PROXY]

@@ -17,16 +17,16 @@ from rele.engine.google.refusals import explain
 from rele.messages.limits import MAX_ATTRIBUTES
 
 PUBLISH_TIMEOUT = 10.0
-"""Seconds for the one attempt; where it fails, the message is nacked."""
+"""Seconds for the only attempt; if it fails, the message is nacked."""
 
 _PREFIX = "CloudPubSubDeadLetterSource"
 
 
 class DeadLetterPublisher:
-    """Publishes messages to dead-letter topics, by a client that is made for the first of them.
+    """Publishes messages to dead-letter topics, through a client that the first message makes.
 
     Args:
-        connection: by which that client is made.
+        connection: makes the client.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -35,20 +35,21 @@ class DeadLetterPublisher:
         self._lock = threading.Lock()
 
     def sender(self, topic: str, subscription: str) -> Callable[[Message], None]:
-        """What publishes a message of ``subscription`` to ``topic``; both are full paths.
+        """Return a function that publishes a message of ``subscription`` to ``topic``.
 
-        It returns when Pub/Sub has accepted it.
+        Both are full paths. The function returns when Pub/Sub has accepted the message.
 
         Raises:
-            google.api_core.exceptions.GoogleAPIError: Pub/Sub did not; it says why in one line.
+            google.api_core.exceptions.GoogleAPIError: (from the function) Pub/Sub has not accepted
+                the message; the error says why in one line.
         """
         return partial(self._send, topic, subscription)
 
     def _send(self, topic: str, subscription: str, message: Message) -> None:
         client = self._get_client()
         try:
-            # This method of the class above takes whole messages, with attributes of any name, and
-            # returns when it is done; that of the client itself collects batches.
+            # The method of the base class takes whole messages, with attributes of any name, and
+            # returns when they are published; the client's own method collects batches.
             PlainPublisherClient.publish(
                 client,
                 request={"topic": topic, "messages": [_dead_letter(message, subscription)]},
@@ -78,7 +79,7 @@ def _dead_letter(message: Message, subscription: str) -> dict[str, Any]:
 
 
 def _source_attributes(message: Message, subscription: str) -> dict[str, str]:
-    """What Pub/Sub itself adds ("Dead-letter topics", Google Cloud documentation)."""
+    """The attributes that Pub/Sub would add ("Dead-letter topics", Google Cloud documentation)."""
     _, project, _, name = subscription.split("/")
     published: datetime = message.publish_time.astimezone(timezone.utc)
     attributes = {

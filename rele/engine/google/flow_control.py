@@ -9,14 +9,14 @@ from google.cloud.pubsub_v1.types import FlowControl
 from rele.declaration.options import SubscriptionOptions, seconds_of
 
 MAX_MESSAGES = 100
-"""Where none is stated, so that one process does not hoard what another could do.
+"""The default, so that one process does not keep messages that another could handle.
 
-Google's client would take 1,000.
+The default of Google's client is 1,000.
 """
 
 
 def flow_control(options: SubscriptionOptions, threads: int) -> Any:
-    """Google's FlowControl: what ``options`` state, else enough for all ``threads``."""
+    """Google's FlowControl: as ``options`` state, by default enough for all ``threads``."""
     limits: dict[str, Any] = {"max_messages": options.max_messages or max(MAX_MESSAGES, threads)}
     if options.max_bytes is not None:
         limits["max_bytes"] = options.max_bytes
@@ -26,13 +26,13 @@ def flow_control(options: SubscriptionOptions, threads: int) -> Any:
 
 
 def max_lease_duration(options: SubscriptionOptions) -> float:
-    """Seconds for which a message may be outstanding: by ``options``, else Google's hour."""
+    """Seconds for which a message may be outstanding: as ``options`` state, by default an hour."""
     if options.max_lease_duration is None:
         return float(FlowControl().max_lease_duration)
     return seconds_of(options.max_lease_duration)
 
 
 def states_limits(options: SubscriptionOptions) -> bool:
-    """Whether ``options`` say anything about it."""
+    """Whether ``options`` state any of these limits."""
     limits = (options.max_messages, options.max_bytes, options.max_lease_duration)
     return any(limit is not None for limit in limits)

@@ -1,8 +1,8 @@
 """Letting a process fork while it publishes.
 
-gRPC prepares itself for a fork, but not while another thread is within one of its calls: then the
-child's gRPC is broken, and its first publish hangs ("Other threads are currently calling into
-gRPC, skipping fork() handlers"). So calls are counted, and a fork waits for those under way.
+gRPC prepares itself for a fork, except while another thread is in a gRPC call: then gRPC does not
+work in the child, and the first publish hangs ("Other threads are currently calling into gRPC,
+skipping fork() handlers"). So calls are counted, and a fork waits for the running calls.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 LONGEST_WAIT = 1.0
-"""Seconds that a fork waits for calls under way: an unavailable server must not delay it."""
+"""Seconds that a fork waits for running calls: an unavailable server must not delay it longer."""
 
 
 class ForkGate:
-    """Counts the calls under way, and holds up new ones while the process forks.
+    """Counts the running calls, and delays new calls while the process forks.
 
     Args:
-        longest_wait: seconds that a fork waits for calls under way.
+        longest_wait: seconds that a fork waits for running calls.
     """
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
@@ -28,7 +28,7 @@ class ForkGate:
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew, as in a child, where the threads with calls under way do not exist."""
+        """Begin anew in a child, where the threads with running calls do not exist."""
         self._changed = threading.Condition()
         self._under_way = 0
         self._is_forking = False
@@ -50,13 +50,13 @@ class ForkGate:
         return guarded
 
     def close(self) -> None:
-        """Hold up new calls, and wait for those under way."""
+        """Delay new calls, and wait for the running calls."""
         with self._changed:
             self._is_forking = True
             self._changed.wait_for(lambda: not self._under_way, self._longest_wait)
 
     def open(self) -> None:
-        """Let the calls go on."""
+        """Let delayed and new calls run."""
         with self._changed:
             self._is_forking = False
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Reporting the outcome of ordered messages where the callback may publish again."""
+"""Reporting the outcome of ordered messages so that a callback may publish again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from google.api_core.exceptions import GoogleAPIError
 
 
 class OutsideOfLocks:
-    """Lets callbacks on a future run without the locks of Google's client.
+    """Lets the callbacks of a future run without the locks of Google's client.
 
-    Where a batch of an ordering key fails, the client fails the key's later batches while it holds
-    a lock that publishing to that key needs, too (google-cloud-pubsub 2.44,
+    If a batch of an ordering key fails, the client fails the key's later batches while it holds a
+    lock that publishing to that key needs as well (google-cloud-pubsub 2.44,
     ``OrderedSequencer._pause``): a hook that publishes there would never return.
     """
 
@@ -20,7 +20,7 @@ class OutsideOfLocks:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="rele-ordered")
 
     def follow(self, future: Future[str]) -> Future[str]:
-        """A future that ends as ``future`` does, with no lock held."""
+        """Return a future that gets the outcome of ``future``, with no lock held."""
         follower: Future[str] = Future()
         future.add_done_callback(lambda done: self._end(done, follower))
         return follower
@@ -32,7 +32,7 @@ class OutsideOfLocks:
             return
         try:
             self._executor.submit(_copy, done, follower)
-        except RuntimeError:  # the interpreter shuts down: no thread can be started any more
+        except RuntimeError:  # the interpreter shuts down: no thread can be started
             _copy(done, follower)
 
 

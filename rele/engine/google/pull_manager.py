@@ -1,16 +1,16 @@
-"""The manager that Google's client has for each stream, of which nothing is public.
+"""The manager that Google's client has for each stream, which is entirely private.
 
-It holds messages that are more than the flow control admits, after a stream was opened again, and
-those that follow a message of the same ordering key. When a stream ends it nacks the first kind
-only after the last handler has returned, and the second not at all: that would be redelivered when
-its ack deadline has passed.
+The manager holds back two kinds of messages: messages that exceed the flow control, after a stream
+was reopened, and messages that follow another message with the same ordering key. When a stream
+ends, the manager nacks the first kind only after the last handler has returned. It does not nack
+the second kind: these messages would be redelivered after their ack deadline.
 
-Four threads serve a stream. Where one of them ends by an error, or the one that is to end the
-stream cannot be started, the client notices nothing: its future is never done.
+Four threads serve a stream. If one of them ends by an error, or if the thread that should end the
+stream cannot be started, the client does not notice, and its future is never done.
 
-This module alone uses the private names that this takes; those of google-cloud-pubsub 2.44.
-``tests/integration/test_held_messages.py`` and ``test_lost_threads.py`` hold it against the
-installed version.
+Only this module uses the private names of the manager (google-cloud-pubsub 2.44).
+``tests/integration/test_held_messages.py`` and ``test_lost_threads.py`` test it with the installed
+version.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LostThreadError(ReleError):
 
 
 def nack_held(future: Any) -> int:
-    """Nack what the stream of ``future`` holds; return how many messages that were.
+    """Nack the messages that the stream of ``future`` holds back; return their number.
 
     Args:
         future: Google's StreamingPullFuture, of a stream that has begun to end.
@@ -47,8 +47,8 @@ def nack_held(future: Any) -> int:
                 [DropRequest(each.ack_id, each.size, each.ordering_key) for each in messages]
             )
     for message in messages:
-        # The request that a nack sends. A nack would also make the client look for the next
-        # message of the ordering key, which is for the one that is being handled to do.
+        # The request that a nack sends. The client's nack() would also schedule the next message
+        # of the ordering key, which only the message that is being handled may do.
         message.modify_ack_deadline(0)
     return len(messages)
 
@@ -66,14 +66,14 @@ def lost_thread(future: Any) -> str | None:
 
 
 def detach_call(future: Any) -> None:
-    """Let the end of the call of ``future`` start no thread, which may fail: the stream ends."""
+    """Prevent the end of the call of ``future`` from starting a thread, which may fail."""
     manager = _manager_of(future)
     if manager is not None:
         _detached_call(manager)
 
 
 def end(future: Any, reason: Exception) -> None:
-    """End the stream of ``future``, which has lost a thread, in one that is started for that.
+    """End the stream of ``future``, which has lost a thread, in a new thread.
 
     Raises:
         RuntimeError: no thread can be started.
@@ -83,12 +83,12 @@ def end(future: Any, reason: Exception) -> None:
         return
     rpc = _detached_call(manager)
     manager.close(reason)
-    if rpc is not None:  # the thread that is lost may be the one by which the client would do it
+    if rpc is not None:  # the client might do this only in the thread that is lost
         rpc.close()
 
 
 def end_in_this_thread(future: Any) -> None:
-    """End the stream of ``future`` where no thread can be started; wait for its handlers."""
+    """End the stream of ``future`` in the calling thread; wait for its handlers."""
     manager = _manager_of(future)
     if manager is not None:
         _detached_call(manager)
@@ -96,7 +96,7 @@ def end_in_this_thread(future: Any) -> None:
 
 
 def end_half_open(error: BaseException) -> None:
-    """End the stream whose opening has failed by ``error``: some of its threads may run."""
+    """End a stream whose opening has failed with ``error``: some of its threads may be running."""
     for frame, _ in walk_tb(error.__traceback__):
         manager = frame.f_locals.get("self")
         if isinstance(manager, StreamingPullManager):
@@ -106,13 +106,13 @@ def end_half_open(error: BaseException) -> None:
 
 
 def _manager_of(future: Any) -> Any:
-    """The manager; ``None`` for the future that a test has made."""
+    """The manager; ``None`` for a test's future."""
     manager = getattr(future, "_StreamingPullFuture__manager", None)
     return manager if isinstance(manager, StreamingPullManager) else None
 
 
 def _detached_call(manager: Any) -> Any:
-    """The call, whose end from now on starts no thread that would end the stream, too."""
+    """Return the call; from now on its end does not start a thread that ends the stream."""
     rpc = manager._rpc
     if rpc is not None:
         rpc._callbacks.clear()

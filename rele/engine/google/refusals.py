@@ -9,16 +9,16 @@ from rele.endpoint import what_to_check
 from rele.messages.explaining import explained, in_one_line
 
 _NOT_THERE = (exceptions.RetryError, exceptions.ServiceUnavailable, exceptions.GatewayTimeout)
-"""Nobody answers, or not in time."""
+"""No server answers, or it does not answer in time."""
 
 
 def explain(error: Exception, topic_path: str, address: str) -> Exception:
-    """``error`` in one line, if it is one of Google's; of its class in any case.
+    """Return ``error``, explained in one line if it is Google's; its class stays the same.
 
     Args:
-        error: what publishing to the topic has raised.
+        error: the error of publishing to the topic.
         topic_path: ``projects/PROJECT/topics/TOPIC``.
-        address: where Pub/Sub is.
+        address: the ``host:port`` of Pub/Sub.
     """
     if isinstance(error, (exceptions.GoogleAPIError, GoogleAuthError)):
         return explained(error, _reason(error, topic_path, address))
@@ -49,6 +49,6 @@ def _reason(error: Exception, topic_path: str, address: str) -> str:
 
 
 def _words_of(error: Exception) -> str:
-    """What the service itself says."""
+    """The service's own words, without the prefix of Google's client."""
     text = getattr(error, "message", None)
     return " ".join(str(text).split()).rstrip(".") if text else in_one_line(error)

@@ -1,4 +1,4 @@
-"""Running callbacks so that a stream can end without losing or repeating work."""
+"""Running callbacks so that a stream can end without lost or repeated work."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ logger = logging.getLogger(__name__)
 
 
 class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
-    """Runs callbacks in an executor, and drains where Google's scheduler would drop.
+    """Runs callbacks in an executor. At the end of a stream it drains, unlike Google's scheduler.
 
     Google's client calls :meth:`shutdown` when it ends a stream, while leases are still extended
-    and acknowledgements still sent. What runs then is waited for; what was not begun is nacked
-    before that.
+    and acknowledgements still sent. Then waiting messages are nacked, and running callbacks finish.
 
     Args:
         executor: runs the callbacks.
-        threads: how many of them at a time.
-        timer: calls what ends leases.
-        name: the subscription's, for the log.
+        threads: how many callbacks run at a time.
+        timer: calls the function that ends leases.
+        name: the subscription's name, for the log.
         leases: the outstanding messages, each nacked when its lease ends.
     """
 
@@ -48,11 +47,11 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
     ) -> None:
         super().__init__(executor)
         self.deadline: float | None = None
-        """When to give up waiting, by the timer's clock."""
+        """When to stop waiting for callbacks, by the timer's clock."""
         self.nack_held: Callable[[], int] = lambda: 0
-        """Nacks what the client has not scheduled; returns how many messages that were."""
+        """Nacks the messages that the client has not scheduled; returns their number."""
         self.on_shutdown: Callable[[], None] = lambda: None
-        """Called when the stream ends, before what runs is waited for."""
+        """Called when the stream ends, before the wait for running callbacks."""
         self._threads = threads
         self._timer = timer
         self._name = name
@@ -62,7 +61,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         self._waiting: deque[tuple[Callable[[Message], Any], Lease]] = deque()
         self._runners: set[object] = set()
         self._running = 0
-        self._looks_for_due = False
+        self._checks_for_due = False
         self._is_shut_down = False
         self._refusals = Outage()
 
@@ -72,9 +71,9 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         return self._running
 
     def schedule(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Run ``callback(message)`` soon; nack the message where that is impossible.
+        """Run ``callback(message)`` soon; nack the message if that is impossible.
 
-        Nothing is raised: it would end the thread in which Google's client reads the stream.
+        Raises no error: it would end the thread in which Google's client reads the stream.
         """
         try:
             runner = self._admit(callback, as_message(args[0]))
@@ -85,16 +84,16 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
             self._nack(args[0])
 
     def _admit(self, callback: Callable[..., Any], message: Message) -> object | None:
-        """Let the message wait; return a runner that is to be started, if one more is needed."""
+        """Queue the message; return a runner to start, if another one is needed."""
         with self._lock:
             is_admitted = not self._is_shut_down
             if is_admitted:
                 self._forget_what_is_over()
                 lease = self._leases.take(message, self._timer.now())
                 self._waiting.append((callback, lease))
-                if not self._looks_for_due:
-                    self._looks_for_due = True
-                    self._timer.call_at(self._leases.first_look(lease), self._end_due)
+                if not self._checks_for_due:
+                    self._checks_for_due = True
+                    self._timer.call_at(self._leases.first_check(lease), self._end_due)
                 if len(self._runners) >= self._threads:
                     return None
                 runner = object()
@@ -105,14 +104,14 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         return None
 
     def _start(self, runner: object) -> None:
-        # Without the lock, which is the first thing that the thread wants that this wakes.
+        # Without the lock, because the thread that this wakes takes the lock first.
         try:
             self._executor.submit(self._run_waiting, runner)
         except Exception as error:  # noqa: BLE001 - no thread can be started, or no more memory
             self._do_without(runner, error)
 
     def _do_without(self, runner: object, error: Exception) -> None:
-        """Leave what waits to the other runners; nack it where there are none."""
+        """Leave the waiting messages to the other runners; nack them if there are none."""
         with self._lock:
             self._runners.discard(runner)
             leases = [] if self._runners else self._take_waiting()
@@ -131,10 +130,10 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
             self._nack(lease.message)
 
     def shutdown(self, await_msg_callbacks: bool = False) -> list[Any]:
-        """Nack what was not begun, then wait for what runs.
+        """Nack waiting messages, then wait for running callbacks.
 
         Returns:
-            nothing that Google's client would have to nack.
+            an empty list: no message is left for Google's client to nack.
         """
         with self._lock:
             self._is_shut_down = True
@@ -149,17 +148,17 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))
             self._leases.clear()
         self._timer.cancel(self._end_due)
-        self._timer.cancel(self._look_at_deadline)
+        self._timer.cancel(self._check_deadline)
         return []
 
     def set_deadline(self, deadline: float) -> None:
-        """Wait no longer than until ``deadline``, also where waiting has begun."""
+        """Wait only until ``deadline``, also if the wait has begun."""
         with self._changed:
             self.deadline = deadline
             self._changed.notify_all()
-        self._timer.call_at(deadline, self._look_at_deadline)
+        self._timer.call_at(deadline, self._check_deadline)
 
-    def _look_at_deadline(self) -> None:
+    def _check_deadline(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
@@ -191,12 +190,12 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
             return 0
 
     def _forget_what_is_over(self) -> None:
-        """Let nothing pile up while all threads are stuck."""
+        """Forget waiting messages whose leases are over, so that they do not pile up."""
         while self._waiting and self._waiting[0][1].is_over:
             self._waiting.popleft()
 
     def _run_waiting(self, runner: object) -> None:
-        """Run callbacks until none waits."""
+        """Run callbacks until no message waits."""
         thread_id = threading.get_ident()
         handled: Lease | None = None
         while True:
@@ -233,12 +232,12 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
     def _end_due(self) -> None:
         with self._lock:
             due = self._leases.end_due(self._timer.now())
-            # Before the lock is free, while each thread is where it is stuck.
+            # While holding the lock, so that each stuck thread is still where it is stuck.
             lines = [self._describe(lease) for lease in due if lease.thread_id is not None]
-            look_at = self._leases.next_look(self._timer.now())
-            self._looks_for_due = look_at is not None
-            if look_at is not None:
-                self._timer.call_at(look_at, self._end_due)
+            check_at = self._leases.next_check(self._timer.now())
+            self._checks_for_due = check_at is not None
+            if check_at is not None:
+                self._timer.call_at(check_at, self._end_due)
         for line in lines:
             logger.error(line)
         self._report_not_begun(len(due) - len(lines))
@@ -246,7 +245,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
             self._nack(lease.message)
 
     def _nack(self, message: Any) -> None:
-        """Nack it; where that fails, it is redelivered when its lease or its process has ended."""
+        """Nack a message; if this fails, it is redelivered when its lease or its process ends."""
         try:
             message.nack()
         except Exception:
@@ -283,7 +282,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
 
 
 def _where(thread_id: int | None) -> str:
-    """Where a thread is now, with its stack."""
+    """Describe the current position of a thread, with its stack."""
     name = next((each.name for each in threading.enumerate() if each.ident == thread_id), "?")
     frame = sys._current_frames().get(thread_id or 0)
     stack = "(it has ended)" if frame is None else "".join(traceback.format_stack(frame))

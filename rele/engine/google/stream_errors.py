@@ -1,4 +1,4 @@
-"""Why a stream was ended, and what somebody has to do about it."""
+"""Why a stream was ended, and what a person must do about it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from rele.exceptions import ReleError
 
 
 def reason_of(error: BaseException) -> str:
-    """The text of ``error`` in one line; never an empty one."""
+    """The text of ``error`` in one line, never empty."""
     if isinstance(error, GoogleAPICallError) and not error.message:
         return f"Pub/Sub ended it with {_status(error)}, without a reason"
     return in_a_line(error) or repr(error)
 
 
 def needs_a_person(error: BaseException) -> bool:
-    """Whether ``error`` lasts until somebody does something about it."""
+    """Whether ``error`` lasts until a person corrects its cause."""
     if isinstance(error, MethodNotImplemented):
         return True
     return _status(error) != "OK" and not is_passing(error)
 
 
 def remedy_for(error: BaseException, subscription: str) -> str:
-    """What somebody has to do; empty where the text of the error says so.
+    """What a person must do; empty if the text of the error says it.
 
     Args:
-        error: what has ended the stream, and needs a person.
-        subscription: its name.
+        error: the error that has ended the stream, which needs a person.
+        subscription: the subscription's name.
     """
     if isinstance(error, ReleError):
         return ""
@@ -63,7 +63,7 @@ def remedy_for(error: BaseException, subscription: str) -> str:
 
 
 def _status(error: BaseException) -> str:
-    """The name of the status with which Pub/Sub has answered; ``OK`` where it has not refused."""
+    """The name of the status that Pub/Sub has returned; ``OK`` if it has not refused anything."""
     if not isinstance(error, GoogleAPICallError):
         return "no status"
     return error.grpc_status_code.name if error.grpc_status_code else "OK"

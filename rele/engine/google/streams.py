@@ -1,4 +1,4 @@
-"""What is Relé's own on top of Google's streaming pull: a stream that ends is started again."""
+"""A streaming pull of Google's client that is started again whenever it ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rele.exceptions import ThreadStartError
 logger = logging.getLogger(__name__)
 
 _TICK = 0.05
-"""Seconds between two looks at a stream that is ending."""
+"""Seconds between two checks of a stream that is ending."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,20 @@ class Opened:
 class RestartingStream:
     """One subscription's streaming pull, started again whenever it ends, until it is drained.
 
-    :class:`~rele.engine.restarts.Restarts` decides; here are the threads and the log.
+    :class:`~rele.engine.restarts.Restarts` makes the decisions. This class has the threads and the
+    log.
 
     Args:
-        name: the subscription's, for the log.
-        open_stream: begins to pull with the scheduler that it is given; returns Google's future.
-        prepare: called before a stream is started again whose subscription may be missing;
-            returns whether it has seen to it that there is one.
+        name: the subscription's name, for the log.
+        open_stream: begins to pull, with the scheduler that it is given; returns Google's future.
+        prepare: called before a stream is started again whose subscription may be missing; creates
+            the subscription if it may; returns whether the subscription exists.
         threads: how many messages are handled at a time.
         max_lease_duration: seconds for which a message may be outstanding.
-        is_unavailable: whether Pub/Sub is known to be, so that no stream ends in order.
-        times: by which it decides.
-        timer: calls what is due; by default it has a thread of its own.
+        is_unavailable: whether Pub/Sub is known to be unavailable, so that streams do not end
+            gracefully.
+        times: the durations that it uses; tests shorten them.
+        timer: calls functions that are due; by default it has a thread of its own.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class RestartingStream:
         self._times = times or Times()
         self._timer = timer or Alarm(f"rele-{name}-timer")
         # One executor for all streams of a subscription: while the handlers of an ended stream
-        # finish, those of its successor wait, and never more than `threads` run.
+        # finish, the handlers of the next stream wait, so that at most `threads` handlers run.
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"rele-{name}")
         self._lock = threading.Lock()
@@ -86,14 +88,14 @@ class RestartingStream:
         self._streams: list[Opened] = []
 
     def open(self) -> Any:
-        """Begin to pull; return Google's future, or ``None`` once it is drained.
+        """Begin to pull; return Google's future, or ``None`` if :meth:`drain` was called before.
 
         Raises:
             ThreadStartError: the system starts no more threads.
         """
         if isinstance(self._restarts.state, Draining):
             return None
-        # All at once, so that none is missing when a message has arrived.
+        # All threads now, so that none is missing when a message arrives.
         self._timer.start()
         start_all_threads(self._executor, self._threads, f"the handlers of {self._name}")
         future = self._open()
@@ -101,14 +103,14 @@ class RestartingStream:
         return future
 
     def drain(self, deadline: float) -> None:
-        """Begin to end: no new stream, and no handler waited for after ``deadline``.
+        """Begin to end: open no new stream, and wait for handlers only until ``deadline``.
 
         ``deadline`` is in seconds of ``time.monotonic()``. Does not block.
         """
         with self._lock:
             self._restarts.drain(self._timer.now(), deadline)
             streams = list(self._streams)
-        for function in (self._start_again, self._look_after_health, self._check_threads):
+        for function in (self._start_again, self._check_health, self._check_threads):
             self._timer.cancel(function)
         for stream in streams:
             stream.scheduler.set_deadline(deadline)
@@ -173,7 +175,7 @@ class RestartingStream:
     def _expect_health(self) -> None:
         healthy_at = self._restarts.opened(self._timer.now())
         if healthy_at is not None:
-            self._timer.call_at(healthy_at, self._look_after_health)
+            self._timer.call_at(healthy_at, self._check_health)
 
     def _note_end(self, scheduler: DrainingScheduler) -> None:
         with self._lock:
@@ -193,7 +195,7 @@ class RestartingStream:
         try:
             if error is None or isinstance(error, NotFound):
                 is_mended = self._prepare()
-        except Exception as failure:  # noqa: BLE001 - logged in a line, and then tried again
+        except Exception as failure:  # noqa: BLE001 - logged in a line; then comes the next attempt
             error = failure
         self._report(error, is_mended=is_mended)
         try:
@@ -207,7 +209,7 @@ class RestartingStream:
                 self._start_again_later()
 
     def _newest_error(self) -> BaseException | None:
-        """Why the newest stream has ended; it is not known while its handlers run."""
+        """The error of the newest stream; ``None`` while its handlers run, or without an error."""
         future = self._streams[-1].future
         error: BaseException | None = future.exception() if future.done() else None
         return error
@@ -222,8 +224,7 @@ class RestartingStream:
         remedy = remedy_for(error, self._name) if error and is_for_a_person else ""
         logger.log(
             logging.ERROR if is_for_a_person else logging.WARNING,
-            "The stream of %s is interrupted, for %.0f s now: %s. Relé goes on starting it "
-            "again.%s",
+            "The stream of %s is interrupted, for %.0f s now: %s. Relé keeps restarting it.%s",
             self._name,
             seconds,
             reason_of(error) if error else "its handlers still run",
@@ -231,29 +232,31 @@ class RestartingStream:
         )
 
     def _report_threads(self, error: Exception) -> None:
-        """Log, although the interruption itself was logged, why it lasts."""
+        """Log why the interruption lasts, also if the interruption itself was logged."""
         if self._thread_outage.should_report(self._timer.now()):
             logger.error(
-                "The stream of %s lacks a thread: %s. Relé goes on starting it again.",
+                "The stream of %s lacks a thread: %s. Relé keeps restarting it.",
                 self._name,
                 in_a_line(error),
             )
 
-    def _look_after_health(self) -> None:
+    def _check_health(self) -> None:
         with self._lock:
-            seconds = self._restarts.look_after_health(self._timer.now())
+            seconds = self._restarts.check_health(self._timer.now())
         if seconds is not None:
             logger.info("The stream of %s is back, after %.0f s.", self._name, seconds)
 
     def _check_threads(self) -> None:
-        """See a thread of Google's client that has ended unseen, and start the stream again."""
+        """Restart the stream if a thread of Google's client has ended without ending the stream."""
         stream = self._streams[-1]
         name = pull_manager.lost_thread(stream.future)
         try:
             if self._lost_threads.is_lost(name):
                 error = LostThreadError(f"the thread {name} of Google's client has ended")
                 pull_manager.end(stream.future, error)
-        except RuntimeError as error:  # no thread can be started for that: try again
+        except (
+            RuntimeError
+        ) as error:  # no thread can be started to end the stream: the next check tries again
             self._report_threads(error)
         finally:
             check_at = self._lost_threads.next_check(self._timer.now())

@@ -1,4 +1,4 @@
-"""A connection to Pub/Sub that outlives what its server does."""
+"""A connection to Pub/Sub that survives outages of the server."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rele.engine.google.channel_watch import ChannelWatch
 from rele.engine.times import Times
 
 _WAITING_METHODS = ("StreamingPull", "Acknowledge", "ModifyAckDeadline")
-"""Methods whose calls wait for a connection, where others fail at once without one.
+"""Methods whose calls wait for a connection; the calls of others fail at once without one.
 
-Google's client would open a failed stream five times within 10 s and then sleep in a way that
-nothing ends, not even its shutdown; and where acknowledging fails for 60 s it ends the stream.
+Otherwise Google's client opens a failed stream five times within 10 s and then sleeps, and even its
+shutdown cannot interrupt that. If acknowledging fails for 60 s, the client ends the stream.
 """
 
 _OPENED_AGAIN = frozenset(
@@ -29,14 +29,14 @@ _OPENED_AGAIN = frozenset(
         "UNKNOWN",
     )
 )
-"""Codes of streams that Google's client opens again by itself, in silence.
+"""The error codes after which Google's client silently reopens a stream.
 
-All others end its stream by the server's answer, which whoever keeps the stream reports.
+Any other code ends the client's stream with an error, which ``RestartingStream`` reports.
 """
 
 
 def channel_options(times: Times) -> list[tuple[str, Any]]:
-    """The gRPC options of a connection that is closed late and reopened soon."""
+    """The gRPC options of a connection that notices an outage, and reconnects soon after it."""
     methods = [{"service": "google.pubsub.v1.Subscriber", "method": m} for m in _WAITING_METHODS]
     return [
         ("grpc.max_send_message_length", -1),
@@ -44,12 +44,12 @@ def channel_options(times: Times) -> list[tuple[str, Any]]:
         ("grpc.max_metadata_size", 4 * 1024 * 1024),
         ("grpc.keepalive_time_ms", _milliseconds(times.keepalive)),
         ("grpc.keepalive_timeout_ms", _milliseconds(times.keepalive_timeout)),
-        # gRPC 1.85 takes the longer of the two; this one is 60 s by default.
+        # gRPC 1.85 uses the longer of these two; the default of this one is 60 s.
         ("grpc.http2.ping_timeout_ms", _milliseconds(times.keepalive_timeout)),
-        # By default a third ping waits for data, which an idle stream does not send.
+        # By default gRPC sends only two pings without data, and an idle stream has no data.
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_reconnect_backoff_ms", _milliseconds(times.longest_reconnect_pause)),
-        # Despite its name this is the time that an attempt may take.
+        # Despite its name, this is the timeout of an attempt to connect.
         ("grpc.min_reconnect_backoff_ms", _milliseconds(times.connect_timeout)),
         (
             "grpc.service_config",
@@ -63,20 +63,20 @@ def _milliseconds(seconds: float) -> int:
 
 
 class Transport(SubscriberGrpcTransport):
-    """How Google's subscriber client reaches Pub/Sub: its own way, with options of ours.
+    """The transport of Google's subscriber client, with the channel options of this module.
 
-    To be given to ``make_client`` as ``transport``. ``channel_watch`` knows whether the server
+    Give it to ``make_client`` as ``transport``. Its ``channel_watch`` knows whether the server
     answers.
 
     Args:
         host: the server's address.
-        channel: the connection, with :func:`channel_options`; or what makes one, to which they are
-            given.
-        arguments: of Google's transport.
+        channel: a connection with :func:`channel_options`, or a function that makes a connection
+            with the options that it is given.
+        arguments: further arguments of Google's transport.
     """
 
     times = Times()
-    """By which it is decided that the connection is lost."""
+    """The durations after which the connection counts as lost."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Transport(SubscriberGrpcTransport):
 
 
 class _StreamObserver(grpc.StreamStreamClientInterceptor):
-    """Notes each stream that has ended by an error."""
+    """Reports each stream that has ended with an error to the channel watch."""
 
     def __init__(self, channel_watch: ChannelWatch) -> None:
         self._channel_watch = channel_watch
@@ -130,14 +130,14 @@ class _StreamObserver(grpc.StreamStreamClientInterceptor):
 
 
 def transport_class(times: Times) -> type[Transport]:
-    """The :class:`Transport` that decides by these times."""
+    """The subclass of :class:`Transport` that uses ``times``."""
     return type("Transport", (Transport,), {"times": times})
 
 
 def harden(client: Any) -> ChannelWatch | None:
-    """Prepare a client with our :class:`Transport` for outages; return what notices them.
+    """Prepare a client with a :class:`Transport` for outages; return its channel watch.
 
-    ``None`` for what a test has put in the client's place.
+    Returns ``None`` for a stand-in of a test.
     """
     if not isinstance(client.transport, Transport):
         return None
@@ -148,11 +148,11 @@ def harden(client: Any) -> ChannelWatch | None:
 
 
 def _raising_the_cause(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let what did not get through within 60 s, or before the connection was closed, be lost.
+    """Let a call that fails for 60 s, or on a closed connection, raise an error that is harmless.
 
-    Google's client takes any other error of these methods for one that happens, since the
-    message is redelivered. At a RetryError it ends the stream, and threads of it end with a
-    traceback; at a ValueError it logs one.
+    After a RetryError Google's client ends the stream, and its threads end with a traceback; after
+    a ValueError it logs a traceback. It ignores the other errors of these methods, because the
+    messages are redelivered.
     """
 
     @wraps(method)
@@ -161,18 +161,18 @@ def _raising_the_cause(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(*arguments, **keywords)
         except RetryError as error:
             raise error.cause from error
-        except ValueError as error:  # gRPC's, of a channel that is closed
+        except ValueError as error:  # from gRPC, if the channel is closed
             raise Cancelled(str(error)) from error  # type: ignore[no-untyped-call]
 
     return settle
 
 
 def _quiet_loggers() -> None:
-    """Keep what is logged here about an outage from being logged many times below.
+    """Silence the loggers of gRPC and Google's client about outages that Relé logs itself.
 
-    gRPC logs a traceback for each call without credentials, at ERROR; Google's client a line for
-    each stream that takes longer than a second to end, at WARNING, and at ERROR why a thread of it
-    has ended. A level that somebody has set stays.
+    gRPC logs a traceback at ERROR for each call without credentials. Google's client logs a line at
+    WARNING for each stream that takes longer than a second to end, and at ERROR why a thread has
+    ended. A level that the project has set is not changed.
     """
     for name, level in (
         ("grpc._plugin_wrapping", logging.CRITICAL),

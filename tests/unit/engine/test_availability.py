@@ -30,10 +30,10 @@ class Seen:
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
         while self.now < end:
-            line = self.core.look(self.now)
+            line = self.core.check(self.now)
             if line is not None:
                 self.lines.append(line.text % line.arguments)
-            self.now = min(self.core.next_look(self.now) or end, end)
+            self.now = min(self.core.next_check(self.now) or end, end)
 
     @property
     def is_available(self) -> bool:
@@ -46,10 +46,10 @@ def seen() -> Seen:
 
 
 def test_the_first_failure_has_the_connection_followed(seen: Seen) -> None:
-    assert seen.core.next_look(0) is None
+    assert seen.core.next_check(0) is None
     assert seen.core.note_failure(0, OLD, "Socket closed")
     assert not seen.core.note_failure(0, OLD, "Socket closed")
-    assert seen.core.next_look(0) == 0.25
+    assert seen.core.next_check(0) == 0.25
 
 
 def test_a_lost_connection_is_logged_and_its_return(seen: Seen) -> None:

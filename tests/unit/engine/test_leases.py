@@ -30,7 +30,7 @@ def test_what_is_handled_in_time_does_not_end() -> None:
     leases.let_go(lease)
 
     assert leases.end_due(10_000) == []
-    assert leases.next_look(10_000) is None
+    assert leases.next_check(10_000) is None
 
 
 def test_the_oldest_end_first() -> None:
@@ -38,7 +38,7 @@ def test_the_oldest_end_first() -> None:
     taken = [leases.take(message(), second) for second in range(10)]
 
     assert leases.end_due(LEASE + 4) == taken[:5]
-    assert leases.next_look(LEASE + 4) == LEASE + 5.1
+    assert leases.next_check(LEASE + 4) == LEASE + 5.1
 
 
 def test_a_lease_that_is_over_begins_no_handler() -> None:
@@ -56,26 +56,26 @@ def test_leases_that_end_one_after_another_are_looked_at_once_a_second() -> None
     first = leases.take(message(), 0)
     for number in range(1, 60):
         leases.take(message(), number * 0.05)
-    looks, now = 0, leases.first_look(first)
+    checks, now = 0, leases.first_check(first)
 
     ended: list[Any] = []
     while True:
-        looks += 1
+        checks += 1
         ended += leases.end_due(now)
-        following = leases.next_look(now)
+        following = leases.next_check(now)
         if following is None:
             break
         now = following
 
     assert len(ended) == 60
-    assert looks <= 4
+    assert checks <= 4
 
 
 def test_a_lease_without_an_end_never_ends() -> None:
     leases = Leases()
     lease = leases.take(message(), 0)
 
-    assert leases.first_look(lease) == FOREVER
+    assert leases.first_check(lease) == FOREVER
     assert leases.end_due(1e12) == []
 
 

@@ -56,7 +56,7 @@ def test_after_a_healthy_while_the_pause_is_the_first_again(restarts: Restarts) 
     assert restarts.state == Reopened(5, 200)
     assert healthy_at == 215
 
-    restarts.look_after_health(healthy_at)
+    restarts.check_health(healthy_at)
     at = restarts.ended(300)
 
     assert restarts.state == Interrupted(1)
@@ -71,7 +71,7 @@ def test_one_that_ends_before_it_was_healthy_is_not_back(restarts: Restarts) -> 
     assert healthy_at is not None
     restarts.ended(healthy_at - 1)
 
-    assert restarts.look_after_health(healthy_at) is None
+    assert restarts.check_health(healthy_at) is None
     assert restarts.state == Interrupted(2)
 
 
@@ -87,15 +87,15 @@ def test_an_hour_of_interruption_is_logged_once_a_minute_and_its_end(restarts: R
         restarts.opened(now)
 
     assert 45 <= len(reports) <= 60
-    assert restarts.look_after_health(now + 14) is None
-    assert restarts.look_after_health(now + 15) == now
+    assert restarts.check_health(now + 14) is None
+    assert restarts.check_health(now + 15) == now
 
 
 def test_the_end_of_an_interruption_that_was_not_logged_is_not(restarts: Restarts) -> None:
     restarts.ended(0)
     restarts.opened(1)
 
-    assert restarts.look_after_health(16) is None
+    assert restarts.check_health(16) is None
     assert restarts.state == Open()
 
 
