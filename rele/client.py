@@ -1,4 +1,4 @@
-"""Publisher and Subscriber: Relé's own face of Google's two clients."""
+"""Publisher and Subscriber, which wrap Google's two clients."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ USE_EMULATOR = uses_emulator()
 
 
 def _unless_emulated(credentials: Any) -> Any:
-    """``credentials`` as a client needs them: none under an emulator.
+    """Return ``credentials``, or ``None`` under an emulator.
 
-    ``USE_EMULATOR`` counts, too: tests of projects patch it.
+    ``USE_EMULATOR`` is checked as well, because the tests of projects patch it.
     """
     return None if USE_EMULATOR or uses_emulator() else credentials
 
 
 def get_google_defaults() -> tuple[Any, str | None]:
-    """Application Default Credentials and the project they name; ``(None, None)`` without any.
+    """Return Application Default Credentials and their project, or ``(None, None)``.
 
-    This may dial Google's metadata server, so it is asked only where nothing else was given.
+    This may connect to Google's metadata server, so it is called only if nothing else is given.
     """
     try:
         credentials, project_id = google.auth.default()
@@ -56,18 +56,18 @@ def get_google_defaults() -> tuple[Any, str | None]:
 
 
 class Publisher(BackendPublisher):
-    """Publishes by Google's client, with the hooks of the middleware.
+    """Publishes through Google's client, with the hooks of the middleware.
 
-    Keep one in a process, as :func:`rele.publish` does: each has a client of its own.
+    Use one Publisher per process, as :func:`rele.publish` does: each has a client of its own.
 
     Args:
         gc_project_id: the Google Cloud project.
         credentials: Google credentials; not used under the emulator.
         encoder: a JSONEncoder class.
         timeout: seconds that a blocking publish waits.
-        client_options: for Google's client.
-        blocking: whether ``publish`` waits where the call does not say so.
-        backend: where the messages go instead of to Google's client.
+        client_options: options of Google's client.
+        blocking: the default of ``publish(blocking=…)``.
+        backend: sends the messages instead of Google's client.
     """
 
     def __init__(
@@ -99,14 +99,15 @@ class Subscriber:
     Args:
         gc_project_id: the Google Cloud project.
         credentials: Google credentials; not used under the emulator.
-        message_storage_policy: the regions in which topics that are created keep their messages,
-            or ``None``; one region as a string is deprecated.
-        client_options: for Google's clients.
-        default_ack_deadline: seconds.
-        default_retry_policy: for subscriptions that state none; ``None`` sends none.
-        resilient: whether it reconnects soon after an outage, and logs outages, as for the workers
-            of ``create_and_run``.
-        times: by which it decides that Pub/Sub is unavailable.
+        message_storage_policy: the regions where new topics store their messages, or ``None``; a
+            single region as a string is deprecated.
+        client_options: options of Google's clients.
+        default_ack_deadline: the ack deadline in seconds of new subscriptions.
+        default_retry_policy: the retry policy of subscriptions that state none; with ``None`` they
+            have none.
+        resilient: whether it reconnects soon after an outage, and logs outages, as the workers of
+            ``create_and_run`` do.
+        times: the durations that it uses; tests shorten them.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class Subscriber:
     def over(
         cls, connection: Connection, *, resilient: bool = False, times: Times | None = None
     ) -> Subscriber:
-        """A Subscriber over ``connection``, which names all that the constructor's arguments do."""
+        """Make a Subscriber from ``connection`` instead of the constructor's arguments."""
         subscriber = cls.__new__(cls)
         subscriber._connect(connection, resilient, times)
         return subscriber
@@ -163,15 +164,15 @@ class Subscriber:
         return self.connection.credentials
 
     def update_or_create_subscription(self, subscription: Subscription) -> None:
-        """Create ``subscription`` and, where it is missing, its topic.
+        """Create ``subscription`` and, if it is missing, its topic.
 
-        One that exists is updated: its retry policy, if the declaration or the default states one,
-        and whatever else the declaration states.
+        If the subscription exists, it is updated: its retry policy, if the declaration or the
+        default states one, and all other options that the declaration states.
 
         Raises:
-            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
-            ResourceError: likewise, of a declaration that states more than the topic, a filter
-                and a retry policy.
+            ResourceError: Pub/Sub refused a declaration with options beyond those of Relé 1.x: the
+                topic, a filter and a retry policy.
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused any other declaration.
         """
         if NEWER_OPTIONS & subscription.options.stated().keys():
             resources = self._own_resources()
@@ -202,13 +203,13 @@ class Subscriber:
         """Begin to pull the messages of a subscription.
 
         Args:
-            subscription_name: its id, without the project.
+            subscription_name: the subscription's id, without the project.
             callback: called with each message.
             scheduler: runs the callbacks in its threads.
-            flow_control: Google's FlowControl; by default what its client chooses.
+            flow_control: Google's FlowControl; by default that of Google's client.
 
         Returns:
-            Google's StreamingPullFuture, which ends when the stream does.
+            Google's StreamingPullFuture, which is done when the stream has ended.
         """
         path = self._client.subscription_path(self.connection.gc_project_id, subscription_name)
         more = {} if flow_control is None else {"flow_control": flow_control}
@@ -217,22 +218,22 @@ class Subscriber:
         return self._client.subscribe(path, callback=callback, scheduler=scheduler, **more)
 
     def resources(self, gc_project_id: str, defaults: SubscriptionOptions) -> Resources:
-        """Compares and changes topics and subscriptions through this Subscriber's connection.
+        """Return an object that compares and changes topics and subscriptions.
 
-        ``defaults`` are stated for all subscriptions. One that is created gets the Subscriber's ack
-        deadline and Relé's default retry policy where nothing else is stated.
+        ``defaults`` are options for all subscriptions. A new subscription gets the Subscriber's ack
+        deadline and Relé's default retry policy, unless something else is stated.
         """
         return self._make_resources(gc_project_id, defaults, DEFAULT_RETRY_POLICY)
 
     @property
     def is_unavailable(self) -> bool:
-        """Whether Pub/Sub is known to be unavailable now; only a resilient one knows."""
+        """Whether Pub/Sub is known to be unavailable; always False if not ``resilient``."""
         return self._channel_watch is not None and self._channel_watch.is_unavailable
 
     def watch_topics(self, subscriptions: Sequence[Subscription], makes_again: bool) -> TopicWatch:
-        """Logs, once started, that a topic was deleted.
+        """Return a watch that logs when a topic was deleted.
 
-        ``makes_again``: whether the worker recreates it once its subscription is deleted.
+        ``makes_again``: whether the worker recreates the topic after its subscription is deleted.
         """
         watch = TopicWatch(
             self._client,
@@ -245,7 +246,7 @@ class Subscriber:
         return watch
 
     def close(self) -> None:
-        """Close the connection and end what watches it; the Subscriber cannot be used any more."""
+        """Close the connection and stop watching it; the Subscriber cannot be used any more."""
         for watch in self._topic_watches:
             watch.stop()
         if self._channel_watch is not None:

@@ -37,7 +37,7 @@ def sub_modules(settings_path: str | None = None) -> tuple[ModuleType | None, li
 
 
 def has_manage_py() -> bool:
-    """Whether the current folder has a ``manage.py``, as that of a Django project has."""
+    """Whether the current folder has a ``manage.py``, as a Django project has."""
     return Path("manage.py").is_file()
 
 
@@ -45,7 +45,7 @@ def find_subs_modules(folder: Path, package: str = "") -> list[str]:
     """The dotted paths of each ``subs.py`` and of each module in ``subs/``, at any depth.
 
     Args:
-        folder: where to look. Neither it nor the folders below it need an ``__init__.py``.
+        folder: the folder to search. No folder needs an ``__init__.py``.
         package: the dotted path of ``folder`` itself.
     """
     prefix = f"{package}." if package else ""

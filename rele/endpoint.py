@@ -1,4 +1,4 @@
-"""Where Pub/Sub is, emulator or service, and whether it can be reached."""
+"""The address of Pub/Sub, emulator or service, and whether it can be reached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from rele.exceptions import ConfigurationError
 
 EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
-"""Names the emulator; read in this module alone."""
+"""The variable that names the emulator. Only this module reads it."""
 
 DEFAULT_PORT = 443
 LAST_PORT = 65535
@@ -23,12 +23,12 @@ TIMEOUT = 10.0
 """Seconds."""
 
 WITHOUT_PROXY = ("grpc.enable_http_proxy", 0)
-"""The gRPC option of a connection on which the environment's proxies do not count."""
+"""The gRPC option of a connection that ignores the environment's proxies."""
 
 _PAUSE = 0.2
 _PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _EXCEPTION_VARIABLES = ("no_grpc_proxy", "no_proxy")
-"""The variables that gRPC reads: of each row the first that is set."""
+"""The variables that gRPC reads: in each row, the first that is set."""
 
 _EMULATOR_ADDRESS = re.compile(
     r"(?:http://|dns:///)?(?P<host>\[[^\s/\[\]@]+\]|[^\s/\[\]@:]+):(?P<port>[0-9]{1,5})/?"
@@ -36,20 +36,20 @@ _EMULATOR_ADDRESS = re.compile(
 
 
 def emulator_named() -> str | None:
-    """What the environment says, as it stands there; ``None`` where it names no emulator."""
+    """The unparsed address of the emulator in the environment; ``None`` if there is none."""
     return os.environ.get(EMULATOR_VARIABLE) or None
 
 
 def uses_emulator() -> bool:
-    """Whether a client that is made now talks to an emulator, and so needs no credentials."""
+    """Whether a client that is made now uses an emulator, and so needs no credentials."""
     return emulator_named() is not None
 
 
 def emulator_address() -> str | None:
-    """The ``host:port`` of the emulator; ``None`` where the environment names none.
+    """The ``host:port`` of the emulator; ``None`` if the environment names none.
 
     Raises:
-        ConfigurationError: what it names is no such address.
+        ConfigurationError: the environment names something that is not an address.
     """
     named = emulator_named()
     if named is None:
@@ -58,12 +58,12 @@ def emulator_address() -> str | None:
 
 
 def host_and_port(text: str, source: str) -> tuple[str, int]:
-    """Host (an IPv6 address without its brackets) and port of what ``source`` says is an address.
+    """The host (an IPv6 address without brackets) and the port of ``text``, given by ``source``.
 
     Accepts ``HOST:PORT``, ``[::1]:PORT`` and ``http://HOST:PORT/``.
 
     Raises:
-        ConfigurationError: it is no such address.
+        ConfigurationError: ``text`` is not such an address.
     """
     match = _EMULATOR_ADDRESS.fullmatch(text.strip())
     if match is None:
@@ -79,12 +79,12 @@ def joined(host: str, port: int) -> str:
 
 
 def pubsub_address(client_options: Mapping[str, Any] | None) -> str:
-    """The ``host:port`` that Google's client dials with ``client_options``.
+    """The ``host:port`` that Google's client connects to with ``client_options``.
 
-    The emulator comes first, as it does for the client.
+    An emulator takes precedence, as it does for the client.
 
     Raises:
-        ConfigurationError: the address that is named is none.
+        ConfigurationError: the configured address is not valid.
     """
     if emulator := emulator_address():
         return emulator
@@ -106,9 +106,10 @@ def is_loopback(address: str) -> bool:
 
 
 def proxy_before(address: str) -> tuple[str, str] | None:
-    """The variable and the URL of the proxy by which gRPC reaches ``address``, if there is one.
+    """The variable and the URL of the proxy that gRPC uses for ``address``, if there is one.
 
-    Emulators and what is on this machine are reached without any: see :data:`WITHOUT_PROXY`.
+    Emulators and addresses on this machine are reached without a proxy: see
+    :data:`WITHOUT_PROXY`.
     """
     host, _ = _split(address)
     if emulator_named() is not None or is_loopback(address):
@@ -117,12 +118,12 @@ def proxy_before(address: str) -> tuple[str, str] | None:
     if variable is None or any(map(host.endswith, _hosts_without_proxy())):
         return None
     url = os.environ[variable]
-    # gRPC ignores any other scheme.
+    # gRPC ignores proxies with any other scheme.
     return (variable, url) if urlsplit(url).scheme == "http" else None
 
 
 def what_to_check(address: str) -> str:
-    """What to look at where ``address`` cannot be reached."""
+    """Advice on what to check if ``address`` cannot be reached."""
     if emulator_named() is not None:
         return (
             f"{EMULATOR_VARIABLE} names that address. Start `rele-cli emulator` there, or correct "
@@ -138,9 +139,9 @@ def what_to_check(address: str) -> str:
 
 
 def can_connect(address: str, timeout: float = TIMEOUT) -> bool:
-    """Whether a connection to ``address`` can be made, trying again for ``timeout`` seconds.
+    """Whether a connection to ``address`` can be made, with retries for ``timeout`` seconds.
 
-    Where gRPC goes through a proxy, whether one to the proxy can be made.
+    If gRPC uses a proxy, whether a connection to the proxy can be made.
     """
     host, port = _split(address)
     if proxy := proxy_before(address):
@@ -151,7 +152,7 @@ def can_connect(address: str, timeout: float = TIMEOUT) -> bool:
         try:
             with socket.create_connection((host, port), timeout=left):
                 return True
-        except (OSError, UnicodeError):  # the latter: no name that could be looked up
+        except (OSError, UnicodeError):  # UnicodeError: the host name is not valid
             time.sleep(min(_PAUSE, left))
     return False
 

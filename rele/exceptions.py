@@ -71,7 +71,7 @@ class ThreadStartError(ReleError, RuntimeError):
     """The system starts no more threads for this process.
 
     Args:
-        needed_for: the name of the thread, or what it is for.
+        needed_for: the name or the purpose of the thread.
     """
 
     def __init__(self, needed_for: str) -> None:
@@ -82,9 +82,9 @@ class ThreadStartError(ReleError, RuntimeError):
 
 
 class DecodeError(ReleError):
-    """The payload of a message is not JSON in UTF-8, which is what Relé publishes.
+    """The payload of a message is not JSON in UTF-8, the encoding that Relé publishes.
 
-    What is raised is one of its two subclasses, each of which is also an exception of the standard
+    Relé raises one of the two subclasses, each of which is also an exception of the standard
     library.
     """
 
@@ -100,7 +100,7 @@ class NotUTF8Error(DecodeError, UnicodeDecodeError):
         return f"The payload is not JSON in UTF-8: {UnicodeDecodeError.__str__(self)}"
 
 
-class Decision(ReleError):  # noqa: N818 - it is not an error, but what a handler wants
+class Decision(ReleError):  # noqa: N818 - not an error, but a choice of the handler
     """Raised by a handler to decide what happens to its message."""
 
 
@@ -137,14 +137,14 @@ class DeadLetter(Decision):
 
 
 def import_failure(what: str, error: Exception) -> str:
-    """A sentence that says that ``what`` cannot be imported, why, and at which line."""
+    """An error message: ``what`` cannot be imported, the reason, and the line."""
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
     reason = reason.removesuffix(".")
     return f"{what} cannot be imported: {type(error).__name__}: {reason}{_place_of(error)}."
 
 
 def _place_of(error: Exception) -> str:
-    """`` (file, line number)`` of the project's last line, below which only imports are made."""
+    """`` (file, line number)`` of the innermost line in the traceback that is the project's."""
     if isinstance(error, SyntaxError):
         return f" ({error.filename}, line {error.lineno})"
     machinery = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<")

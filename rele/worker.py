@@ -49,7 +49,7 @@ def require_connection(address: str) -> None:
     """Return if Pub/Sub can be reached at ``address``.
 
     Raises:
-        NotConnectionError: it cannot, within 10 s; it says what to look at.
+        NotConnectionError: it cannot be reached within 10 s; the error says what to check.
     """
     with reported_if_long(lambda: logger.warning("Waiting up to 10 s for Pub/Sub at %s.", address)):
         is_reachable = check_internet_connection(address)
@@ -60,36 +60,36 @@ def require_connection(address: str) -> None:
 
 
 class WorkerState(Enum):
-    """What a worker is doing, as far as stopping it depends on that."""
+    """The states of a worker that determine how it stops."""
 
     READY = auto()
-    """:meth:`Worker.run_forever` is not at work: the program itself sets up, starts and stops."""
+    """:meth:`Worker.run_forever` is not running: the program itself sets up, starts and stops."""
     RUNNING = auto()
     """:meth:`Worker.run_forever` sets up, consumes, and waits for a request to stop."""
     STOPPING = auto()
     """The shutdown has begun."""
     STOPPED = auto()
-    """It is over."""
+    """The shutdown is over."""
 
 
 class Worker:
     """Consumes subscriptions in threads.
 
     Args:
-        subscriptions: what to consume.
+        subscriptions: the subscriptions to consume.
         client_options: for Google's clients.
         gc_project_id: the Google Cloud project.
         credentials: Google credentials; not used under the emulator.
-        gc_storage_region: where topics that are created keep their messages.
-        default_ack_deadline: seconds, of subscriptions that are created.
-        threads_per_subscription: how many messages of one are handled at a time.
-        default_retry_policy: of subscriptions that state none.
-        config: the configuration whose newer settings count, as for the workers of
-            ``create_and_run``; without one the worker does what the arguments before it say.
-        times: by which it decides, such as when an outage is logged again.
+        gc_storage_region: the regions where new topics store their messages.
+        default_ack_deadline: the ack deadline in seconds of new subscriptions.
+        threads_per_subscription: how many messages of a subscription are handled at a time.
+        default_retry_policy: the retry policy of subscriptions that state none.
+        config: a configuration for all other settings, as ``create_and_run`` passes it; without a
+            configuration the worker behaves as in Relé 1.x.
+        times: the durations that it uses; tests shorten them.
 
     Raises:
-        NoProjectError: ``config`` is given, and no project.
+        NoProjectError: ``config`` is given, but no project.
     """
 
     def __init__(
@@ -134,14 +134,16 @@ class Worker:
         self._stop = StopRequest(lambda: report_abrupt_end(self._consumers))
 
     def setup(self) -> None:
-        """Create the subscriptions, and their topics, where they are missing.
+        """Create missing subscriptions and topics.
 
-        What else it does, ``RELE["RESOURCES"]`` says: by default it also changes what is stated.
+        ``RELE["RESOURCES"]`` decides what else it does: by default it also updates subscriptions
+        that differ from their declarations.
 
         Raises:
-            ResourceError: Pub/Sub refused one, or a subscription is not as declared and the worker
-                may change nothing.
-            google.api_core.exceptions.GoogleAPIError: without a Config, instead.
+            ResourceError: Pub/Sub refused a change, or a subscription is not as declared and the
+                worker may change nothing.
+            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused a change, and the worker has
+                no ``config``.
         """
         with reported_if_long(self._report_setup), advised(self._address):
             self._provisioner.set_up()
@@ -216,12 +218,12 @@ class Worker:
         """Set up, start, and stop once a signal handler has called :meth:`stop`.
 
         Args:
-            sleep_interval: seconds between two looks at whether to stop; a signal is seen at once.
+            sleep_interval: seconds between two checks whether to stop; a signal is noticed at once.
             on_start: called when the subscriptions are being consumed.
 
         Raises:
             NotConnectionError: Pub/Sub cannot be reached.
-            SystemExit: in the end, as :meth:`stop` raises it.
+            SystemExit: at the end, as :meth:`stop` raises it.
         """
         self._state = WorkerState.RUNNING
         try:
@@ -244,23 +246,23 @@ class Worker:
             while not self._stop.wait(sleep_interval):
                 pass
         except KeyboardInterrupt:
-            logger.info("Interrupted.")  # and nobody has installed stop() as the handler
+            logger.info("Interrupted.")  # stop() is not installed as the signal handler
         self._state = WorkerState.READY
         self.stop()
 
     def stop(self, signal: int | None = None, frame: FrameType | None = None) -> None:
         """Shut down gracefully, then exit with status 0; or ask :meth:`run_forever` to do so.
 
-        Running handlers finish, and messages that wait are nacked. Handlers that run longer than
-        the shutdown timeout are abandoned, with status 1. A second signal, a second or more after
-        the first, ends the process at once with status 1.
+        Running handlers finish, and waiting messages are nacked. If handlers run longer than the
+        shutdown timeout, they are abandoned, and the status is 1. A second signal, a second or more
+        after the first, ends the process at once with status 1.
 
-        It may be installed as a signal handler. While :meth:`run_forever` is at work, it only asks
-        that to stop, and returns.
+        This method may be installed as a signal handler. While :meth:`run_forever` is running, it
+        only asks :meth:`run_forever` to stop, and returns.
 
         Raises:
-            SystemExit: unless :meth:`run_forever` is at work, or the shutdown has begun and this is
-                a further signal.
+            SystemExit: unless :meth:`run_forever` is running, or this is a further signal during
+                the shutdown.
         """
         if signal is not None:
             self._stop.request_by_signal()
@@ -304,7 +306,7 @@ def _make_provisioner(plan: WorkerPlan, subscriber: Subscriber) -> Provisioner:
 def make_worker(
     subs: Sequence[Subscription], config: Config, *, times: Times | None = None
 ) -> Worker:
-    """Make the worker that ``config`` describes; ``times`` are those by which it decides.
+    """Make the worker that ``config`` describes; tests shorten the durations in ``times``.
 
     Raises:
         NoProjectError, UnusableCredentialsError: no project is known.
@@ -334,18 +336,18 @@ def create_and_run(
     """Make a worker for ``subs`` and run it until SIGINT, SIGTERM, SIGHUP or SIGTSTP.
 
     Args:
-        subs: what to consume.
+        subs: the subscriptions to consume.
         config: the project's configuration.
         on_start: called when the subscriptions are being consumed.
-        times: by which it decides, such as when an outage is logged again.
+        times: the durations that it uses; tests shorten them.
 
     Raises:
         NoProjectError, UnusableCredentialsError: no project is known.
         NotConnectionError: Pub/Sub cannot be reached.
-        SystemExit: in the end, with status 0 if all handlers have finished.
+        SystemExit: at the end, with status 0 if all handlers have finished.
     """
     worker = make_worker(subs, config, times=times)
-    # Python handles signals in the main thread alone; under Django's autoreloader this is another.
+    # Only the main thread can install signal handlers; Django's autoreloader uses another thread.
     if threading.current_thread() is threading.main_thread():
         catch_stop_signals(worker.stop, *STOP_SIGNALS, "SIGTSTP")
     if on_start is None:

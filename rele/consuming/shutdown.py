@@ -1,4 +1,4 @@
-"""What happens when a worker stops, step by step, and how its process ends."""
+"""The shutdown of a worker, step by step, and the end of its process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT = 1.0
 _CLOSE_TIMEOUT_UNAVAILABLE = 0.2
-"""Seconds; the latter while Pub/Sub is unavailable."""
+"""Seconds; the second one while Pub/Sub is unavailable."""
 
 _LAST_WORDS_TIMEOUT = 1.0
 """Seconds."""
@@ -37,7 +37,7 @@ class Connected(Protocol):
 
 
 class Stoppable(Protocol):
-    """What runs in the background until it is stopped."""
+    """An object that runs in the background until it is stopped."""
 
     def stop(self) -> None: ...
 
@@ -47,11 +47,11 @@ class Shutdown:
     """The graceful shutdown of a worker."""
 
     subscriptions: Sequence[Subscription]
-    """Those that the worker consumes."""
+    """The subscriptions that the worker consumes."""
     consumers: Sequence[Consumer]
     topic_watch: Stoppable | None
     connection: Connected
-    """The one that the consumers use."""
+    """The connection that the consumers use."""
     timeout: float
     """Seconds that running handlers have to finish."""
     is_by_signal: bool = False
@@ -62,32 +62,32 @@ class Shutdown:
 
         A step that fails is logged, and the others follow.
         """
-        # 1. The middleware hears of the stop first, while all that it may use still works.
+        # 1. The middleware is notified first, while everything that it may use still works.
         run_middleware_hook("pre_worker_stop", self.subscriptions)
 
-        # 2. Nobody looks for deleted topics any more, which would be reported for nothing.
+        # 2. The check for deleted topics stops: its reports are of no use any more.
         if self.topic_watch is not None:
             take_step(self.topic_watch.stop)
 
-        # 3. Consuming ends: no new message is begun, those that wait are nacked, so that another
-        #    worker gets them at once, and running handlers finish. Their acks need the connection.
+        # 3. Consuming ends: no more handlers start, waiting messages are nacked, so that another
+        #    worker gets them at once, and running handlers finish. Acks need the connection.
         still_running = drain(self.consumers, self.timeout, is_by_signal=self.is_by_signal)
 
-        # 4. The connection closes only now that the last ack is sent.
+        # 4. The connection is closed only after the last ack was sent.
         self._close_connection()
 
-        # 5. What was published is sent, after the last handler that may have published.
+        # 5. Published messages are sent, after the last handler, which may have published.
         with reported_if_long(_report_flush):
             take_step(publishing.flush)
 
-        # 6. The middleware cleans up last, when nothing uses what it closes, such as databases.
+        # 6. The middleware cleans up last: nothing uses databases any more, which it may close.
         run_middleware_hook("post_worker_stop")
         return still_running
 
     def _close_connection(self) -> None:
-        """Close it, unless that takes long: the end of the process closes it just as well.
+        """Close the connection, unless that takes long: the end of the process closes it as well.
 
-        Closing waits for the calls of Google's client that are under way.
+        Closing waits for the running calls of Google's client.
         """
         closing = threading.Thread(target=take_step, args=(self.connection.close,), daemon=True)
         take_step(closing.start)
@@ -100,9 +100,9 @@ def drain(consumers: Sequence[Consumer], timeout: float, *, is_by_signal: bool =
     """End all consumers; return how many handlers still run after ``timeout`` seconds.
 
     Args:
-        consumers: all of them.
+        consumers: all consumers of the worker.
         timeout: seconds.
-        is_by_signal: whether a second signal ends the process at once, which the log then says.
+        is_by_signal: whether a second signal ends the process at once; if so, the log says this.
     """
     advice = " A second signal, such as Ctrl-C, ends the process at once." if is_by_signal else ""
 
@@ -116,7 +116,7 @@ def drain(consumers: Sequence[Consumer], timeout: float, *, is_by_signal: bool =
             )
 
     deadline = time.monotonic() + timeout
-    # All are drained before one is joined, so that they share the one deadline.
+    # Drain all consumers before joining the first, so that they end at the same time.
     for consumer in consumers:
         consumer.drain(deadline)
     with reported_if_long(report):
@@ -124,12 +124,12 @@ def drain(consumers: Sequence[Consumer], timeout: float, *, is_by_signal: bool =
 
 
 def number_running(consumers: Sequence[Consumer]) -> int:
-    """How many handlers run."""
+    """How many handlers are running."""
     return sum(consumer.running for consumer in consumers)
 
 
 def take_step(finish: Callable[[], object]) -> None:
-    """Call ``finish``; an error of it is logged, so that the next steps follow."""
+    """Call ``finish`` and log an error, so that the next steps follow."""
     try:
         finish()
     except Exception:
@@ -137,17 +137,17 @@ def take_step(finish: Callable[[], object]) -> None:
 
 
 def end_process(still_running: int, timeout: float) -> NoReturn:
-    """End the process with status 0, or with 1 at once where handlers still run.
+    """End the process with status 0, or at once with status 1 if handlers are still running.
 
     Args:
-        still_running: how many handlers do.
-        timeout: seconds for which they were waited for.
+        still_running: how many handlers are still running.
+        timeout: how many seconds they had to finish.
 
     Raises:
         SystemExit: with status 0.
     """
     if still_running:
-        # sys.exit() would wait for their threads.
+        # sys.exit() would wait for the threads of these handlers.
         _say_last_words(
             logging.ERROR,
             "%d handler(s) still ran after %s s and are abandoned: their messages will be "
@@ -175,7 +175,7 @@ def report_abrupt_end(consumers: Sequence[Consumer]) -> None:
 
 
 def _say_last_words(level: int, text: str, *args: object) -> None:
-    """Log what is abandoned, in a thread: the output may block, and the process has to end."""
+    """Log in a thread of its own: the output may block, but the process must end."""
     speaking = threading.Thread(target=_log_and_flush, args=(level, text, *args), daemon=True)
     take_step(speaking.start)
     if speaking.is_alive():
@@ -190,4 +190,4 @@ def _log_and_flush(level: int, text: str, *args: object) -> None:
 
 
 def _report_flush() -> None:
-    logger.info("Waiting for Pub/Sub to accept what was published.")
+    logger.info("Waiting for Pub/Sub to accept the published messages.")

@@ -1,4 +1,4 @@
-"""Desired against actual topics and subscriptions: read, plan, then apply."""
+"""Provisioning topics and subscriptions: read them, plan the changes, apply the plan."""
 
 from rele.resources.changes import CANNOT_CHANGE, Change, Difference, Plan
 from rele.resources.creating_first import update_or_create

@@ -1,18 +1,18 @@
-"""What remains for a person to do, in a sentence."""
+"""Sentences that say what a person must do."""
 
 from __future__ import annotations
 
 from rele.resources.desired import Desired
 
 DELETED_TOPIC = "_deleted-topic_"
-"""What Pub/Sub names as the topic of a subscription whose topic was deleted."""
+"""The topic that Pub/Sub shows for a subscription whose topic was deleted."""
 
 _SERVICE_AGENT = "service-PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
-"""It moves the messages ("Dead-letter topics" in the Pub/Sub documentation)."""
+"""The account that moves dead letters ("Dead-letter topics" in the Pub/Sub documentation)."""
 
 
 def on_dead_letters(desired: Desired) -> str:
-    """Which permissions Pub/Sub's service agent needs for a dead-letter policy to work at all."""
+    """Advice on the permissions that a dead-letter policy needs."""
     if desired.dead_letter_topic is None:
         return ""
     project = desired.path.split("/")[1]
@@ -24,7 +24,7 @@ def on_dead_letters(desired: Desired) -> str:
 
 
 def on_unreadable_topic(topic: str) -> str:
-    """What to make sure of where the credentials may not read a dead-letter topic."""
+    """Advice if the credentials may not read a dead-letter topic."""
     return (
         f"The credentials may not read the dead-letter topic {topic} (pubsub.topics.get). Make "
         "sure that it has a subscription: without one its messages are lost."
@@ -32,7 +32,7 @@ def on_unreadable_topic(topic: str) -> str:
 
 
 def on_obstacle(desired: Desired, actual_topic: str) -> str:
-    """What to do where a subscription that exists cannot become what is declared."""
+    """Advice if an existing subscription cannot be changed to its declaration."""
     if actual_topic == DELETED_TOPIC:
         reason = "Its topic was deleted, so nothing new arrives"
     elif desired.is_for_dead_letters:

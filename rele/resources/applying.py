@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def log(change: Change) -> None:
-    """Log what was changed, or cannot be, and what remains for a person to do."""
+    """Log a change or an obstacle, and what a person must do."""
     if change.carry_out is None:
         level = logging.ERROR
     else:
@@ -23,18 +23,18 @@ def log(change: Change) -> None:
 
 
 def apply(plan: Plan, report: Callable[[Change], object] = log) -> None:
-    """Carry out ``plan``: at the same time whatever needs no other of its changes.
+    """Carry out ``plan``; changes that depend on no other run in parallel.
 
-    Changes that another worker has made in the meantime are left out, and so are those that need
-    one that Pub/Sub refused.
+    Changes that another worker has made in the meantime are left out, as are changes that depend on
+    a change that Pub/Sub refused.
 
     Args:
-        plan: of any project.
-        report: called in this thread with each change that was made, and in the end with each
+        plan: the plan.
+        report: called in this thread with each change that was made, and at the end with each
             obstacle.
 
     Raises:
-        ResourceError: Pub/Sub refused some, here or when the plan was made; with a line for each.
+        ResourceError: Pub/Sub refused changes, or calls of the planning; with a line for each.
     """
     for warning in plan.warnings:
         logger.warning("%s", warning)
@@ -55,13 +55,13 @@ def apply(plan: Plan, report: Callable[[Change], object] = log) -> None:
 
 
 def _ready(waiting: list[Change]) -> list[Change]:
-    """Those that need none of the others; all, where they need each other in a circle."""
+    """The changes that depend on no other in ``waiting``; all changes if they form a cycle."""
     missing = {change.path for change in waiting}
     return [change for change in waiting if not change.needs & missing] or waiting
 
 
 def _carry_out(change: Change) -> bool:
-    """Whether the change was made here, and not by another worker before."""
+    """Carry out the change; return False if another worker had done it."""
     assert change.carry_out is not None
     try:
         with explained(change.action, change.path, exceptions.AlreadyExists):

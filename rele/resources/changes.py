@@ -1,4 +1,4 @@
-"""The changes from what Pub/Sub has to what is declared."""
+"""The changes that make Pub/Sub's resources match the declarations."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _DONE = {
 
 @dataclass(frozen=True)
 class Difference:
-    """That an option is not as it is declared."""
+    """An option that is not as declared."""
 
     option: str
-    """Its name in ``@sub``."""
+    """The option's name in ``@sub``."""
     actual: str
     declared: str
 
@@ -42,25 +42,25 @@ class Change:
     """The full path of the topic or subscription."""
     differences: tuple[Difference, ...] = ()
     advice: str = ""
-    """What remains for a person to do."""
+    """What a person must do."""
     needs: frozenset[str] = frozenset()
-    """The paths of topics and subscriptions that must exist before."""
+    """The paths of topics and subscriptions that must exist before this change."""
     carry_out: Callable[[], object] | None = None
     """Makes the change; ``None`` for an obstacle."""
 
     @property
     def summary(self) -> str:
-        """All but the advice."""
+        """The change in words, without the advice."""
         return self._describe(self.action)
 
     @property
     def report(self) -> str:
-        """What was done, or cannot be, with the advice."""
+        """The change in words, as done or impossible, with the advice."""
         return self._with_advice(self._describe(_DONE.get(self.action, self.action)))
 
     @property
     def sets_retry_policy(self) -> bool:
-        """Whether a subscription that exists gets another retry policy."""
+        """Whether an existing subscription gets another retry policy."""
         return any(difference.option == "retry_policy" for difference in self.differences)
 
     def __str__(self) -> str:
@@ -87,28 +87,28 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would have to change, and what else was found out; to make one changes nothing."""
+    """The changes that are needed, and other findings. Making a plan changes nothing."""
 
     changes: tuple[Change, ...] = ()
     """In the order in which they are shown."""
     refusals: tuple[ResourceError, ...] = ()
     """Why some of the topics and subscriptions could not be read."""
     warnings: tuple[str, ...] = ()
-    """What a person should look after, a sentence each."""
+    """Problems that a person should solve, a sentence each."""
     lacks_retry_policy: Mapping[str, bool] = field(default_factory=dict)
-    """Whether a subscription exists without a retry policy, by path; of all that could be read."""
+    """Whether a subscription lacks a retry policy, by its path, for each that could be read."""
 
     def only(self, *actions: str) -> Plan:
-        """The same with only the changes of these kinds."""
+        """The same plan with only the changes of these kinds."""
         return replace(self, changes=tuple(c for c in self.changes if c.action in actions))
 
     @property
     def obstacles(self) -> tuple[Change, ...]:
-        """Those that cannot be carried out."""
+        """The differences that no change can remove."""
         return self.only(CANNOT_CHANGE).changes
 
     def raise_refusals(self, more: Iterable[ResourceError] = ()) -> None:
-        """Raise what could not be read, and ``more``, as one error.
+        """Raise the refusals of the plan, and ``more``, as one error.
 
         Raises:
             ResourceError: with a line for each, if there is any.

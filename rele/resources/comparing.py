@@ -1,4 +1,4 @@
-"""How a subscription that exists differs from its declaration."""
+"""The differences between an existing subscription and its declaration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rele.resources.changes import Difference
 from rele.resources.desired import GOOGLE_FIELDS, Desired
 
 _FIXED_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.is_fixed)
-"""Those that can be set only when a subscription is created, like its topic."""
+"""The options that can be set only when a subscription is created, like its topic."""
 
 
 def fixed_differences(desired: Desired, actual: Any) -> tuple[Difference, ...]:
@@ -42,7 +42,7 @@ def update_request(
 
 
 def _wanted(desired: Desired, actual: Any) -> Any:
-    """The declaration as Google's Subscription; labels that others have set are kept."""
+    """The declaration as Google's Subscription; other labels of the subscription are kept."""
     stated = dict(desired.stated)
     if "labels" in stated:
         stated["labels"] = {**actual.labels, **stated["labels"]}
@@ -59,7 +59,7 @@ def _differences(desired: Desired, actual: Any, options: Iterable[str]) -> tuple
 
 
 def _agree(wanted: Any, actual: Any, field: str) -> bool:
-    # An expiration policy that is there but empty is not one that is missing.
+    # An empty expiration policy is not the same as a missing one.
     same_presence = (field in wanted) == (field in actual)
     return bool(same_presence and getattr(wanted, field) == getattr(actual, field))
 

@@ -18,12 +18,12 @@ def update_or_create(
     connection: Connection,
     request: Mapping[str, Any],
 ) -> None:
-    """Create the subscription of ``request`` and, where it is missing, its topic.
+    """Create the subscription of ``request`` and, if it is missing, its topic.
 
-    Of one that exists only the retry policy is changed, where ``request`` has one.
+    If the subscription exists, only its retry policy is updated, if ``request`` has one.
 
     Raises:
-        google.api_core.exceptions.GoogleAPIError: Pub/Sub refused it.
+        google.api_core.exceptions.GoogleAPIError: Pub/Sub refused a request.
     """
     try:
         try:

@@ -1,4 +1,4 @@
-"""Which topics are watched for being deleted, and what is logged then. No clock, no thread."""
+"""Decides which topics are checked, and what is logged of deleted ones. No clock, no thread."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rele.engine.outage_reports import Line
 from rele.engine.times import Times
 
 DELETED_TOPIC = "_deleted-topic_"
-"""What Pub/Sub shows as the topic of a subscription whose topic was deleted."""
+"""The topic that Pub/Sub shows for a subscription whose topic was deleted."""
 
 
 class DeletedTopics:
-    """Decides what is checked, when, and what is logged of it.
+    """Decides which subscriptions are checked, when, and what is logged.
 
     Args:
-        topics: by the paths of their subscriptions.
-        makes_again: whether the worker makes again what was deleted.
-        times: by which it decides.
+        topics: the paths of the topics by the paths of their subscriptions.
+        makes_again: whether the worker recreates deleted topics and subscriptions.
+        times: the durations that it uses; tests shorten them.
     """
 
     def __init__(self, topics: Mapping[str, str], *, makes_again: bool, times: Times) -> None:
@@ -28,15 +28,15 @@ class DeletedTopics:
 
     @property
     def paths(self) -> list[str]:
-        """Of the subscriptions that are to be read."""
+        """The paths of the subscriptions to read."""
         return list(self._topics)
 
     def next_check(self, now: float) -> float:
-        """When to read them next."""
+        """When to read the subscriptions next."""
         return now + self._times.topics_every
 
     def note_topic(self, path: str, topic: str) -> Line | None:
-        """Note what Pub/Sub shows as the topic; return what is to be logged."""
+        """Note the topic that Pub/Sub shows; return the line to log, if any."""
         if topic != DELETED_TOPIC:
             return None
         return Line(
@@ -55,7 +55,7 @@ class DeletedTopics:
         )
 
     def note_forbidden(self, path: str) -> Line:
-        """Note that the credentials may not read it: it is not read any more."""
+        """Note that the credentials may not read a subscription, which is not read any more."""
         del self._topics[path]
         text = "The credentials may not read %s, so its topic is not watched."
         return Line(logging.DEBUG, text, (path,))

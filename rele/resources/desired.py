@@ -1,4 +1,4 @@
-"""What is declared, as the fields of Google's requests."""
+"""The declarations, as the fields of Google's requests."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rele.declaration.options import KEYWORD_ONLY, MAX_RETENTION, NEVER, OPTIONS
 from rele.retry_policy import RetryPolicy
 
 GOOGLE_FIELDS = {name: option.field for name, option in OPTIONS.items() if option.field}
-"""The options that Pub/Sub keeps, by their names in ``@sub``, and their fields there."""
+"""The fields of Google's Subscription by the names of the options in ``@sub``."""
 
 NEWER_OPTIONS = GOOGLE_FIELDS.keys() & KEYWORD_ONLY
-"""Those of them that Relé 1.x does not have."""
+"""The options with such a field that Relé 1.x does not have."""
 
 DEFAULT_RETRY_POLICY = RetryPolicy(10, 600)
-"""For subscriptions that are created and state none: Google's own defaults, in seconds.
+"""For new subscriptions that state none, with Google's default backoffs in seconds.
 
-Without a policy Pub/Sub would redeliver a failed message at once, without end.
+Without a policy Pub/Sub would redeliver a failed message at once, again and again.
 """
 
 
@@ -30,8 +30,8 @@ Without a policy Pub/Sub would redeliver a failed message at once, without end.
 class Desired:
     """A subscription as it is declared; ``path`` and ``topic`` are full paths.
 
-    ``stated`` are the fields that it must have on the server, ``for_new`` those that it gets
-    in addition when it is created.
+    ``stated`` are the fields that it must have on the server; ``for_new`` are further fields that
+    it gets when it is created.
     """
 
     path: str
@@ -39,23 +39,23 @@ class Desired:
     stated: Mapping[str, Any]
     for_new: Mapping[str, Any]
     is_for_dead_letters: bool = False
-    """Whether it is not declared, but needed to keep the messages of a dead-letter topic."""
+    """Whether the subscription is not declared, but needed to keep dead letters."""
 
     @property
     def dead_letter_topic(self) -> str | None:
-        """The full path, where a dead-letter policy is stated."""
+        """The full path of the dead-letter topic, if a dead-letter policy is stated."""
         policy = self.stated.get("dead_letter_policy")
         return None if policy is None else str(policy.dead_letter_topic)
 
     def creation_request(self) -> dict[str, Any]:
-        """The request that creates it."""
+        """The request that creates the subscription."""
         return {"name": self.path, "topic": self.topic, **self.for_new, **self.stated}
 
 
 def dead_letter_subscription(topic: str) -> Desired:
     """The subscription that keeps the messages of a dead-letter topic for as long as possible.
 
-    It has the topic's id, and is in the topic's project. ``topic`` is a full path.
+    Its id and its project are those of the topic. ``topic`` is a full path.
     """
     return Desired(
         topic.replace("/topics/", "/subscriptions/"),
@@ -74,9 +74,9 @@ def google_fields(
     """The fields of Google's Subscription that ``options`` ask for.
 
     Args:
-        options: those that are stated, by name; what is the client's own matter is left out.
-        project_id: of the subscription; a dead-letter policy needs it.
-        subscription: its id, likewise.
+        options: the stated options by name; those without a field are left out.
+        project_id: the subscription's project, for the path of a dead-letter topic.
+        subscription: the subscription's id, for the default name of a dead-letter topic.
     """
     converters: dict[str, Callable[[Any], Any]] = {
         "retry_policy": to_google_retry_policy,
@@ -112,7 +112,7 @@ def to_google_dead_letter_policy(
 
 
 def _to_google_expiration_policy(value: Any) -> Any:
-    # A message without a ttl stands for "never"; no message at all would be 31 days.
+    # A policy without a ttl means "never"; no policy at all means 31 days.
     ttl = {} if value == NEVER else {"ttl": _to_duration(seconds_of(value))}
     return pubsub_v1.types.ExpirationPolicy(**ttl)
 

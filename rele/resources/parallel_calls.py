@@ -1,4 +1,4 @@
-"""Calls of Pub/Sub, several at a time, and the errors for those that it refuses."""
+"""Calls of Pub/Sub, several at a time, and the errors of refused calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rele.exceptions import ResourceError
 from rele.resources.changes import CREATE_SUBSCRIPTION, CREATE_TOPIC, UPDATE_SUBSCRIPTION
 
 MAX_CALLS = 32
-"""At a time: 100 subscriptions are read in four times the latency, and no server is flooded."""
+"""The most calls at a time: 100 subscriptions are read in four times the latency of a call."""
 
 READ_SUBSCRIPTION = "read subscription"
 READ_TOPIC = "read topic"
@@ -42,10 +42,10 @@ class UnansweredError(ResourceError):
 
 @contextmanager
 def explained(action: str, path: str, *expected: type[Exception]) -> Iterator[None]:
-    """Let errors that are ``expected`` pass, and say of any other what was tried.
+    """Within the block, convert Google's errors to errors that say what was tried.
 
     Raises:
-        ResourceError: for any other error of Google's client.
+        ResourceError: for any error of Google's client that is not ``expected``.
     """
     try:
         yield
@@ -64,10 +64,10 @@ def explained(action: str, path: str, *expected: type[Exception]) -> Iterator[No
 
 @contextmanager
 def advised(address: str) -> Iterator[None]:
-    """Where Pub/Sub at ``address`` does not answer, say what to check.
+    """Add advice on what to check if Pub/Sub at ``address`` does not answer.
 
     Raises:
-        UnansweredError: the one of the block, with the advice.
+        UnansweredError: the block's own error, with the advice added.
     """
     try:
         yield
@@ -88,10 +88,10 @@ class Calls:
         self.refusals: list[ResourceError] = []
 
     def run(self, call: Callable[[Item], Result], items: Iterable[Item]) -> dict[Item, Result]:
-        """The results of ``call(item)`` by item; those of refused calls are missing.
+        """Return the results of ``call(item)`` by item, without those of refused calls.
 
         Raises:
-            UnansweredError: one got no answer; calls that had not begun are left out.
+            UnansweredError: a call got no answer; calls that had not begun are cancelled.
         """
         futures: dict[Item, Future[Result]] = {item: Future() for item in items}
         waiting = deque(futures.items())

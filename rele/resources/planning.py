@@ -1,4 +1,4 @@
-"""Desired against actual topics and subscriptions: read, plan, then apply."""
+"""Comparing declared topics and subscriptions with Pub/Sub, and planning the changes."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Resources:
     """Compares the topics and subscriptions of one project with what is declared.
 
     Args:
-        connection: names the project, and makes the client for topics where topics matter.
+        connection: has the project, and makes the client for topics when it is needed.
         subscriber: Google's subscriber client.
-        defaults: what is stated for all subscriptions; a declaration precedes it.
-        for_new: what a subscription that is created gets where nothing is stated.
+        defaults: options for all subscriptions; an option of a declaration takes precedence.
+        for_new: options of new subscriptions, unless something else is stated.
     """
 
     def __init__(
@@ -59,17 +59,18 @@ class Resources:
     def plan(
         self, subscriptions: Iterable[Subscription], *, others: Iterable[Subscription] = ()
     ) -> Plan:
-        """What has to change for ``subscriptions`` to exist as declared; changes nothing itself.
+        """Plan the changes after which ``subscriptions`` exist as declared. Changes nothing itself.
 
-        Of one that exists, only what is stated counts. A dead-letter policy needs its topic, and a
-        subscription on it unless one exists, or is among ``subscriptions`` and ``others``.
+        Of an existing subscription, only the stated options are compared. A dead-letter policy
+        needs its topic and a subscription on this topic: one that exists, one of ``subscriptions``
+        and ``others``, or a new one.
 
         Args:
             subscriptions: the declarations to plan for.
             others: further declarations of the project.
 
         Raises:
-            ResourceError: Pub/Sub does not answer. What it refuses is in the plan.
+            ResourceError: Pub/Sub does not answer. Refusals are in the plan.
         """
         found = survey(
             self._service,
@@ -97,17 +98,17 @@ class Resources:
         """Carry out a plan: see :func:`rele.resources.applying.apply`.
 
         Raises:
-            ResourceError: Pub/Sub refused some of it.
+            ResourceError: Pub/Sub refused some of the changes.
         """
         apply(plan, report)
 
     def orphans(self, prefix: str, subscriptions: Iterable[Subscription]) -> list[str]:
         """The paths of subscriptions whose names begin with ``prefix-`` and that no code declares.
 
-        Those that keep dead letters are not among them.
+        Subscriptions that keep dead letters are left out.
 
         Raises:
-            ResourceError: they cannot be listed.
+            ResourceError: the subscriptions cannot be listed.
         """
         desired = [self._desired(subscription) for subscription in subscriptions]
         known = {each.path for each in desired}.union(*map(_needed_for_dead_letters, desired))
@@ -171,7 +172,7 @@ def _obstacle(desired: Desired, actual: Any) -> Iterator[Change]:
 
 
 def _needed_for_dead_letters(desired: Desired) -> frozenset[str]:
-    """The topic and the subscription on it, without which Pub/Sub would lose messages."""
+    """The dead-letter topic and its subscription, without which Pub/Sub would lose messages."""
     if desired.dead_letter_topic is None:
         return frozenset()
     subscription = dead_letter_subscription(desired.dead_letter_topic).path

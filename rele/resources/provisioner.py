@@ -1,4 +1,4 @@
-"""What a worker does about topics and subscriptions, before it consumes and when one is gone."""
+"""Providing topics and subscriptions, before a worker consumes and when one was deleted."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rele.resources.planning import Resources
 logger = logging.getLogger(__name__)
 
 PAUSE_WITHOUT_RETRY_POLICY = 10
-"""Seconds until a failed message is redelivered, where its subscription has no retry policy."""
+"""Seconds until a failed message is redelivered, if its subscription has no retry policy."""
 
 
 class Provisioner(Protocol):
     """Provides the topics and subscriptions that a worker consumes."""
 
     def set_up(self) -> None:
-        """Provide all, before the worker starts."""
+        """Provide all topics and subscriptions, before the worker starts."""
 
     def restore(self, subscription: Subscription) -> bool:
-        """Provide one whose stream has ended, perhaps because the subscription was deleted.
+        """Provide a subscription whose stream has ended, perhaps because it was deleted.
 
         Returns:
-            whether it exists now, as far as that was looked at.
+            whether the subscription exists now, as far as that was checked.
         """
 
     def failure_pause(self, subscription: Subscription) -> int | None:
@@ -44,7 +44,7 @@ class CreateFirstProvisioner:
 
     Args:
         subscriber: creates a subscription, or updates the one that exists.
-        subscriptions: all that the worker consumes.
+        subscriptions: the subscriptions that the worker consumes.
     """
 
     def __init__(
@@ -54,33 +54,32 @@ class CreateFirstProvisioner:
         self._subscriptions = subscriptions
 
     def set_up(self) -> None:
-        """Create all that are missing.
+        """Create all missing subscriptions.
 
         Raises:
-            google.api_core.exceptions.GoogleAPIError: Pub/Sub refused one.
-            ResourceError: likewise.
+            ResourceError, google.api_core.exceptions.GoogleAPIError: Pub/Sub refused one.
         """
         for subscription in self._subscriptions:
             self._subscriber.update_or_create_subscription(subscription)
 
     def restore(self, subscription: Subscription) -> bool:
-        """Create it if it is missing; raises what :meth:`set_up` does."""
+        """Create the subscription if it is missing; raises the errors of :meth:`set_up`."""
         self._subscriber.update_or_create_subscription(subscription)
         return True
 
     def failure_pause(self, subscription: Subscription) -> int | None:
-        """Left to Pub/Sub."""
+        """Always ``None``: Pub/Sub decides."""
         return None
 
 
 class PlanningProvisioner:
-    """Compares what Pub/Sub has with what is declared, and does as ``RELE["RESOURCES"]`` says.
+    """Compares Pub/Sub with the declarations, and acts as ``RELE["RESOURCES"]`` says.
 
     Args:
-        resources: of the project.
-        mode: ``"apply"`` creates and updates, ``"create"`` only creates, ``"verify"`` refuses
-            what is not as declared, ``"ignore"`` makes no call at all.
-        subscriptions: all that the worker consumes.
+        resources: compares and changes the project's topics and subscriptions.
+        mode: ``"apply"`` creates and updates, ``"create"`` only creates, ``"verify"`` raises
+            an error if something is not as declared, ``"ignore"`` makes no call at all.
+        subscriptions: the subscriptions that the worker consumes.
     """
 
     def __init__(
@@ -111,13 +110,13 @@ class PlanningProvisioner:
             self._apply(plan)
 
     def restore(self, subscription: Subscription) -> bool:
-        """Create one that was deleted, if the mode allows that.
+        """Create a deleted subscription, if the mode allows it.
 
         Returns:
-            whether it exists now, as far as that was looked at.
+            whether the subscription exists now, as far as that was checked.
 
         Raises:
-            ResourceError: Pub/Sub refused something; under ``"verify"``, it is gone.
+            ResourceError: Pub/Sub refused something; under ``"verify"``, it was deleted.
         """
         if self._mode == "ignore":
             return False
@@ -147,8 +146,8 @@ class PlanningProvisioner:
     def failure_pause(self, subscription: Subscription) -> int | None:
         """Seconds until a failed message may be redelivered; ``None`` leaves that to Pub/Sub.
 
-        That is where the subscription had a retry policy when it was last read or changed. Without
-        one Pub/Sub would redeliver at once.
+        It is ``None`` if the subscription had a retry policy when it was last read or changed.
+        Without a policy Pub/Sub would redeliver at once.
         """
         lacks_policy = self._resources.path(subscription) in self._without_retry_policy
         return PAUSE_WITHOUT_RETRY_POLICY if lacks_policy else None

@@ -1,4 +1,4 @@
-"""What is asked of Pub/Sub, by Google's two clients."""
+"""The calls of Pub/Sub about topics and subscriptions, through Google's two clients."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rele.resources.parallel_calls import (
 class Service:
     """Reads and changes topics and subscriptions, which are named by their full paths.
 
-    Every method that reads raises ResourceError where Pub/Sub refuses or does not answer; those
-    that change something raise what Google's client raises.
+    A method that reads raises ResourceError if Pub/Sub refuses or does not answer. A method that
+    changes something raises the errors of Google's client.
 
     Args:
         subscriber: Google's subscriber client.
-        connection: makes the client for topics, once one is needed.
+        connection: makes the client for topics, when it is needed.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Service:
         return topic_client(self._connection)
 
     def subscription(self, path: str) -> Any:
-        """Google's Subscription, or ``None`` where there is none."""
+        """Google's Subscription, or ``None`` if it does not exist."""
         try:
             with explained(READ_SUBSCRIPTION, path, exceptions.NotFound):
                 return self._subscriber.get_subscription(request={"subscription": path})
@@ -51,13 +51,13 @@ class Service:
             return None
 
     def subscriptions(self, project: str) -> Iterator[str]:
-        """The paths of all of ``project``, which is ``projects/ID``."""
+        """The paths of all subscriptions of ``project``, which is ``projects/ID``."""
         with explained(LIST_SUBSCRIPTIONS_OF, project):
             for subscription in self._subscriber.list_subscriptions(request={"project": project}):
                 yield subscription.name
 
     def has_topic(self, path: str) -> bool:
-        """Whether the topic exists; assumed to where the credentials may not look."""
+        """Whether the topic exists; assumed to be so if the credentials may not read it."""
         try:
             with explained(READ_TOPIC, path, exceptions.NotFound, exceptions.PermissionDenied):
                 self._topics.get_topic(request={"topic": path})
@@ -68,7 +68,7 @@ class Service:
         return True
 
     def has_subscription_on(self, topic: str) -> bool | None:
-        """Whether the topic has a subscription; ``None`` where the credentials may not look."""
+        """Whether the topic has a subscription; ``None`` if the credentials may not read it."""
         try:
             with explained(READ_TOPIC, topic, exceptions.NotFound, exceptions.PermissionDenied):
                 listed = self._topics.list_topic_subscriptions(request={"topic": topic})
@@ -79,11 +79,11 @@ class Service:
             return None
 
     def create_topic(self, path: str) -> None:
-        """Create it, in the regions that are set."""
+        """Create the topic, in the regions that are set."""
         create_topic(self._topics, path, self._connection.regions)
 
     def create_subscription(self, desired: Desired) -> None:
-        """Create it, with what is stated and what new ones get."""
+        """Create the subscription, with its stated options and those for new subscriptions."""
         request = desired.creation_request()
         try:
             self._subscriber.create_subscription(request=request)
@@ -95,17 +95,17 @@ class Service:
             self._subscriber.create_subscription(request=request)
 
     def update_subscription(self, request: dict[str, Any]) -> None:
-        """Change it as Google's UpdateSubscriptionRequest says."""
+        """Change a subscription; ``request`` is Google's UpdateSubscriptionRequest."""
         self._subscriber.update_subscription(request=request)
 
 
 def topic_client(connection: Connection) -> Any:
-    """Google's publisher client, by which topics are read and made."""
+    """Google's publisher client, which also reads and creates topics."""
     return connection.make_client(pubsub_v1.PublisherClient)
 
 
 def create_topic(client: Any, path: str, regions: Sequence[str] | None) -> None:
-    """Create a topic; ``regions``, where given, are the only ones to keep its messages in."""
+    """Create a topic; if ``regions`` are given, its messages are stored only there."""
     request: dict[str, Any] = {"name": path}
     if regions:
         request["message_storage_policy"] = {"allowed_persistence_regions": list(regions)}

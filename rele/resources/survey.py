@@ -1,4 +1,4 @@
-"""Reading what Pub/Sub has of what is declared."""
+"""Reading the declared topics and subscriptions from Pub/Sub."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rele.resources.pubsub_calls import Service
 
 @dataclass(frozen=True)
 class Survey:
-    """What exists, what is missing, and what could not be read."""
+    """The existing, missing and unreadable topics and subscriptions."""
 
     subscriptions: Mapping[Desired, Any]
-    """Google's Subscription for each that is wanted, or ``None`` where it is missing."""
+    """Google's Subscription for each declared one, or ``None`` if it is missing."""
     missing_topics: tuple[str, ...]
     refusals: tuple[ResourceError, ...]
     unreadable_topics: tuple[str, ...] = ()
@@ -25,12 +25,12 @@ class Survey:
 
     @property
     def existing(self) -> Iterator[tuple[Desired, Any]]:
-        """Those that exist."""
+        """The subscriptions that exist."""
         return ((each, actual) for each, actual in self.subscriptions.items() if actual is not None)
 
     @property
     def missing(self) -> Iterator[Desired]:
-        """Those that are not."""
+        """The subscriptions that do not exist."""
         return (each for each, actual in self.subscriptions.items() if actual is None)
 
 
@@ -40,8 +40,9 @@ def survey(
     """Read subscriptions, then the topics that may be missing.
 
     Args:
-        service: reads them.
-        desired: the subscriptions. A dead-letter topic without any subscription needs one more.
+        service: makes the calls.
+        desired: the declared subscriptions. For a dead-letter topic without any subscription, one
+            is added.
         other_topics: the topics of other declared subscriptions.
 
     Raises:
@@ -74,7 +75,7 @@ def survey(
 
 
 def _consumed_topics(found: Mapping[Desired, Any]) -> Iterator[str]:
-    """Those with a subscription that exists, or is going to be created."""
+    """The topics with a subscription that exists or is going to be created."""
     for desired, actual in found.items():
         if actual is None or actual.topic == desired.topic:
             yield desired.topic

@@ -1,4 +1,4 @@
-"""Noticing that the topic of a subscription was deleted, which ends no stream."""
+"""Checking whether topics were deleted, which does not end the streams."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _LONGEST_READ = 10.0
 class TopicWatch:
     """Checks once a minute whether the subscriptions still have their topics.
 
-    :class:`~rele.resources.deleted_topics.DeletedTopics` decides; here are the client, the thread
-    and the log.
+    :class:`~rele.resources.deleted_topics.DeletedTopics` makes the decisions. This class has the
+    client, the thread and the log.
 
     Args:
         client: Google's subscriber client.
         project_id: the Google Cloud project.
-        subscriptions: those that are consumed.
-        makes_again: whether the worker makes again what was deleted.
-        times: by which it is decided.
-        timer: calls what is due; by default it has a thread of its own.
+        subscriptions: the consumed subscriptions.
+        makes_again: whether the worker recreates deleted topics and subscriptions.
+        times: the durations that it uses; tests shorten them.
+        timer: calls functions that are due; by default it has a thread of its own.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TopicWatch:
         self._expect_check()
 
     def stop(self) -> None:
-        """End; does not wait for a check that is under way."""
+        """End the checks. Does not wait for a running check."""
         self._stopping.set()
         self._timer.stop()
 
@@ -73,7 +73,7 @@ class TopicWatch:
         self._timer.call_at(self._topics.next_check(self._timer.now()), self._check_all)
 
     def _check_all(self) -> None:
-        self._expect_check()  # first, since reading may fail in any way
+        self._expect_check()  # first, because reading may fail with any error
         for path in self._topics.paths:
             if self._stopping.is_set():
                 return
