@@ -83,8 +83,7 @@ class Publication:
 
     def report_success(self) -> None:
         with silent(self._is_caused_by_record):
-            run_middleware_hook("post_publish_success", self.topic, self._data, self._attrs)
-            run_middleware_hook("post_publish", self.topic)
+            run_success_hooks(self.topic, self._data, self._attrs)
 
     def report_failure(self, error: BaseException) -> None:
         with silent(self._is_caused_by_record):
@@ -94,6 +93,12 @@ class Publication:
 _failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
     "rele_failed_attributes", default=None
 )
+
+
+def run_success_hooks(topic: str, data: Any, attributes: Mapping[str, Any]) -> None:
+    """Run the hooks for a message that Pub/Sub has accepted; ``data`` is what the caller gave."""
+    run_middleware_hook("post_publish_success", topic, data, attributes)
+    run_middleware_hook("post_publish", topic)
 
 
 def run_failure_hook(

@@ -1,4 +1,4 @@
-"""The hooks that run when a message was sent, or is parked."""
+"""Running the hooks when a message was sent or is parked."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from rele.contrib.outbox.models import OutboxMessage
 from rele.exceptions import DecodeError
 from rele.management.databases import renew_connections, renew_failed_connections
 from rele.messages.codec import decode
-from rele.middleware import run_middleware_hook
 from rele.runtime.own_records import silent
-from rele.sending.publication import run_failure_hook
+from rele.sending import publication
 
 
 @contextmanager
@@ -32,10 +31,7 @@ def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
     """Run the hooks that a publisher runs when Pub/Sub has accepted a message."""
     for message in messages:
         with silent(message.is_caused_by_record):
-            run_middleware_hook(
-                "post_publish_success", message.topic, _data_of(message), message.sent_attributes
-            )
-            run_middleware_hook("post_publish", message.topic)
+            publication.run_success_hooks(message.topic, _data_of(message), message.sent_attributes)
         renew_failed_connections()
 
 
@@ -43,7 +39,9 @@ def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> 
     """Run the hooks that a publisher runs when publishing has failed."""
     for message, error in parked:
         with silent(message.is_caused_by_record):
-            run_failure_hook(message.topic, error, _data_of(message), message.sent_attributes)
+            publication.run_failure_hook(
+                message.topic, error, _data_of(message), message.sent_attributes
+            )
         renew_failed_connections()
 
 
