@@ -101,7 +101,7 @@ def test_configured_logging_changes_where_it_is_asked_for_alone(
 
 
 def test_the_logging_of_the_manual_shows_the_line(django: Project) -> None:
-    [example] = [code for _, language, code in blocks("Logging") if language == "python"]
+    [example] = [code for _, _, code in blocks("Log messages") if code.startswith("LOGGING")]
     add_to_settings(django, example)
 
     output = output_of_worker(django, "django", "runrele")
