@@ -18,7 +18,7 @@ from tests.integration.conftest import stop
 from tests.support.inbox import Inbox
 from tests.support.stub_servers import RefusingServer
 
-TIMES = Times(outage_grace=0.1, first_pause=0.4, longest_pause=0.4)
+TIMES = Times(outage_grace=0.1, first_pause=0.1, longest_pause=0.1)
 """A stream is started again and again at once."""
 
 Run = Callable[..., Any]
@@ -102,6 +102,7 @@ def test_a_refusal_is_one_line_with_the_remedy(
     refusing.code, refusing.details = grpc.StatusCode[code], details
 
     run_on_it(Subscription(print, "greetings"))
+    records.wait_for(1)
     refusing.calls.wait_for(6)
 
     text = the_only_line(records)
@@ -113,6 +114,7 @@ def test_a_stream_that_is_ended_in_order_is_a_warning(
     refusing: RefusingServer, run_on_it: RunOnIt, records: Inbox
 ) -> None:
     run_on_it(Subscription(print, "greetings"))
+    records.wait_for(1)
     refusing.calls.wait_for(6)
 
     [(name, level, text)] = records.items
