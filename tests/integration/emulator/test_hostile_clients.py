@@ -96,7 +96,7 @@ def receive(stream: BareStream, number: int) -> None:
 
 
 def entry(address: str) -> dict[str, Any]:
-    """What the server tells of the subscription."""
+    """What the server says of the subscription."""
     found = ask_status(address)["subscriptions"]
     return next(each for each in found if each["name"] == SUBSCRIPTION)
 

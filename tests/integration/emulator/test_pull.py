@@ -80,7 +80,7 @@ def test_an_immediate_pull_does_not_wait(pull: Pull) -> None:
         assert pull(return_immediately=True) == []
 
 
-def test_acknowledged_messages_are_gone_and_nacked_ones_come_again(
+def test_acknowledged_messages_are_gone_and_nacked_ones_redelivered(
     subscriber: pubsub_v1.SubscriberClient, subscription: str, publish: Publish, pull: Pull
 ) -> None:
     publish(b"acked", b"nacked")

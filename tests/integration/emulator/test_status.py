@@ -1,4 +1,4 @@
-"""What a running server tells of itself."""
+"""What a running server says of itself."""
 
 from __future__ import annotations
 

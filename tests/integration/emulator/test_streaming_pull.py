@@ -16,7 +16,7 @@ Publish = Callable[..., list[str]]
 Stream = Callable[..., BareStream]
 
 
-def test_the_response_tells_what_the_subscription_is(
+def test_the_response_carries_the_properties_of_the_subscription(
     subscriber: pubsub_v1.SubscriberClient,
     project: str,
     topic: str,

@@ -55,7 +55,7 @@ def test_every_message_arrives_once(publish: Publish, subscribe: Any) -> None:
     assert received.empty()
 
 
-def test_a_nacked_message_comes_again_at_once(publish: Publish, subscribe: Any) -> None:
+def test_a_nacked_message_is_redelivered_at_once(publish: Publish, subscribe: Any) -> None:
     ids: queue.Queue[str] = queue.Queue()
     attempts = iter(range(1, 4))
 

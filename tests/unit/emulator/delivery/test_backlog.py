@@ -61,7 +61,7 @@ class TestTake:
         assert [delivery.message.id for delivery in batch] == [first, second, third]
         assert [delivery.attempt for delivery in batch] == [1, 1, 1]
 
-    def test_messages_that_expired_unsent_are_not_given_back_twice(
+    def test_messages_that_expired_unsent_are_not_returned_twice(
         self, backlog: Backlog, clock: Clock, reader: Reader, publish: Publish
     ) -> None:
         publish()
@@ -76,7 +76,7 @@ class TestTake:
 
 
 class TestAcknowledge:
-    def test_an_acknowledged_message_never_comes_again(
+    def test_an_acknowledged_message_is_never_redelivered(
         self, backlog: Backlog, clock: Clock, reader: Reader, publish: Publish
     ) -> None:
         publish()
@@ -154,7 +154,7 @@ class TestAcknowledge:
 
 
 class TestDeadline:
-    def test_a_message_comes_again_when_its_deadline_passes(
+    def test_a_message_is_redelivered_when_its_deadline_passes(
         self, clock: Clock, reader: Reader, publish: Publish
     ) -> None:
         publish()
@@ -211,7 +211,7 @@ class TestDeadline:
 
 
 class TestNack:
-    def test_without_a_policy_a_nacked_message_comes_again_at_once(
+    def test_without_a_policy_a_nacked_message_is_redelivered_at_once(
         self, backlog: Backlog, reader: Reader, publish: Publish
     ) -> None:
         publish()
@@ -296,7 +296,7 @@ class TestNack:
 
 
 class TestClose:
-    def test_consumers_are_told_and_nothing_is_left(
+    def test_consumers_are_notified_and_nothing_is_left(
         self, backlog: Backlog, clock: Clock, reader: Reader, publish: Publish
     ) -> None:
         publish(3)

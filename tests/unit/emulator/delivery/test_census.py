@@ -49,7 +49,7 @@ def test_messages_wait_are_out_and_are_gone(
     assert any_backlog.census() == Census(1, 2, 0, 2)
 
 
-def test_a_message_that_is_held_back_waits(
+def test_a_message_whose_redelivery_is_delayed_waits(
     any_backlog: Backlog, publish_one: Callable[[int], None], clock: Clock
 ) -> None:
     any_backlog.configure(backoff=Backoff(5.0, 5.0))

@@ -93,7 +93,7 @@ def test_a_dead_letter_may_come_back_to_its_own_subscription(
     assert reader.take_ids() == [100]
 
 
-def test_it_tells_where_it_comes_from() -> None:
+def test_it_says_where_it_comes_from() -> None:
     message = StoredMessage(7, 1_700_000_000_123_456, b"")
 
     assert source_attributes("projects/p/subscriptions/s", message, 6) == {

@@ -99,7 +99,7 @@ def test_a_nack_brings_a_message_and_all_after_it_again(
     assert (backlog.waiting, len(backlog.deliveries())) == (0, 0)
 
 
-def test_an_ack_counts_for_one_delivery_where_an_earlier_message_comes_again(
+def test_an_ack_counts_for_one_delivery_where_an_earlier_message_is_redelivered(
     backlog: Backlog, reader: Reader, publish_keyed: Publish
 ) -> None:
     publish_keyed("k", 3)
@@ -134,7 +134,7 @@ def test_an_expiry_brings_all_again_in_order(
     assert list(take(reader)) == [1, 2, 3]
 
 
-def test_what_expires_behind_an_extended_message_comes_again_behind_it(
+def test_what_expires_after_an_extended_message_is_redelivered_after_it(
     backlog: Backlog, clock: Clock, reader: Reader, publish_keyed: Publish
 ) -> None:
     publish_keyed("k", 3)

@@ -12,7 +12,7 @@ from tests.unit.emulator.conftest import ACK_DEADLINE, Clock, Reader
 Publish = Callable[..., list[int]]
 
 
-def test_a_client_that_confirms_receipt_gets_what_it_did_not_confirm_taken_away(
+def test_a_client_that_confirms_receipt_loses_the_lease_of_what_it_did_not_confirm(
     backlog: Backlog, clock: Clock, publish: Publish
 ) -> None:
     backlog.configure(backoff=Backoff(100.0, 100.0))

@@ -166,7 +166,7 @@ class TestSharing:
 
         assert staying.take() == []
 
-    def test_what_a_consumer_holds_when_it_leaves_comes_again_at_its_deadline(
+    def test_what_a_consumer_holds_when_it_leaves_is_redelivered_at_its_deadline(
         self, backlog: Backlog, clock: Clock, publish: Publish
     ) -> None:
         leaving, staying = Reader(backlog), Reader(backlog)

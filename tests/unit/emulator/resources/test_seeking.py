@@ -310,7 +310,7 @@ class TestRetention:
 
         assert data(reader) == [b"b"]
 
-    def test_the_topics_retention_is_told(self, world: World) -> None:
+    def test_the_topics_retention_is_returned(self, world: World) -> None:
         world.subscribe()
         world.retain(HOUR)
         config = world.registry.subscription(SUB).config

@@ -36,7 +36,7 @@ def test_bad_topic_names_are_refused_with_the_field(name: str) -> None:
         names.check_topic(name, "topic.name")
 
 
-def test_subscriptions_are_told_from_topics() -> None:
+def test_subscriptions_are_distinguished_from_topics() -> None:
     names.check_subscription("projects/p/subscriptions/abc", "name")
     with pytest.raises(InvalidArgumentError):
         names.check_subscription("projects/p/topics/abc", "name")

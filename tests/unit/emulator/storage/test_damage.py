@@ -312,7 +312,7 @@ class TestTheLog:
 
         assert self.served(killed) == ([b"0", b"1", b"2", b"3", b"4"], 0)
 
-    def test_a_last_commit_that_cannot_be_read_is_said_to_be_lost(
+    def test_a_last_commit_that_cannot_be_read_is_reported_as_lost(
         self, killed: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         _flip(killed / WAL_NAME, -1)

@@ -45,7 +45,7 @@ def try_again(disk: Disk) -> None:
         disk.loop.run_until_complete(asyncio.wait([journal._commit]))
 
 
-def test_a_full_disk_is_told_and_refuses_changes(full: Disk) -> None:
+def test_a_full_disk_is_reported_and_refuses_changes(full: Disk) -> None:
     full.publish(BIG)
     with pytest.raises(ResourceExhaustedError, match=r"cannot be written: .*full"):
         full.commit()
@@ -113,15 +113,15 @@ def test_any_other_error_is_unavailable(disk: Disk, monkeypatch: pytest.MonkeyPa
     assert (disk.count("message"), disk.count("entry"), disk.count("resource")) == (0, 0, 0)
 
 
-def test_those_who_wait_elsewhere_are_told_too(full: Disk) -> None:
-    told: list[ServiceError | None] = []
+def test_those_who_wait_elsewhere_are_notified_too(full: Disk) -> None:
+    notified: list[ServiceError | None] = []
     full.publish(BIG)
-    full.registry.journal.after_commit(told.append)
+    full.registry.journal.after_commit(notified.append)
     with pytest.raises(ServiceError):
         full.commit()
-    full.registry.journal.after_commit(told.append)
+    full.registry.journal.after_commit(notified.append)
 
-    assert [type(error) for error in told] == [ResourceExhaustedError] * 2
+    assert [type(error) for error in notified] == [ResourceExhaustedError] * 2
 
 
 def test_whoever_stopped_waiting_is_no_obstacle(disk: Disk) -> None:

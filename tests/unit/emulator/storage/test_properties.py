@@ -143,7 +143,7 @@ def test_the_disk_has_what_the_memory_has(
                 each.message.id: each.attempt for each in world.made_reader.backlog.deliveries()
             }
             world.restart()
-            # Acknowledged ones of a key come again with those before them.
+            # Acknowledged ones of a key are redelivered with those before them.
             assert world.expected() == before
             for delivery in Reader(world.registry.subscription(SUB).backlog).take():
                 assert delivery.attempt >= attempts.get(delivery.message.id, 1)

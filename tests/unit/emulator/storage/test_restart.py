@@ -55,7 +55,7 @@ def test_configurations_stay_as_they_are(disk: Disk) -> None:
     assert nacked.due == pytest.approx(disk.loop.time() + 5, abs=4)
 
 
-def test_what_is_not_acknowledged_comes_again(disk: Disk) -> None:
+def test_what_is_not_acknowledged_is_redelivered(disk: Disk) -> None:
     disk.subscribe()
     disk.publish(b"1", b"2", b"3")
     acknowledge(disk.reader())
@@ -277,7 +277,7 @@ def test_a_message_without_a_subscription_is_not_kept(disk: Disk) -> None:
     assert disk.count("message") == 0
 
 
-def test_progress_is_told(disk: Disk) -> None:
+def test_progress_is_reported(disk: Disk) -> None:
     disk.subscribe()
     for _ in range(100):
         disk.publish(*[b""] * 1000)

@@ -70,7 +70,7 @@ def test_messages_go_over_the_wire_as_those_of_the_installed_package() -> None:
     assert types.Subscription.pb().FromString(ours.SerializeToString()) == theirs
 
 
-def test_what_the_copy_does_not_know_is_given_back() -> None:
+def test_what_the_copy_does_not_know_is_kept() -> None:
     unknown = b"\xfa\x7f\x03new"  # field 2047
 
     topic = message_class("Topic").FromString(unknown)
