@@ -64,6 +64,17 @@ def project_id() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes share the tests, tell the one that prints what is missing."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["missing"] = servers.missing_requirements()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    servers.note_missing(getattr(node, "workeroutput", {}).get("missing", []))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     for line in servers.missing_requirements():
         terminalreporter.write_line(line, yellow=True)

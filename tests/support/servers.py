@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -27,6 +27,11 @@ _missing: set[str] = set()
 def missing_requirements() -> list[str]:
     """A line for each server or program that tests were skipped for."""
     return sorted(_missing)
+
+
+def note_missing(lines: Iterable[str]) -> None:
+    """Add what another process of the same test run has found missing."""
+    _missing.update(lines)
 
 
 def skip_for_missing(name: str, variable: str) -> None:
