@@ -230,16 +230,16 @@ class Subscriber:
         """Whether Pub/Sub is known to be unavailable; always False if not ``resilient``."""
         return self._channel_watch is not None and self._channel_watch.is_unavailable
 
-    def watch_topics(self, subscriptions: Sequence[Subscription], makes_again: bool) -> TopicWatch:
+    def watch_topics(self, subscriptions: Sequence[Subscription], recreates: bool) -> TopicWatch:
         """Return a watch that logs when a topic was deleted.
 
-        ``makes_again``: whether the worker recreates the topic after its subscription is deleted.
+        ``recreates``: whether the worker recreates the topic after its subscription is deleted.
         """
         watch = TopicWatch(
             self._client,
             self.connection.gc_project_id,
             subscriptions,
-            makes_again,
+            recreates,
             times=self._times,
         )
         self._topic_watches.append(watch)

@@ -17,13 +17,13 @@ class DeletedTopics:
 
     Args:
         topics: the paths of the topics by the paths of their subscriptions.
-        makes_again: whether the worker recreates deleted topics and subscriptions.
+        recreates: whether the worker recreates deleted topics and subscriptions.
         times: the durations that it uses; tests shorten them.
     """
 
-    def __init__(self, topics: Mapping[str, str], *, makes_again: bool, times: Times) -> None:
+    def __init__(self, topics: Mapping[str, str], *, recreates: bool, times: Times) -> None:
         self._topics = dict(topics)
-        self._makes_again = makes_again
+        self._recreates = recreates
         self._times = times
 
     @property
@@ -42,15 +42,13 @@ class DeletedTopics:
         return Line(
             logging.ERROR,
             "The topic %s was deleted, so nothing that is published arrives at %s any more, "
-            "even if the topic is made again. Delete the subscription (gcloud pubsub "
+            "even if the topic is created again. Delete the subscription (gcloud pubsub "
             "subscriptions delete %s)%s",
             (
                 self._topics[path],
                 path,
                 path,
-                ": the worker then makes both again."
-                if self._makes_again
-                else ", and make both again.",
+                ": the worker then creates both." if self._recreates else ", and create both.",
             ),
         )
 

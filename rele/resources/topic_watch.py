@@ -31,7 +31,7 @@ class TopicWatch:
         client: Google's subscriber client.
         project_id: the Google Cloud project.
         subscriptions: the consumed subscriptions.
-        makes_again: whether the worker recreates deleted topics and subscriptions.
+        recreates: whether the worker recreates deleted topics and subscriptions.
         times: the durations that it uses; tests shorten them.
         timer: calls functions that are due; by default it has a thread of its own.
     """
@@ -41,7 +41,7 @@ class TopicWatch:
         client: Any,
         project_id: str | None,
         subscriptions: Iterable[Subscription],
-        makes_again: bool,
+        recreates: bool,
         *,
         times: Times | None = None,
         timer: Timer | None = None,
@@ -52,7 +52,7 @@ class TopicWatch:
             client.subscription_path(project_id, subscription.name): subscription.topic
             for subscription in subscriptions
         }
-        self._topics = DeletedTopics(topics, makes_again=makes_again, times=times or Times())
+        self._topics = DeletedTopics(topics, recreates=recreates, times=times or Times())
         self._stopping = threading.Event()
 
     def start(self) -> None:

@@ -112,7 +112,7 @@ def test_a_topic_that_is_deleted_is_logged_once_a_minute_with_what_repairs_it(
     # What the line says is done, and it helps.
     with pubsub_v1.SubscriberClient() as subscriber:
         subscriber.delete_subscription(request={"subscription": path})
-    worker.wait_for("Relé created topic", count=2)
+    worker.wait_for("Relé created subscription", count=2)
     publish(range(5))
 
     worker.wait_for_jobs(range(5))

@@ -87,7 +87,7 @@ def test_a_resilient_subscriber(
 ) -> None:
     subscriber = Subscriber(project_id, None, None, None, resilient=True, times=TIMES)
     subscriber.update_or_create_subscription(SUBSCRIPTION)
-    subscriber.watch_topics([SUBSCRIPTION], makes_again=True).start()
+    subscriber.watch_topics([SUBSCRIPTION], recreates=True).start()
     with ThreadPoolExecutor(1) as executor:
         future: Any = subscriber.consume(
             subscription_name=SUBSCRIPTION.name,

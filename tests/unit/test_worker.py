@@ -602,10 +602,10 @@ class TestCreateAndRun:
 
 class TestDeletedTopic:
     @pytest.mark.parametrize(
-        ("mode", "makes_again"), [("apply", True), ("create", True), ("verify", False)]
+        ("mode", "recreates"), [("apply", True), ("create", True), ("verify", False)]
     )
     def test_is_watched_for_while_the_worker_runs(
-        self, streams: Streams, monkeypatch: pytest.MonkeyPatch, mode: str, makes_again: bool
+        self, streams: Streams, monkeypatch: pytest.MonkeyPatch, mode: str, recreates: bool
     ) -> None:
         watch_topics = Mock()
         monkeypatch.setattr(Subscriber, "watch_topics", watch_topics)
@@ -614,7 +614,7 @@ class TestDeletedTopic:
 
         worker.start()
 
-        watch_topics.assert_called_once_with([photos], makes_again)
+        watch_topics.assert_called_once_with([photos], recreates)
         assert watch_topics.return_value.method_calls == [call.start()]
         exit_status_of(worker.stop)
         assert watch_topics.return_value.method_calls == [call.start(), call.stop()]

@@ -44,26 +44,26 @@ def time() -> VirtualTime:
     return VirtualTime()
 
 
-def watch(server: FakeSubscriber, time: VirtualTime, makes_again: bool = True) -> TopicWatch:
+def watch(server: FakeSubscriber, time: VirtualTime, recreates: bool = True) -> TopicWatch:
     subscriptions = [Subscription(print, "photos"), Subscription(print, "orders")]
-    watch = TopicWatch(server, "rele", subscriptions, makes_again, timer=time)
+    watch = TopicWatch(server, "rele", subscriptions, recreates, timer=time)
     watch.start()
     return watch
 
 
 @pytest.mark.parametrize(
-    ("makes_again", "advice"),
-    [(True, ": the worker then makes both again."), (False, ", and make both again.")],
+    ("recreates", "advice"),
+    [(True, ": the worker then creates both."), (False, ", and create both.")],
 )
 def test_a_deleted_topic_is_logged_at_each_check_with_what_to_do(
     server: FakeSubscriber,
     time: VirtualTime,
     caplog: pytest.LogCaptureFixture,
-    makes_again: bool,
+    recreates: bool,
     advice: str,
 ) -> None:
     server.answers[PHOTOS] = "_deleted-topic_"
-    watch(server, time, makes_again)
+    watch(server, time, recreates)
 
     time.advance(3600)
 
