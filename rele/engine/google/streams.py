@@ -191,13 +191,13 @@ class RestartingStream:
 
     def _start_again(self) -> None:
         error = self._newest_error()
-        is_mended = False
+        is_restored = False
         try:
             if error is None or isinstance(error, NotFound):
-                is_mended = self._prepare()
+                is_restored = self._prepare()
         except Exception as failure:  # noqa: BLE001 - logged in a line; then comes the next attempt
             error = failure
-        self._report(error, is_mended=is_mended)
+        self._report(error, is_restored=is_restored)
         try:
             self._open()
         except Exception as failure:  # noqa: BLE001 - the same
@@ -214,13 +214,13 @@ class RestartingStream:
         error: BaseException | None = future.exception() if future.done() else None
         return error
 
-    def _report(self, error: BaseException | None, *, is_mended: bool = False) -> None:
+    def _report(self, error: BaseException | None, *, is_restored: bool = False) -> None:
         with self._lock:
             is_draining = isinstance(self._restarts.state, Draining)
             seconds = None if is_draining else self._restarts.report(self._timer.now())
         if seconds is None:
             return
-        is_for_a_person = error is not None and not is_mended and needs_a_person(error)
+        is_for_a_person = error is not None and not is_restored and needs_a_person(error)
         remedy = remedy_for(error, self._name) if error and is_for_a_person else ""
         logger.log(
             logging.ERROR if is_for_a_person else logging.WARNING,
