@@ -80,14 +80,27 @@ def test_a_request_has_1_to_1000_messages(service: Service, topic: str, number: 
         service.call("Publish", topic=topic, messages=[{"data": b"x"}] * number)
 
 
+@pytest.mark.google_differs("messages of several ordering keys are accepted in one request")
+@pytest.mark.parametrize("keys", [("a", "b"), ("", "a"), ("a", "")])
+def test_a_request_has_one_ordering_key(
+    service: Service, topic: str, make_subscription: MakeSubscription, keys: tuple[str, str]
+) -> None:
+    name = make_subscription()
+    with refused("INVALID_ARGUMENT", "same ordering_key"):
+        service.publish(topic, *({"data": b"x", "ordering_key": key} for key in keys))
+
+    service.publish(topic, b"later")
+    assert data_of(service.pull(name)) == [b"later"]
+
+
 def test_what_is_just_allowed(service: Service, topic: str) -> None:
     service.publish(
         topic,
         {"attributes": {"only": "attributes"}},
         {"data": b"x", "attributes": {f"k{n}": "" for n in range(100)}},
         {"data": b"x", "attributes": {"k" * 256: "v" * 1024}},
-        {"data": b"x", "ordering_key": "k" * 1024},
     )
+    service.publish(topic, {"data": b"x", "ordering_key": "k" * 1024})
     service.publish(topic, *[b"x"] * 1000)
     service.publish(topic, bytes(10_000_000))
 

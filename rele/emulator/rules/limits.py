@@ -37,7 +37,7 @@ _DAY = 24 * 60 * _MINUTE
 
 
 def check_publish(request: RawMessage) -> None:
-    """A ``PublishRequest``: its number of messages, its size, and each message."""
+    """A ``PublishRequest``: its number of messages, its size, each message, and their one key."""
     count = len(request.messages)
     if not 1 <= count <= MAX_MESSAGES_PER_PUBLISH:
         raise InvalidArgumentError(
@@ -50,6 +50,7 @@ def check_publish(request: RawMessage) -> None:
         raise InvalidArgumentError(
             f"messages must be at most {MAX_PUBLISH_BYTES} bytes in one request, got {size}."
         )
+    _check_one_ordering_key(request.messages)
 
 
 def check_subscription(config: RawMessage) -> None:
@@ -166,6 +167,18 @@ def _check_message(message: RawMessage, index: int) -> None:
         _check_bytes(message.ordering_key, field, MAX_ORDERING_KEY_BYTES)
     if attributes:
         _check_attributes(attributes, f"messages[{index}].attributes")
+
+
+def _check_one_ordering_key(messages: Sequence[RawMessage]) -> None:
+    """All messages of a request have the same ordering key (PubsubMessage in the API reference)."""
+    first = messages[0].ordering_key
+    for index, message in enumerate(messages):
+        if message.ordering_key != first:
+            raise InvalidArgumentError(
+                "messages must all have the same ordering_key in one request, got "
+                f"{first!r} in messages[0] and {message.ordering_key!r} in messages[{index}]: "
+                "publish them in one request for each ordering key."
+            )
 
 
 def _check_attributes(attributes: RawMessage, field: str) -> None:

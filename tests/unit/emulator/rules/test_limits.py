@@ -32,6 +32,7 @@ def publish_request(*messages: dict[str, Any]) -> Any:
         [{"attributes": {"é" * 128: "é" * 512}}],
         [{"attributes": {"googclient_traceparent": "v"}}],
         [{"data": b"x", "ordering_key": "k" * 1024}],
+        [{"data": b"x", "ordering_key": "k"}] * 1000,
     ],
 )
 def test_what_may_be_published(messages: list[dict[str, Any]]) -> None:
@@ -57,6 +58,14 @@ def test_what_may_be_published(messages: list[dict[str, Any]]) -> None:
         ([{"attributes": {"": "v"}}], "attributes keys must not be empty"),
         ([{"attributes": {"googfoo": "v"}}], "or start with goog, got 'googfoo'"),
         ([{"data": b"x", "ordering_key": "k" * 1025}], r"ordering_key must be at most 1024 bytes"),
+        (
+            [{"data": b"x", "ordering_key": key} for key in "aab"],
+            r"same ordering_key .* 'a' in messages\[0\] and 'b' in messages\[2\]",
+        ),
+        (
+            [{"data": b"x"}, {"data": b"x", "ordering_key": "a"}],
+            r"same ordering_key .* '' in messages\[0\] and 'a' in messages\[1\]",
+        ),
     ],
 )
 def test_what_may_not_be_published(messages: list[dict[str, Any]], text: str) -> None:
