@@ -17,6 +17,7 @@ from rele.declaration.loading import load_subscriptions_from_paths as load_subsc
 from rele.declaration.options import ALIASES, OPTIONS, SubscriptionOptions
 from rele.endpoint import uses_emulator
 from rele.engine.connection import Connection
+from rele.engine.publisher_options import PublisherOptions
 from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
 from rele.middleware import register_first, register_middleware
 from rele.runtime.in_use import IN_USE
@@ -47,6 +48,10 @@ class Config:
 
     Making a Config reads no file and opens no connection; the first access to ``credentials`` or
     ``gc_project_id`` may do so.
+
+    Raises:
+        ConfigurationError: the ack deadline, an option of subscriptions, the engine or an option of
+            its publisher cannot be used.
     """
 
     def __init__(self, setting: Mapping[str, Any]) -> None:
@@ -59,6 +64,8 @@ class Config:
         self.subscription_defaults = _options(setting, stated)
         self.middleware: list[str] = values["MIDDLEWARE"]
         self.ack_deadline: int = _ack_deadline(self.subscription_defaults.ack_deadline)
+        self.engine: str = _right("ENGINE", values["ENGINE"])
+        self.publisher_options = PublisherOptions.of(values)
         self.publisher_backend: str = values["PUBLISHER_BACKEND"]
         self.publisher_blocking: bool = values["PUBLISHER_BLOCKING"]
         self.publisher_timeout: float = values["PUBLISHER_TIMEOUT"]
@@ -184,6 +191,17 @@ def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copy(inner) for key, inner in value.items()}
     return [*map(_copy, value)] if isinstance(value, (list, tuple)) else value
+
+
+def _right(setting: str, value: Any) -> Any:
+    """The ``value`` of a setting.
+
+    Raises:
+        ConfigurationError: it is not one that the setting may have.
+    """
+    if problem := SETTINGS[setting].problem(setting, value):
+        raise ConfigurationError(str(problem))
+    return value
 
 
 def _import(setting: str, path: str) -> Any:

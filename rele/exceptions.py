@@ -81,6 +81,35 @@ class ThreadStartError(ReleError, RuntimeError):
         )
 
 
+class PublisherFull(ReleError):  # noqa: N818 - named like queue.Full
+    """The process has as many unsent messages as it may have; this one is not sent.
+
+    Args:
+        messages: how many are outstanding, handed over and not yet reported as sent or failed.
+        size: how many bytes these have.
+        limit_messages: how many may be outstanding.
+        limit_bytes: how many bytes may be.
+    """
+
+    def __init__(self, messages: int, size: int, limit_messages: int, limit_bytes: int) -> None:
+        super().__init__(messages, size, limit_messages, limit_bytes)
+        self.messages = messages
+        self.size = size
+        self.limit_messages = limit_messages
+        self.limit_bytes = limit_bytes
+
+    def __str__(self) -> str:
+        key, limit = "max_bytes", self.limit_bytes
+        if self.messages >= self.limit_messages:
+            key, limit = "max_messages", self.limit_messages
+        return (
+            f"The message is not sent: {self.messages} messages with {self.size} bytes are "
+            f"outstanding in this process, and RELE['PUBLISHER_LIMITS'][{key!r}] allows {limit}. "
+            "Pub/Sub is unavailable, or accepts messages more slowly than they are published. "
+            "Publish it again later, publish with a longer timeout, or raise the limit."
+        )
+
+
 class DecodeError(ReleError):
     """The payload of a message is not JSON in UTF-8, the encoding that Relé publishes.
 

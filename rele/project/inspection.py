@@ -6,7 +6,6 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from rele.backends import BaseBackend
@@ -26,7 +25,8 @@ from rele.project.extensions import (
     unusable,
 )
 from rele.retry_policy import out_of_range
-from rele.schema.problems import Problem, about, did_you_mean
+from rele.schema.keys import problems_of_keys, problems_of_waits
+from rele.schema.problems import Problem, about
 from rele.schema.settings import DEFAULTS, SETTINGS, Setting
 
 BUILT_IN_BACKENDS = frozenset(
@@ -56,6 +56,8 @@ def problems_of_settings(settings: Any) -> list[Problem]:
     others = {key: settings[key] for key in settings if key not in {p.setting for p in problems}}
     problems += problems_of_keys(others, _settings_in_use(), "RELE")
     problems += _stated_twice(settings)
+    if can_be_configured(problems):
+        problems += problems_of_waits(settings)
     wrong = {problem.setting for problem in problems}
     values = {**DEFAULTS, **settings}
     for name, look in _LOOKS.items():
@@ -93,21 +95,6 @@ def problems_of_deployment() -> Iterator[Problem]:
             "PUBSUB_EMULATOR_HOST is set: nothing reaches Google Cloud Pub/Sub.",
             "Unset it in the environment of the deployment.",
         )
-
-
-def problems_of_keys(
-    values: Mapping[str, Any], known: Mapping[str, Setting], of: str
-) -> Iterator[Problem]:
-    """Which keys of the dict ``of`` nobody knows, and which values are not what they may be.
-
-    Each problem's setting is the key; where the dict is not ``RELE`` itself, :func:`about` corrects
-    that.
-    """
-    for name, value in values.items():
-        if name not in known:
-            yield _unknown(name, known, of)
-        elif problem := known[name].problem(name, value, of=of):
-            yield replace(problem, setting=name)
 
 
 def _settings_in_use() -> dict[str, Setting]:
@@ -148,15 +135,6 @@ def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
                 f"Keep RELE['SUBSCRIPTION_DEFAULTS'][{key!r}].",
                 alias,
             )
-
-
-def _unknown(name: Any, known: Iterable[str], of: str) -> Problem:
-    return Problem(
-        "rele.W001",
-        f"{of} has the unknown setting {name!r}.",
-        f"{did_you_mean(str(name), known)} Else remove it.",
-        str(name),
-    )
 
 
 def _look_at_class(where: str, path: str, base: type, what: str, example: str) -> Iterator[Problem]:

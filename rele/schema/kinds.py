@@ -14,6 +14,12 @@ from rele.schema.callables import code_that_does_not_run
 MIN_ACK_DEADLINE, MAX_ACK_DEADLINE = 10, 600
 """Seconds (Subscription in the Pub/Sub API reference)."""
 
+MAX_REQUEST_MESSAGES, MAX_REQUEST_BYTES = 1_000, 10_000_000
+"""What Pub/Sub accepts in one publish request (Quotas and limits)."""
+
+MAX_BATCH_WAIT = 60
+"""Seconds."""
+
 
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -69,6 +75,17 @@ def _can_be_waited_for(seconds: float) -> bool:
     return 0 < seconds <= threading.TIMEOUT_MAX
 
 
+def one_of(*values: str) -> Kind:
+    """The kind of a string that is one of ``values``."""
+    *others, last = map(repr, values)
+    text = f"{', '.join(others)} or {last}"
+    return Kind(text, is_string, lambda value: value in values, example=repr(values[0]))
+
+
+def _up_to(maximum: float) -> Callable[[Any], bool]:
+    return lambda value: 0 < value <= maximum
+
+
 def _is_path(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike))
 
@@ -121,7 +138,24 @@ ACK_DEADLINE = Kind(
     example="60",
     in_seconds=True,
 )
+BATCH_BYTES = Kind(
+    f"a whole number of bytes from 1 to {MAX_REQUEST_BYTES}, the most that Pub/Sub accepts",
+    is_integer,
+    _up_to(MAX_REQUEST_BYTES),
+)
+BATCH_MESSAGES = Kind(
+    f"a whole number from 1 to {MAX_REQUEST_MESSAGES}, the most that Pub/Sub accepts",
+    is_integer,
+    _up_to(MAX_REQUEST_MESSAGES),
+)
+BATCH_WAIT = Kind(
+    f"a number of seconds above 0, at most {MAX_BATCH_WAIT}",
+    is_number,
+    _up_to(MAX_BATCH_WAIT),
+    in_seconds=True,
+)
 BOOL = Kind("True or False", is_bool, example="True")
+BYTES = Kind("a whole number of bytes from 1", is_integer, is_positive, example="10000")
 CLASS_PATH = Kind("the dotted path of a class", is_string)
 CLASS_PATHS = Kind("a list of dotted paths of classes", is_strings)
 CLIENT_OPTIONS = Kind(
@@ -130,11 +164,13 @@ CLIENT_OPTIONS = Kind(
     example="{'api_endpoint': 'europe-west1-pubsub.googleapis.com'}",
 )
 COUNT = Kind("a whole number from 1", is_integer, is_positive, example="2")
+ENGINE = one_of("rele", "google")
 FILTER = Kind(
     "a callable (no `async def`, and without `yield`), or several of them",
     is_filter,
     example="lambda **attributes: True",
 )
+FORKED = one_of("wait", "background")
 PATH = Kind("a path", _is_path, example="'/run/secrets/pubsub.json'")
 REGIONS = Kind(
     "a list of regions",

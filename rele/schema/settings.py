@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rele.schema.kinds import (
     ACK_DEADLINE,
+    BATCH_BYTES,
+    BATCH_MESSAGES,
+    BATCH_WAIT,
     BOOL,
+    BYTES,
     CLASS_PATH,
     CLASS_PATHS,
     CLIENT_OPTIONS,
     COUNT,
+    ENGINE,
     FILTER,
+    FORKED,
     PATH,
     REGIONS,
     RETRY_POLICY,
@@ -23,6 +30,7 @@ from rele.schema.kinds import (
     is_dict,
     is_string,
     is_strings,
+    one_of,
 )
 from rele.schema.problems import Problem
 
@@ -44,6 +52,8 @@ class Setting:
     """The value if the setting is not given."""
     default_text: str = ""
     """The default as the manual shows it, if it is computed elsewhere."""
+    keys: Mapping[str, Setting] = field(default_factory=dict)
+    """The keys that the setting may have, if it is a dict of settings of its own."""
 
     def problem(self, name: str, value: Any, *, of: str = "RELE") -> Problem | None:
         """The problem with ``value``, if there is one, as the key ``name`` of the dict ``of``."""
@@ -61,6 +71,21 @@ class Setting:
         """A valid value, as Python code."""
         return repr(self.default) if self.default else self.kind.example
 
+
+BATCHING: dict[str, Setting] = {
+    "max_messages": Setting(BATCH_MESSAGES, "messages in a request, at most", 1_000),
+    "max_bytes": Setting(BATCH_BYTES, "bytes of a request, serialized, at most", 1_000_000),
+    "max_wait": Setting(
+        BATCH_WAIT, "seconds that messages wait for others, while a request is under way", 0.01
+    ),
+}
+"""The keys of ``RELE["PUBLISHER_BATCHING"]``."""
+
+LIMITS: dict[str, Setting] = {
+    "max_messages": Setting(COUNT, "outstanding messages of a process, at most", 100_000),
+    "max_bytes": Setting(BYTES, "bytes of these messages, serialized, at most", 100 * 2**20),
+}
+"""The keys of ``RELE["PUBLISHER_LIMITS"]``."""
 
 SETTINGS: dict[str, Setting] = {
     "GC_PROJECT_ID": Setting(
@@ -123,11 +148,7 @@ SETTINGS: dict[str, Setting] = {
         {},
     ),
     "RESOURCES": Setting(
-        Kind(
-            "'apply', 'create', 'verify' or 'ignore'",
-            is_string,
-            lambda value: value in RESOURCES_MODES,
-        ),
+        one_of(*RESOURCES_MODES),
         "what a worker may change on Pub/Sub: ``apply``, ``create``, ``verify`` or ``ignore`` (see "
         "`Topics and subscriptions`_)",
         "apply",
@@ -141,6 +162,41 @@ SETTINGS: dict[str, Setting] = {
         CLASS_PATH,
         "dotted path of the backend that sends messages (see `Publisher backends`_)",
         "rele.backends.pubsub.PubSubBackend",
+    ),
+    "ENGINE": Setting(
+        ENGINE,
+        "what sends messages to Pub/Sub: ``google`` (Google's client) or ``rele`` (Relé's own "
+        "publisher, which alone reads the next five settings)",
+        "google",
+    ),
+    "PUBLISHER_BATCHING": Setting(
+        Kind("a dict of limits of a request", is_dict, example="{'max_messages': 500}"),
+        "dict of when gathered messages are sent: at ``max_messages`` (1000; no more are allowed), "
+        "at ``max_bytes`` (1000000; up to 10000000) or after ``max_wait`` seconds (0.01; up to 60)",
+        {},
+        keys=BATCHING,
+    ),
+    "PUBLISHER_LIMITS": Setting(
+        Kind("a dict of limits of a process", is_dict, example="{'max_messages': 50000}"),
+        "dict of how much a process may have outstanding: ``max_messages`` (100000) and "
+        "``max_bytes`` (104857600); beyond that a publish waits, and then fails with "
+        "``PublisherFull``",
+        {},
+        keys=LIMITS,
+    ),
+    "PUBLISHER_RETRY_FOR": Setting(
+        TIMEOUT,
+        "seconds after which a message that Pub/Sub has not accepted is reported as failed",
+        600.0,
+    ),
+    "PUBLISHER_FORKED": Setting(
+        FORKED.or_none(),
+        "whether a publish in a forked process waits until its message is accepted (``wait``) or "
+        "not (``background``); if unset, it waits where the process would end without sending it",
+    ),
+    "PUBLISHER_COMPRESSION": Setting(
+        BYTES.or_none(),
+        "bytes from which a request is compressed by gzip; if unset, none is",
     ),
     "PUBLISHER_BLOCKING": Setting(
         BOOL,

@@ -35,6 +35,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "CLIENT_OPTIONS": ["api_endpoint", ["api_endpoint"]],
     "DEFAULT_RETRY_POLICY": [10, (10, 600), SimpleNamespace(minimum_backoff=1)],
     "ENCODER_PATH": [None, json.JSONEncoder],
+    "ENGINE": [None, 1, True],
     "FILTER_SUBS_BY": [1, "shop.filters", [print, None], AsyncMock(), [print, AsyncMock()]],
     "GC_CREDENTIALS_PATH": [1, {}],
     "GC_PROJECT_ID": [1, b"my-project"],
@@ -42,7 +43,12 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "LOG_PAYLOADS": [None, 1, "no"],
     "MIDDLEWARE": [None, "rele.contrib.LoggingMiddleware", [BaseMiddleware]],
     "PUBLISHER_BACKEND": [None, BaseBackend],
+    "PUBLISHER_BATCHING": [None, 500, [("max_messages", 500)]],
     "PUBLISHER_BLOCKING": [None, 1, "yes"],
+    "PUBLISHER_COMPRESSION": ["1000", 1e6, True],
+    "PUBLISHER_FORKED": [1, True, ["wait"]],
+    "PUBLISHER_LIMITS": [None, 500, [("max_messages", 500)]],
+    "PUBLISHER_RETRY_FOR": [None, "600", True],
     "PUBLISHER_TIMEOUT": [None, "3", True],
     "RESOURCES": [None, ["apply"], True],
     "SHUTDOWN_TIMEOUT": [None, "30", True],
@@ -52,6 +58,10 @@ WRONG_TYPES: dict[str, list[Any]] = {
 }
 OUT_OF_RANGE: dict[str, list[Any]] = {
     "ACK_DEADLINE": [-1, 0, 9, 601],
+    "ENGINE": ["", "Rele", "native"],
+    "PUBLISHER_COMPRESSION": [-1, 0],
+    "PUBLISHER_FORKED": ["", "never"],
+    "PUBLISHER_RETRY_FOR": [-1, 0, float("nan"), float("inf")],
     "PUBLISHER_TIMEOUT": [-1, 0, float("nan")],
     "RESOURCES": ["", "Apply", "update"],
     "SHUTDOWN_TIMEOUT": [-0.5, 0],
@@ -63,6 +73,7 @@ RIGHT: dict[str, list[Any]] = {
     "CLIENT_OPTIONS": [None, {}, {"api_endpoint": "localhost:1"}],
     "DEFAULT_RETRY_POLICY": [None, RetryPolicy(0.1, 600)],
     "ENCODER_PATH": ["django.core.serializers.json.DjangoJSONEncoder"],
+    "ENGINE": ["rele", "google"],
     "FILTER_SUBS_BY": [None, callable, [callable, bool], (callable,)],
     "GC_CREDENTIALS_PATH": [None],
     "GC_PROJECT_ID": [None, "my-project"],
@@ -72,7 +83,16 @@ RIGHT: dict[str, list[Any]] = {
     "PUBLISHER_BACKEND": [f"{__name__}.Backend", *(f"rele.backends.{name}" for name in (
         "pubsub.PubSubBackend", "console.ConsoleBackend", "locmem.LocMemBackend"
     ))],
+    "PUBLISHER_BATCHING": [
+        {},
+        {"max_messages": 1},
+        {"max_messages": 1000, "max_bytes": 10_000_000, "max_wait": 60},
+    ],
     "PUBLISHER_BLOCKING": [True, False],
+    "PUBLISHER_COMPRESSION": [None, 1],
+    "PUBLISHER_FORKED": [None, "wait", "background"],
+    "PUBLISHER_LIMITS": [{}, {"max_bytes": 1}, {"max_messages": 1, "max_bytes": 2**40}],
+    "PUBLISHER_RETRY_FOR": [0.1, 86400],
     "PUBLISHER_TIMEOUT": [0.1, 3],
     "RESOURCES": ["apply", "create", "verify", "ignore"],
     "SHUTDOWN_TIMEOUT": [0.1, 30],
@@ -188,6 +208,53 @@ def test_e003_a_setting_out_of_range(check: Check, name: str, value: Any) -> Non
     assert message.msg.startswith(f"RELE[{name!r}] is out of range: it must be ")
     assert message.msg.endswith(f"not {value!r}.")
     assert str(message.hint).startswith(f"Write {name!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "expected"),
+    [
+        ("PUBLISHER_BATCHING", "max_messages", "500", "rele.E002"),
+        ("PUBLISHER_BATCHING", "max_messages", None, "rele.E002"),
+        ("PUBLISHER_BATCHING", "max_messages", 0, "rele.E003"),
+        ("PUBLISHER_BATCHING", "max_messages", 1_001, "rele.E003"),
+        ("PUBLISHER_BATCHING", "max_bytes", 1e6, "rele.E002"),
+        ("PUBLISHER_BATCHING", "max_bytes", -1, "rele.E003"),
+        ("PUBLISHER_BATCHING", "max_bytes", 10_000_001, "rele.E003"),
+        ("PUBLISHER_BATCHING", "max_wait", True, "rele.E002"),
+        ("PUBLISHER_BATCHING", "max_wait", 0, "rele.E003"),
+        ("PUBLISHER_BATCHING", "max_wait", float("nan"), "rele.E003"),
+        ("PUBLISHER_BATCHING", "max_wait", 60.1, "rele.E003"),
+        ("PUBLISHER_LIMITS", "max_messages", 0.5, "rele.E002"),
+        ("PUBLISHER_LIMITS", "max_messages", 0, "rele.E003"),
+        ("PUBLISHER_LIMITS", "max_bytes", "100 MiB", "rele.E002"),
+        ("PUBLISHER_LIMITS", "max_bytes", 0, "rele.E003"),
+    ],
+)
+def test_a_limit_of_the_publisher_that_is_wrong(
+    check: Check, name: str, key: str, value: Any, expected: str
+) -> None:
+    [message] = check({name: {key: value}})
+
+    assert (message.id, type(message)) == (expected, Error)
+    assert message.msg.startswith(f"RELE[{name!r}][{key!r}] ")
+    assert message.msg.endswith(f"not {value!r}.")
+    assert str(message.hint).startswith(f"Write {key!r}: ")
+
+
+@pytest.mark.parametrize("name", ["PUBLISHER_BATCHING", "PUBLISHER_LIMITS"])
+def test_w001_an_unknown_limit_of_the_publisher(check: Check, name: str) -> None:
+    [message] = check({name: {"max_message": 10}})
+
+    assert message.id == "rele.W001"
+    assert message.msg == f"RELE[{name!r}] has the unknown setting 'max_message'."
+    assert str(message.hint).startswith("Did you mean 'max_messages'?")
+
+
+def test_e003_messages_that_fail_before_they_are_sent(check: Check) -> None:
+    [message] = check({"PUBLISHER_BATCHING": {"max_wait": 5}, "PUBLISHER_RETRY_FOR": 5})
+
+    assert message.id == "rele.E003"
+    assert message.msg.startswith("RELE['PUBLISHER_RETRY_FOR'] = 5 must be more than the 5 seconds")
 
 
 @pytest.mark.parametrize("deadline", ["9", "soon"])
@@ -701,7 +768,7 @@ def test_every_setting_is_tried() -> None:
     with_range = {
         name
         for name in SETTINGS
-        if any(word in SETTINGS[name].kind.text for word in ("above", " from ", "'apply'"))
+        if any(word in SETTINGS[name].kind.text for word in ("above", " from ", "' or '"))
     }
 
     assert set(WRONG_TYPES) == set(RIGHT) == set(SETTINGS)

@@ -19,6 +19,7 @@ from rele.backends import BaseBackend
 from rele.backends.pubsub import PubSubBackend
 from rele.config import Config, load, load_subscriptions_from_paths, setup
 from rele.engine.connection import Connection
+from rele.engine.publisher_options import PublisherOptions
 from rele.exceptions import ConfigurationError
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
@@ -202,6 +203,68 @@ class TestDefaults:
     def test_an_encoder_that_cannot_be_imported_is_an_error(self, path: str) -> None:
         with pytest.raises(ConfigurationError, match=r"RELE\['ENCODER_PATH'\] = .* cannot be"):
             _ = Config({"ENCODER_PATH": path}).encoder
+
+
+class TestPublisherOptions:
+    def test_have_the_documented_defaults(self) -> None:
+        assert Config({}).engine == "google"
+        assert Config({}).publisher_options == PublisherOptions(
+            max_messages=1_000,
+            max_bytes=1_000_000,
+            max_wait=0.01,
+            limit_messages=100_000,
+            limit_bytes=104_857_600,
+            retry_for=600.0,
+            compression=None,
+            forked=None,
+        )
+
+    def test_a_dict_changes_only_the_keys_that_it_has(self) -> None:
+        config = Config(
+            {
+                "ENGINE": "rele",
+                "PUBLISHER_BATCHING": {"max_messages": 10},
+                "PUBLISHER_LIMITS": {"max_bytes": 5_000},
+                "PUBLISHER_RETRY_FOR": 30,
+                "PUBLISHER_FORKED": "wait",
+                "PUBLISHER_COMPRESSION": 2_000,
+            }
+        )
+
+        assert config.engine == "rele"
+        assert config.publisher_options == PublisherOptions(
+            max_messages=10, limit_bytes=5_000, retry_for=30, forked="wait", compression=2_000
+        )
+
+    @pytest.mark.parametrize(
+        ("setting", "error"),
+        [
+            ({"ENGINE": "native"}, r"RELE\['ENGINE'\] .* 'rele' or 'google', not 'native'"),
+            ({"PUBLISHER_BATCHING": 500}, r"RELE\['PUBLISHER_BATCHING'\] must be a dict"),
+            (
+                {"PUBLISHER_BATCHING": {"max_messages": 1_001}},
+                r"RELE\['PUBLISHER_BATCHING'\]\['max_messages'\] .* from 1 to 1000",
+            ),
+            (
+                {"PUBLISHER_LIMITS": {"max_bytes": 0}},
+                r"RELE\['PUBLISHER_LIMITS'\]\['max_bytes'\] is out of range",
+            ),
+            ({"PUBLISHER_RETRY_FOR": 0}, r"RELE\['PUBLISHER_RETRY_FOR'\] is out of range"),
+            ({"PUBLISHER_RETRY_FOR": 0.01}, r"RELE\['PUBLISHER_RETRY_FOR'\] = 0\.01 .*'max_wait'"),
+            ({"PUBLISHER_FORKED": "no"}, r"RELE\['PUBLISHER_FORKED'\] is out of range"),
+            ({"PUBLISHER_COMPRESSION": 0}, r"RELE\['PUBLISHER_COMPRESSION'\] is out of range"),
+        ],
+    )
+    def test_that_cannot_be_used_are_an_error_of_setup(
+        self, setting: dict[str, Any], error: str
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=error):
+            setup({"MIDDLEWARE": [], **setting})
+
+    def test_an_unknown_key_is_left_to_the_checks(self) -> None:
+        config = Config({"PUBLISHER_BATCHING": {"max_msgs": 10}})
+
+        assert config.publisher_options == PublisherOptions()
 
 
 class Backend(BaseBackend):

@@ -9,7 +9,8 @@ from django.conf import settings
 
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.contrib.outbox.room import BACKENDS
-from rele.project.inspection import problems_of_backend, problems_of_keys
+from rele.project.inspection import problems_of_backend
+from rele.schema.keys import problems_of_keys
 from rele.schema.problems import Problem, about
 
 

@@ -42,6 +42,17 @@ def test_what_the_hint_says_to_write_can_be_written(name: str) -> None:
     assert list(settings) == [name]
 
 
+@pytest.mark.parametrize(
+    ("name", "key"), [(name, key) for name in SETTINGS for key in SETTINGS[name].keys]
+)
+def test_the_manual_names_each_key_of_a_dict_with_its_default(name: str, key: str) -> None:
+    inner = SETTINGS[name].keys[key]
+
+    assert f"``{key}``" in SETTINGS[name].documentation
+    assert f"({inner.default}" in SETTINGS[name].documentation
+    assert inner.problem(key, inner.default) is None
+
+
 def test_the_configuration_has_every_default() -> None:
     config = vars(Config({}))
 
