@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_FOR_DEMO := $(VENV)/.installed-for-demo
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test test-unit soak lint types format clean
+.PHONY: demo test test-unit soak bench lint types format clean
 
 demo: $(INSTALLED_FOR_DEMO)
 	@$(BIN)/python -m testproject.demo
@@ -20,6 +20,11 @@ test-unit: $(INSTALLED)
 
 soak: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# benchmarks/__init__.py says what it measures, and names the other benchmarks.
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.publishing
+	@$(BIN)/python -m benchmarks.consuming --rounds 2
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,0 +1,16 @@
+"""Benchmarks: whole processes side by side. ``RESULTS.md`` has their figures.
+
+``make bench`` (some 15 minutes) measures publishing and consuming, and fails where a published
+message costs more instructions than ``RESULTS.md`` says:
+
+* ``python -m benchmarks.publishing``: beside Google's client, rele 1.x and the bare stub
+* ``python -m benchmarks.consuming``: beside Google's client and rele 1.x
+
+The others are run by themselves:
+
+* ``python -m benchmarks.check_cost``: what Relé adds to ``manage.py check``
+* ``python -m benchmarks.emulator``: the embedded server beside Google's emulator
+* ``python -m benchmarks.inbox``: what ``@idempotent`` costs
+* ``python -m benchmarks.outbox_publish``, ``outbox_relay``, ``outbox_latency``: the outbox
+* ``python -m benchmarks.setup_time``: how long a worker takes to set up on a distant server
+"""

@@ -17,11 +17,13 @@ AS_HERE = ("google-cloud-pubsub", "grpcio", "protobuf")
 
 
 def python() -> str:
-    """The environment's interpreter; the environment is made where it is missing."""
+    """The environment's interpreter; the environment is made where it is missing or another."""
     interpreter = FOLDER / "bin" / "python"
-    if not interpreter.exists():
-        venv.create(FOLDER, with_pip=True)
-        same = [f"{name} == {version(name)}" for name in AS_HERE]
-        command = [interpreter, "-m", "pip", "install", "--quiet", *PEERS, *same]
+    packages = [*PEERS, *(f"{name} == {version(name)}" for name in AS_HERE)]
+    installed = FOLDER / "installed.txt"
+    if not installed.exists() or installed.read_text().splitlines() != packages:
+        venv.create(FOLDER, with_pip=True, clear=True)
+        command = [str(interpreter), "-m", "pip", "install", "--quiet", *packages]
         subprocess.run(command, check=True)
+        installed.write_text("\n".join(packages))
     return str(interpreter)
