@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rele.dead_letter_policy import DeadLetterPolicy as DeadLetterPolicy
     from rele.handling.current import ReceivedMessage as ReceivedMessage
     from rele.handling.current import current_message as current_message
+    from rele.publishing import apublish as apublish
+    from rele.publishing import apublish_many as apublish_many
     from rele.publishing import publish as publish
     from rele.publishing import publish_many as publish_many
     from rele.retry_policy import RetryPolicy as RetryPolicy
@@ -35,6 +37,8 @@ _MODULE_OF = {
     "Subscriber": "rele.client",
     "Subscription": "rele.subscription",
     "Worker": "rele.worker",
+    "apublish": "rele.publishing",
+    "apublish_many": "rele.publishing",
     "current_message": "rele.handling.current",
     "publish": "rele.publishing",
     "publish_many": "rele.publishing",

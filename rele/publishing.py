@@ -17,7 +17,15 @@ from rele.runtime.publisher_in_use import PublisherInUse
 if TYPE_CHECKING:
     from rele.sending.publisher import Publisher
 
-__all__ = ["flush", "get_publisher", "init_global_publisher", "publish", "publish_many"]
+__all__ = [
+    "apublish",
+    "apublish_many",
+    "flush",
+    "get_publisher",
+    "init_global_publisher",
+    "publish",
+    "publish_many",
+]
 
 
 def publish(
@@ -89,6 +97,79 @@ def publish_many(
     try:
         return in_use.publisher.publish_many(
             topic, messages, blocking=blocking, timeout=timeout, raise_exception=raise_exception
+        )
+    finally:
+        in_use.leave()
+
+
+async def apublish(
+    topic: str,
+    data: Any,
+    *,
+    timeout: float | None = None,
+    raise_exception: bool = True,
+    **kwargs: str,
+) -> Future[str]:
+    """Publish ``data`` to ``topic``, and wait for the outcome without blocking the event loop::
+
+        await rele.apublish("lets-tell-everyone", {"foo": "bar"}, myevent="arrival")
+
+    Other tasks run meanwhile. If this task is cancelled, the message is sent all the same.
+
+    The hook ``pre_publish`` runs in the event loop. The hook of the outcome runs before this
+    returns, in the thread that learns of the outcome, or after the timeout in the event loop. If
+    PUBLISHER_BACKEND writes messages to a database, all of it runs in the thread of the context's
+    ORM calls, and in their transaction.
+
+    Args:
+        topic: the topic's id, without the project.
+        data: any value that the encoder can encode.
+        timeout: seconds to wait; ``None``: as PUBLISHER_TIMEOUT says.
+        raise_exception: whether a failure is raised here. The hook and the future report it in
+            either case.
+        kwargs: the message's attributes; ``ordering_key`` becomes its ordering key.
+
+    Returns:
+        a future of the message id. It is done, except after a timeout that is not raised.
+
+    Raises:
+        ConfigurationError: Relé is not set up and finds no settings.
+        Exception: any error of a blocking :func:`publish`.
+    """
+    in_use = _enter()
+    try:
+        return await in_use.publisher.apublish(topic, data, timeout, raise_exception, **kwargs)
+    finally:
+        in_use.leave()
+
+
+async def apublish_many(
+    topic: str,
+    messages: Iterable[Any],
+    *,
+    timeout: float | None = None,
+    raise_exception: bool = True,
+) -> list[Future[str]]:
+    """Publish several messages to ``topic`` together, as :func:`apublish` does one::
+
+        await rele.apublish_many("order-paid", [{"id": 42}, ({"id": 43}, {"country": "ES"})])
+
+    Args:
+        topic: the topic's id, without the project.
+        messages: for each message its data, or a tuple of data and attributes (a mapping).
+        timeout, raise_exception: as for :func:`apublish`; the timeout is for all messages together.
+
+    Returns:
+        a future of the message id for each message, in the same order.
+
+    Raises:
+        ConfigurationError: Relé is not set up and finds no settings.
+        Exception: any error of a blocking :func:`publish_many`.
+    """
+    in_use = _enter()
+    try:
+        return await in_use.publisher.apublish_many(
+            topic, messages, timeout=timeout, raise_exception=raise_exception
         )
     finally:
         in_use.leave()

@@ -38,6 +38,20 @@ def several_return_one_each() -> None:
     )
 
 
+async def awaiting_returns_the_same_as_blocking() -> None:
+    assert_type(await rele.apublish("order-paid", {"id": 42}, country="ES"), Future[str])
+    assert_type(
+        await rele.apublish("order-paid", 1, timeout=5, raise_exception=False, ordering_key="7"),
+        Future[str],
+    )
+    assert_type(
+        await rele.apublish_many("order-paid", [1, ({"id": 2}, {"country": "ES"})], timeout=1.5),
+        list[Future[str]],
+    )
+    await rele.apublish("order-paid", 1, blocking=True)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await rele.apublish_many("order-paid", [1], country="ES")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
 def what_is_of_another_kind_is_refused() -> None:
     rele.publish("order-paid", 1, blocking="yes")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     rele.publish("order-paid", 1, timeout="5")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

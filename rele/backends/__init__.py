@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from rele.messages.codec import decode
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,14 @@ class BaseBackend(ABC):
         Does not wait, and raises no error for a message that cannot be sent: that message is
         refused, or its future fails.
         """
+
+    def run_in_thread(self, publish: Callable[[], Result]) -> Awaitable[Result] | None:
+        """Call ``publish`` in another thread, for ``await rele.apublish``; ``None``: need not.
+
+        For a backend whose :meth:`send` waits, such as for a database, and would block the event
+        loop. ``publish`` sends, waits for the outcomes and runs the hooks.
+        """
+        return None
 
     def flush(self, timeout: float | None = None) -> None:  # noqa: B027 - optional
         """Send the accepted messages at once, instead of collecting more.

@@ -17,7 +17,9 @@ from rele.backends import Accepted, BaseBackend, Deferred, Message, Outcome, Ref
 from rele.endpoint import what_to_check
 from rele.messages.explaining import with_text
 from rele.runtime.own_records import log_publishing
+from rele.sending.awaiting import AwaitedCall
 from rele.sending.backend_answers import failure_of, outcomes_of
+from rele.sending.event_loops import LoopsInUse
 from rele.sending.outstanding import OutstandingPublishes
 from rele.sending.publication import Publication, data_and_attributes
 
@@ -49,6 +51,7 @@ class Publisher:
         self._timeout = timeout
         self._blocking = blocking
         self._outstanding = OutstandingPublishes(backend, timeout)
+        self._loops = LoopsInUse(self._send_at_once)
 
     @property
     def backend(self) -> BaseBackend:
@@ -121,6 +124,37 @@ class Publisher:
         publications = [Publication(topic, *data_and_attributes(item)) for item in messages]
         return self._publish(publications, blocking, timeout, raise_exception)
 
+    async def apublish(
+        self,
+        /,
+        topic: str,
+        data: Any,
+        timeout: float | None = None,
+        raise_exception: bool = True,
+        **attrs: Any,
+    ) -> Future[str]:
+        """Publish, and wait for the outcome without blocking the running event loop.
+
+        Arguments, result and errors are those of a blocking :meth:`publish`. If the task is
+        cancelled, the message is sent all the same, and its hooks run.
+        """
+        publication = Publication(topic, data, attrs)
+        return (await self._apublish([publication], timeout, raise_exception))[0]
+
+    async def apublish_many(
+        self,
+        topic: str,
+        messages: Iterable[Any],
+        timeout: float | None = None,
+        raise_exception: bool = True,
+    ) -> list[Future[str]]:
+        """Publish several messages together, as :meth:`apublish` does one.
+
+        Arguments, result and errors are those of a blocking :meth:`publish_many`.
+        """
+        publications = [Publication(topic, *data_and_attributes(item)) for item in messages]
+        return await self._apublish(publications, timeout, raise_exception)
+
     def flush(self, timeout: float | None = None) -> bool:
         """Send all accepted messages at once, and wait until the hooks have run.
 
@@ -157,11 +191,28 @@ class Publisher:
             errors = self._wait(pending, self._timeout if timeout is None else timeout)
         else:
             errors = [_conclude(*each, self._watch) for each in pending]
-        if raise_exception:
-            for error in errors:
-                if error is not None:
-                    raise error
-        return [outcome.future for outcome in outcomes]
+        return _answer([outcome.future for outcome in outcomes], errors, raise_exception)
+
+    async def _apublish(
+        self, publications: Sequence[Publication], timeout: float | None, raise_exception: bool
+    ) -> list[Future[str]]:
+        seconds = self._timeout if timeout is None else timeout
+        in_thread = self._backend.run_in_thread(
+            partial(self._publish, publications, True, seconds, raise_exception)
+        )
+        if in_thread is not None:
+            return await in_thread
+        for publication in publications:
+            publication.run_pre_publish()
+        outcomes = self._send(publications)
+        loop = self._loops.running()
+        awaited = AwaitedCall(loop, self._outstanding.watch)
+        for publication, outcome in zip(publications, outcomes, strict=True):
+            _conclude(publication, outcome, awaited.add)
+        loop.send_soon()
+        futures = [outcome.future for outcome in outcomes]
+        errors = await awaited.errors(futures, seconds, partial(self._time_out, seconds))
+        return _answer(futures, errors, raise_exception)
 
     def _send(self, publications: Sequence[Publication]) -> list[Outcome]:
         """Hand all messages to the backend at once; failures are in the outcomes, not raised."""
@@ -226,6 +277,9 @@ class Publisher:
         publication.report_success()
         return None
 
+    def _time_out(self, timeout: float, publication: Publication) -> BaseException:
+        return FutureTimeoutError(self._text_of_timeout(publication.topic, timeout))
+
     def _text_of_timeout(self, topic: str, timeout: float) -> str:
         where, advice = type(self._backend).__name__, ""
         if self._backend.address:
@@ -235,6 +289,19 @@ class Publisher:
             "may still arrive: sending continues. Allow more time with PUBLISHER_TIMEOUT or "
             f"publish(timeout=…). {advice[:1].upper()}{advice[1:]}"
         ).rstrip()
+
+
+def _answer(
+    futures: list[Future[str]],
+    errors: Iterable[BaseException | None],
+    raise_exception: bool,
+) -> list[Future[str]]:
+    """Return ``futures``, or raise the first of ``errors``."""
+    if raise_exception:
+        for error in errors:
+            if error is not None:
+                raise error
+    return futures
 
 
 def _conclude(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import traceback
@@ -89,6 +90,26 @@ def test_a_missing_topic_fails_the_future_and_runs_the_failure_hook(recorder: Re
     [(outcome, _, error, _)] = recorder.wait_for(1)
     assert (outcome, type(error)) == (FAILURE, NotFound)
     assert isinstance(future.exception(timeout=5), NotFound)
+
+
+def test_an_event_loop_goes_on_while_a_task_awaits_what_it_publishes(
+    recorder: Recorder, topic: str
+) -> None:
+    async def main() -> list[str]:
+        futures = await asyncio.gather(*(rele.apublish(topic, number) for number in range(100)))
+        futures += await rele.apublish_many(topic, range(100, 200))
+        return [future.result(timeout=0) for future in futures]
+
+    assert len(set(asyncio.run(main()))) == 200
+    assert [call[0] for call in recorder.calls] == [SUCCESS] * 200
+
+
+def test_a_missing_topic_fails_the_task(recorder: Recorder) -> None:
+    with pytest.raises(NotFound):
+        asyncio.run(rele.apublish("missing", 1))
+
+    [(outcome, _, error, _)] = recorder.calls
+    assert (outcome, type(error)) == (FAILURE, NotFound)
 
 
 NO_TOPIC = (

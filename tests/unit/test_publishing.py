@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from decimal import Decimal
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_the_publisher_is_made_at_the_first_publish_and_kept() -> None:
     assert backend.messages[0].topic == "photos"
     assert backend.messages[0].attributes["lang"] == "en"
     assert futures == backend.futures
+
+
+def test_a_task_publishes_through_the_same_publisher() -> None:
+    rele.setup(SETTINGS)
+
+    async def main() -> list[Future[str]]:
+        one = await rele.apublish("photos", 0, timeout=0, raise_exception=False, lang="en")
+        return [one, *await rele.apublish_many("photos", [1, 2], timeout=0, raise_exception=False)]
+
+    futures = asyncio.run(main())
+
+    [backend] = made
+    assert futures == backend.futures
+    assert [message.data for message in backend.messages] == [b"0", b"1", b"2"]
+    assert backend.messages[0].attributes["lang"] == "en"
 
 
 def test_many_threads_make_one_publisher() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from rele.backends import BaseBackend, Deferred, Message, Refused
+from asgiref.sync import sync_to_async
+
+from rele.backends import BaseBackend, Deferred, Message, Refused, Result
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
 from rele.contrib.outbox.exceptions import named_where_missing
@@ -43,6 +45,13 @@ class OutboxBackend(BaseBackend):
         return [
             row if isinstance(row, Refused) else Deferred(row.event_id, _ADVICE) for row in rows
         ]
+
+    def run_in_thread(self, publish: Callable[[], Result]) -> Awaitable[Result]:
+        """Call ``publish`` in the thread in which the caller's ORM calls run.
+
+        So it writes in the transaction that they have begun, if there is one.
+        """
+        return sync_to_async(publish, thread_sensitive=True)()
 
 
 def _write(rows: Sequence[OutboxMessage], alias: str) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
-from django.db import transaction
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connections, transaction
 
 import rele
 from rele.contrib.outbox.models import State
@@ -81,3 +85,64 @@ def test_what_the_table_cannot_take_leaves_the_transaction_usable(
         rele.publish("order-paid", 2)
 
     assert [bytes(row.data) for row in waiting()] == [b"2"]
+
+
+def in_a_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run ``main``; the thread in which ORM calls run forgets the connection of this test."""
+
+    def forget() -> None:
+        connections[ALIAS].close()
+        del connections[ALIAS]
+
+    async def run() -> None:
+        try:
+            await main()
+        finally:
+            await sync_to_async(forget)()
+
+    asyncio.run(run())
+
+
+class TestInAnEventLoop:
+    def test_a_message_is_written_in_the_transaction_of_the_orm_calls_of_the_context(self) -> None:
+        async def main() -> None:
+            block = transaction.atomic(using=ALIAS)
+            await sync_to_async(block.__enter__)()
+            await rele.apublish("order-paid", {"id": 42})
+            await rele.apublish_many("order-paid", [{"id": 43}, {"id": 44}])
+            await sync_to_async(transaction.set_rollback)(True, using=ALIAS)
+            await sync_to_async(block.__exit__)(None, None, None)
+
+        in_a_loop(main)
+
+        assert waiting() == []
+
+    def test_a_message_is_written_in_the_transaction_of_the_thread_that_runs_the_loop(self) -> None:
+        async def view() -> None:
+            await rele.apublish("order-paid", {"id": 42})
+
+        with transaction.atomic(using=ALIAS):
+            async_to_sync(view)()
+            assert len(waiting()) == 1
+            transaction.set_rollback(True, using=ALIAS)
+
+        assert waiting() == []
+
+    def test_outside_of_a_transaction_the_message_commits_alone(self) -> None:
+        ids: list[str] = []
+
+        async def main() -> None:
+            ids.append((await rele.apublish("order-paid", 1)).result(0))
+
+        in_a_loop(main)
+
+        assert [row.event_id for row in waiting()] == ids
+
+    def test_what_the_table_cannot_take_is_raised(self) -> None:
+        async def main() -> None:
+            with pytest.raises(ValueError, match="NUL"):
+                await rele.apublish("order-paid", 1, note="\0")
+
+        in_a_loop(main)
+
+        assert waiting() == []
