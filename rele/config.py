@@ -142,48 +142,60 @@ class Config:
         if uses_emulator():
             return None
         if self.gc_credentials_path:
-            return self._credentials_of_file
+            return self._file[0]
         return self._google_defaults[0]
 
     @property
     def gc_project_id(self) -> str | None:
         """The project of GC_PROJECT_ID, else of the credentials' file, else of Google's default.
 
-        For the credentials of a user it is their quota project. Under an emulator Google's default
-        is not read, because that may open a connection: it is GOOGLE_CLOUD_PROJECT, else
+        Where the file names none, it is GOOGLE_CLOUD_PROJECT or the quota project of the file. For
+        the default credentials of a user it is their quota project. Under an emulator no
+        credentials are read, because that may open a connection: it is GOOGLE_CLOUD_PROJECT, else
         ``rele-local``.
         """
         if self._gc_project_id:
             return self._gc_project_id
-        if self.gc_credentials_path and (project := self._project_of_file):
-            return project
         if uses_emulator():
-            return os.environ.get("GOOGLE_CLOUD_PROJECT") or EMULATOR_PROJECT
-        credentials, project = self._google_defaults
-        return project or getattr(credentials, "quota_project_id", None)
+            return _project_of_environment() or EMULATOR_PROJECT
+        return self._project_beside_credentials() or _project_of(*self._google_defaults)
+
+    def _project_beside_credentials(self) -> str | None:
+        """The project that goes with the credentials of GC_CREDENTIALS_PATH."""
+        if not self.gc_credentials_path:
+            return None
+        credentials, project = self._file
+        return project or _project_of(credentials, _project_of_environment())
 
     @cached_property
     def _google_defaults(self) -> tuple[Any, str | None]:
         return get_google_defaults()
 
     @cached_property
-    def _credentials_of_file(self) -> Any:
-        from rele.engine.google import clients
+    def _file(self) -> tuple[Any, str | None]:
+        """The credentials and the project of the file that GC_CREDENTIALS_PATH names."""
+        from rele.engine.google.credentials import read_credentials_file
 
+        path = str(self.gc_credentials_path)
         try:
-            return clients.read_key_file(self.gc_credentials_path)
-        except (OSError, ValueError) as error:
+            return read_credentials_file(path)
+        except ValueError as error:
             raise ConfigurationError(
-                f"RELE['GC_CREDENTIALS_PATH'] = {self.gc_credentials_path!r} is not the key file "
-                f"of a service account: {error}"
-            ) from error
+                unusable_credentials("GC_CREDENTIALS_PATH", path, error)
+            ) from None  # the message includes Google's
 
-    @property
-    def _project_of_file(self) -> str | None:
-        if uses_emulator():  # where the file need not be there
-            return None
-        project: str | None = self._credentials_of_file.project_id
-        return project
+
+def unusable_credentials(setting: str, path: str, error: ValueError) -> str:
+    """The error if the file at ``path``, which ``setting`` names, has no Google credentials."""
+    return f"RELE[{setting!r}] = {path!r} is not a file with Google credentials: {error}."
+
+
+def _project_of_environment() -> str | None:
+    return os.environ.get("GOOGLE_CLOUD_PROJECT") or None
+
+
+def _project_of(credentials: Any, project: str | None) -> str | None:
+    return project or getattr(credentials, "quota_project_id", None)
 
 
 def _copy(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Finding what is wrong with a project, without network and without Google's modules."""
+"""Finding what is wrong with a project, without network and without Google's clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rele.backends import BaseBackend
-from rele.config import Config, stated_twice
+from rele.config import Config, stated_twice, unusable_credentials
 from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.declaration.loading import declared_in, prepare, same_name
 from rele.declaration.options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
@@ -215,23 +215,19 @@ def problems_of_backend(where: str, path: str) -> Iterator[Problem]:
 def _look_at_credentials(name: str, path: str | None) -> Iterator[Problem]:
     if path is None or uses_emulator():
         return
+    # Loads google-auth, but only for a project that names a file, and connects to nobody.
+    from rele.engine.google.credentials import read_credentials_file
+
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a str may be all there is
-            kind = json.load(file).get("type")
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except (ValueError, AttributeError):
-        reason = "it is not a JSON object"
-    else:
-        if kind == "service_account":
-            return
-        reason = f"its type is {kind!r}, not 'service_account'"
-    yield Problem(
-        "rele.W002",
-        f"RELE[{name!r}] = {path!r} is not the key file of a service account: {reason}.",
-        "Write the path of the JSON key of a service account, or leave the setting out to use "
-        "Application Default Credentials.",
-    )
+        read_credentials_file(path)
+    except ValueError as error:
+        yield Problem(
+            "rele.W002",
+            unusable_credentials(name, path, error),
+            "Write the path of a service account's key, of the configuration of workload identity "
+            "federation or impersonation, or of a user's credentials, or leave the setting out to "
+            "use Application Default Credentials.",
+        )
 
 
 def _look_at_subscription_defaults(name: str, defaults: Mapping[str, Any]) -> Iterator[Problem]:

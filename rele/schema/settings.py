@@ -94,7 +94,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     "GC_CREDENTIALS_PATH": Setting(
         PATH.or_none(),
-        "key file of a service account; if unset, Application Default Credentials",
+        "file with Google credentials of any type (a service account's key, workload identity "
+        "federation, impersonation …); if unset, Application Default Credentials",
     ),
     "GC_STORAGE_REGION": Setting(
         REGIONS.or_none(),

@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
+from google.pubsub_v1.services.publisher.transports import PublisherTransport
 
 from rele.engine.times import Times
+from tests.support.credentials import IMPERSONATE, TokenServer, write_credentials
 from tests.support.project import Project
 from tests.support.tls_front import MetadataServer, TlsFront, write_service_account
 from tests.support.watched import start_watched, write_project
+
+SCOPES = PublisherTransport.AUTH_SCOPES
+"""The scopes that Google's client asks for."""
 
 Publish = Callable[[range], None]
 
@@ -37,6 +42,58 @@ def metadata_server(project: Project) -> Iterator[MetadataServer]:
         }
         project.environment.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
         yield server
+
+
+@pytest.fixture
+def token_server() -> Iterator[TokenServer]:
+    with TokenServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("engine", ["google", "rele"])
+@pytest.mark.parametrize("kind", ["service_account", "external_account", "impersonation"])
+def test_a_file_of_any_type_publishes(
+    project: Project,
+    pull_events: Callable[[], list[bytes]],
+    front: TlsFront,
+    token_server: TokenServer,
+    kind: str,
+    engine: str,
+) -> None:
+    path = project.folder / "file.json"
+    if kind == "service_account":
+        write_service_account(path)
+    else:
+        subject_token = project.write("subject-token", "of-the-workload")
+        fields = {
+            "token_url": f"{token_server.url}/token",
+            "credential_source": {"file": str(subject_token)},
+        }
+        if kind == "impersonation":
+            fields["service_account_impersonation_url"] = f"{token_server.url}/v1/{IMPERSONATE}"
+        write_credentials(path, "external_account", **fields)
+    project.write_settings(
+        ENGINE=engine,
+        GC_CREDENTIALS_PATH=str(path),
+        CLIENT_OPTIONS={"api_endpoint": front.address},
+    )
+
+    status, output = project.run("-m", "rele", "publish", "events", "1")
+
+    assert status == 0, output
+    assert pull_events() == [b"1"]
+    [token] = front.tokens
+    if kind == "service_account":
+        assert token_server.exchanged == [], "its key signs its tokens"
+    elif kind == "external_account":
+        assert token == "Bearer of-external-account"
+        [form] = token_server.exchanged
+        assert form["subject_token"] == "of-the-workload"
+        assert form["scope"].split() == list(SCOPES)
+    else:
+        assert token == "Bearer of-service-account"
+        [body] = token_server.impersonated
+        assert body["scope"] == list(SCOPES)
 
 
 @pytest.mark.parametrize("code", ["PERMISSION_DENIED", "UNAUTHENTICATED"])

@@ -56,9 +56,10 @@ NO_SUCH_FILE = (
     "it. Without a Google account, start `rele-cli emulator` and set PUBSUB_EMULATOR_HOST.\n"
 )
 NO_KEY_FILE = (
-    "RELE['GC_CREDENTIALS_PATH'] = 'key.json' is not the key file of a service account: No such "
-    "file or directory. Write the path of the JSON key of a service account, or leave the setting "
-    "out to use Application Default Credentials.\n"
+    "RELE['GC_CREDENTIALS_PATH'] = 'key.json' is not a file with Google credentials: File key.json "
+    "was not found. Write the path of a service account's key, of the configuration of workload "
+    "identity federation or impersonation, or of a user's credentials, or leave the setting out to "
+    "use Application Default Credentials.\n"
 )
 WRONG_SIGNATURE = (
     "subs.ship must take one positional argument, the data, and **kwargs, the attributes: declare "

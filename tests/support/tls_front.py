@@ -36,6 +36,8 @@ class TlsFront:
         self._lock = threading.Lock()
         self._streams: set[Any] = set()
         self._refusal: tuple[grpc.StatusCode, str] | None = None
+        self.tokens: list[str] = []
+        """The ``authorization`` of each call that has one answer."""
         self._server = grpc.server(ThreadPoolExecutor(32))
         self._server.add_generic_rpc_handlers((_Handler(self),))
         port = self._server.add_secure_port(
@@ -61,6 +63,7 @@ class TlsFront:
     def call(self, method: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Pass on a call that has one answer."""
         self._check(context)
+        self.tokens += [v for key, v in context.invocation_metadata() if key == "authorization"]
         pass_on: Any = self._target.unary_unary(method)
         try:
             answer: bytes = pass_on(request)

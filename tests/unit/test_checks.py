@@ -21,6 +21,7 @@ from rele.dead_letter_policy import DeadLetterPolicy
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
 from rele.schema.settings import DEFAULTS, SETTINGS
+from tests.support.credentials import UNUSABLE, WITHOUT_PROJECT, write_credentials
 from tests.support.distributions import write_metadata
 
 REPOSITORY = Path(__file__).parents[2]
@@ -394,32 +395,26 @@ def test_w001_an_unknown_setting(check: Check, name: Any, nearest: str) -> None:
     assert str(message.hint).startswith(f"Did you mean '{nearest}")
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (None, "No such file or directory"),
-        ("", "it is not a JSON object"),
-        ("key", "it is not a JSON object"),
-        ("[]", "it is not a JSON object"),
-        ("\xff", "it is not a JSON object"),
-        ("{}", "its type is None, not 'service_account'"),
-        ('{"type": "authorized_user"}', "its type is 'authorized_user', not 'service_account'"),
-    ],
-)
-def test_w002_a_file_without_the_credentials_of_a_service_account(
-    check: Check, tmp_path: Path, content: str | None, reason: str
+@pytest.mark.parametrize("content", UNUSABLE)
+def test_w002_a_file_without_google_credentials(
+    check: Check, tmp_path: Path, content: str | bytes
 ) -> None:
     path = tmp_path / "key.json"
-    if content is not None:
-        path.write_text(content, encoding="latin-1")
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     [message] = check({"GC_CREDENTIALS_PATH": str(path)})
 
     assert (message.id, type(message)) == ("rele.W002", checks.Warning)
-    assert message.msg == (
-        f"RELE['GC_CREDENTIALS_PATH'] = {str(path)!r} is not the key file of a service account: "
-        f"{reason}."
-    )
+    place = f"RELE['GC_CREDENTIALS_PATH'] = {str(path)!r}"
+    assert message.msg.startswith(f"{place} is not a file with Google credentials: ")
+    assert re.search(UNUSABLE[content], message.msg)
+
+
+def test_w002_a_missing_credentials_file(check: Check) -> None:
+    [message] = check({"GC_CREDENTIALS_PATH": "missing.json"})
+
+    assert message.id == "rele.W002"
+    assert message.msg.endswith("File missing.json was not found.")
 
 
 def test_w002_a_folder_is_no_credentials_file(check: Check, tmp_path: Path) -> None:
@@ -429,9 +424,9 @@ def test_w002_a_folder_is_no_credentials_file(check: Check, tmp_path: Path) -> N
     assert "Is a directory" in message.msg
 
 
-def test_the_credentials_of_a_service_account_are_right(check: Check, tmp_path: Path) -> None:
-    path = tmp_path / "key.json"
-    path.write_text('{"type": "service_account"}')
+@pytest.mark.parametrize("kind", ["service_account", *WITHOUT_PROJECT])
+def test_credentials_of_any_type_are_right(check: Check, tmp_path: Path, kind: str) -> None:
+    path = write_credentials(tmp_path / "key.json", kind)
 
     assert check({"GC_CREDENTIALS_PATH": str(path)}) == []
 

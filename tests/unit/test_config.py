@@ -24,6 +24,7 @@ from rele.exceptions import ConfigurationError
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
 from rele.runtime.in_use import IN_USE
+from tests.support.credentials import UNUSABLE, WITHOUT_PROJECT, write_credentials
 from tests.support.in_use import without_django
 from tests.support.modules import forgotten, write_file
 
@@ -335,10 +336,8 @@ class TestCredentials:
 
         assert Config({"GC_PROJECT_ID": "mine"}).credentials == "google's"
 
-    @pytest.mark.parametrize(
-        "content", [None, "", "not json", "{}", "[]", '{"type": "authorized_user"}', b"\xff"]
-    )
-    def test_a_file_that_is_missing_or_no_key_is_an_error(
+    @pytest.mark.parametrize("content", [None, *UNUSABLE])
+    def test_a_file_that_is_missing_or_has_none_is_an_error(
         self, tmp_path: Path, content: str | bytes | None
     ) -> None:
         path = tmp_path / "wrong.json"
@@ -346,9 +345,9 @@ class TestCredentials:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         config = Config({"GC_CREDENTIALS_PATH": str(path)})
 
-        with pytest.raises(ConfigurationError, match=r"wrong\.json' is not the key file"):
+        with pytest.raises(ConfigurationError, match=r"wrong\.json' is not a file with Google"):
             _ = config.credentials
-        with pytest.raises(ConfigurationError, match=r"wrong\.json' is not the key file"):
+        with pytest.raises(ConfigurationError, match=r"wrong\.json' is not a file with Google"):
             _ = config.gc_project_id
 
     def test_nothing_is_read_before_it_is_needed(self, tmp_path: Path) -> None:
@@ -377,6 +376,29 @@ class TestProject:
     @pytest.mark.usefixtures("google_is_not_asked")
     def test_is_the_files_own_next(self, key_file: Path) -> None:
         assert Config({"GC_CREDENTIALS_PATH": str(key_file)}).gc_project_id == "project-of-file"
+
+    @pytest.mark.usefixtures("google_is_not_asked")
+    @pytest.mark.parametrize("kind", WITHOUT_PROJECT)
+    def test_is_the_environments_or_the_quota_project_where_the_file_names_none(
+        self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write_credentials(tmp_path / "file.json", kind, quota_project_id="quota")
+        setting = {"GC_CREDENTIALS_PATH": str(path)}
+
+        assert Config(setting).gc_project_id == "quota"
+        assert Config({"GC_PROJECT_ID": "mine", **setting}).gc_project_id == "mine"
+
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-environment")
+        assert Config(setting).gc_project_id == "of-environment"
+
+    @pytest.mark.parametrize("kind", WITHOUT_PROJECT)
+    def test_is_none_where_the_file_names_none_and_google_finds_none(
+        self, kind: str, tmp_path: Path, google_finds: Callable[..., None]
+    ) -> None:
+        google_finds(None, None)
+        path = write_credentials(tmp_path / "file.json", kind)
+
+        assert Config({"GC_CREDENTIALS_PATH": str(path)}).gc_project_id is None
 
     def test_is_what_google_finds_last(self, google_finds: Callable[..., None]) -> None:
         google_finds(None, "project-of-google")

@@ -1,4 +1,4 @@
-"""Making Google's clients, and reading their credentials."""
+"""Making Google's clients, and explaining missing credentials."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import google.auth
 import grpc
 from google.auth.environment_vars import CREDENTIALS
 from google.auth.exceptions import DefaultCredentialsError
-from google.oauth2 import service_account
 
 from rele.endpoint import WITHOUT_PROXY, emulator_address, is_loopback, pubsub_address
 from rele.engine.google.transport import Transport, channel_options
@@ -56,20 +55,6 @@ def no_project() -> ConfigurationError:
         except DefaultCredentialsError as error:
             return _no_credentials(error)
     return NoProjectError()
-
-
-def read_key_file(path: str | None) -> Any:
-    """The credentials in the key file of a service account.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is not the key file of a service account.
-    """
-    from_file: Any = service_account.Credentials.from_service_account_file
-    try:
-        return from_file(path)
-    except AttributeError as error:  # JSON, but not an object
-        raise ValueError("it is not a JSON object") from error
 
 
 def _way_there(client_class: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def test_a_failure_is_one_line_although_the_middleware_logs_it(
     [
         ("RELE = 3", "RELE must be a dict, not 3."),
         ("RELE = {'PUBLISHER_TIMEOUT': 'long'}", "RELE['PUBLISHER_TIMEOUT'] must be a number"),
-        ("RELE = {'GC_CREDENTIALS_PATH': 'key.json'}", "is not the key file of a service account"),
+        ("RELE = {'GC_CREDENTIALS_PATH': 'key.json'}", "is not a file with Google credentials"),
         ("RELE = {'MIDDLEWARE': ['rele.contrib.FlaskMiddleware']}", "needs the application"),
         ("1 / 0", "The settings module 'settings' cannot be imported: ZeroDivisionError"),
     ],

@@ -234,7 +234,7 @@ class TestRunrele:
         ("settings_of_rele", "subs", "message"),
         [
             ({"MIDDLEWARE": ["shop.No"]}, SUBS, "RELE['MIDDLEWARE'] names 'shop.No', which cannot"),
-            ({"GC_CREDENTIALS_PATH": "no.json"}, SUBS, "is not the key file of a service account"),
+            ({"GC_CREDENTIALS_PATH": "no.json"}, SUBS, "is not a file with Google credentials"),
             ({}, "import no_such_module", "The subs module 'gallery_app.subs' cannot be imported"),
             ({}, SUBS.replace('"photos"', '"1"'), "Pub/Sub refuses the topic name '1'"),
         ],
