@@ -1,0 +1,251 @@
+"""A Pub/Sub server that answers Publish as a test says, and records every request."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grpc import StatusCode
+
+from rele.emulator.wire.classes import PublishResponse
+from rele.emulator.wire.descriptors import message_class
+from tests.support.grpc_server import Call, GrpcServer
+from tests.support.inbox import Inbox
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_PublishRequest = message_class("PublishRequest")
+
+
+class Request:
+    """One PublishRequest as it arrived."""
+
+    def __init__(self, call: Call, number: int) -> None:
+        parsed = _PublishRequest.FromString(call.body)
+        self.number = number
+        """From 1, in the order of arrival."""
+        self.topic: str = parsed.topic.rpartition("/")[2]
+        self.path: str = parsed.topic
+        """The topic's name with its project."""
+        self.messages: list[Any] = list(parsed.messages)
+        self.call = call
+        """Headers, deadline, connection and peer; set ``is_cancelled`` once the client gave up."""
+        self.accepted_as: list[str] | None = None
+        """The ids of its messages, if it was accepted."""
+
+    @property
+    def data(self) -> list[bytes]:
+        return [message.data for message in self.messages]
+
+    @property
+    def keys(self) -> set[str]:
+        """The ordering keys of its messages; one, which is empty where they have none."""
+        return {message.ordering_key for message in self.messages}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the serialised request, before compression."""
+        return len(self.call.body)
+
+    @property
+    def wire_bytes(self) -> int:
+        return self.call.wire_bytes
+
+    @property
+    def encoding(self) -> str:
+        """``identity`` or ``gzip``."""
+        return self.call.encoding
+
+    @property
+    def at(self) -> float:
+        """When it arrived, by ``time.monotonic``."""
+        return self.call.at
+
+    def __repr__(self) -> str:
+        return f"<{self.number}: {len(self.messages)} to {self.topic}, keys {self.keys}>"
+
+
+@dataclass(frozen=True)
+class Which:
+    """The requests that something is for: those that have all that is given."""
+
+    number: int | None = None
+    """The n-th of all requests, from 1."""
+    topic: str | None = None
+    key: str | None = None
+    """The ordering key; ``""``: those without one."""
+    data: bytes | None = None
+    """A message of the request has this data."""
+
+    def matches(self, request: Request) -> bool:
+        return (
+            self.number in (None, request.number)
+            and self.topic in (None, request.topic)
+            and (self.key is None or request.keys == {self.key})
+            and (self.data is None or self.data in request.data)
+        )
+
+
+@dataclass
+class _Rule:
+    which: Which
+    times: int | None
+    """How many requests more it is for; ``None``: all."""
+
+    def applies(self, request: Request) -> bool:
+        """Whether it is for this request, which then counts."""
+        if self.times == 0 or not self.which.matches(request):
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+    def answer(self, server: PublishServer, request: Request) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class _Refusal(_Rule):
+    code: StatusCode
+    details: str
+
+    def answer(self, server: PublishServer, request: Request) -> None:
+        request.call.refuse(self.code, self.details)
+
+
+@dataclass
+class Hold(_Rule):
+    """Requests that are not answered until the test says so, or never."""
+
+    server: PublishServer
+    requests: Inbox = field(default_factory=Inbox)
+    """Those that it has held, answered or not."""
+    _unanswered: list[Request] = field(default_factory=list)
+
+    def answer(self, server: PublishServer, request: Request) -> None:
+        self._unanswered.append(request)
+        self.requests.put(request)
+
+    def release(self) -> None:
+        """Accept those that are held, in the order of arrival, and hold no more."""
+        self.times = 0
+        self.release_held()
+
+    def release_held(self) -> None:
+        """Accept those that are held now, and go on holding those to come."""
+        while self._unanswered:
+            self.server.accept(self._unanswered.pop(0))
+
+    def refuse(self, code: StatusCode, details: str = "") -> None:
+        """Refuse those that are held, in the order of arrival, and hold no more."""
+        self.times = 0
+        while self._unanswered:
+            self._unanswered.pop(0).call.refuse(code, details)
+
+
+class PublishServer:
+    """Accepts every PublishRequest, unless a test has said otherwise.
+
+    A request is answered by the first rule that is for it, in the order in which they were made::
+
+        with PublishServer() as server:
+            server.refuse(StatusCode.UNAVAILABLE, times=3, topic="photos")
+            held = server.hold(key="customer-7")
+            ...
+            held.requests.wait_for(1)
+            held.release()
+
+    What :meth:`hold` holds and nobody releases is never answered.
+    """
+
+    def __init__(self) -> None:
+        self.requests = Inbox()
+        """All requests, of the class Request, in the order of arrival."""
+        self.accepted = Inbox()
+        """The data of the messages that were accepted, in the order of the answers."""
+        self.delay = 0.0
+        """Seconds until a request is answered from now on; those that are held apart."""
+        self._rules: list[_Rule] = []
+        self._lock = threading.Lock()
+        self._ids = itertools.count(1)
+        self._server = GrpcServer(self._handle)
+        self.address = self._server.address
+
+    @property
+    def connections(self) -> int:
+        """How many connections clients have opened so far."""
+        return self._server.connections
+
+    @property
+    def open_connections(self) -> int:
+        return self._server.open_connections
+
+    def refuse(
+        self, code: StatusCode, details: str = "", *, times: int | None = None, **which: Any
+    ) -> None:
+        """Answer with ``code``: ``times`` requests, else all, of those that ``which`` describes.
+
+        Args:
+            which: the fields of :class:`Which`.
+        """
+        self._rules.append(_Refusal(Which(**which), times, code, details))
+
+    def hold(self, *, times: int | None = None, **which: Any) -> Hold:
+        """Let requests wait for their answer; the arguments are those of :meth:`refuse`."""
+        hold = Hold(Which(**which), times, self)
+        self._rules.append(hold)
+        return hold
+
+    def accept_all(self) -> None:
+        """Accept every request from now on; those that are held stay so."""
+        self._rules.clear()
+
+    def accept(self, request: Request) -> None:
+        """Accept a request that was not answered yet."""
+        with self._lock:
+            request.accepted_as = [str(next(self._ids)) for _ in request.messages]
+            for data in request.data:
+                self.accepted.put(data)
+        response = PublishResponse(message_ids=request.accepted_as)
+        request.call.reply(response.SerializeToString())
+
+    def data_by_key(self) -> dict[str, list[bytes]]:
+        """The data that arrived for each ordering key, in order, refused attempts too."""
+        by_key: dict[str, list[bytes]] = {}
+        for request in self.requests.items:
+            for message in request.messages:
+                by_key.setdefault(message.ordering_key, []).append(message.data)
+        return by_key
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _handle(self, call: Call) -> None:
+        if call.method != "Publish":
+            call.refuse(StatusCode.UNIMPLEMENTED, f"This server has no {call.method}.")
+            return
+        with self._lock:
+            request = Request(call, len(self.requests.items) + 1)
+            self.requests.put(request)
+            rule = next((rule for rule in self._rules if rule.applies(request)), None)
+        if self.delay and not isinstance(rule, Hold):
+            timer = threading.Timer(self.delay, self._answer, [rule, request])
+            timer.daemon = True
+            timer.start()
+        else:
+            self._answer(rule, request)
+
+    def _answer(self, rule: _Rule | None, request: Request) -> None:
+        if rule is None:
+            self.accept(request)
+        else:
+            rule.answer(self, request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
