@@ -49,6 +49,8 @@ def publish(
         topic: the topic's id, without the project.
         data: any value that the encoder can encode.
         blocking: wait until Pub/Sub has accepted the message; ``None``: as PUBLISHER_BLOCKING says.
+            In a running event loop this stops all tasks, which is logged once: use
+            :func:`apublish`.
         timeout: seconds that a blocking publish waits; ``None``: as PUBLISHER_TIMEOUT says.
         raise_exception: whether a failure is raised here. The hook and the future report it in
             either case.

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from weakref import WeakKeyDictionary
+
+from rele.runtime.own_records import log_publishing
+
+_logger = logging.getLogger(__name__)
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 def is_in_running_loop() -> bool:
@@ -104,6 +112,22 @@ class LoopsInUse:
     def __init__(self, send_at_once: Callable[[], object]) -> None:
         self._send_at_once = send_at_once
         self._all: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopInUse] = WeakKeyDictionary()
+        self._has_warned = False
+
+    def warn_if_running(self, seconds: float) -> None:
+        """Warn once if the caller is about to block a running event loop for up to ``seconds``."""
+        if self._has_warned or not is_in_running_loop():
+            return
+        self._has_warned = True
+        log_publishing(
+            _logger,
+            logging.WARNING,
+            "A blocking publish in %s stops its event loop, with all tasks, until the message is "
+            "accepted, for up to %g s: use `await rele.apublish(...)` or `apublish_many` there. "
+            "Others like it are not logged.",
+            _where_published(),
+            seconds,
+        )
 
     def running(self) -> LoopInUse:
         """The loop that runs in the calling thread."""
@@ -112,3 +136,11 @@ class LoopsInUse:
         if in_use is None:
             in_use = self._all[loop] = LoopInUse(loop, self._send_at_once)
         return in_use
+
+
+def _where_published() -> str:
+    """The file and line of the innermost caller outside of Relé."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _PACKAGE in Path(frame.f_code.co_filename).parents:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}, line {frame.f_lineno},"

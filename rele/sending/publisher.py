@@ -79,7 +79,7 @@ class Publisher:
             topic: the topic's id, without the project.
             data: any value that the encoder can encode.
             blocking: wait until Pub/Sub has accepted the message; ``None``: the Publisher's
-                default.
+                default. In a running event loop that stops all its tasks, which is logged once.
             timeout: seconds that a blocking call waits; ``None``: the Publisher's default.
             raise_exception: whether a failure is raised here. The hook and the future report it in
                 either case.
@@ -187,8 +187,10 @@ class Publisher:
         outcomes = self._send(publications)
         pending = deque(zip(publications, outcomes, strict=True))
         if self._blocking if blocking is None else blocking:
+            seconds = self._timeout if timeout is None else timeout
             self._send_at_once()
-            errors = self._wait(pending, self._timeout if timeout is None else timeout)
+            self._loops.warn_if_running(seconds)
+            errors = self._wait(pending, seconds)
         else:
             errors = [_conclude(*each, self._watch) for each in pending]
         return _answer([outcome.future for outcome in outcomes], errors, raise_exception)

@@ -342,3 +342,36 @@ class TestBackendThatWaits:
         assert backend.thread is not threading.current_thread()
         assert set(hooks.threads) == {backend.thread}
         assert isinstance(backend.messages[0], Message)
+
+
+class TestBlockingInALoop:
+    def test_is_logged_once_with_its_place(
+        self, no_middleware: None, later: SettledLater, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        publisher = publisher_on(later, timeout=7)
+
+        async def main() -> None:
+            publisher.publish("photos", 1)
+            assert caplog.records == []
+            for _ in range(3):
+                publisher.publish("photos", 1, blocking=True)
+
+        asyncio.run(main())
+
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert f"publish in {__file__}, line " in record.getMessage()
+        assert "for up to 7 s: use `await rele.apublish(...)`" in record.getMessage()
+
+    def test_is_not_logged_where_the_loop_runs_in_another_thread(
+        self, no_middleware: None, later: SettledLater, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        publisher = publisher_on(later)
+
+        async def main() -> None:
+            await asyncio.to_thread(lambda: publisher.publish("photos", 1, blocking=True))
+
+        asyncio.run(main())
+        publisher.publish("photos", 1, blocking=True)
+
+        assert caplog.records == []
