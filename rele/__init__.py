@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rele.handling.current import current_message as current_message
     from rele.publishing import apublish as apublish
     from rele.publishing import apublish_many as apublish_many
+    from rele.publishing import flush as flush
     from rele.publishing import publish as publish
     from rele.publishing import publish_many as publish_many
     from rele.retry_policy import RetryPolicy as RetryPolicy
@@ -40,6 +41,7 @@ _MODULE_OF = {
     "apublish": "rele.publishing",
     "apublish_many": "rele.publishing",
     "current_message": "rele.handling.current",
+    "flush": "rele.publishing",
     "publish": "rele.publishing",
     "publish_many": "rele.publishing",
     "setup": "rele.config",

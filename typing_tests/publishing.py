@@ -38,6 +38,11 @@ def several_return_one_each() -> None:
     )
 
 
+def flushing_tells_whether_all_is_accepted() -> None:
+    assert_type(rele.flush(), bool)
+    assert_type(rele.flush(timeout=1.5), bool)
+
+
 async def awaiting_returns_the_same_as_blocking() -> None:
     assert_type(await rele.apublish("order-paid", {"id": 42}, country="ES"), Future[str])
     assert_type(

@@ -19,6 +19,7 @@ def test_the_names_are_those_of_their_modules() -> None:
     assert rele.config is config
     assert rele.setup is config.setup
     assert rele.publish is publishing.publish
+    assert rele.flush is publishing.flush
     assert rele.sub is subscription.sub
     assert rele.Subscription is subscription.Subscription
     assert rele.Callback is subscription.Callback
