@@ -15,6 +15,8 @@ from tests.support.publish_outcomes import NOTING
 
 Pull = Callable[[], list[bytes]]
 
+pytest.importorskip("rele.engine.native.publisher")
+
 OURS = pytest.mark.parametrize("engine", ["rele"])
 """Google's client starts a thread for each batch, and resumes only after a minute or two."""
 

@@ -15,6 +15,8 @@ from tests.support.publish_outcomes import NOTING
 
 Events = Callable[[], set[int]]
 
+pytest.importorskip("rele.engine.native.publisher")
+
 OURS = pytest.mark.parametrize("engine", ["rele"])
 """Google's client loses messages, and never publishes again."""
 
