@@ -89,11 +89,15 @@ def pubsub_address(client_options: Mapping[str, Any] | None) -> str:
     if emulator := emulator_address():
         return emulator
     options = client_options or {}
-    address = (
-        _option(options, "api_endpoint")
-        or f"pubsub.{_option(options, 'universe_domain') or DEFAULT_UNIVERSE}"
-    )
-    return joined(*_split(address))
+    return joined(*_split(_option(options, "api_endpoint") or _global_host(options)))
+
+
+def is_global(address: str, client_options: Mapping[str, Any] | None) -> bool:
+    """Whether ``address`` is Pub/Sub's global endpoint, and not that of a region or an emulator.
+
+    ``address`` is that of :func:`pubsub_address` with ``client_options``.
+    """
+    return _split(address)[0] == _global_host(client_options or {})
 
 
 def is_loopback(address: str) -> bool:
@@ -155,6 +159,10 @@ def can_connect(address: str, timeout: float = TIMEOUT) -> bool:
         except (OSError, UnicodeError):  # UnicodeError: the host name is not valid
             time.sleep(min(_PAUSE, left))
     return False
+
+
+def _global_host(options: Any) -> str:
+    return f"pubsub.{_option(options, 'universe_domain') or DEFAULT_UNIVERSE}"
 
 
 def _option(options: Any, name: str) -> Any:

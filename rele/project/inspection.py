@@ -14,7 +14,7 @@ from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.declaration.loading import declared_in, prepare, same_name
 from rele.declaration.options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
 from rele.declaration.subscription import Subscription
-from rele.endpoint import emulator_named, uses_emulator
+from rele.endpoint import emulator_named, is_global, pubsub_address, uses_emulator
 from rele.exceptions import ConfigurationError, import_failure
 from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
 from rele.project.extensions import (
@@ -295,7 +295,8 @@ def find_subscriptions(
                     found.append(subscription)
         except Exception as error:  # noqa: BLE001 - the project's own code runs here
             problems.append(_not_importable(path, error))
-    return found, problems + problems_of_subscriptions(found)
+    problems += problems_of_subscriptions(found)
+    return found, [*problems, *_problems_of_order(found, config)]
 
 
 def _are_one(one: Subscription, other: Subscription) -> bool:
@@ -318,6 +319,29 @@ def problems_of_subscriptions(subscriptions: Iterable[Subscription]) -> list[Pro
         for option in _OPTION_LOOKS.keys() & stated.keys():
             problems += _OPTION_LOOKS[option](subscription.path, stated[option])
     return problems
+
+
+def _problems_of_order(subscriptions: Iterable[Subscription], config: Config) -> Iterator[Problem]:
+    """Whether messages of an ordering key may be published in several regions."""
+    ordered = [
+        each.path
+        for each in subscriptions
+        if each.options.over(config.subscription_defaults).enable_message_ordering
+    ]
+    try:
+        address = pubsub_address(config.client_options)
+    except ConfigurationError:  # whoever connects reports it
+        return
+    if ordered and is_global(address, config.client_options):
+        yield Problem(
+            "rele.W010",
+            f"Messages are published at the global endpoint, {address}, but Pub/Sub keeps the "
+            "order of an ordering key only among messages that are published in one region. With "
+            f"message ordering: {', '.join(ordered)}.",
+            "Publish at the endpoint of one region: RELE['CLIENT_OPTIONS'] = {'api_endpoint': "
+            "'REGION-pubsub.googleapis.com:443'}. For each ordering key Pub/Sub accepts 1 MB/s at "
+            "most.",
+        )
 
 
 def _not_importable(path: str, error: Exception) -> Problem:

@@ -602,6 +602,66 @@ def test_w007_too_few_attempts_before_the_dead_letter_topic(
     assert "subs.handle: after 5 deliveries" in message.msg
 
 
+ORDERED = HANDLER.replace("'photos'", "'photos', enable_message_ordering=True")
+GLOBAL = "pubsub.googleapis.com:443"
+REGIONAL = "europe-west1-pubsub.googleapis.com:443"
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        (None, GLOBAL),
+        ({"api_endpoint": GLOBAL}, GLOBAL),
+        ({"api_endpoint": "pubsub.googleapis.com"}, GLOBAL),
+        ({"universe_domain": "example.goog"}, "pubsub.example.goog:443"),
+    ],
+)
+def test_w010_message_ordering_at_the_global_endpoint(
+    check: Check, write_subs: WriteSubs, options: Any, address: str
+) -> None:
+    write_subs(ORDERED)
+
+    [message] = check({"MIDDLEWARE": [DATABASE_MIDDLEWARE], "CLIENT_OPTIONS": options})
+
+    assert (message.id, type(message)) == ("rele.W010", checks.Warning)
+    assert f"the global endpoint, {address}, " in message.msg
+    assert message.msg.endswith("With message ordering: checked_app.subs.handle.")
+    assert "REGION-pubsub.googleapis.com:443" in str(message.hint)
+    assert "1 MB/s" in str(message.hint)
+
+
+def test_w010_message_ordering_by_default(check: Check, write_subs: WriteSubs) -> None:
+    write_subs(HANDLER)
+
+    [message] = check(
+        {
+            "MIDDLEWARE": [DATABASE_MIDDLEWARE],
+            "SUBSCRIPTION_DEFAULTS": {"enable_message_ordering": True},
+        }
+    )
+
+    assert message.id == "rele.W010"
+
+
+@pytest.mark.parametrize("endpoint", [REGIONAL, "localhost:8085", "pubsub.googleapis.com:port"])
+def test_message_ordering_at_any_other_endpoint_is_right(
+    check: Check, write_subs: WriteSubs, endpoint: str
+) -> None:
+    write_subs(ORDERED)
+    options = {"api_endpoint": endpoint}
+
+    assert check({"MIDDLEWARE": [DATABASE_MIDDLEWARE], "CLIENT_OPTIONS": options}) == []
+
+
+def test_message_ordering_under_an_emulator_is_right(
+    check: Check, write_subs: WriteSubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_subs(ORDERED)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:8085")
+
+    assert check() == []
+
+
 @pytest.fixture
 def check_outbox(check: Check, settings: Any) -> Callable[..., list[CheckMessage]]:
     """Run the checks with the outbox's app and these settings of it."""

@@ -214,6 +214,11 @@ def test_a_failure_is_one_line_although_the_middleware_logs_it(
     [
         ("RELE = 3", "RELE must be a dict, not 3."),
         ("RELE = {'PUBLISHER_TIMEOUT': 'long'}", "RELE['PUBLISHER_TIMEOUT'] must be a number"),
+        ("RELE = {'ENGINE': 'native'}", "must be 'rele' or 'google', not 'native'"),
+        (
+            "RELE = {'PUBLISHER_BATCHING': {'max_messages': 1001}}",
+            "RELE['PUBLISHER_BATCHING']['max_messages'] is out of range",
+        ),
         ("RELE = {'GC_CREDENTIALS_PATH': 'key.json'}", "is not a file with Google credentials"),
         ("RELE = {'MIDDLEWARE': ['rele.contrib.FlaskMiddleware']}", "needs the application"),
         ("1 / 0", "The settings module 'settings' cannot be imported: ZeroDivisionError"),
