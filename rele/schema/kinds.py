@@ -94,6 +94,10 @@ def _is_client_options(value: Any) -> bool:
     return is_dict(value) or hasattr(value, "api_endpoint")
 
 
+def _has_parts(text: str) -> bool:
+    return "," in text or " or " in text
+
+
 def _every_value(value: Any) -> bool:
     return True
 
@@ -125,7 +129,7 @@ class Kind:
         """The same kind, but ``None`` may be given, too."""
         return replace(
             self,
-            text=f"{self.text}, or None" if "," in self.text else f"{self.text} or None",
+            text=f"{self.text}{',' if _has_parts(self.text) else ''} or None",
             accepts=lambda value: value is None or self.accepts(value),
             in_range=lambda value: value is None or self.in_range(value),
         )
@@ -155,7 +159,7 @@ BATCH_WAIT = Kind(
     in_seconds=True,
 )
 BOOL = Kind("True or False", is_bool, example="True")
-BYTES = Kind("a whole number of bytes from 1", is_integer, is_positive, example="10000")
+BYTES = Kind("a whole number of bytes above 0", is_integer, is_positive, example="10000")
 CLASS_PATH = Kind("the dotted path of a class", is_string)
 CLASS_PATHS = Kind("a list of dotted paths of classes", is_strings)
 CLIENT_OPTIONS = Kind(
