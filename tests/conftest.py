@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from rele import publishing
-from tests.support import mariadb, postgres, servers
+from rele.schema.settings import DEFAULTS
+from tests.support import engines, mariadb, postgres, servers
 
 # Nothing in the tests may look for Google's metadata server.
 os.environ["NO_GCE_CHECK"] = "true"
@@ -21,6 +22,18 @@ os.environ.pop("PUBSUB_EMULATOR_HOST", None)
 def _forget_configuration() -> Iterator[None]:
     yield
     publishing.forget()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    engines.parametrize(metafunc)
+
+
+@pytest.fixture(autouse=True)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The engine that publishes where a test states none: see the mark ``both_engines``."""
+    if chosen := getattr(request, "param", None):
+        monkeypatch.setitem(DEFAULTS, "ENGINE", chosen)
+    return engines.in_use()
 
 
 @pytest.fixture(scope="session", params=["embedded", "google"])

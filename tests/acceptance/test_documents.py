@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.polling import wait_until
 from tests.support.project import Project, read_until
 from tests.support.readme import (
     FIRST_STEPS,
@@ -27,7 +28,6 @@ from tests.support.readme import (
     commands_of,
     files_of,
 )
-from tests.support.shop import wait_until
 
 GOOGLE_CLOUD, TRANSACTIONS = (
     (REPOSITORY / "docs" / f"{name}.rst").read_text(encoding="utf-8")

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.project import Project
+
+pytestmark = pytest.mark.both_engines(slow="google")
 
 CountEvents = Callable[[], int]
 

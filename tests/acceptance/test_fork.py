@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.project import Project
+
+pytestmark = pytest.mark.both_engines(slow="google")
 
 PUBLISH_AND_FORK = """
     import os

@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.project import Project, read_until
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 if sys.platform == "win32":
     pytest.skip("gunicorn runs only on POSIX.", allow_module_level=True)
 

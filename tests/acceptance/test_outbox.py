@@ -175,6 +175,7 @@ def end(process: subprocess.Popen[str], seconds: float) -> str:
     return output
 
 
+@pytest.mark.both_engines(slow="google")
 def test_what_commits_is_handled_and_what_is_rolled_back_is_not(shop: Project) -> None:
     worker = start_worker(shop)
     relay = start_relay(shop)
@@ -194,6 +195,7 @@ def test_what_commits_is_handled_and_what_is_rolled_back_is_not(shop: Project) -
     assert "No relay is running" in output
 
 
+@pytest.mark.both_engines(slow="google")
 def test_once_sends_all_and_ends(shop: Project) -> None:
     worker = start_worker(shop)
     publish(shop)
@@ -233,6 +235,7 @@ def test_where_nothing_is_configured_a_relay_logs_each_message_with_a_timestamp(
     end(worker, 10)
 
 
+@pytest.mark.both_engines(slow="google")
 def test_a_worker_can_relay_too(shop: Project) -> None:
     worker = start_worker(shop, "--relay")
 
@@ -244,6 +247,7 @@ def test_a_worker_can_relay_too(shop: Project) -> None:
     assert "No relay is running" in manage(shop, "rele", "outbox")[1]
 
 
+@pytest.mark.both_engines(slow="google")
 @pytest.mark.parametrize("shop", ["postgres"], indirect=True)
 def test_a_relay_stops_at_once_while_pubsub_is_unavailable_and_loses_nothing(shop: Project) -> None:
     server = shop.environment["PUBSUB_EMULATOR_HOST"]

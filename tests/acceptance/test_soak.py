@@ -30,7 +30,11 @@ PAUSE = (1, 15) if SECONDS >= 600 else (1, 3)
 TO_CATCH_UP = 180
 """Seconds."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 3 * TO_CATCH_UP + 120)]
+pytestmark = [
+    pytest.mark.both_engines,
+    pytest.mark.slow,
+    pytest.mark.timeout(SECONDS + 3 * TO_CATCH_UP + 120),
+]
 
 
 @pytest.fixture

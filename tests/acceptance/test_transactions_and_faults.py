@@ -21,6 +21,8 @@ from tests.support.proxy import Proxy
 from tests.support.shop import Shop
 from tests.support.supervised import Supervised
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 MODELS = """
     from django.db import models
 

@@ -15,6 +15,8 @@ from tests.support.ledger import WRITE, Ledger
 from tests.support.project import Project
 from tests.support.shop import Shop
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 MODELS = """
     from django.db import models
 

@@ -15,6 +15,8 @@ from rele.messages.limits import MAX_REQUEST_BYTES, request_size
 from rele.middleware import BaseMiddleware
 from tests.support.in_use import register
 
+pytestmark = pytest.mark.both_engines
+
 NAMES = ("self", "topic", "data", "retry", "timeout")
 ATTRIBUTES = {name: f"my {name}" for name in NAMES}
 

@@ -97,6 +97,7 @@ def built_by_hand(subscriptions: list[Subscription], config: Config) -> Worker:
 MAKERS = pytest.mark.parametrize("make", [make_worker, built_by_hand])
 
 
+@pytest.mark.both_engines
 @MAKERS
 @pytest.mark.parametrize("form", ["http://127.0.0.1:{}", "127.0.0.1:{}/", "http://127.0.0.1:{}/"])
 def test_every_form_of_an_emulators_address_leads_there(
@@ -112,6 +113,7 @@ def test_every_form_of_an_emulators_address_leads_there(
     publish_and_handle(make, project_id, workers)
 
 
+@pytest.mark.both_engines
 @MAKERS
 @pytest.mark.parametrize("form", ["[::1]:{}", "http://[::1]:{}/"])
 def test_an_emulator_on_ipv6(
@@ -130,6 +132,7 @@ def test_an_emulator_on_ipv6(
         publishing.forget()
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("named", [":8085", "localhost", "::1", "http://localhost", "https://a:1"])
 def test_what_is_no_address_is_one_error_at_once(
     project_id: str, monkeypatch: pytest.MonkeyPatch, named: str
@@ -151,6 +154,7 @@ def test_what_is_no_address_is_one_error_at_once(
         )
 
 
+@pytest.mark.both_engines
 @MAKERS
 def test_no_proxy_sees_what_is_for_an_emulator(
     embedded_server: str,

@@ -23,6 +23,8 @@ from rele.worker import Worker, make_worker
 from tests.integration.conftest import stop
 from tests.support.inbox import Inbox
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 TIMES = Times(check_every=0.1, confirm_after=0.1, first_pause=0.1, longest_pause=0.2)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
@@ -14,24 +14,20 @@ import pytest
 from google.api_core.exceptions import NotFound
 
 import rele
-from rele.backends.pubsub import PubSubBackend
 from rele.config import Config
 from rele.middleware import BaseMiddleware
 from tests.support.in_use import register
 from tests.support.inbox import Inbox
+from tests.support.polling import wait_until
+from tests.support.publish_server import PublishServer
 from tests.support.recorder import Recorder
 
 Configure = Callable[..., Config]
 
 
+pytestmark = pytest.mark.both_engines
+
 SUCCESS, FAILURE = "post_publish_success", "post_publish_failure"
-
-
-def process_client() -> Any:
-    """Google's client, by which the process publishes."""
-    backend = rele.publishing.get_publisher().backend
-    assert isinstance(backend, PubSubBackend)
-    return backend.client
 
 
 @pytest.fixture
@@ -40,6 +36,23 @@ def recorder(configure: Configure) -> Recorder:
     recorder = Recorder(hooks=(SUCCESS, FAILURE))
     register(recorder)
     return recorder
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishServer]:
+    """A server that a test has answer as it wants; the environment leads to it."""
+    with PublishServer() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        yield server
+        rele.publishing.forget()
+
+
+@pytest.fixture
+def configure_scripted(scripted: PublishServer, project_id: str) -> Configure:
+    """Set Relé up, on the scripted server, with the settings that it gives."""
+    return lambda **settings: rele.setup(
+        {"GC_PROJECT_ID": project_id, "MIDDLEWARE": [], **settings}
+    )
 
 
 @pytest.fixture
@@ -161,34 +174,46 @@ def test_raise_exception_false_leaves_it_to_the_hook(recorder: Recorder) -> None
     assert recorder.names == [FAILURE]
 
 
-def test_a_blocking_publish_does_not_wait_for_the_batching_delay(
-    recorder: Recorder, topic: str
-) -> None:
-    client = process_client()
-    client.batch_settings = client.batch_settings._replace(max_latency=3600)
+def delay_batches(configure: Configure) -> None:
+    """Let the publisher gather messages for longer than any test lasts."""
+    configure(PUBLISHER_BATCHING={"max_wait": 60})
+    if rele.config.Config({}).engine == "google":  # which has no such setting
+        client = rele.publishing.get_publisher().backend.client
+        client.batch_settings = client.batch_settings._replace(max_latency=60)
 
-    assert rele.publish(topic, 1, blocking=True, timeout=30).result()
+
+def test_a_blocking_publish_does_not_wait_for_the_batching_delay(
+    scripted: PublishServer, configure_scripted: Configure
+) -> None:
+    delay_batches(configure_scripted)
+    held = scripted.hold(times=1)
+    first = rele.publish("news", 1)
+    rele.publishing.flush(0)
+    held.requests.wait_for(1)
+
+    assert rele.publish("news", 2, blocking=True, timeout=30).result()
+
+    held.release()
+    assert first.result(timeout=10)
 
 
 def test_a_publish_that_timed_out_runs_no_success_hook_although_it_arrives(
-    recorder: Recorder, topic: str
+    scripted: PublishServer, configure_scripted: Configure
 ) -> None:
-    client = process_client()
-    may_send = threading.Event()
-    send = client._gapic_publish
-
-    def send_when_allowed(*args: Any, **kwargs: Any) -> Any:
-        may_send.wait(10)
-        return send(*args, **kwargs)
-
-    client._gapic_publish = send_when_allowed
+    configure_scripted()
+    recorder = Recorder(hooks=(SUCCESS, FAILURE))
+    register(recorder)
+    held = scripted.hold(times=1)
 
     with pytest.raises(FutureTimeoutError):
-        rele.publish(topic, 1, blocking=True, timeout=0.01)
-    may_send.set()
+        rele.publish("news", 1, blocking=True, timeout=0.01)
+    held.requests.wait_for(1)
+    held.release()
 
-    future = rele.publish(topic, 2, blocking=True)
+    future = rele.publish("news", 2, blocking=True)
     assert future.result(timeout=5)
+    assert scripted.accepted.items == [b"1", b"2"]
+    assert rele.publishing.flush(10)
     assert recorder.names == [FAILURE, SUCCESS]
 
 
@@ -262,7 +287,7 @@ def test_when_a_key_fails_all_its_messages_fail_and_a_hook_may_publish_to_it(
                 again.put(future)
 
     register(recorder, PublishAgain())
-    # More than one of the client's batches: the later ones fail within its locks.
+    # More than one request; where a client has locks, the later ones fail within them.
     # Some may have failed before they are returned.
     futures = [
         rele.publish("missing", n, ordering_key="customer-1", raise_exception=False)
@@ -274,19 +299,17 @@ def test_when_a_key_fails_all_its_messages_fail_and_a_hook_may_publish_to_it(
         assert future.exception(timeout=20)
 
 
-def test_a_new_setup_sends_by_the_former_client_what_it_has_and_closes_it(
-    configure: Configure, topic: str, project_id: str
+def test_a_new_setup_sends_what_the_former_publisher_has_and_closes_its_connection(
+    scripted: PublishServer, configure_scripted: Configure
 ) -> None:
-    configure()
-    futures = [rele.publish(topic, number) for number in range(50)]
-    former = process_client()
+    configure_scripted()
+    futures = [rele.publish("news", number) for number in range(50)]
 
-    configure()
-    assert process_client() is former
-    configure(APP_NAME="other")
+    configure_scripted()
+    assert scripted.connections <= 1, "equal settings change nothing"
+    configure_scripted(APP_NAME="other")
 
     assert all(future.done() and future.exception() is None for future in futures)
-    assert rele.publish(topic, 1, blocking=True, timeout=10).result(timeout=0)
-    assert process_client() is not former
-    with pytest.raises(ValueError, match="closed channel"):
-        former.get_topic(request={"topic": former.topic_path(project_id, topic)})
+    assert rele.publish("news", 1, blocking=True, timeout=10).result(timeout=0)
+    assert scripted.connections == 2
+    wait_until(lambda: scripted.open_connections == 1, 10)

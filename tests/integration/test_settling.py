@@ -19,6 +19,8 @@ from rele.middleware import BaseMiddleware
 from tests.support.in_use import register
 from tests.support.inbox import Inbox
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 Run = Callable[..., Any]
 Declare = Callable[..., Subscription]
 

@@ -14,6 +14,8 @@ from google.cloud import pubsub_v1
 import rele
 from rele.emulator import EmbeddedServer, ask_status
 
+pytestmark = pytest.mark.both_engines
+
 pytest_plugins = ["pytester"]
 
 TOPIC = "projects/shop/topics/orders"

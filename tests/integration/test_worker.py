@@ -16,6 +16,8 @@ from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription, sub
 from tests.support.inbox import Inbox
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 Run = Callable[..., Any]
 
 

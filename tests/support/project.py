@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import rele
+from tests.support import engines
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -34,9 +35,13 @@ class Project:
         self._processes: list[subprocess.Popen[str]] = []
 
     def write(self, name: str, code: str) -> Path:
+        """Write a file; settings get the engine of the test where they state none."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(code), encoding="utf-8")
+        text = textwrap.dedent(code)
+        if path.name == "settings.py" and "RELE = " in text:
+            text += f"\nRELE.setdefault('ENGINE', {engines.in_use()!r})\n"
+        path.write_text(text, encoding="utf-8")
         return path
 
     def write_settings(self, **settings: object) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -11,6 +10,7 @@ import psycopg
 
 from rele.emulator.status.query import ask_status
 from tests.support.ledger import WRITE
+from tests.support.polling import wait_until
 from tests.support.project import Project
 from tests.support.supervised import Supervised
 
@@ -132,16 +132,6 @@ class Shop:
             for each in ask_status(self._server)["subscriptions"]
             if each["name"].startswith(f"projects/{self.project.project_id}/")
         ]
-
-
-def wait_until(
-    is_true: Callable[[], bool], seconds: float, explain: Callable[[], object] = lambda: ""
-) -> None:
-    """Return when ``is_true()``; fails after ``seconds`` with what ``explain()`` says."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, explain()
-        time.sleep(0.1)  # neither the database nor the server notifies anybody
 
 
 def _settings_of(database_url: str) -> dict[str, Any]:

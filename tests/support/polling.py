@@ -1,0 +1,16 @@
+"""Waiting for what notifies nobody, such as a row of a database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def wait_until(
+    is_true: Callable[[], bool], seconds: float, explain: Callable[[], object] = lambda: ""
+) -> None:
+    """Return when ``is_true()``; fails after ``seconds`` with what ``explain()`` says."""
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, explain()
+        time.sleep(0.05)  # no database and no server notifies anybody
