@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rele.declaration.handlers import check_result
 from rele.exceptions import NoSettingsError
 from rele.runtime.in_use import IN_USE
+from rele.runtime.interruptions import is_interruption
 from rele.runtime.own_records import log_publishing
 
 if TYPE_CHECKING:
@@ -201,25 +202,48 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
     Raises:
         Exception: any error of a ``pre_publish``; before a publish or the start of a worker also
             any error of the settings, if they are read now.
+        BaseException: what a signal, such as Ctrl-C, has raised while the hooks ran.
     """
-    middlewares = IN_USE.middleware
-    for middleware in _first_middlewares(hook_name) if middlewares is None else middlewares:
-        hook = getattr(middleware, hook_name, None)
-        if hook is None:
-            continue
+    if (interruption := call_hooks(hook_name, *args, **kwargs)) is not None:
+        raise interruption
+
+
+def call_hooks(hook_name: str, *args: Any, **kwargs: Any) -> BaseException | None:
+    """As :func:`run_middleware_hook`, but a signal keeps no hook from being called.
+
+    Returns:
+        what a signal has raised while the hooks ran. What is raised is raised before them, or by a
+        hook that may refuse.
+    """
+    registered = IN_USE.middleware
+    left = iter(_first_middlewares(hook_name) if registered is None else registered)
+    interruption = None
+    while True:
+        middleware: Any = None
         try:
-            result = hook(*args, **kwargs)
-            check_result(result, f"The hook {hook_name} of %s", type(middleware).__qualname__)
+            for middleware in left:
+                hook = getattr(middleware, hook_name, None)
+                if hook is not None and (result := hook(*args, **kwargs)) is not None:
+                    name = type(middleware).__qualname__
+                    check_result(result, f"The hook {hook_name} of %s", name)
+            return interruption
         except BaseException as error:
-            if hook_name in _HOOKS_THAT_MAY_REFUSE or _is_ctrl_c(error):
+            if hook_name in _HOOKS_THAT_MAY_REFUSE:
                 raise
-            _log_error(
-                hook_name,
-                "The hook %s of %s raised %r; everything else continues.",
-                hook_name,
-                type(middleware).__qualname__,
-                error,
-            )
+            if is_interruption(error):
+                interruption = error
+            else:
+                _log_error_of_hook(hook_name, middleware, error)
+
+
+def _log_error_of_hook(hook_name: str, middleware: object, error: BaseException) -> None:
+    _log_error(
+        hook_name,
+        "The hook %s of %s raised %r; everything else continues.",
+        hook_name,
+        type(middleware).__qualname__,
+        error,
+    )
 
 
 def _log_error(hook_name: str, message: str, *args: object) -> None:
@@ -247,11 +271,3 @@ def _first_middlewares(hook_name: str) -> Sequence[Any]:
                 error,
             )
     return IN_USE.middleware or ()
-
-
-def _is_ctrl_c(error: BaseException) -> bool:
-    """Whether the user has pressed Ctrl-C: Python raises it only in the main thread."""
-    return (
-        isinstance(error, KeyboardInterrupt)
-        and threading.current_thread() is threading.main_thread()
-    )

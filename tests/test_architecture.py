@@ -27,6 +27,7 @@ ROWS = {
         "messages",
         "retry_policy",
         "runtime.in_use",
+        "runtime.interruptions",
         "runtime.own_records",
         "runtime.publisher_in_use",
         "runtime.stopping",

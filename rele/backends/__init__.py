@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from rele.messages.codec import decode
+from rele.runtime.interruptions import is_interruption
+from rele.runtime.own_records import log_publishing
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -84,6 +91,9 @@ class Refused:
 Outcome = Accepted | Deferred | Refused
 """The answer of a backend for one message."""
 
+Report = Callable[[Future[str]], object]
+"""Called with the future of an accepted message once it is done."""
+
 
 class BaseBackend(ABC):
     """Takes encoded messages and returns an outcome for each.
@@ -114,6 +124,61 @@ class BaseBackend(ABC):
         loop. ``publish`` sends, waits for the outcomes and runs the hooks.
         """
         return None
+
+    def hand_over(
+        self,
+        messages: Sequence[Message],
+        reports: Sequence[Report],
+        *,
+        timeout: float,
+        at_once: bool,
+    ) -> Sequence[Outcome | Future[str]]:
+        """As :meth:`send`, and call the report of each accepted message once, in any thread.
+
+        A backend that must be safe in signal handlers and finalisers implements this, with one
+        atomic operation that hands over all messages. It raises nothing itself: an exception that
+        leaves this method was raised by a signal's handler. If that happens before the atomic
+        operation, nothing is sent; after it, all is sent and reported.
+
+        Args:
+            messages: the messages.
+            reports: for each message the function to call with its future when that is done.
+            timeout: seconds that the backend may wait until there is room for the messages.
+            at_once: whether the caller waits for the outcomes, so that nothing is gathered first.
+        """
+        try:
+            answers = list(islice(self.send(messages) or (), len(messages)))
+        except Exception as error:
+            if is_interruption(error):
+                raise
+            return [Refused(error) for _ in messages]
+        for answer, report in zip(answers, reports, strict=False):  # it may answer for too few
+            future = answer.future if isinstance(answer, Accepted) else answer
+            if hasattr(future, "add_done_callback"):
+                future.add_done_callback(report)
+        if at_once:
+            self.send_at_once()
+        return answers
+
+    def send_at_once(self) -> None:
+        """Send the accepted messages, instead of collecting more, without waiting; log an error."""
+        try:
+            self.flush(0)
+        except Exception as error:
+            if is_interruption(error):
+                raise
+            # The futures have the outcomes.
+            log_publishing(logger, logging.ERROR, "%r could not send at once.", self, exc_info=True)
+
+    def next_report(self, reported: SimpleQueue[Any], timeout: float) -> Any:
+        """Wait for what the reports of this backend put into ``reported``, and return it.
+
+        A backend with a thread that calls the reports lets that thread go on calling them here.
+
+        Raises:
+            queue.Empty: nothing was reported within ``timeout`` seconds.
+        """
+        return reported.get(timeout=timeout)
 
     def flush(self, timeout: float | None = None) -> None:  # noqa: B027 - optional
         """Send the accepted messages at once, instead of collecting more.

@@ -17,6 +17,10 @@ MAX_PROJECT_LENGTH = 30
 """The most characters of a project's id, which is part of each request. The size is checked with
 this length, because a publisher whose messages another process sends may not know its project."""
 
+SURELY_ACCEPTED_BYTES = 9_800_000
+"""A message with no more bytes of data is not too large, if its attributes and its ordering key are
+within their limits: together they take less than the rest of a request."""
+
 RESOURCE_NAME_RULE = (
     "3 to 255 characters: letters, digits and -_.~+%, beginning with a letter but not with `goog`"
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from itertools import islice
 from typing import Any
 
 from rele.backends import Accepted, BaseBackend, Deferred, Message, Outcome, Refused
+
+ANY_OUTCOME = (Accepted, Deferred, Refused)
 
 
 def outcomes_of(backend: BaseBackend, messages: Sequence[Message]) -> list[Outcome]:
@@ -17,19 +19,25 @@ def outcomes_of(backend: BaseBackend, messages: Sequence[Message]) -> list[Outco
         Exception: any error of the backend.
     """
     answers = backend.send(messages) if messages else ()
-    # A project's backend may answer for too few messages, or return nothing.
-    given = islice(answers or (), len(messages))
-    outcomes = [_outcome_of(answer, backend) for answer in given]
-    missing = len(messages) - len(outcomes)
-    return [*outcomes, *(Refused(_wrong_answer(backend, "nothing")) for _ in range(missing))]
+    checked = checked_answers(backend, islice(answers or (), len(messages)), len(messages))
+    return [each if isinstance(each, ANY_OUTCOME) else Accepted(each) for each in checked]
 
 
-def _outcome_of(answer: Any, backend: BaseBackend) -> Outcome:
-    if isinstance(answer, (Accepted, Deferred, Refused)):
-        return answer
-    if hasattr(answer, "add_done_callback"):
-        return Accepted(answer)
-    return Refused(_wrong_answer(backend, repr(answer)))
+def checked_answers(
+    backend: BaseBackend, answers: Iterable[Any], count: int
+) -> list[Outcome | Future[str]]:
+    """The answers of ``backend`` for ``count`` messages, with a refusal for each wrong answer."""
+    checked = [
+        each if _is_answer(each) else Refused(_wrong_answer(backend, repr(each)))
+        for each in answers
+    ]
+    while len(checked) < count:  # a project's backend may answer for too few, or nothing
+        checked.append(Refused(_wrong_answer(backend, "nothing")))
+    return checked
+
+
+def _is_answer(answer: Any) -> bool:
+    return isinstance(answer, (Future, *ANY_OUTCOME)) or hasattr(answer, "add_done_callback")
 
 
 def _wrong_answer(backend: BaseBackend, answer: str) -> TypeError:
@@ -48,3 +56,8 @@ def failure_of(future: Future[str]) -> BaseException | None:
     return (
         error if isinstance(error, BaseException) else None
     )  # a test's stand-in has neither result nor error
+
+
+def is_real(future: Future[str]) -> bool:
+    """Whether ``future`` reports when it is done, unlike what a test gives instead."""
+    return issubclass(type(future), Future)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import sys
 import threading
@@ -11,18 +12,44 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from rele.backends import BaseBackend
 from rele.engine.failures import is_passing
+from rele.sending.backend_answers import failure_of
 
 logger = logging.getLogger(__name__)
+
+
+_LEFT_FOR = 1.0
+"""Seconds after which a call that was to run the hooks of a message must have been interrupted."""
+
+_LONGEST_PAUSE = 0.01
+"""Seconds between two looks at what is outstanding."""
+
+
+class Outstanding(Protocol):
+    """A publication, as this module sees it."""
+
+    future: Future[str] | None
+
+    @property
+    def is_concluded(self) -> bool: ...
+    @property
+    def left_at(self) -> float: ...
+    @property
+    def runs_in(self) -> int | None: ...
+    def conclude(self, error: BaseException | None) -> None: ...
 
 
 class OutstandingPublishes:
     """Keeps track of the messages that one publisher is sending.
 
     When the interpreter exits, the remaining messages are sent, within the publisher's timeout.
+    What is done for each message is atomic, so that it may happen in a signal handler or a
+    finaliser at any time.
 
     Args:
         backend: sends the messages.
@@ -32,8 +59,9 @@ class OutstandingPublishes:
     def __init__(self, backend: BaseBackend, exit_timeout: float) -> None:
         self._backend = backend
         self._exit_timeout = exit_timeout
-        self._futures: set[Future[str]] = set()
-        self._changed = threading.Condition()
+        self._publications: dict[Outstanding, None] = {}
+        self._interrupted: weakref.WeakSet[Outstanding] = weakref.WeakSet()
+        self._nothing: SimpleQueue[None] = SimpleQueue()
         self._process_id = os.getpid()
         _close_at_exit(self)
 
@@ -42,12 +70,23 @@ class OutstandingPublishes:
         """Whether this process made the publisher; False in a process that was forked later."""
         return self._process_id == os.getpid()
 
-    def watch(self, future: Future[str], report: Callable[[Future[str]], None]) -> None:
-        """Call ``report(future)`` when it is done; ``flush`` waits until that has returned."""
-        if issubclass(type(future), Future):  # a test's stand-in may never be done
-            with self._changed:
-                self._futures.add(future)
-        future.add_done_callback(partial(self._conclude, report))
+    def watch(self, publication: Outstanding, future: Future[str]) -> None:
+        """Let ``flush`` wait until ``publication`` is concluded, as it is once ``future`` is."""
+        publication.future = future
+        self._publications[publication] = None
+        if publication.is_concluded:  # since its future is done
+            self.forget(publication)
+
+    def watch_interrupted(self, publication: Outstanding) -> None:
+        """Let ``flush`` wait for a publication as long as the backend refers to it.
+
+        Its publish was interrupted, so that only the backend knows whether it has the message.
+        """
+        self._interrupted.add(publication)
+
+    def forget(self, publication: Outstanding) -> None:
+        """Do not wait for ``publication``."""
+        self._publications.pop(publication, None)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send all at once and wait up to ``timeout`` seconds; return whether all succeeded."""
@@ -69,34 +108,49 @@ class OutstandingPublishes:
 
     def _finish(
         self, send: Callable[[float | None], None], timeout: float | None
-    ) -> set[Future[str]]:
-        """Send what is outstanding now, wait for it, and return its futures."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            watched = set(self._futures)
+    ) -> list[Outstanding]:
+        """Send what is outstanding now, wait for it, and return it."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        watched = self._watched()
         send(timeout)
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not watched & self._futures,
-                None if deadline is None else max(deadline - time.monotonic(), 0),
-            )
+        pause, left = 0.001, watched
+        while left := [each for each in left if _is_to_wait_for(each)]:
+            seconds = min(pause, deadline - time.monotonic())
+            if seconds <= 0:
+                break
+            with suppress(Empty):
+                self._backend.next_report(self._nothing, seconds)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
         return watched
 
-    def _conclude(self, report: Callable[[Future[str]], None], future: Future[str]) -> None:
-        try:
-            report(future)
-        finally:
-            with self._changed:
-                self._futures.discard(future)
-                self._changed.notify_all()
+    def _watched(self) -> list[Outstanding]:
+        while True:
+            try:
+                return [*self._publications, *self._interrupted]
+            except RuntimeError:  # a finaliser or another thread has published meanwhile
+                continue
 
 
-def _was_accepted(future: Future[str]) -> bool:
+def _is_to_wait_for(publication: Outstanding) -> bool:
+    """Whether its hooks must still run, elsewhere; those of an interrupted call run now."""
+    is_left = publication.runs_in is None and time.monotonic() - publication.left_at > _LEFT_FOR
+    if is_left and publication.future is not None:
+        publication.conclude(failure_of(publication.future))
+    return not publication.is_concluded and publication.runs_in != threading.get_ident()
+
+
+def _was_accepted(publication: Outstanding) -> bool:
+    future = publication.future
+    if future is None:
+        return False
     return future.done() and not future.cancelled() and future.exception() is None
 
 
-def _was_not_sent(future: Future[str]) -> bool:
+def _was_not_sent(publication: Outstanding) -> bool:
     """Whether the message was not sent in time; a refused message was sent."""
+    future = publication.future
+    if future is None:
+        return True
     if future.cancelled():
         return False
     error = future.exception() if future.done() else None

@@ -3,47 +3,95 @@
 from __future__ import annotations
 
 import json
+import math
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from rele.backends import Message, Refused
 from rele.messages.codec import encode
 from rele.messages.explaining import forget_way
 from rele.messages.limits import (
+    SURELY_ACCEPTED_BYTES,
     TooLargeError,
     check_attributes,
     check_ordering_key,
     check_size,
     check_topic,
 )
-from rele.middleware import run_middleware_hook
+from rele.middleware import call_hooks, run_middleware_hook
+from rele.runtime.interruptions import is_interruption
 from rele.runtime.own_records import is_caused_by_own_record, silent
 from rele.sending.backend_answers import failure_of
+from rele.sending.outstanding import OutstandingPublishes
+
+
+class Call(Protocol):
+    """A call that waits for the outcomes of its messages."""
+
+    def report(self, publication: Publication, future: Future[str], /) -> None:
+        """See that the hooks run for ``future``, which is done."""
 
 
 class Publication:
     """One message that is published, and the hooks that report its outcome.
 
+    The outcome hooks run once, in the thread that claims them first: the one that reports the
+    outcome, or that of a call that waits for it. All of this is safe in signal handlers and
+    finalisers, and may be interrupted by an exception that a signal raises.
+
     Args:
         topic: the topic's id.
         data: any value that the encoder can encode.
         attrs: the attributes, and the ordering key under its name.
+        outstanding: notes the messages whose outcome is not reported yet.
     """
 
-    def __init__(self, topic: str, data: Any, attrs: Mapping[str, Any]) -> None:
+    __slots__ = (
+        "__weakref__",
+        "_attrs",
+        "_claims",
+        "_data",
+        "_is_caused_by_record",
+        "_ordering_key",
+        "_outstanding",
+        "call",
+        "future",
+        "is_concluded",
+        "left_at",
+        "runs_in",
+        "topic",
+    )
+
+    def __init__(
+        self, topic: str, data: Any, attrs: Mapping[str, Any], outstanding: OutstandingPublishes
+    ) -> None:
         self.topic = topic
         self._data = data
         self._attrs = {**attrs, "published_at": str(time.time())}
         self._ordering_key = self._attrs.pop("ordering_key", "")
         self._is_caused_by_record = is_caused_by_own_record()
+        self._outstanding = outstanding
+        self._claims = [None]
+        self.call: Call | None = None
+        """The call that waits for the outcome."""
+        self.future: Future[str] | None = None
+        self.is_concluded = False
+        """Whether the outcome is reported, and nothing is left to do."""
+        self.left_at = math.inf
+        """When the hooks were left to the call that waits, in seconds of the monotonic clock."""
+        self.runs_in: int | None = None
+        """The thread that is running the outcome hooks."""
 
     def run_pre_publish(self) -> None:
         """Run the ``pre_publish`` hooks, which may change the attributes; raise their errors."""
-        with silent(self._is_caused_by_record):
+        if self._is_caused_by_record:
+            with silent():
+                run_middleware_hook("pre_publish", self.topic, self._data, self._attrs)
+        else:
             run_middleware_hook("pre_publish", self.topic, self._data, self._attrs)
 
     def encode(self, encoder: type[json.JSONEncoder]) -> Message | Refused:
@@ -55,7 +103,9 @@ class Publication:
             from rele.engine.failures import too_large
 
             return Refused(too_large(error))
-        except Exception as error:  # noqa: BLE001 - also errors of the data's own code
+        except Exception as error:  # also errors of the data's own code
+            if is_interruption(error):
+                raise
             return Refused(error)
 
     def _encode(self, encoder: type[json.JSONEncoder]) -> Message:
@@ -63,31 +113,93 @@ class Publication:
 
         Now the caller can still roll back a transaction.
         """
+        attributes = dict(self._attrs)
         # A pre_publish hook may have set the ordering key.
-        key = self._attrs.pop("ordering_key", self._ordering_key)
+        key = attributes.pop("ordering_key", self._ordering_key)
         check_topic(self.topic)
         check_ordering_key(key)
-        check_attributes(self._attrs)
+        check_attributes(attributes)
         payload = encode(self._data, encoder)
-        check_size(self.topic, payload, self._attrs, key)
+        if len(payload) > SURELY_ACCEPTED_BYTES:
+            check_size(self.topic, payload, attributes, key)
         # str() of a member of a string enum may not be its value.
-        return Message(str.__str__(self.topic), payload, dict(self._attrs), str.__str__(key))
+        return Message(str.__str__(self.topic), payload, attributes, str.__str__(key))
 
     def report(self, future: Future[str]) -> None:
-        """Run the hooks for a future that is done."""
-        error = failure_of(future)
-        if error is None:
-            self.report_success()
+        """Run the hooks for a future that is done, or let the call that waits for it run them."""
+        if self.call is None:
+            self.conclude(failure_of(future))
         else:
-            self.report_failure(error)
+            self.call.report(self, future)
 
-    def report_success(self) -> None:
-        with silent(self._is_caused_by_record):
-            run_success_hooks(self.topic, self._data, self._attrs)
+    def leave(self, future: Future[str]) -> None:
+        """Note that the hooks are left to the call that waits for ``future``, which is done."""
+        self.left_at = time.monotonic()
+        self._outstanding.watch(self, future)
 
-    def report_failure(self, error: BaseException) -> None:
-        with silent(self._is_caused_by_record):
-            run_failure_hook(self.topic, error, self._data, self._attrs)
+    def conclude(self, error: BaseException | None) -> None:
+        """Run the outcome hooks, unless they were claimed; then nothing is left to do."""
+        try:
+            self.run_outcome_hooks(error)
+        finally:
+            if not self._claims:  # else a signal has interrupted it before the hooks
+                self.is_concluded = True
+                self._outstanding.forget(self)
+
+    def run_outcome_hooks(self, error: BaseException | None) -> bool:
+        """Run the hooks of a failure with ``error``, or of a success, unless they were claimed.
+
+        Returns:
+            whether they have run now.
+
+        Raises:
+            BaseException: whatever a signal has raised meanwhile. The hooks have run, or may still
+                be claimed.
+        """
+        try:
+            self._claims.pop()
+        except IndexError:
+            return False
+        except BaseException:  # raised by a signal after the claim
+            self._claims.append(None)
+            raise
+        try:
+            self.runs_in = threading.get_ident()
+            interruption = self._run_hooks(error)
+        except BaseException as raised:
+            if is_interruption(raised):  # before the first hook
+                self._claims.append(None)
+            raise
+        finally:
+            self.runs_in = None
+        if interruption is not None:
+            raise interruption
+        return True
+
+    def _run_hooks(self, error: BaseException | None) -> BaseException | None:
+        if self._is_caused_by_record:
+            with silent():
+                return _run_hooks(self.topic, error, self._data, self._attrs)
+        return _run_hooks(self.topic, error, self._data, self._attrs)
+
+
+def _run_hooks(
+    topic: str, error: BaseException | None, data: Any, attributes: Mapping[str, Any]
+) -> BaseException | None:
+    """Run the hooks of a failure with ``error``, or of a success.
+
+    Returns:
+        what a signal has raised while they ran.
+    """
+    if error is None:
+        interruption = call_hooks("post_publish_success", topic, data, attributes)
+        return call_hooks("post_publish", topic) or interruption
+    forget_way(error)
+    token = _failed_attributes.set(attributes)
+    try:
+        return call_hooks("post_publish_failure", topic, error, data)
+    finally:
+        _failed_attributes.reset(token)
 
 
 _failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
@@ -97,17 +209,16 @@ _failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
 
 def run_success_hooks(topic: str, data: Any, attributes: Mapping[str, Any]) -> None:
     """Run the hooks for a message that Pub/Sub has accepted; ``data`` is what the caller gave."""
-    run_middleware_hook("post_publish_success", topic, data, attributes)
-    run_middleware_hook("post_publish", topic)
+    if (interruption := _run_hooks(topic, None, data, attributes)) is not None:
+        raise interruption
 
 
 def run_failure_hook(
     topic: str, error: BaseException, data: Any, attributes: Mapping[str, Any]
 ) -> None:
     """Run the hooks for a message that was not published; ``data`` is what the caller gave."""
-    forget_way(error)
-    with _failing(attributes):
-        run_middleware_hook("post_publish_failure", topic, error, data)
+    if (interruption := _run_hooks(topic, error, data, attributes)) is not None:
+        raise interruption
 
 
 def failed_attributes() -> Mapping[str, Any]:
@@ -116,15 +227,6 @@ def failed_attributes() -> Mapping[str, Any]:
     The hook has no parameter for them.
     """
     return _failed_attributes.get() or {}
-
-
-@contextmanager
-def _failing(attributes: Mapping[str, Any]) -> Iterator[None]:
-    token = _failed_attributes.set(attributes)
-    try:
-        yield
-    finally:
-        _failed_attributes.reset(token)
 
 
 def data_and_attributes(item: Any) -> tuple[Any, Mapping[str, Any]]:

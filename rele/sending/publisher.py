@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from functools import partial
-from itertools import repeat
 from typing import Any
 
-from rele.backends import Accepted, BaseBackend, Deferred, Message, Outcome, Refused
-from rele.endpoint import what_to_check
-from rele.messages.explaining import with_text
-from rele.runtime.own_records import log_publishing
+from rele.backends import BaseBackend, Deferred, Message, Outcome, Refused
 from rele.sending.awaiting import AwaitedCall
-from rele.sending.backend_answers import failure_of, outcomes_of
+from rele.sending.backend_answers import ANY_OUTCOME, checked_answers, failure_of, is_real
+from rele.sending.blocking import BlockingCall
 from rele.sending.event_loops import LoopsInUse
 from rele.sending.outstanding import OutstandingPublishes
-from rele.sending.publication import Publication, data_and_attributes
+from rele.sending.publication import Call, Publication, data_and_attributes
 
-logger = logging.getLogger(__name__)
-
-_TIMEOUTS = (FutureTimeoutError, TimeoutError)
-"""Two names of one class from Python 3.11 on."""
+Errors = dict[Publication, BaseException | None]
 
 
 class Publisher:
@@ -51,7 +42,7 @@ class Publisher:
         self._timeout = timeout
         self._blocking = blocking
         self._outstanding = OutstandingPublishes(backend, timeout)
-        self._loops = LoopsInUse(self._send_at_once)
+        self._loops = LoopsInUse(backend.send_at_once)
 
     @property
     def backend(self) -> BaseBackend:
@@ -79,7 +70,7 @@ class Publisher:
             topic: the topic's id, without the project.
             data: any value that the encoder can encode.
             blocking: wait until Pub/Sub has accepted the message; ``None``: the Publisher's
-                default. In a running event loop that stops all its tasks, which is logged once.
+                default.
             timeout: seconds that a blocking call waits; ``None``: the Publisher's default.
             raise_exception: whether a failure is raised here. The hook and the future report it in
                 either case.
@@ -95,8 +86,8 @@ class Publisher:
                 time. It may still arrive: the client continues to send it.
             google.api_core.exceptions.GoogleAPIError: Pub/Sub refused the message.
         """
-        publication = Publication(topic, data, attrs)
-        return self._publish([publication], blocking, timeout, raise_exception)[0]
+        publications = [Publication(topic, data, attrs, self._outstanding)]
+        return self._publish(publications, blocking, timeout, raise_exception)[0]
 
     def publish_many(
         self,
@@ -121,7 +112,9 @@ class Publisher:
             Exception: any error of :meth:`publish`, for the first message that failed. The others
                 are sent, except later messages with its ordering key.
         """
-        publications = [Publication(topic, *data_and_attributes(item)) for item in messages]
+        publications = [
+            Publication(topic, *data_and_attributes(item), self._outstanding) for item in messages
+        ]
         return self._publish(publications, blocking, timeout, raise_exception)
 
     async def apublish(
@@ -138,8 +131,8 @@ class Publisher:
         Arguments, result and errors are those of a blocking :meth:`publish`. If the task is
         cancelled, the message is sent all the same, and its hooks run.
         """
-        publication = Publication(topic, data, attrs)
-        return (await self._apublish([publication], timeout, raise_exception))[0]
+        publications = [Publication(topic, data, attrs, self._outstanding)]
+        return (await self._apublish(publications, timeout, raise_exception))[0]
 
     async def apublish_many(
         self,
@@ -152,7 +145,9 @@ class Publisher:
 
         Arguments, result and errors are those of a blocking :meth:`publish_many`.
         """
-        publications = [Publication(topic, *data_and_attributes(item)) for item in messages]
+        publications = [
+            Publication(topic, *data_and_attributes(item), self._outstanding) for item in messages
+        ]
         return await self._apublish(publications, timeout, raise_exception)
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -177,26 +172,33 @@ class Publisher:
 
     def _publish(
         self,
-        publications: Sequence[Publication],
+        publications: list[Publication],
         blocking: bool | None,
         timeout: float | None,
         raise_exception: bool,
     ) -> list[Future[str]]:
-        for publication in publications:
-            publication.run_pre_publish()
-        outcomes = self._send(publications)
-        pending = deque(zip(publications, outcomes, strict=True))
+        seconds = self._timeout if timeout is None else timeout
+        call = None
         if self._blocking if blocking is None else blocking:
-            seconds = self._timeout if timeout is None else timeout
-            self._send_at_once()
-            self._loops.warn_if_running(seconds)
-            errors = self._wait(pending, seconds)
-        else:
-            errors = [_conclude(*each, self._watch) for each in pending]
-        return _answer([outcome.future for outcome in outcomes], errors, raise_exception)
+            call = BlockingCall(self._backend, seconds)
+        _prepare(publications, call)
+        try:
+            answers = self._hand_over(publications, seconds, at_once=call is not None)
+            futures, accepted, errors = self._follow(publications, answers)
+            if call is None:
+                errors |= {each: failure_of(f) for each, f in accepted.items() if f.done()}
+            else:
+                self._loops.warn_if_running(seconds)
+                errors |= call.wait(accepted)
+        except BaseException as interruption:
+            self._abandon(publications, interruption)
+            if call is not None:
+                call.give_up()
+            raise
+        return _answer(futures, map(errors.get, publications), raise_exception)
 
     async def _apublish(
-        self, publications: Sequence[Publication], timeout: float | None, raise_exception: bool
+        self, publications: list[Publication], timeout: float | None, raise_exception: bool
     ) -> list[Future[str]]:
         seconds = self._timeout if timeout is None else timeout
         in_thread = self._backend.run_in_thread(
@@ -204,99 +206,81 @@ class Publisher:
         )
         if in_thread is not None:
             return await in_thread
-        for publication in publications:
-            publication.run_pre_publish()
-        outcomes = self._send(publications)
         loop = self._loops.running()
-        awaited = AwaitedCall(loop, self._outstanding.watch)
-        for publication, outcome in zip(publications, outcomes, strict=True):
-            _conclude(publication, outcome, awaited.add)
-        loop.send_soon()
-        futures = [outcome.future for outcome in outcomes]
-        errors = await awaited.errors(futures, seconds, partial(self._time_out, seconds))
-        return _answer(futures, errors, raise_exception)
-
-    def _send(self, publications: Sequence[Publication]) -> list[Outcome]:
-        """Hand all messages to the backend at once; failures are in the outcomes, not raised."""
-        encoded = [publication.encode(self._encoder) for publication in publications]
-        messages = [message for message in encoded if isinstance(message, Message)]
+        call = AwaitedCall(loop, self._backend, seconds)
+        _prepare(publications, call)
         try:
-            sent = iter(outcomes_of(self._backend, messages))
-        except Exception as error:  # noqa: BLE001 - after any error the messages are not sent
-            sent = repeat(Refused(error))
+            answers = self._hand_over(publications, seconds, at_once=False)
+            futures, accepted, errors = self._follow(publications, answers)
+            loop.send_soon()
+        except BaseException as interruption:
+            self._abandon(publications, interruption)
+            raise
+        errors |= await call.wait(accepted)
+        return _answer(futures, map(errors.get, publications), raise_exception)
+
+    def _hand_over(
+        self, publications: Sequence[Publication], timeout: float, *, at_once: bool
+    ) -> list[Outcome | Future[str]]:
+        """Hand all messages to the backend at once; failures are in the answers, not raised."""
+        encoded = [publication.encode(self._encoder) for publication in publications]
+        messages = [each for each in encoded if isinstance(each, Message)]
+        if not messages:
+            return encoded  # type: ignore[return-value]  # all are refused
+        reports = [
+            publication.report
+            for publication, each in zip(publications, encoded, strict=True)
+            if isinstance(each, Message)
+        ]
+        given = self._backend.hand_over(messages, reports, timeout=timeout, at_once=at_once)
+        answers = checked_answers(self._backend, given, len(messages))
+        if len(answers) == len(encoded):
+            return answers
+        sent = iter(answers)
         return [next(sent) if isinstance(each, Message) else each for each in encoded]
 
-    def _send_at_once(self) -> None:
-        try:
-            self._backend.flush(0)
-        except Exception:  # noqa: BLE001 - the futures have the outcomes
-            log_publishing(
-                logger, logging.ERROR, "%r could not send at once.", self._backend, exc_info=True
-            )
+    def _follow(
+        self, publications: Sequence[Publication], answers: Sequence[Outcome | Future[str]]
+    ) -> tuple[list[Future[str]], dict[Publication, Future[str]], Errors]:
+        """Run the hooks of refused messages, and note the others as outstanding.
 
-    def _watch(self, publication: Publication, future: Future[str]) -> BaseException | None:
-        """Let the hooks run when the future is done; return the error if it has failed already."""
-        error = failure_of(future) if future.done() else None
-        if error is not None:
-            publication.report_failure(error)
-        else:
-            self._outstanding.watch(future, publication.report)
-        return error
+        Returns:
+            the future of each message, those of the accepted ones, and the errors of the others.
+        """
+        futures: list[Future[str]] = []
+        accepted: dict[Publication, Future[str]] = {}
+        errors: Errors = {}
+        for publication, answer in zip(publications, answers, strict=True):
+            future = answer.future if isinstance(answer, ANY_OUTCOME) else answer
+            futures.append(future)
+            if isinstance(answer, Refused):
+                errors[publication] = answer.error
+                publication.conclude(answer.error)
+            elif not isinstance(answer, Deferred):
+                accepted[publication] = future
+                if is_real(future):
+                    self._outstanding.watch(publication, future)
+        return futures, accepted, errors
 
-    def _wait(
-        self, pending: deque[tuple[Publication, Outcome]], timeout: float
-    ) -> list[BaseException | None]:
-        """Wait for all messages; return the error of each, or ``None``."""
-        deadline, left = time.monotonic() + timeout, timeout
-        errors: list[BaseException | None] = []
-        try:
-            while pending:
-                wait_for = partial(self._wait_for, left=left, timeout=timeout)
-                errors.append(_conclude(*pending[0], wait_for))
-                pending.popleft()
-                left = max(deadline - time.monotonic(), 0)
-        except BaseException:  # Ctrl-C: the messages are still on their way
-            for each in pending:
-                _conclude(*each, self._watch)
-            raise
-        return errors
+    def _abandon(self, publications: list[Publication], interruption: BaseException) -> None:
+        """Let the hooks of interrupted publications run without this call.
 
-    def _wait_for(
-        self, publication: Publication, future: Future[str], left: float, timeout: float
-    ) -> BaseException | None:
-        try:
-            future.result(timeout=left)
-        except Exception as caught:  # noqa: BLE001 - the caller decides
-            error = caught
-            if isinstance(error, _TIMEOUTS) and not str(error):
-                error = with_text(error, self._text_of_timeout(publication.topic, timeout))
-            publication.report_failure(error)
-            if isinstance(error, _TIMEOUTS):
-                # The message may still arrive, so the end of the process waits for it. Its hooks
-                # have run.
-                self._outstanding.watch(future, lambda future: None)
-            return error
-        publication.report_success()
-        return None
+        Only the backend may refer to them from now on: it does if it has the messages.
+        """
+        for publication in publications:
+            self._outstanding.watch_interrupted(publication)
+        publications.clear()
+        _clear_frames(interruption)
 
-    def _time_out(self, timeout: float, publication: Publication) -> BaseException:
-        return FutureTimeoutError(self._text_of_timeout(publication.topic, timeout))
 
-    def _text_of_timeout(self, topic: str, timeout: float) -> str:
-        where, advice = type(self._backend).__name__, ""
-        if self._backend.address:
-            where, advice = self._backend.address, what_to_check(self._backend.address)
-        return (
-            f"{where} did not accept the message for the topic {topic!r} within {timeout:g} s. It "
-            "may still arrive: sending continues. Allow more time with PUBLISHER_TIMEOUT or "
-            f"publish(timeout=…). {advice[:1].upper()}{advice[1:]}"
-        ).rstrip()
+def _prepare(publications: Sequence[Publication], call: Call | None) -> None:
+    for publication in publications:
+        publication.call = call
+        publication.run_pre_publish()
 
 
 def _answer(
-    futures: list[Future[str]],
-    errors: Iterable[BaseException | None],
-    raise_exception: bool,
+    futures: list[Future[str]], errors: Iterable[BaseException | None], raise_exception: bool
 ) -> list[Future[str]]:
     """Return ``futures``, or raise the first of ``errors``."""
     if raise_exception:
@@ -306,19 +290,10 @@ def _answer(
     return futures
 
 
-def _conclude(
-    publication: Publication,
-    outcome: Outcome,
-    follow: Callable[[Publication, Future[str]], BaseException | None],
-) -> BaseException | None:
-    """Run the hooks of a refused message, and call ``follow`` for an accepted one.
-
-    Returns:
-        the error, if the message has failed already.
-    """
-    if isinstance(outcome, Accepted):
-        return follow(publication, outcome.future)
-    if isinstance(outcome, Deferred):
-        return None
-    publication.report_failure(outcome.error)
-    return outcome.error
+def _clear_frames(error: BaseException) -> None:
+    """Let the functions that ``error`` has left refer to nothing, except those still running."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        with suppress(RuntimeError):
+            traceback.tb_frame.clear()
+        traceback = traceback.tb_next

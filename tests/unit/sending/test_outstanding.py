@@ -15,6 +15,7 @@ from google.api_core.exceptions import NotFound, RetryError
 
 from rele.sending import outstanding as module
 from rele.sending.outstanding import OutstandingPublishes
+from rele.sending.publication import Publication
 from tests.support.backends import HeldBackend
 from tests.support.recorder import raising
 
@@ -46,16 +47,42 @@ def outstanding(backend: ClosedBackend) -> OutstandingPublishes:
     return OutstandingPublishes(backend, exit_timeout=0.01)
 
 
+class NotedPublication(Publication):
+    """Calls a function of the test as the hooks of its outcome."""
+
+    def __init__(
+        self, outstanding: OutstandingPublishes, report: Callable[[Future[str]], None]
+    ) -> None:
+        super().__init__("photos", 1, {}, outstanding)
+        self._report = report
+
+    def run_outcome_hooks(self, error: BaseException | None) -> bool:
+        assert self.future is not None
+        self._claims.clear()
+        self._report(self.future)
+        return True
+
+
 @pytest.fixture
-def publish(
-    backend: ClosedBackend, outstanding: OutstandingPublishes
-) -> Callable[..., Future[str]]:
+def watch(outstanding: OutstandingPublishes) -> Callable[..., None]:
+    """Watch a future, whose outcome is reported once it is done."""
+
+    def watch(future: Future[str], report: Callable[[Future[str]], None]) -> None:
+        publication = NotedPublication(outstanding, report)
+        future.add_done_callback(publication.report)
+        outstanding.watch(publication, future)
+
+    return watch
+
+
+@pytest.fixture
+def publish(backend: ClosedBackend, watch: Callable[..., None]) -> Callable[..., Future[str]]:
     """Watch a future that the backend settles when it is flushed or closed."""
     backend.settles_at_flush = True
 
     def publish(report: Callable[[Future[str]], None] = lambda future: None) -> Future[str]:
         [future] = backend.send([Mock()])
-        outstanding.watch(future, report)
+        watch(future, report)
         return future
 
     return publish
@@ -73,12 +100,14 @@ def test_the_outcome_is_reported_once(
     assert reported == [future]
 
 
-def test_a_future_that_is_done_is_reported_at_once(outstanding: OutstandingPublishes) -> None:
+def test_a_future_that_is_done_is_reported_at_once(
+    outstanding: OutstandingPublishes, watch: Callable[..., None]
+) -> None:
     future: Future[str] = Future()
     future.set_result("message-1")
     reported: list[Future[str]] = []
 
-    outstanding.watch(future, reported.append)
+    watch(future, reported.append)
 
     assert reported == [future]
     assert outstanding.flush(0)

@@ -348,7 +348,7 @@ class TestPublish:
 
         assert future.result(timeout=0) == "message-1"
         assert "post_publish_success" in hooks.names
-        [record] = [r for r in caplog.records if r.name == "rele.sending.publisher"]
+        [record] = [r for r in caplog.records if r.name == "rele.backends"]
         assert "could not send at once" in record.getMessage()
         assert "down" in caplog.text
 

@@ -1,0 +1,134 @@
+"""A call that waits until the outcomes of its messages are reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Protocol, TypeVar
+
+from rele.backends import BaseBackend
+from rele.sending.backend_answers import failure_of, is_real
+from rele.sending.outstanding import Outstanding
+from rele.sending.timeouts import TIMEOUTS, timeout_error
+
+
+class Waited(Outstanding, Protocol):
+    """The part of a publication that this module uses."""
+
+    @property
+    def topic(self) -> str: ...
+    def leave(self, future: Future[str]) -> None: ...
+    def run_outcome_hooks(self, error: BaseException | None) -> bool: ...
+
+
+AnyWaited = TypeVar("AnyWaited", bound=Waited)
+
+
+class BlockingCall:
+    """Waits for outcomes, and runs the outcome hooks in the thread that waits.
+
+    Args:
+        backend: sends the messages.
+        timeout: seconds from now that the call may wait.
+    """
+
+    def __init__(self, backend: BaseBackend, timeout: float) -> None:
+        self._backend = backend
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+        self._reported: SimpleQueue[tuple[Waited, Future[str]]] = SimpleQueue()
+        self._is_over = False
+
+    def report(self, publication: Waited, future: Future[str]) -> None:
+        """Let the waiting thread run the hooks for ``future``; run them here if it waits no more.
+
+        A reporter that finds the call waiting puts the outcome where the call, at its end, finds
+        it. One that comes later finds the call over.
+        """
+        if not self._is_over:
+            publication.leave(future)
+            self._reported.put((publication, future))
+        if self._is_over:
+            publication.conclude(failure_of(future))
+
+    def wait(
+        self, futures: Mapping[AnyWaited, Future[str]]
+    ) -> dict[AnyWaited, BaseException | None]:
+        """Wait for the outcomes of publications; return the error of each, or ``None``.
+
+        Raises:
+            BaseException: whatever a signal has raised meanwhile.
+        """
+        errors: dict[AnyWaited, BaseException | None] = {}
+        try:
+            self._await_stand_ins(futures, errors)
+            self._await_reports(futures, errors)
+            self._is_over = True
+            for publication, future in futures.items():
+                if publication not in errors:
+                    errors[publication] = self._outcome_at_end(publication, future)
+        except BaseException:
+            self.give_up()
+            for publication, future in futures.items():
+                if is_real(future) and future.done():
+                    publication.conclude(failure_of(future))
+            raise
+        return errors
+
+    def give_up(self) -> None:
+        """Run the hooks of what was reported so far; those of the others run without this call."""
+        self._is_over = True
+        while not self._reported.empty():
+            publication, future = self._reported.get_nowait()
+            publication.conclude(failure_of(future))
+
+    def _await_stand_ins(
+        self,
+        futures: Mapping[AnyWaited, Future[str]],
+        errors: dict[AnyWaited, BaseException | None],
+    ) -> None:
+        """Wait for futures that report nothing, as a test's stand-ins for Google's client have."""
+        left = self._timeout
+        for publication, future in futures.items():
+            if is_real(future):
+                continue
+            try:
+                future.result(timeout=left)
+            except Exception as error:  # noqa: BLE001 - the caller decides
+                errors[publication] = self._conclude(publication, error)
+            else:
+                errors[publication] = self._conclude(publication, None)
+            left = self._left()
+
+    def _await_reports(
+        self,
+        futures: Mapping[AnyWaited, Future[str]],
+        errors: dict[AnyWaited, BaseException | None],
+    ) -> None:
+        """Wait until all is reported, or until the time is over."""
+        while len(errors) < len(futures):
+            try:
+                publication, future = self._backend.next_report(self._reported, self._left())
+            except Empty:
+                return
+            errors[publication] = self._conclude(publication, failure_of(future))
+
+    def _outcome_at_end(self, publication: AnyWaited, future: Future[str]) -> BaseException | None:
+        if not future.done():
+            error = timeout_error(self._backend, publication.topic, self._timeout)
+            if publication.run_outcome_hooks(error):
+                return error
+        return self._conclude(publication, failure_of(future))
+
+    def _conclude(
+        self, publication: AnyWaited, error: BaseException | None
+    ) -> BaseException | None:
+        if isinstance(error, TIMEOUTS) and not str(error):
+            error = timeout_error(self._backend, publication.topic, self._timeout, error)
+        publication.conclude(error)
+        return error
+
+    def _left(self) -> float:
+        return max(self._deadline - time.monotonic(), 0)
