@@ -127,6 +127,7 @@ class Publication:
 
     def report(self, future: Future[str]) -> None:
         """Run the hooks for a future that is done, or let the call that waits for it run them."""
+        self.future = future
         if self.call is None:
             self.conclude(failure_of(future))
         else:
