@@ -94,13 +94,18 @@ EFFECTS_OF_THE_EMULATOR = {
 MAY_IMPORT_GOOGLE = {
     "client": ("google",),
     "engine": ("google", "grpc"),
-    "backends.pubsub": ("google",),
     "resources": ("google",),
 }
 
 PURE = (
     "engine.availability",
     "engine.leases",
+    "engine.native.bounds",
+    "engine.native.lanes",
+    "engine.native.outgoing",
+    "engine.native.publish_core",
+    "engine.native.publish_outage",
+    "engine.native.retrying",
     "engine.outage_reports",
     "engine.restarts",
     "engine.times",

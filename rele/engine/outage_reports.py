@@ -62,6 +62,15 @@ class Outage:
             self._state = replace(self._state, is_reported=True)
         return True
 
+    def next_report(self, after: float) -> float | None:
+        """When the next report is due, the first after ``after`` seconds; ``None``: no outage."""
+        if self._state is None:
+            return None
+        earliest = self._state.since + after
+        if self._reported_at is None:
+            return earliest
+        return max(earliest, self._reported_at + self._report_every)
+
     def end(self, at: float) -> float | None:
         """End the outage at the time ``at``; return its duration if it was reported."""
         state, self._state = self._state, None

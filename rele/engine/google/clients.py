@@ -13,7 +13,6 @@ from google.auth.environment_vars import CREDENTIALS
 from google.auth.exceptions import DefaultCredentialsError
 
 from rele.endpoint import WITHOUT_PROXY, emulator_address, is_loopback, pubsub_address
-from rele.engine.google.transport import Transport, channel_options
 from rele.exceptions import (
     ConfigurationError,
     NoCredentialsError,
@@ -75,8 +74,8 @@ def _emulator_options(transport_class: Any) -> list[tuple[str, Any]]:
     For an emulator the client (google-cloud-pubsub 2.44) uses gRPC's limit of 4 MiB: a larger
     message ends the stream, which is reopened again and again, and nothing is logged.
     """
-    if issubclass(transport_class, Transport):
-        return [*channel_options(transport_class.times), WITHOUT_PROXY]
+    if own_options := getattr(transport_class, "own_channel_options", None):
+        return [*own_options(), WITHOUT_PROXY]
     return [("grpc.max_receive_message_length", -1), WITHOUT_PROXY]
 
 

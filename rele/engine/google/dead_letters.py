@@ -13,7 +13,7 @@ from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
 from rele.engine.base import Message
 from rele.engine.connection import Connection
-from rele.engine.google.refusals import explain
+from rele.engine.refusals import explain
 from rele.messages.limits import MAX_ATTRIBUTES
 
 PUBLISH_TIMEOUT = 10.0

@@ -78,6 +78,11 @@ class Transport(SubscriberGrpcTransport):
     times = Times()
     """The durations after which the connection counts as lost."""
 
+    @classmethod
+    def own_channel_options(cls) -> list[tuple[str, Any]]:
+        """The gRPC options of its channels, beside those of Google's transport."""
+        return channel_options(cls.times)
+
     def __init__(
         self,
         *,

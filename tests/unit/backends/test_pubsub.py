@@ -30,7 +30,7 @@ def google(monkeypatch: pytest.MonkeyPatch) -> Mock:
         return client
 
     google = Mock(side_effect=make, made=[])
-    monkeypatch.setattr("rele.backends.pubsub.pubsub_v1.PublisherClient", google)
+    monkeypatch.setattr("rele.engine.google.publisher.pubsub_v1.PublisherClient", google)
     return google
 
 

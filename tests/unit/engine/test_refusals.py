@@ -4,7 +4,7 @@ import pytest
 from google.api_core import exceptions
 from google.auth.exceptions import RefreshError, TransportError
 
-from rele.engine.google.refusals import explain
+from rele.engine.refusals import explain
 from rele.messages.explaining import in_one_line, origin_of
 
 PATH = "projects/shop/topics/order-payed"

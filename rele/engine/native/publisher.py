@@ -1,0 +1,263 @@
+"""The publisher of Relé's own engine, as a backend uses it."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from google.api_core.exceptions import RetryError
+
+from rele.engine.connection import Connection
+from rele.engine.native import wire
+from rele.engine.native.bounds import Bounds
+from rele.engine.native.calls import Calls
+from rele.engine.native.future import PublishFuture
+from rele.engine.native.outgoing import Outgoing, Report
+from rele.engine.native.publish_core import PublishCore
+from rele.engine.native.sender import Flush, Sender
+from rele.engine.publisher_options import PublisherOptions
+from rele.engine.refusals import explain
+from rele.exceptions import PublisherFull, ThreadStartError
+
+_SLICE = 1000
+"""Messages that are handed over together; the bounds are checked before each slice."""
+
+_LONGEST_WAIT = 0.05
+"""Seconds after which a thread that waits for room looks itself."""
+
+
+class Message(Protocol):
+    """What is published: encoded, and checked against Pub/Sub's limits."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def attributes(self) -> dict[str, str]: ...
+    @property
+    def ordering_key(self) -> str: ...
+
+
+class NativePublisher:
+    """Sends messages by the threads of one :class:`~rele.engine.native.sender.Sender`.
+
+    All methods may be called in any thread, greenlet, signal handler, finaliser or log handler, at
+    any moment, also while another call in the same thread is interrupted.
+
+    Args:
+        connection: where Pub/Sub is, and with which credentials.
+        options: how to batch, bound and retry.
+
+    Raises:
+        NoCredentialsError: no credentials are given, and Google's libraries find none.
+    """
+
+    def __init__(self, connection: Connection, options: PublisherOptions) -> None:
+        self._connection = connection
+        self._options = options
+        self._of_process: list[Sender] = []
+        self._begin_in_process()
+        _all.add(self)
+
+    def _begin_in_process(self) -> None:
+        self._inside = threading.local()
+        self._close_timeout: float | None = None
+        self._of_process.append(self._make_sender())
+
+    @property
+    def _sender(self) -> Sender:
+        """The sender of this process; made anew at the first use after a fork."""
+        if not self._of_process:
+            self._begin_in_process()
+        # The first one: another thread may have made one at the same time.
+        return self._of_process[0]
+
+    def _make_sender(self) -> Sender:
+        core = PublishCore(self._options, self.address, self._timed_out)
+        bounds = Bounds(self._options.limit_messages, self._options.limit_bytes)
+        project_id = str(self._connection.gc_project_id)
+        calls = Calls(self._connection, project_id, self._options.compression)
+        return Sender(core, bounds, calls)
+
+    @property
+    def address(self) -> str:
+        """The ``host:port`` that messages are sent to."""
+        return self._connection.address
+
+    def hand_over(
+        self,
+        messages: Sequence[Message],
+        reports: Sequence[Report],
+        *,
+        timeout: float,
+        at_once: bool,
+    ) -> list[PublishFuture | PublisherFull]:
+        """Take messages to be sent; return the future of each, or why it was not taken.
+
+        Args:
+            messages: the messages.
+            reports: for each message, called once with its future when that is done; not called
+                for a message that was not taken.
+            timeout: seconds that the call may wait if too many messages are outstanding.
+            at_once: whether the messages are not gathered with others, since somebody waits.
+        """
+        sender = self._sender
+        depth = getattr(self._inside, "depth", 0)
+        self._inside.depth = depth + 1
+        try:
+            deadline = time.monotonic() + (0.0 if depth else timeout)
+            taken: list[PublishFuture | PublisherFull] = []
+            for start in range(0, len(messages), _SLICE):
+                end = start + _SLICE
+                outgoing = _outgoing(messages[start:end], reports[start:end], at_once)
+                taken += self._hand_over(sender, outgoing, deadline)
+        finally:
+            self._inside.depth = depth
+        if self._close_timeout is not None:
+            self.close(self._close_timeout)
+        return taken
+
+    def flush(self) -> None:
+        """Gather no more: let the sender send what waits now. Does not wait for the outcome."""
+        sender = self._sender
+        sender.put(Flush())
+        self._start(sender)
+
+    def close(self, timeout: float | None) -> None:
+        """Return when all messages are reported, or after ``timeout`` seconds.
+
+        A message that is handed over later is sent before :meth:`hand_over` returns.
+        """
+        seconds = threading.TIMEOUT_MAX if timeout is None else timeout
+        self._close_timeout = seconds
+        self._sender.work_until_idle(time.monotonic() + seconds)
+
+    def release(self) -> None:
+        """End the threads and close the connection."""
+        self._sender.stop()
+
+    def next_report(self, reported: queue.SimpleQueue[Any], timeout: float) -> Any:
+        """Wait for what a report puts into ``reported``, and return it.
+
+        In a hook or a callback, which run in the thread that reports, further outcomes are reported
+        here meanwhile: otherwise it would wait for itself. The thread that sends, which a
+        finaliser may have interrupted, cannot wait.
+
+        Raises:
+            queue.Empty: nothing was reported within ``timeout`` seconds.
+        """
+        sender = self._sender
+        if sender.role.is_mine:
+            return reported.get_nowait()
+        if not sender.reporter.role.is_mine:
+            return reported.get(timeout=timeout)
+        sender.reporter.report_until(lambda: not reported.empty(), time.monotonic() + timeout)
+        return reported.get_nowait()
+
+    def _hand_over(
+        self, sender: Sender, outgoing: list[Outgoing], deadline: float
+    ) -> list[PublishFuture | PublisherFull]:
+        bounds = sender.bounds
+        size = sum(len(each.field) for each in outgoing)
+        if not (
+            bounds.has_room(len(outgoing), size)
+            or self._wait(sender, len(outgoing), size, deadline)
+        ):
+            return [self._full(bounds)] * len(outgoing)
+        futures = [each.future for each in outgoing]
+        now = time.monotonic()
+        for each in outgoing:
+            each.handed_at = now
+        bounds.expect(len(outgoing), size)
+        sender.put(outgoing)  # from here on they are sent, whatever interrupts this thread
+        self._start(sender)
+        return futures
+
+    def _start(self, sender: Sender) -> None:
+        try:
+            sender.start()
+        except ThreadStartError as error:
+            if self._close_timeout is None:
+                sender.fail_waiting(error)
+
+    def _wait(self, sender: Sender, messages: int, size: int, deadline: float) -> bool:
+        """Wait until there is room; return False if there is none in time."""
+        if self._must_not_wait():
+            return False
+        while not sender.bounds.has_room(messages, size):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            lock = _thread.allocate_lock()
+            lock.acquire()
+            sender.waiting_for_room.append(lock.release)
+            lock.acquire(timeout=min(left, _LONGEST_WAIT))
+        return True
+
+    def _must_not_wait(self) -> bool:
+        """Whether waiting in this thread would stop what it waits for, or an event loop."""
+        if self._sender.role.is_mine or self._sender.reporter.role.is_mine:
+            return True
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return True
+
+    def _full(self, bounds: Bounds) -> PublisherFull:
+        outstanding, size = bounds.estimate
+        return PublisherFull(
+            outstanding, size, self._options.limit_messages, self._options.limit_bytes
+        )
+
+    def _timed_out(self, topic: str, last_error: BaseException | None) -> BaseException:
+        error = RetryError(  # type: ignore[no-untyped-call]
+            f"Timeout of {self._options.retry_for:g} s exceeded", last_error
+        )
+        path = f"projects/{self._connection.gc_project_id}/topics/{topic}"
+        return explain(error, path, self.address)
+
+    def forget_parent(self) -> None:
+        """After a fork: messages, futures and connections belong to the parent."""
+        _of_parents.append(self._of_process)
+        self._of_process = []
+
+
+def _outgoing(
+    messages: Sequence[Message], reports: Sequence[Report], at_once: bool
+) -> list[Outgoing]:
+    return [
+        Outgoing(
+            message.topic,
+            message.ordering_key,
+            wire.message_field(message.data, message.attributes, message.ordering_key),
+            0.0,
+            at_once,
+            PublishFuture(),
+            report,
+        )
+        for message, report in zip(messages, reports, strict=True)
+    ]
+
+
+_all: weakref.WeakSet[NativePublisher] = weakref.WeakSet()
+
+_of_parents: list[Any] = []
+"""What a forked process inherits is kept, because closing it would concern the parent's, too."""
+
+
+def _forget_parent() -> None:
+    for publisher in list(_all):
+        publisher.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
+    os.register_at_fork(after_in_child=_forget_parent)

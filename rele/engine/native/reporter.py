@@ -1,0 +1,101 @@
+"""Reporting outcomes: futures, hooks and callbacks, in a thread of their own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rele.engine.native.lanes import Lane
+from rele.engine.native.outgoing import Outgoing
+from rele.engine.native.publish_core import Outcome
+from rele.engine.native.roles import Role
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reported:
+    """That an outcome was reported, so that its messages are not outstanding any more."""
+
+    messages: int
+    size: int
+    lane: Lane | None
+    """Where the failure of the first message decides about later ones."""
+    at: float
+    """When the future of the first message was done."""
+
+
+class Reporter:
+    """Settles the futures of messages and calls their reports.
+
+    It has a thread of its own, because hooks and callbacks may take long, and sending goes on.
+
+    Args:
+        when_reported: called after the messages of each outcome.
+    """
+
+    def __init__(self, when_reported: Callable[[Reported], object]) -> None:
+        self._when_reported = when_reported
+        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self.role = Role("rele-publisher-reports", self._run)
+
+    def put(self, outcome: Outcome) -> None:
+        """Report ``outcome`` soon; does not wait."""
+        self._outcomes.put(outcome)
+
+    def stop(self) -> None:
+        """End the thread when it has reported what waits."""
+        self._outcomes.put(None)
+
+    def report_waiting(self) -> None:
+        """Report here what waits; the caller has the role."""
+        while (outcome := self._next(0)) is not None:
+            self._report(outcome)
+
+    def report_until(self, is_over: Callable[[], bool], deadline: float) -> None:
+        """Report in the reporter's own thread, from within a hook or a callback that waits.
+
+        Args:
+            is_over: whether to end.
+            deadline: when to end at the latest, by ``time.monotonic()``.
+        """
+        while not is_over() and (left := deadline - time.monotonic()) > 0:
+            if (outcome := self._next(min(left, 0.05))) is not None:
+                self._report(outcome)
+
+    def _run(self) -> None:
+        while (outcome := self._outcomes.get()) is not None:
+            self._report(outcome)
+
+    def _next(self, seconds: float) -> Outcome | None:
+        try:
+            return self._outcomes.get(seconds > 0, seconds or None)
+        except queue.Empty:
+            return None
+
+    def _report(self, outcome: Outcome) -> None:
+        at = 0.0
+        size = 0
+        for number, message in enumerate(outcome.messages):
+            result = None if outcome.ids is None else outcome.ids[number]
+            if not number:
+                at = time.monotonic()
+            message.future.settle(result, outcome.error)
+            size += message.size
+            _conclude(message)
+        self._when_reported(Reported(len(outcome.messages), size, outcome.lane, at))
+
+
+def _conclude(message: Outgoing) -> None:
+    """Run the hooks of a message whose future is done, then wake who waits for the future."""
+    try:
+        message.report(message.future)
+    except BaseException:
+        logger.exception("The outcome of a message for %s could not be reported.", message.topic)
+    try:
+        message.future.conclude()
+    except BaseException:
+        logger.exception("A callback of a message for %s failed.", message.topic)

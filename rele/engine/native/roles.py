@@ -1,0 +1,74 @@
+"""Threads of which there is one at a time, started in any thread at any moment."""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import threading
+from collections.abc import Callable
+
+from rele.exceptions import ThreadStartError
+
+logger = logging.getLogger(__name__)
+
+
+class Role:
+    """What one thread at a time does, for as long as it wants to.
+
+    ``threading.Thread`` takes locks while it starts, which a signal handler that interrupts it must
+    not need. So this starts a thread by ``_thread``, and the new thread claims the role itself, by
+    taking the only token. A start that was interrupted has started a thread or has not; one too
+    many ends at once.
+
+    Args:
+        name: the thread's name.
+        play: runs in the thread.
+    """
+
+    def __init__(self, name: str, play: Callable[[], None]) -> None:
+        self._name = name
+        self._play = play
+        self._token = [None]
+        self.thread: int | None = None
+        """The thread that has the role now, by its identity."""
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether the current thread has the role."""
+        return self.thread == _thread.get_ident()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no thread has the role."""
+        return bool(self._token)
+
+    def start(self) -> None:
+        """Start a thread with the role, unless there is one.
+
+        Raises:
+            ThreadStartError: the system starts no more threads, or the interpreter shuts down.
+        """
+        if not self._token:
+            return
+        try:
+            _thread.start_new_thread(self._run, ())
+        except RuntimeError as error:
+            raise ThreadStartError(self._name) from error
+
+    def play_here(self, play: Callable[[], None]) -> bool:
+        """Call ``play`` in this thread, with the role; return False if another thread has it."""
+        try:
+            token = self._token.pop()
+        except IndexError:
+            return False
+        self.thread = _thread.get_ident()
+        try:
+            play()
+        finally:
+            self.thread = None
+            self._token.append(token)
+        return True
+
+    def _run(self) -> None:
+        threading.current_thread().name = self._name
+        self.play_here(self._play)

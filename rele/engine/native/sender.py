@@ -1,0 +1,232 @@
+"""The driver of the core: one thread that takes what was handed over, and sends it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rele.engine.native.bounds import Bounds
+from rele.engine.native.lanes import Request
+from rele.engine.native.outgoing import Outgoing
+from rele.engine.native.publish_core import Actions, Outcome, PublishCore
+from rele.engine.native.reporter import Reported, Reporter
+from rele.engine.native.retrying import Failure
+from rele.engine.native.roles import Role
+from rele.runtime.own_records import log_publishing
+
+logger = logging.getLogger(__name__)
+
+_MOST_EVENTS = 10_000
+"""Events that are taken before something is sent."""
+
+_LONGEST_WAIT = 60.0
+"""Seconds after which the thread looks at the time, also where nothing is due."""
+
+_PAUSE = 0.02
+"""Seconds between two looks whether a thread has ended whose work must be done here."""
+
+
+@dataclass(frozen=True)
+class Flush:
+    """A request to gather no more."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A request to be notified once nothing is outstanding."""
+
+    notify: Callable[[None], object]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A request to end the threads."""
+
+
+class AnyEnded(Protocol):
+    """A request whose call has ended."""
+
+    @property
+    def request(self) -> Request: ...
+
+
+class AnyCalls(Protocol):
+    """Makes the calls: :class:`rele.engine.native.calls.Calls`, or a stand-in."""
+
+    def start(self, request: Request, when_ended: Callable[[Any], object]) -> None: ...
+    def answer(self, ended: Any) -> Sequence[str] | Failure: ...
+    def close(self) -> None: ...
+
+
+class Sender:
+    """Feeds the core with events, and carries out what it decides.
+
+    ``put`` is the only way in, for every thread: one append to a queue. All else happens in the
+    thread that has the role.
+
+    Args:
+        core: decides.
+        bounds: counts what is outstanding.
+        calls: sends requests.
+    """
+
+    def __init__(self, core: PublishCore, bounds: Bounds, calls: AnyCalls) -> None:
+        self._core = core
+        self.bounds = bounds
+        self._calls = calls
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._watchers: list[Watch] = []
+        self._is_stopped = False
+        self.waiting_for_room: list[Callable[[], object]] = []
+        """Called when there may be room again, by those that wait for it."""
+        self.role = Role("rele-publisher", self._run)
+        self.reporter = Reporter(self.put)
+
+    def put(self, event: Any) -> None:
+        """Hand an event over: a list of ``Outgoing``, or what a call or the reporter reports."""
+        self._events.put(event)
+
+    def start(self) -> None:
+        """Start the threads, unless they run.
+
+        Raises:
+            ThreadStartError: the system starts no more threads.
+        """
+        if self.role.is_free:
+            self.role.start()
+        if self.reporter.role.is_free:
+            self.reporter.role.start()
+
+    def fail_waiting(self, error: BaseException) -> None:
+        """Fail what was handed over and not taken, in this thread; nothing if a thread runs."""
+        self.role.play_here(lambda: self._fail_events(error))
+
+    def work_until_idle(self, deadline: float) -> None:
+        """Return when nothing is outstanding, or at the deadline (by ``time.monotonic()``).
+
+        The threads do the work. Where they do not run, and none can be started, this thread does.
+        """
+        idle: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.put(Flush())
+        self.put(Watch(idle.put))
+        while idle.empty() and (left := deadline - time.monotonic()) > 0:
+            if not self.role.play_here(lambda: self._work_here(idle, deadline)):
+                with suppress(queue.Empty):
+                    idle.get(timeout=min(left, _PAUSE))
+                    return
+            self.reporter.role.play_here(self.reporter.report_waiting)
+
+    def stop(self) -> None:
+        """End the threads when they have done what was handed over before."""
+        self.put(Stop())
+
+    def _work_here(self, idle: queue.SimpleQueue[None], deadline: float) -> None:
+        """Send and report in this thread, until nothing is outstanding."""
+        while idle.empty() and time.monotonic() < deadline:
+            self._step(min(self._seconds(), _PAUSE))
+            self.reporter.role.play_here(self.reporter.report_waiting)
+
+    def _run(self) -> None:
+        self._is_stopped = False
+        while not self._is_stopped:
+            self._step(self._seconds())
+
+    def _seconds(self) -> float:
+        """How long to wait for an event."""
+        due = self._core.next_due()
+        if due is None:
+            return _LONGEST_WAIT
+        return min(max(due - time.monotonic(), 0.0), _LONGEST_WAIT)
+
+    def _step(self, seconds: float) -> None:
+        """Wait for an event, take all there are, and do what the core decides."""
+        try:
+            self._take_events(seconds)
+            self.bounds.correct()
+            self._do(self._core.act(time.monotonic()))
+            self._notify()
+        except Exception:
+            logger.exception("A step of the publisher failed; the next ones follow.")
+
+    def _notify(self) -> None:
+        """Wake those that wait for room, or until nothing is outstanding."""
+        while self.waiting_for_room and self.bounds.has_room(1, 0):
+            self.waiting_for_room.pop(0)()
+        if self.bounds.is_idle:
+            watchers, self._watchers = self._watchers, []
+            for watcher in watchers:
+                watcher.notify(None)
+
+    def _take_events(self, seconds: float) -> None:
+        events = self._events
+        try:
+            event = events.get(seconds > 0, seconds or None)
+            now = time.monotonic()
+            for _ in range(_MOST_EVENTS):
+                self._take(event, now)
+                event = events.get_nowait()
+            self._take(event, now)
+        except queue.Empty:
+            return
+
+    def _take(self, event: Any, now: float) -> None:
+        if type(event) is list:
+            self._take_messages(event, now)
+        elif isinstance(event, Reported):
+            self.bounds.release(event.messages, event.size)
+            if event.lane is not None:
+                self._core.note_reported(event.lane, event.at)
+        elif isinstance(event, Flush):
+            self._core.flush()
+        elif isinstance(event, Watch):
+            self._watchers.append(event)
+        elif isinstance(event, Stop):
+            self._is_stopped = True
+            self.reporter.stop()
+            self._calls.close()
+        else:
+            self._take_answer(event, now)
+
+    def _take_messages(self, messages: list[Outgoing], now: float) -> None:
+        size = 0
+        for message in messages:
+            size += message.size
+            self._core.add(message, now)
+        self.bounds.take(len(messages), size)
+
+    def _take_answer(self, ended: AnyEnded, now: float) -> None:
+        answer = self._calls.answer(ended)
+        if isinstance(answer, Failure):
+            self._core.note_failure(ended.request, answer, now)
+        else:
+            self._core.note_accepted(ended.request, answer, now)
+
+    def _do(self, actions: Actions) -> None:
+        for request in actions.requests:
+            self._calls.start(request, self.put)
+        for outcome in actions.outcomes:
+            self.reporter.put(outcome)
+        for line in actions.lines:
+            log_publishing(logger, line.level, line.text, *line.arguments)
+
+    def _fail_events(self, error: BaseException) -> None:
+        """Fail the messages that wait, and keep all other events."""
+        kept = []
+        for _ in range(self._events.qsize()):
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                break
+            if type(event) is list:
+                self.bounds.take(len(event), sum(message.size for message in event))
+                self.reporter.put(Outcome(event, error=error))
+            else:
+                kept.append(event)
+        for event in kept:
+            self.put(event)
+        self.reporter.role.play_here(self.reporter.report_waiting)
