@@ -255,6 +255,7 @@ def test_e003_messages_that_fail_before_they_are_sent(check: Check) -> None:
     [message] = check({"PUBLISHER_BATCHING": {"max_wait": 5}, "PUBLISHER_RETRY_FOR": 5})
 
     assert message.id == "rele.E003"
+    assert message.hint == "Write 'PUBLISHER_RETRY_FOR': 600.0."
     assert message.msg.startswith("RELE['PUBLISHER_RETRY_FOR'] = 5 must be more than the 5 seconds")
 
 
