@@ -109,18 +109,19 @@ class NativePublisher:
             timeout: seconds that the call may wait if too many messages are outstanding.
             at_once: whether the messages are not gathered with others, since somebody waits.
         """
-        sender = self._sender
-        depth = getattr(self._inside, "depth", 0)
-        self._inside.depth = depth + 1
+        sender, inside = self._sender, self._inside
+        depth = getattr(inside, "depth", 0)
+        inside.depth = depth + 1
         try:
-            deadline = time.monotonic() + (0.0 if depth else timeout)
+            now = time.monotonic()
+            deadline = now if depth else now + timeout
             taken: list[PublishFuture | PublisherFull] = []
             for start in range(0, len(messages), _SLICE):
                 end = start + _SLICE
-                outgoing = _outgoing(messages[start:end], reports[start:end], at_once)
+                outgoing = _outgoing(messages[start:end], reports[start:end], now, at_once)
                 taken += self._hand_over(sender, outgoing, deadline)
         finally:
-            self._inside.depth = depth
+            inside.depth = depth
         if self._close_timeout is not None:
             self.close(self._close_timeout)
         return taken
@@ -165,18 +166,12 @@ class NativePublisher:
     def _hand_over(
         self, sender: Sender, outgoing: list[Outgoing], deadline: float
     ) -> list[PublishFuture | PublisherFull]:
+        number, size = len(outgoing), sum([len(each.field) for each in outgoing])
         bounds = sender.bounds
-        size = sum(len(each.field) for each in outgoing)
-        if not (
-            bounds.has_room(len(outgoing), size)
-            or self._wait(sender, len(outgoing), size, deadline)
-        ):
-            return [self._full(bounds)] * len(outgoing)
+        if not (bounds.has_room(number, size) or self._wait(sender, number, size, deadline)):
+            return [self._full(bounds)] * number
         futures = [each.future for each in outgoing]
-        now = time.monotonic()
-        for each in outgoing:
-            each.handed_at = now
-        bounds.expect(len(outgoing), size)
+        bounds.expect(number, size)
         sender.put(outgoing)  # from here on they are sent, whatever interrupts this thread
         self._start(sender)
         return futures
@@ -232,14 +227,14 @@ class NativePublisher:
 
 
 def _outgoing(
-    messages: Sequence[Message], reports: Sequence[Report], at_once: bool
+    messages: Sequence[Message], reports: Sequence[Report], now: float, at_once: bool
 ) -> list[Outgoing]:
     return [
         Outgoing(
             message.topic,
             message.ordering_key,
             wire.message_field(message.data, message.attributes, message.ordering_key),
-            0.0,
+            now,
             at_once,
             PublishFuture(),
             report,

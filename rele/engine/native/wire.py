@@ -1,30 +1,67 @@
 """A request to publish, as bytes.
 
 A protobuf message is the concatenation of its fields, so that a message can be serialised once, in
-the thread that publishes it, and a request is put together from such pieces (Protocol Buffers,
-"Encoding": "Last One Wins", "Message Structure").
+the thread that publishes it, and a request is put together from such pieces. Its few fields are
+written here, which takes half as long as to make a protobuf object from them first. The encoding is
+that of https://protobuf.dev/programming-guides/encoding/, the numbers of the fields are those of
+``google/pubsub/v1/pubsub.proto``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from google.pubsub_v1.types import PublishRequest, PublishResponse, PubsubMessage
+from google.pubsub_v1.types import PublishRequest, PublishResponse
 
-_Message = PubsubMessage.pb()
 _Request = PublishRequest.pb()
 _Response = PublishResponse.pb()
 
-_MESSAGES_TAG = b"\x12"
-"""Field 2 of a PublishRequest, ``messages``, with a length before its content."""
+# Each tag says that its field has a length and a content: the number of the field * 8 + 2.
+_MESSAGES = b"\x12"
+_DATA = b"\x0a"
+_ATTRIBUTES = b"\x12"
+_ORDERING_KEY = b"\x2a"
+_KEY_OF_ENTRY = b"\x0a"
+_VALUE_OF_ENTRY = b"\x12"
+
+
+def _varint(number: int) -> bytes:
+    """An integer of variable length, seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+_LENGTHS = [_varint(number) for number in range(2048)]
+"""The lengths of all attributes and of most messages: a field with an attribute is shorter."""
 
 
 def message_field(data: bytes, attributes: Mapping[str, str], ordering_key: str) -> bytes:
-    """A message as a field of a PublishRequest."""
-    body: bytes = _Message(
-        data=data, attributes=attributes, ordering_key=ordering_key
-    ).SerializeToString()
-    return _MESSAGES_TAG + _varint(len(body)) + body
+    """A message, within Pub/Sub's limits, as a field of a PublishRequest."""
+    lengths = _LENGTHS
+    body = _DATA + _length(len(data)) + data if data else b""
+    for key, value in attributes.items():
+        key_bytes, value_bytes = key.encode(), value.encode()
+        entry = (
+            _KEY_OF_ENTRY
+            + lengths[len(key_bytes)]
+            + key_bytes
+            + _VALUE_OF_ENTRY
+            + lengths[len(value_bytes)]
+            + value_bytes
+        )
+        body += _ATTRIBUTES + lengths[len(entry)] + entry
+    if ordering_key:
+        key_bytes = ordering_key.encode()
+        body += _ORDERING_KEY + lengths[len(key_bytes)] + key_bytes
+    return _MESSAGES + _length(len(body)) + body
+
+
+def _length(number: int) -> bytes:
+    return _LENGTHS[number] if number < len(_LENGTHS) else _varint(number)
 
 
 def topic_field(topic_path: str) -> bytes:
@@ -41,13 +78,3 @@ def request(topic_path: str, message_fields: Sequence[bytes]) -> bytes:
 def message_ids(response: bytes) -> list[str]:
     """The message ids in a PublishResponse, in the order of the request's messages."""
     return list(_Response.FromString(response).message_ids)
-
-
-def _varint(number: int) -> bytes:
-    """An integer of variable length, seven bits a byte, the lowest first."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
