@@ -255,5 +255,6 @@ def _make(config: Config) -> PublisherInUse[Publisher]:
         config.encoder,
         config.publisher_timeout,
         config.publisher_blocking,
+        forked=config.publisher_options.forked,
     )
     return PublisherInUse(publisher, config)

@@ -11,7 +11,7 @@ import pytest
 
 from rele import publishing
 from rele.schema.settings import DEFAULTS
-from tests.support import engines, mariadb, postgres, servers
+from tests.support import engines, mariadb, postgres, redis_server, servers
 
 # Nothing in the tests may look for Google's metadata server.
 os.environ["NO_GCE_CHECK"] = "true"
@@ -68,6 +68,13 @@ def postgres_url() -> Iterator[str]:
 def mariadb_url() -> Iterator[str]:
     """The URL of a MariaDB database, on a server of the tests' own."""
     with mariadb.started("rele") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a Redis server of the tests' own."""
+    with redis_server.started() as url:
         yield url
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import math
 import os
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -19,6 +17,8 @@ from typing import Protocol
 from rele.backends import BaseBackend
 from rele.engine.failures import is_passing
 from rele.sending.backend_answers import failure_of
+from rele.sending.ends import Forked, Surroundings
+from rele.sending.process_end import WaitsForOutcomes, call_at_end, surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -54,16 +54,22 @@ class OutstandingPublishes:
     Args:
         backend: sends the messages.
         exit_timeout: seconds that the exit of the process may wait.
+        forked: what the setting ``PUBLISHER_FORKED`` says.
     """
 
-    def __init__(self, backend: BaseBackend, exit_timeout: float) -> None:
+    def __init__(
+        self, backend: BaseBackend, exit_timeout: float, forked: Forked | None = None
+    ) -> None:
+        around = surroundings()
+        self.each_publish_waits = WaitsForOutcomes(around, forked)
+        """Whether a publish calls :meth:`wait`, because the end of the process sends nothing."""
         self._backend = backend
         self._exit_timeout = exit_timeout
         self._publications: dict[Outstanding, None] = {}
         self._interrupted: weakref.WeakSet[Outstanding] = weakref.WeakSet()
         self._nothing: SimpleQueue[None] = SimpleQueue()
         self._process_id = os.getpid()
-        _close_at_exit(self)
+        _close_at_exit(self, around)
 
     @property
     def belongs_here(self) -> bool:
@@ -87,6 +93,22 @@ class OutstandingPublishes:
     def forget(self, publication: Outstanding) -> None:
         """Do not wait for ``publication``."""
         self._publications.pop(publication, None)
+
+    def wait(self, publications: Iterable[Outstanding]) -> None:
+        """Wait for watched publications as long as the end of the process would.
+
+        Logs how many were not sent in time: they may be lost. Refused messages are not counted.
+        """
+        watched = [each for each in publications if each in self._publications]
+        self._wait(watched, time.monotonic() + self._exit_timeout)
+        if late := sum(map(_was_not_sent, watched)):
+            logger.error(
+                "%d published message(s) may be lost: Pub/Sub had not accepted them within %s s, "
+                "and %s may end this process before it does.",
+                late,
+                self._exit_timeout,
+                self.each_publish_waits.runner.value,
+            )
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send all at once and wait up to ``timeout`` seconds; return whether all succeeded."""
@@ -113,15 +135,19 @@ class OutstandingPublishes:
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         watched = self._watched()
         send(timeout)
-        pause, left = 0.001, watched
-        while left := [each for each in left if _is_to_wait_for(each)]:
+        self._wait(watched, deadline)
+        return watched
+
+    def _wait(self, watched: list[Outstanding], deadline: float) -> None:
+        """Wait until all are concluded, or until ``deadline``."""
+        pause = 0.001
+        while watched := [each for each in watched if _is_to_wait_for(each)]:
             seconds = min(pause, deadline - time.monotonic())
             if seconds <= 0:
                 break
             with suppress(Empty):
                 self._backend.next_report(self._nothing, seconds)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
-        return watched
 
     def _watched(self) -> list[Outstanding]:
         while True:
@@ -160,21 +186,12 @@ def _was_not_sent(publication: Outstanding) -> bool:
 _all: weakref.WeakSet[OutstandingPublishes] = weakref.WeakSet()
 
 
-def _close_at_exit(outstanding: OutstandingPublishes) -> None:
+def _close_at_exit(outstanding: OutstandingPublishes, around: Surroundings) -> None:
     if not any(other.belongs_here for other in _all):
-        _call_at_exit(_close_all)
+        call_at_end(_close_all, around.runner)
     _all.add(outstanding)
-
-
-def _call_at_exit(function: Callable[[], None]) -> None:
-    atexit.unregister(function)
-    atexit.register(function)
-    multiprocessing = sys.modules.get("multiprocessing")
-    if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        # Before Python 3.13 a forked child of multiprocessing ends without atexit.
-        from multiprocessing.util import Finalize
-
-        Finalize(None, function, exitpriority=0)
+    if around.is_ending:  # what is registered now may not be called any more
+        outstanding.close()
 
 
 def _close_all() -> None:

@@ -13,6 +13,7 @@ from rele.backends import BaseBackend, Deferred, Message, Outcome, Refused
 from rele.sending.awaiting import AwaitedCall
 from rele.sending.backend_answers import ANY_OUTCOME, checked_answers, failure_of, is_real
 from rele.sending.blocking import BlockingCall
+from rele.sending.ends import Forked
 from rele.sending.event_loops import LoopsInUse
 from rele.sending.outstanding import OutstandingPublishes
 from rele.sending.publication import Call, Publication, data_and_attributes
@@ -28,6 +29,7 @@ class Publisher:
         encoder: a JSONEncoder class.
         timeout: seconds that a blocking publish waits.
         blocking: the default of ``publish(blocking=…)``.
+        forked: what the setting ``PUBLISHER_FORKED`` says.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class Publisher:
         encoder: type[json.JSONEncoder],
         timeout: float,
         blocking: bool | None = None,
+        *,
+        forked: Forked | None = None,
     ) -> None:
         self._backend = backend
         self._encoder = encoder
         self._timeout = timeout
         self._blocking = blocking
-        self._outstanding = OutstandingPublishes(backend, timeout)
+        self._outstanding = OutstandingPublishes(backend, timeout, forked)
         self._loops = LoopsInUse(backend.send_at_once)
 
     @property
@@ -181,11 +185,15 @@ class Publisher:
         call = None
         if self._blocking if blocking is None else blocking:
             call = BlockingCall(self._backend, seconds)
+        waits_anyway = call is None and bool(self._outstanding.each_publish_waits)
         _prepare(publications, call)
         try:
-            answers = self._hand_over(publications, seconds, at_once=call is not None)
+            at_once = waits_anyway or call is not None
+            answers = self._hand_over(publications, seconds, at_once=at_once)
             futures, accepted, errors = self._follow(publications, answers)
-            if call is None:
+            if waits_anyway:
+                self._outstanding.wait(accepted)
+            elif call is None:
                 errors |= {each: failure_of(f) for each, f in accepted.items() if f.done()}
             else:
                 self._loops.warn_if_running(seconds)
