@@ -24,7 +24,7 @@ from rele.engine.native.publish_core import PublishCore
 from rele.engine.native.sender import Flush, Sender
 from rele.engine.publisher_options import PublisherOptions
 from rele.engine.refusals import explain
-from rele.exceptions import PublisherFull, ThreadStartError
+from rele.exceptions import PublisherFull, ReleError, ThreadStartError
 
 _SLICE = 1000
 """Messages that are handed over together; the bounds are checked before each slice."""
@@ -99,8 +99,11 @@ class NativePublisher:
         *,
         timeout: float,
         at_once: bool,
-    ) -> list[PublishFuture | PublisherFull]:
+    ) -> list[PublishFuture | ReleError]:
         """Take messages to be sent; return the future of each, or why it was not taken.
+
+        Not taken are messages above the limits of what may be outstanding (``PublisherFull``), and
+        those for which no thread can be started (``ThreadStartError``).
 
         Args:
             messages: the messages.
@@ -115,7 +118,7 @@ class NativePublisher:
         try:
             now = time.monotonic()
             deadline = now if depth else now + timeout
-            taken: list[PublishFuture | PublisherFull] = []
+            taken: list[PublishFuture | ReleError] = []
             for start in range(0, len(messages), _SLICE):
                 end = start + _SLICE
                 outgoing = _outgoing(messages[start:end], reports[start:end], now, at_once)
@@ -129,8 +132,8 @@ class NativePublisher:
     def flush(self) -> None:
         """Gather no more: let the sender send what waits now. Does not wait for the outcome."""
         sender = self._sender
-        sender.put(Flush())
-        self._start(sender)
+        if self._start(sender) is None:
+            sender.put(Flush())
 
     def close(self, timeout: float | None) -> None:
         """Return when all messages are reported, or after ``timeout`` seconds.
@@ -165,23 +168,26 @@ class NativePublisher:
 
     def _hand_over(
         self, sender: Sender, outgoing: list[Outgoing], deadline: float
-    ) -> list[PublishFuture | PublisherFull]:
+    ) -> list[PublishFuture | ReleError]:
         number, size = len(outgoing), sum([len(each.field) for each in outgoing])
         bounds = sender.bounds
         if not (bounds.has_room(number, size) or self._wait(sender, number, size, deadline)):
             return [self._full(bounds)] * number
         futures = [each.future for each in outgoing]
+        if error := self._start(sender):
+            return [error] * number
         bounds.expect(number, size)
         sender.put(outgoing)  # from here on they are sent, whatever interrupts this thread
-        self._start(sender)
         return futures
 
-    def _start(self, sender: Sender) -> None:
+    def _start(self, sender: Sender) -> ThreadStartError | None:
+        """Let the threads run; return the error if they cannot be started."""
         try:
             sender.start()
         except ThreadStartError as error:
-            if self._close_timeout is None:
-                sender.fail_waiting(error)
+            # At the end of the process, close() does their work.
+            return error if self._close_timeout is None else None
+        return None
 
     def _wait(self, sender: Sender, messages: int, size: int, deadline: float) -> bool:
         """Wait until there is room; return False if there is none in time."""

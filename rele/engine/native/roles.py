@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import _thread
-import logging
 import threading
+import time
 from collections.abc import Callable
 
 from rele.exceptions import ThreadStartError
 
-logger = logging.getLogger(__name__)
+_TIME_TO_CLAIM = 1.0
+"""Seconds in which a new thread claims its role: until then no other is started."""
 
 
 class Role:
@@ -18,7 +19,7 @@ class Role:
     ``threading.Thread`` takes locks while it starts, which a signal handler that interrupts it must
     not need. So this starts a thread by ``_thread``, and the new thread claims the role itself, by
     taking the only token. A start that was interrupted has started a thread or has not; one too
-    many ends at once.
+    many ends at once. Whoever has work for the role starts it first, and hands the work over then.
 
     Args:
         name: the thread's name.
@@ -29,6 +30,7 @@ class Role:
         self._name = name
         self._play = play
         self._token = [None]
+        self._started_at = float("-inf")
         self.thread: int | None = None
         """The thread that has the role now, by its identity."""
 
@@ -48,12 +50,13 @@ class Role:
         Raises:
             ThreadStartError: the system starts no more threads, or the interpreter shuts down.
         """
-        if not self._token:
+        if not self._token or time.monotonic() - self._started_at < _TIME_TO_CLAIM:
             return
         try:
             _thread.start_new_thread(self._run, ())
         except RuntimeError as error:
             raise ThreadStartError(self._name) from error
+        self._started_at = time.monotonic()
 
     def play_here(self, play: Callable[[], None]) -> bool:
         """Call ``play`` in this thread, with the role; return False if another thread has it."""
@@ -66,6 +69,7 @@ class Role:
             play()
         finally:
             self.thread = None
+            self._started_at = float("-inf")
             self._token.append(token)
         return True
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from rele.engine.native.bounds import Bounds
 from rele.engine.native.lanes import Request
 from rele.engine.native.outgoing import Outgoing
-from rele.engine.native.publish_core import Actions, Outcome, PublishCore
+from rele.engine.native.publish_core import Actions, PublishCore
 from rele.engine.native.reporter import Reported, Reporter
 from rele.engine.native.retrying import Failure
 from rele.engine.native.roles import Role
@@ -66,8 +66,8 @@ class AnyCalls(Protocol):
 class Sender:
     """Feeds the core with events, and carries out what it decides.
 
-    ``put`` is the only way in, for every thread: one append to a queue. All else happens in the
-    thread that has the role.
+    ``put`` is the only way in, for every thread: one append to a queue, after :meth:`start`. All
+    else happens in the thread that has the role.
 
     Args:
         core: decides.
@@ -97,14 +97,9 @@ class Sender:
         Raises:
             ThreadStartError: the system starts no more threads.
         """
-        if self.role.is_free:
-            self.role.start()
-        if self.reporter.role.is_free:
-            self.reporter.role.start()
-
-    def fail_waiting(self, error: BaseException) -> None:
-        """Fail what was handed over and not taken, in this thread; nothing if a thread runs."""
-        self.role.play_here(lambda: self._fail_events(error))
+        # First the one that reports, so that nothing is sent whose outcome is not reported.
+        self.reporter.role.start()
+        self.role.start()
 
     def work_until_idle(self, deadline: float) -> None:
         """Return when nothing is outstanding, or at the deadline (by ``time.monotonic()``).
@@ -133,8 +128,10 @@ class Sender:
 
     def _run(self) -> None:
         self._is_stopped = False
-        while not self._is_stopped:
+        while not (self._is_stopped and self.bounds.is_idle):
             self._step(self._seconds())
+        self.reporter.stop()
+        self._calls.close()
 
     def _seconds(self) -> float:
         """How long to wait for an event."""
@@ -187,8 +184,6 @@ class Sender:
             self._watchers.append(event)
         elif isinstance(event, Stop):
             self._is_stopped = True
-            self.reporter.stop()
-            self._calls.close()
         else:
             self._take_answer(event, now)
 
@@ -213,20 +208,3 @@ class Sender:
             self.reporter.put(outcome)
         for line in actions.lines:
             log_publishing(logger, line.level, line.text, *line.arguments)
-
-    def _fail_events(self, error: BaseException) -> None:
-        """Fail the messages that wait, and keep all other events."""
-        kept = []
-        for _ in range(self._events.qsize()):
-            try:
-                event = self._events.get_nowait()
-            except queue.Empty:
-                break
-            if type(event) is list:
-                self.bounds.take(len(event), sum(message.size for message in event))
-                self.reporter.put(Outcome(event, error=error))
-            else:
-                kept.append(event)
-        for event in kept:
-            self.put(event)
-        self.reporter.role.play_here(self.reporter.report_waiting)
