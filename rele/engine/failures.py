@@ -8,6 +8,7 @@ from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
+from rele.exceptions import PublisherFull, ThreadStartError
 from rele.messages.limits import TooLargeError
 
 _PASSING = (
@@ -17,6 +18,8 @@ _PASSING = (
     exceptions.ServerError,
     exceptions.TooManyRequests,
     GoogleAuthError,
+    PublisherFull,
+    ThreadStartError,
     FutureTimeoutError,
     TimeoutError,
     ConnectionError,
