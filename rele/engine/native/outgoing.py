@@ -15,14 +15,14 @@ class Outgoing:
     Args:
         topic: the topic's id, without the project.
         key: the ordering key; empty if the message has none.
-        field: the message as a field of a request.
+        field: the message as a field of a request; ``size`` is its length.
         handed_at: when it was handed over, in seconds of the engine's clock.
         is_urgent: whether somebody waits for it, so that it is not gathered with others.
         future: the future of its message id.
         report: called with the future when it is done.
     """
 
-    __slots__ = ("field", "future", "handed_at", "is_urgent", "key", "report", "topic")
+    __slots__ = ("field", "future", "handed_at", "is_urgent", "key", "report", "size", "topic")
 
     def __init__(
         self,
@@ -37,12 +37,8 @@ class Outgoing:
         self.topic = topic
         self.key = key
         self.field = field
+        self.size = len(field)
         self.handed_at = handed_at
         self.is_urgent = is_urgent
         self.future = future
         self.report = report
-
-    @property
-    def size(self) -> int:
-        """Its bytes in a request."""
-        return len(self.field)

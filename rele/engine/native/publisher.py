@@ -169,7 +169,7 @@ class NativePublisher:
     def _hand_over(
         self, sender: Sender, outgoing: list[Outgoing], deadline: float
     ) -> list[PublishFuture | ReleError]:
-        number, size = len(outgoing), sum([len(each.field) for each in outgoing])
+        number, size = len(outgoing), sum([each.size for each in outgoing])
         bounds = sender.bounds
         if not (bounds.has_room(number, size) or self._wait(sender, number, size, deadline)):
             return [self._full(bounds)] * number
