@@ -167,13 +167,14 @@ SETTINGS: dict[str, Setting] = {
     "ENGINE": Setting(
         ENGINE,
         "what sends messages to Pub/Sub: ``google`` (Google's client) or ``rele`` (Relé's own "
-        "publisher, which alone reads the next five settings)",
+        "publisher, which alone reads the next four settings); see ``docs/publishing.rst``",
         "google",
     ),
     "PUBLISHER_BATCHING": Setting(
         Kind("a dict of limits of a request", is_dict, example="{'max_messages': 500}"),
-        "dict of when gathered messages are sent: at ``max_messages`` (1000; no more are allowed), "
-        "at ``max_bytes`` (1000000; up to 10000000) or after ``max_wait`` seconds (0.01; up to 60)",
+        "dict of when gathered messages are sent: at ``max_messages`` (1000, which is also the "
+        "highest value), at ``max_bytes`` (1000000; up to 10000000) or after ``max_wait`` seconds "
+        "(0.01; up to 60)",
         {},
         keys=BATCHING,
     ),
@@ -187,17 +188,17 @@ SETTINGS: dict[str, Setting] = {
     ),
     "PUBLISHER_RETRY_FOR": Setting(
         TIMEOUT,
-        "seconds after which a message that Pub/Sub has not accepted is reported as failed",
+        "seconds for which a message is retried before it is reported as failed",
         600.0,
-    ),
-    "PUBLISHER_FORKED": Setting(
-        FORKED.or_none(),
-        "whether a publish in a forked process waits until its message is accepted (``wait``) or "
-        "not (``background``); if unset, it waits where the process would end without sending it",
     ),
     "PUBLISHER_COMPRESSION": Setting(
         BYTES.or_none(),
         "bytes from which a request is compressed by gzip; if unset, none is",
+    ),
+    "PUBLISHER_FORKED": Setting(
+        FORKED.or_none(),
+        "whether a publish in a child process waits until its message is accepted (``wait``) or "
+        "not (``background``); if unset, it waits if the child may end without sending it",
     ),
     "PUBLISHER_BLOCKING": Setting(
         BOOL,
@@ -206,8 +207,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     "PUBLISHER_TIMEOUT": Setting(
         TIMEOUT,
-        "seconds that a blocking ``publish`` waits, and that a process waits at its end until its "
-        "messages are accepted",
+        "seconds that a blocking ``publish`` waits, that any publish waits at the "
+        "``PUBLISHER_LIMITS``, and that a process waits at its end until its messages are accepted",
         3.0,
     ),
     "SHUTDOWN_TIMEOUT": Setting(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -29,10 +30,32 @@ from tests.support.readme import (
     files_of,
 )
 
-GOOGLE_CLOUD, TRANSACTIONS = (
+GOOGLE_CLOUD, PUBLISHING, TRANSACTIONS = (
     (REPOSITORY / "docs" / f"{name}.rst").read_text(encoding="utf-8")
-    for name in ("google-cloud", "transactions")
+    for name in ("google-cloud", "publishing", "transactions")
 )
+ALL = {
+    "README": README,
+    "publishing": PUBLISHING,
+    "google-cloud": GOOGLE_CLOUD,
+    "transactions": TRANSACTIONS,
+}
+
+OPTIONS = ("TIMEOUT", "LIMITS", "RETRY_FOR", "COMPRESSION")
+"""The settings of the publisher that the page on publishing shows in use."""
+
+PUBLISH = """
+import asyncio
+
+from django.test import Client
+
+from orders import events
+
+events.order_paid(1)
+print("accepted:", events.order_paid_and_accepted(2))
+print("accepted:", asyncio.run(events.order_paid_in_a_task(3)))
+print("answered:", Client(HTTP_HOST="localhost").get("/admin/login/").status_code)
+"""
 
 
 @pytest.fixture
@@ -79,27 +102,28 @@ def rows(shop: Project, query: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("text", [README, GOOGLE_CLOUD, TRANSACTIONS], ids=["README", "gc", "tx"])
+@pytest.mark.parametrize("text", ALL.values(), ids=ALL)
 def test_each_block_of_python_says_which_file_it_goes_into(text: str) -> None:
     assert len(blocks_of(text)) == text.count(".. code::")
     assert len(files_of(text)) == text.count(".. code:: python")
 
 
 def test_each_document_adds_to_the_settings_of_those_before(shop: Project) -> None:
-    for document in (README, GOOGLE_CLOUD, TRANSACTIONS):
+    for document in ALL.values():
         paste(shop, document)
 
     _, keys = run(shop, "python -c 'import shop.settings; print(*shop.settings.RELE)'")
     checked, report = run(shop, "python manage.py check")
 
     of_readme = {"GC_PROJECT_ID", "MIDDLEWARE", "ENCODER_PATH"}
+    of_publishing = {"ENGINE", *(f"PUBLISHER_{name}" for name in OPTIONS)}
     of_google_cloud = {"GC_CREDENTIALS_PATH", "CLIENT_OPTIONS", "GC_STORAGE_REGION"}
-    assert set(keys.split()) == {*of_readme, *of_google_cloud, "PUBLISHER_BACKEND"}
+    assert set(keys.split()) == {*of_readme, *of_publishing, *of_google_cloud, "PUBLISHER_BACKEND"}
     assert (checked, report) == (0, "System check identified no issues (0 silenced).\n")
 
 
 def test_all_documents_make_one_project_that_runs(shop: Project) -> None:
-    for document in (README, GOOGLE_CLOUD, TRANSACTIONS):
+    for document in ALL.values():
         paste(shop, document)
     make_migrations, migrate, worker, relay, rolled_back, committed, *upkeep = commands_of(
         TRANSACTIONS
@@ -125,3 +149,21 @@ def test_all_documents_make_one_project_that_runs(shop: Project) -> None:
         assert process.wait(timeout=20) == 0
     [run_tests] = commands("Test")
     assert succeeds(shop, run_tests)
+
+
+def test_what_the_page_on_publishing_shows_publishes(shop: Project) -> None:
+    for document in (README, PUBLISHING):
+        paste(shop, document)
+    consumer = start(shop, "python manage.py runrele")
+    read_until(consumer.stdout, "Pulling messages")
+
+    published, output = run(shop, f"python manage.py shell -c {shlex.quote(PUBLISH)}")
+
+    assert published == 0
+    assert output.count("accepted: ") == 2
+    assert "answered: 200" in output
+    assert "has not accepted" not in output
+    lines = [read_until(consumer.stdout, "Shipping order").splitlines()[-1] for _ in range(3)]
+    assert sorted(lines) == [f"Shipping order {number} to ES" for number in (1, 2, 3)]
+    consumer.terminate()
+    assert consumer.wait(timeout=20) == 0

@@ -14,7 +14,7 @@ from typing import Any
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS
 from rele.contrib.outbox.room import ROOM
 from rele.declaration.options import OPTIONS
-from rele.schema.settings import SETTINGS, Setting
+from rele.schema.settings import BATCHING, LIMITS, SETTINGS, Setting
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +22,13 @@ WIDTH = 100
 
 ALL_SETTINGS = {**SETTINGS, **ROOM.settings}
 """The keys of ``RELE``, those of the rooms that come with Relé included."""
+
+PUBLISHER_SETTINGS = {
+    name: setting
+    for name, setting in SETTINGS.items()
+    if name == "ENGINE" or (name.startswith("PUBLISHER_") and name != "PUBLISHER_BACKEND")
+}
+"""Those that the page on publishing is about."""
 
 Row = Sequence[str]
 
@@ -33,9 +40,9 @@ def table_of_options() -> str:
     )
 
 
-def table_of_settings(settings: Mapping[str, Setting]) -> str:
+def table_of_settings(settings: Mapping[str, Setting], title: str = "Setting") -> str:
     return _table(
-        ("Setting", "Default", "Meaning"),
+        (title, "Default", "Meaning"),
         [
             (f"``{name}``", setting.default_text or _text(setting.default), setting.documentation)
             for name, setting in settings.items()
@@ -47,6 +54,11 @@ def tables() -> dict[str, list[str]]:
     """All of them, by the document that they are in."""
     return {
         "README.rst": [table_of_settings(ALL_SETTINGS), table_of_options()],
+        "docs/publishing.rst": [
+            table_of_settings(PUBLISHER_SETTINGS),
+            table_of_settings(BATCHING, "``PUBLISHER_BATCHING``"),
+            table_of_settings(LIMITS, "``PUBLISHER_LIMITS``"),
+        ],
         "docs/transactions.rst": [table_of_settings(OUTBOX_SETTINGS)],
     }
 
