@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 import rele
+from rele import publishing
 from rele.config import Config
 from rele.subscription import Subscription
 from rele.worker import Worker, make_worker
+from tests.support.in_use import register
+from tests.support.publish_server import PublishServer
+from tests.support.recorder import Recorder
 
 
 @pytest.fixture
@@ -19,6 +23,29 @@ def configure(pubsub: str, project_id: str) -> Callable[..., Config]:
 
     def configure(**settings: Any) -> Config:
         return rele.setup({"GC_PROJECT_ID": project_id, "MIDDLEWARE": [], **settings})
+
+    return configure
+
+
+@pytest.fixture
+def publish_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishServer]:
+    """A server that answers as the test says; the environment leads to it."""
+    with PublishServer() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        yield server
+        server.accept_all()
+        publishing.forget()
+
+
+@pytest.fixture
+def publishes_natively(publish_server: PublishServer) -> Callable[..., Recorder]:
+    """Let ``rele.publish`` use our own engine with these settings; what outcome hooks are given."""
+
+    def configure(**settings: Any) -> Recorder:
+        rele.setup({"GC_PROJECT_ID": "project", "MIDDLEWARE": [], "ENGINE": "rele", **settings})
+        recorder = Recorder(hooks=("post_publish_success", "post_publish_failure"))
+        register(recorder)
+        return recorder
 
     return configure
 
