@@ -13,7 +13,6 @@ from tests.support.project import Project
 from tests.support.publish_outcomes import NOTING
 from tests.support.publish_server import PublishServer
 
-pytest.importorskip("rele.engine.native.publisher")
 
 OURS = pytest.mark.parametrize("engine", ["rele"])
 """Google's client has locks that are not reentrant, and loses its books if it is interrupted."""

@@ -15,7 +15,6 @@ from tests.support.publish_outcomes import NOTING
 
 Pull = Callable[[], list[bytes]]
 
-pytest.importorskip("rele.engine.native.publisher")
 
 OURS = pytest.mark.parametrize("engine", ["rele"])
 """Google's client starts a thread for each batch, and resumes only after a minute or two."""
@@ -29,8 +28,8 @@ PER_SECOND = 200
 
 
 @pytest.fixture
-def proxy(project: Project, embedded_server: str) -> Iterator[Proxy]:
-    """What the program reaches its server through."""
+def proxy(project: Project, embedded_server: str, pull_events: Pull) -> Iterator[Proxy]:
+    """What the program reaches its server through, and ``pull_events`` does not."""
     with Proxy(embedded_server) as proxy:
         project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
         yield proxy
@@ -43,7 +42,7 @@ PUBLISH_STEADILY = f"""
     import rele
     from tests.support.process_figures import count_threads, resident_bytes
 
-    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="LOG %(message)s")
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="LOG %(message)s")
     futures, done_at, threads, resident = [], {{}}, [], []
 
     def publish():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +15,6 @@ from tests.support.publish_outcomes import NOTING
 
 Events = Callable[[], set[int]]
 
-pytest.importorskip("rele.engine.native.publisher")
 
 OURS = pytest.mark.parametrize("engine", ["rele"])
 """Google's client loses messages, and never publishes again."""
@@ -103,7 +102,8 @@ def test_a_blocking_publish_raises_that_no_thread_can_be_started(
 
 
 @pytest.fixture
-def proxy(project: Project, embedded_server: str) -> Any:
+def proxy(project: Project, embedded_server: str, events: Events) -> Iterator[Proxy]:
+    """What the program reaches its server through, and ``events`` does not."""
     with Proxy(embedded_server) as proxy:
         project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
         yield proxy
