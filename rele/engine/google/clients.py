@@ -60,7 +60,8 @@ def _way_there(client_class: Any, arguments: Mapping[str, Any]) -> dict[str, Any
     """The arguments for an address that must be reached without a proxy, such as an emulator."""
     transport_class = arguments.get("transport") or client_class.get_transport_class("grpc")
     if address := emulator_address():
-        channel = grpc.insecure_channel(address, _emulator_options(transport_class))
+        connect = getattr(transport_class, "insecure_channel", grpc.insecure_channel)
+        channel = connect(address, _emulator_options(transport_class))
         transport = transport_class(host=address, channel=channel)
         return {"transport": transport, "credentials": None}
     if is_loopback(pubsub_address(arguments.get("client_options"))):

@@ -1,4 +1,4 @@
-"""The gRPC calls of the publisher, and the connection under them."""
+"""The gRPC calls of the publisher."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ import grpc
 from google.api_core.exceptions import from_grpc_error
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.api_core.gapic_v1.routing_header import to_grpc_metadata
-from google.api_core.universe import compare_domains
-from google.pubsub_v1.services.publisher import PublisherClient
-from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from rele._version import __version__
 from rele.engine.connection import Connection
 from rele.engine.native import wire
+from rele.engine.native.channels import Channel, describe_channel
+from rele.engine.native.grpc_threads import can_open_first_channel, can_start_threads
 from rele.engine.native.lanes import Request
 from rele.engine.native.retrying import Failure, Kind
 from rele.engine.refusals import explain
+from rele.exceptions import ThreadStartError
 
 logger = logging.getLogger(__name__)
 
 _CLIENT: tuple[str, str] = ClientInfo(  # type: ignore[no-untyped-call]
     user_agent=f"rele/{__version__}"
 ).to_grpc_metadata()
-_METHOD = "/google.pubsub.v1.Publisher/Publish"
 
 _PASSING = frozenset(
     (
@@ -47,60 +46,6 @@ _KINDS = {
 _LONGEST_CALL_HERE = 15.0
 """Seconds of a call for which gRPC could start no thread: it delays all others."""
 
-CHANNEL_OPTIONS = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # A connection of its own: gRPC would share one with an equal channel, whose streams count.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    # gRPC 1.85 uses the longer of these two; the default of this one is 60 s.
-    ("grpc.http2.ping_timeout_ms", 5_000),
-    ("grpc.initial_reconnect_backoff_ms", 250),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    # Despite its name, this is the timeout of an attempt to connect.
-    ("grpc.min_reconnect_backoff_ms", 5_000),
-)
-"""A connection that notices an outage within 15 s, and its end within a second or two."""
-
-
-class Transport(PublisherGrpcTransport):
-    """Google's transport (credentials, TLS, endpoints), over a channel with our options."""
-
-    @classmethod
-    def own_channel_options(cls) -> list[tuple[str, Any]]:
-        """The gRPC options of its channels, beside those of Google's transport."""
-        return list(CHANNEL_OPTIONS)
-
-    @classmethod
-    def create_channel(  # type: ignore[override]
-        cls, host: str, *args: Any, options: Any = (), **kwargs: Any
-    ) -> Any:
-        options = [*options, *cls.own_channel_options()]
-        return super().create_channel(host, *args, options=options, **kwargs)
-
-
-class Channel:
-    """One connection, with the number of calls that are under way on it."""
-
-    def __init__(self, connection: Connection) -> None:
-        # Google's client knows where to connect, and with which credentials, from the options.
-        client = connection.make_client(PublisherClient, transport=Transport)
-        if connection.credentials is not None:
-            compare_domains(client.universe_domain, connection.credentials)
-        self._channel = client.transport.grpc_channel
-        self.publish = self._channel.unary_unary(_METHOD)
-        self.under_way = 0
-        self.is_replaced = False
-
-    def close_if_idle(self) -> None:
-        """Close a connection that was replaced, when its last call has ended."""
-        if self.is_replaced and not self.under_way:
-            self._channel.close()
-
-    def close(self) -> None:
-        self._channel.close()
-
 
 @dataclass(frozen=True)
 class Ended:
@@ -109,11 +54,12 @@ class Ended:
     request: Request
     result: Callable[[], bytes]
     """Returns the response, or raises the error of the call."""
-    channel: Channel
+    channel: Channel | None
+    """``None`` if none could be opened."""
 
 
 class Calls:
-    """Sends requests without waiting for the answers. One thread uses it.
+    """Sends requests without waiting for the answers. One thread uses it, and connects there.
 
     Args:
         connection: where to.
@@ -128,12 +74,22 @@ class Calls:
         self._connection = connection
         self._project_id = project_id
         self._compression = compression
-        self._channel = Channel(connection)
+        self._open = describe_channel(connection)
+        self._channel: Channel | None = None
+        self._lacks_threads = False
+        """Whether gRPC could not start a thread when it was last needed."""
 
     def start(self, request: Request, when_ended: Callable[[Ended], object]) -> None:
-        """Begin to send ``request``; ``when_ended`` is called in a thread of gRPC."""
-        channel = self._channel
+        """Begin to send ``request``; ``when_ended`` is called, mostly in a thread of gRPC."""
+        try:
+            channel = self._channel = self._channel or self._open_first()
+        except Exception as error:  # noqa: BLE001 - it is the outcome of the call
+            when_ended(Ended(request, partial(_raise, error), None))
+            return
         body = wire.request(self._path(request), [each.field for each in request.messages])
+        if self._lacks_threads and not can_start_threads(1):
+            self._call_here(channel, request, body, when_ended)
+            return
         try:
             call = channel.publish.future(
                 body,
@@ -142,19 +98,26 @@ class Calls:
                 **self._options(request, body),
             )
         except Exception as error:  # noqa: BLE001 - the thread goes on with the other requests
-            self._start_without_thread(request, body, error, when_ended)
+            logger.debug("gRPC could not begin a call (%r); it is made in this thread.", error)
+            self._lacks_threads = True
+            channel = self._channel = self._leave(channel)
+            self._call_here(channel, request, body, when_ended)
             return
+        self._lacks_threads = False
         channel.under_way += 1
         call.add_done_callback(partial(_end, when_ended, request, channel))
 
     def answer(self, ended: Ended) -> Sequence[str] | Failure:
         """The message ids for a request, or why it failed."""
-        ended.channel.under_way -= 1
-        ended.channel.close_if_idle()
+        if ended.channel is not None:
+            ended.channel.under_way -= 1
+            ended.channel.close_if_idle()
         try:
             ids = wire.message_ids(ended.result())
         except grpc.RpcError as error:
             return self._failure(ended, error)
+        except ThreadStartError as error:
+            return Failure(Kind.FINAL, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the request was not accepted
             return Failure(Kind.PASSING, error)
         if len(ids) != len(ended.request.messages):
@@ -163,7 +126,8 @@ class Calls:
 
     def close(self) -> None:
         """Close the connection."""
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
 
     def _path(self, request: Request) -> str:
         return f"projects/{self._project_id}/topics/{request.topic}"
@@ -178,21 +142,19 @@ class Calls:
             "compression": grpc.Compression.Gzip if compress else None,
         }
 
-    def _start_without_thread(
+    def _open_first(self) -> Channel:
+        if not can_open_first_channel():
+            raise ThreadStartError("gRPC, which sends messages to Pub/Sub")
+        return self._open()
+
+    def _call_here(
         self,
+        channel: Channel,
         request: Request,
         body: bytes,
-        error: Exception,
         when_ended: Callable[[Ended], object],
     ) -> None:
-        """Send ``request`` in this thread, since gRPC could not start its own.
-
-        gRPC (1.85) does not try again to start the thread that failed, so that later calls of that
-        channel would never end.
-        """
-        logger.debug("gRPC could not begin a call (%r); it is made in this thread.", error)
-        self._replace(self._channel)
-        channel = self._channel
+        """Send ``request``, and wait for the answer, since gRPC can start no thread for that."""
         timeout = min(request.timeout, _LONGEST_CALL_HERE)
         channel.under_way += 1
         outcome: Future[bytes] = Future()
@@ -204,9 +166,19 @@ class Calls:
             outcome.set_exception(failure)
         when_ended(Ended(request, outcome.result, channel))
 
+    def _leave(self, channel: Channel) -> Channel:
+        """A new connection instead of one for which gRPC could not start a thread."""
+        try:
+            replacement = self._open()
+        except Exception:
+            logger.exception("The connection to Pub/Sub could not be replaced; it is kept.")
+            replacement = channel
+        channel.abandon()
+        return replacement
+
     def _failure(self, ended: Ended, error: Any) -> Failure:
         code = error.code()
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED and ended.channel is not None:
             self._replace(ended.channel)
         google_error = from_grpc_error(error)  # type: ignore[no-untyped-call]
         explained = explain(google_error, self._path(ended.request), self._connection.address)
@@ -217,7 +189,7 @@ class Calls:
         if channel.is_replaced:
             return
         try:
-            replacement = Channel(self._connection)
+            replacement = self._open()
         except Exception:
             logger.exception("The connection to Pub/Sub could not be replaced; it is kept.")
             return
@@ -230,6 +202,10 @@ def _end(
     when_ended: Callable[[Ended], object], request: Request, channel: Channel, call: Any
 ) -> None:
     when_ended(Ended(request, call.result, channel))
+
+
+def _raise(error: Exception) -> bytes:
+    raise error
 
 
 def _wrong_number(ids: int, messages: int) -> Exception:

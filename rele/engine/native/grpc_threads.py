@@ -1,0 +1,56 @@
+"""The threads that gRPC needs, where the system may start no more of them.
+
+What is here relies on how gRPC (1.85) behaves, and on its private names; ``Calls`` uses it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from typing import Any
+
+_SPARE = 3
+"""Threads of gRPC beside its pool: two that look after pool and timers, one for a channel."""
+
+_of_broken_channels: list[Any] = []
+
+
+def can_start_threads(number: int) -> bool:
+    """Whether ``number`` more threads can be started now: they are started, and end at once."""
+    gate = _thread.allocate_lock()
+    gate.acquire()
+
+    def wait() -> None:
+        with gate:
+            pass
+
+    try:
+        for _ in range(number):
+            _thread.start_new_thread(wait, ())
+    except RuntimeError:
+        return False
+    finally:
+        gate.release()
+    return True
+
+
+def can_open_first_channel() -> bool:
+    """Whether gRPC can start the threads that a process's first channel needs.
+
+    Without them gRPC aborts the process.
+    """
+    pool = min(max(os.cpu_count() or 1, 4), 16)
+    return can_start_threads(pool + _SPARE)
+
+
+def abandon(channel: Any) -> None:
+    """Let a channel be for which gRPC could not start the thread that handles its events.
+
+    gRPC never tries again to start it. So calls of the channel do not end, and closing it, or its
+    finaliser, would wait for them for ever, at the end of the process, too.
+    """
+    state = getattr(channel, "_call_state", None)
+    if state is not None and hasattr(state, "channel"):
+        state.channel = None  # the finaliser closes nothing then
+    else:
+        _of_broken_channels.append(channel)

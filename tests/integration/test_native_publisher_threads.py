@@ -1,0 +1,51 @@
+"""The private names of gRPC that rele.engine.native.grpc_threads relies on."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import grpc
+import pytest
+
+from rele.engine.native.channels import Channel
+from rele.engine.native.grpc_threads import can_start_threads
+from tests.support.publish_server import PublishServer
+
+
+def start_no_thread(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_channel_whose_thread_could_not_be_started_is_let_be(
+    publish_server: PublishServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = Channel(grpc.insecure_channel(publish_server.address))
+    channel.publish.future(b"", timeout=10).result()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start_no_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            _call_again_and_again(channel)
+
+    channel.abandon()
+    channel.close()
+    del channel
+    gc.collect()  # its finaliser would wait for ever
+
+    again = Channel(grpc.insecure_channel(publish_server.address))
+    assert again.publish.future(b"", timeout=10).result() is not None
+    again.close()
+
+
+def _call_again_and_again(channel: Channel) -> None:
+    """Until gRPC needs a new thread: that of the call before may not have ended yet."""
+    for _ in range(1000):
+        channel.publish.future(b"", timeout=10).result()
+
+
+def test_whether_threads_can_be_started_is_tried() -> None:
+    before = threading.active_count()
+
+    assert can_start_threads(8)
+
+    assert threading.active_count() == before
