@@ -74,7 +74,7 @@ class LoggingMiddleware(BaseMiddleware):
             log_publishing(
                 self._logger,
                 logging.DEBUG,
-                "Where in Google's client that came from:",
+                "Where that came from:",
                 exc_info=origin,
             )
 

@@ -70,8 +70,7 @@ def _waiting(alias: str, ordered: Collection[OutboxMessage]) -> Iterable[_Waitin
     """The waiting messages that have the ordering keys of ``ordered``, up to the last of these.
 
     They are sorted by key and, within a key, in the order in which they were published. They are
-    also sent in this order, since Google's client puts consecutive messages of a key into one
-    request.
+    also sent in this order, so that consecutive messages of a key can share a request.
     """
     if not ordered:
         return ()

@@ -289,6 +289,6 @@ def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> No
             log_publishing(
                 logger,
                 logging.DEBUG,
-                "Where in Google's client that came from:",
+                "Where that came from:",
                 exc_info=origin,
             )

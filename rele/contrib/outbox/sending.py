@@ -22,7 +22,7 @@ _CHECKS_BEFORE_WARNING = 4
 """After how many checks without an outcome a warning is logged."""
 
 _ALONE_AT_A_TIME = 50
-"""How many requests of one message may be outstanding: each takes a thread of Google's client."""
+"""How many requests of one message may be outstanding: Google's client has a thread for each."""
 
 Outcomes = list[tuple[OutboxMessage, BaseException | None]]
 """Messages, each with the error, or ``None`` if Pub/Sub has accepted it."""
@@ -94,7 +94,7 @@ class Sender:
             ]
 
     def _outcome_of(self, future: Future[str]) -> BaseException | None:
-        """Wait without limit: Google's client limits its retries itself."""
+        """Wait without limit: the backend limits its retries."""
         while True:
             try:
                 return future.exception(timeout=_CHECK_SECONDS)
