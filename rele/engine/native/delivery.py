@@ -1,0 +1,72 @@
+"""One delivery of a message, from its receipt until Pub/Sub knows how it was settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["ack", "nack", "delay", "drop"]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How a delivery was settled."""
+
+    kind: Kind
+    seconds: int = 0
+    """Of a delay: until the message is redelivered."""
+    wants_response: bool = False
+    """Whether somebody waits until Pub/Sub has confirmed it."""
+
+
+class Delivery:
+    """A delivery that is leased.
+
+    Args:
+        ack_id: identifies it to Pub/Sub.
+        message_id: the same at each delivery of the message.
+        key: the ordering key; empty if there is none.
+        size: the bytes of the message.
+        attempt: the number of the delivery, from 1; ``None`` without a dead-letter policy.
+        message: what the handler gets.
+    """
+
+    __slots__ = (
+        "ack_id",
+        "attempt",
+        "begun_at",
+        "is_being_extended",
+        "is_lost",
+        "key",
+        "lease_ends_at",
+        "message",
+        "message_id",
+        "received_at",
+        "renew_at",
+        "settled",
+        "size",
+    )
+
+    def __init__(
+        self,
+        ack_id: str,
+        message_id: str,
+        key: str = "",
+        size: int = 0,
+        attempt: int | None = None,
+        message: Any = None,
+    ) -> None:
+        self.ack_id = ack_id
+        self.message_id = message_id
+        self.key = key
+        self.size = size
+        self.attempt = attempt
+        self.message = message
+        self.received_at = 0.0
+        self.begun_at: float | None = None
+        self.lease_ends_at = 0.0
+        self.renew_at = 0.0
+        self.is_being_extended = False
+        self.is_lost = False
+        """Whether its lease is known to have ended: the message is redelivered."""
+        self.settled: Settled | None = None

@@ -1,0 +1,320 @@
+"""Keeping the leases of a subscription, and telling Pub/Sub how messages were settled.
+
+No clock, no thread, no gRPC.
+"""
+
+from __future__ import annotations
+
+import random as random_numbers
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from typing import Literal
+
+from rele.engine.native.delivery import Delivery, Settled
+from rele.engine.native.lease_times import LeaseTimes
+
+MAX_IDS = 1000
+MAX_BYTES = 512 * 1024
+"""Quotas and limits of Pub/Sub, "Resource limits": of an Acknowledge or ModifyAckDeadline."""
+
+LEASE_LOST = "its lease was lost"
+"""Why a settlement has no effect."""
+
+_GATHERED_FOR = 0.01
+"""Seconds that settlements wait for others, to share a request."""
+
+_GATHERED_AHEAD = 1.0
+"""Leases that are due within so many seconds are renewed together."""
+
+_RETRIED_AFTER = (0.1, 5.0)
+"""The first and the longest pause in seconds before a failed call is repeated."""
+
+_ASKED_AGAIN_AFTER = 5.0
+"""Seconds after which a nack or a delay without an answer is sent again."""
+
+_TO_LEARN_EVERY = 1.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """An Acknowledge (without ``seconds``) or a ModifyAckDeadline to make."""
+
+    purpose: Literal["ack", "nack", "delay", "extend"]
+    deliveries: Sequence[Delivery]
+    sent_at: float
+    seconds: int = 0
+
+    @property
+    def ack_ids(self) -> list[str]:
+        """What it is about."""
+        return [delivery.ack_id for delivery in self.deliveries]
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The end of a delivery: Pub/Sub knows how it was settled, or its lease was lost."""
+
+    delivery: Delivery
+    error: str | None = None
+    """Why the settlement has no effect; ``None`` if it has."""
+
+
+@dataclass
+class Work:
+    """What the driver has to do."""
+
+    calls: list[Call] = field(default_factory=list)
+    confirmed: list[Confirmed] = field(default_factory=list)
+    overdue: list[Delivery] = field(default_factory=list)
+    """Deliveries that were outstanding for the longest time allowed, and are nacked."""
+
+
+class LeaseKeeper:
+    """The outstanding deliveries of one subscription.
+
+    A delivery is received, perhaps renewed, settled, and confirmed. While an extension of it is
+    under way, a nack or a delay waits for the end of that call: the extension might arrive after
+    it, and undo it. An ack need not wait.
+
+    All times are seconds of one clock. One thread at a time may use it.
+
+    Args:
+        times: how long leases last.
+        max_lease: seconds after which an outstanding message is nacked, whatever its handler does.
+        is_exactly_once: whether acks are confirmed one by one.
+        random: a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        times: LeaseTimes,
+        max_lease: float,
+        *,
+        is_exactly_once: bool = False,
+        random: Callable[[], float] = random_numbers.random,
+    ) -> None:
+        self._times = times
+        self._max_lease = max_lease
+        self._is_exactly_once = is_exactly_once
+        self._random = random
+        self.outstanding: dict[str, Delivery] = {}
+        """By ack id: everything that Pub/Sub does not know to be settled."""
+        self._renewals: list[tuple[float, int, Delivery]] = []
+        self._numbers = count()
+        self._receipts: list[Delivery] = []
+        self._settled: dict[tuple[str, int], deque[Delivery]] = {}
+        """What is to be sent, by kind and seconds."""
+        self._send_at: float | None = None
+        self._retries: list[tuple[float, int, Call]] = []
+        self._failures = 0
+        self._learn_at = 0.0
+        self._work = Work()
+        self.under_way = 0
+        """How many calls have no answer yet."""
+
+    def receive(self, deliveries: Iterable[Delivery], now: float) -> None:
+        """Begin the leases of ``deliveries``, which were received now."""
+        for delivery in deliveries:
+            delivery.received_at = now
+            delivery.lease_ends_at = now + self._times.seconds
+            self.outstanding[delivery.ack_id] = delivery
+            self._receipts.append(delivery)
+
+    def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
+        """Note how ``delivery`` was settled; the first call counts."""
+        if delivery.settled is not None:
+            return
+        delivery.settled = settled
+        self._times.note_handled(now - delivery.received_at)
+        if delivery.is_lost:
+            self._confirm(delivery, LEASE_LOST)
+            if settled.kind == "ack" and not self._is_exactly_once:
+                # Pub/Sub may accept it although it is late, and so need not redeliver the message.
+                self._enqueue(delivery, settled, now)
+        elif settled.kind == "drop":
+            self._confirm(delivery)
+        elif settled.kind == "ack" or not delivery.is_being_extended:
+            self._enqueue(delivery, settled, now)
+
+    def lose(self, deliveries: Iterable[Delivery]) -> None:
+        """Note that the leases of ``deliveries`` have ended, or are not valid any more."""
+        for delivery in deliveries:
+            delivery.is_lost = True
+            if delivery.settled is not None:
+                self._confirm(delivery, LEASE_LOST)
+            else:
+                self.outstanding.pop(delivery.ack_id, None)
+
+    def note_answer(
+        self, call: Call, now: float, *, error: str | None, refused: Mapping[str, str]
+    ) -> None:
+        """Note the end of a call.
+
+        Args:
+            call: the call.
+            now: the time.
+            error: why it failed altogether, ``None`` if it did not.
+            refused: with exactly-once delivery, why it has no effect, by ack id: a text that begins
+                with ``TRANSIENT`` says that it may have one if it is repeated.
+        """
+        self.under_way -= 1
+        again = [d for d in call.deliveries if error or _is_transient(refused.get(d.ack_id))]
+        done = [d for d in call.deliveries if not error and d.ack_id not in refused]
+        lost = [d for d in call.deliveries if not error and _is_permanent(refused.get(d.ack_id))]
+        self._failures = self._failures + 1 if again else 0
+        if call.purpose == "extend":
+            self._note_extended(call, done, again, lost, now)
+            return
+        for delivery in done:
+            self._confirm(delivery)
+        for delivery in lost:
+            delivery.is_lost = True
+            self._confirm(delivery, refused[delivery.ack_id])
+        if again := [delivery for delivery in again if not delivery.is_lost]:
+            self._repeat(call, again, now)
+
+    def act(self, now: float) -> Work:
+        """Decide what to do now."""
+        if now >= self._learn_at:
+            self._times.learn()
+            self._learn_at = now + _TO_LEARN_EVERY
+        if self._receipts:
+            receipts, self._receipts = self._receipts, []
+            self._extend([d for d in receipts if d.settled is None], now)
+        self._renew_due(now)
+        if self._send_at is not None and now >= self._send_at:
+            self._send_settled(now)
+        while self._retries and self._retries[0][0] <= now:
+            call = heappop(self._retries)[2]
+            self._send(call.purpose, self._still_valid(call, now), now, call.seconds)
+        work, self._work = self._work, Work()
+        return work
+
+    def next_due(self) -> float | None:
+        """When to call :meth:`act` at the latest; ``None``: not before the next event."""
+        times = [self._send_at] if self._send_at is not None else []
+        times += [queue[0][0] for queue in (self._renewals, self._retries) if queue]
+        return min(times, default=None)
+
+    def hurry(self, now: float) -> None:
+        """Send at the next :meth:`act` what was settled, instead of gathering more."""
+        if self._send_at is not None:
+            self._send_at = now
+
+    def _renew_due(self, now: float) -> None:
+        if not (self._renewals and self._renewals[0][0] <= now):
+            return
+        due: list[Delivery] = []
+        while self._renewals and self._renewals[0][0] <= now + _GATHERED_AHEAD:
+            at, _, delivery = heappop(self._renewals)
+            if delivery.renew_at == at and delivery.settled is None and not delivery.is_lost:
+                due.append(delivery)
+        lost = [delivery for delivery in due if delivery.lease_ends_at <= now]
+        self.lose(lost)
+        overdue = [d for d in due if not d.is_lost and now - d.received_at >= self._max_lease]
+        for delivery in overdue:
+            self.settle(delivery, Settled("nack"), now)
+        self._work.overdue += overdue
+        self._extend([d for d in due if d.settled is None and not d.is_lost], now)
+
+    def _extend(self, deliveries: list[Delivery], now: float) -> None:
+        for delivery in deliveries:
+            delivery.is_being_extended = True
+        self._send("extend", deliveries, now, self._times.seconds)
+
+    def _note_extended(
+        self,
+        call: Call,
+        done: list[Delivery],
+        again: list[Delivery],
+        lost: list[Delivery],
+        now: float,
+    ) -> None:
+        for delivery in call.deliveries:
+            delivery.is_being_extended = False
+        for delivery in done:
+            delivery.lease_ends_at = call.sent_at + call.seconds
+            renew_at = call.sent_at + self._times.renewed_after(call.seconds)
+            self._renew_at(delivery, min(renew_at, delivery.received_at + self._max_lease))
+        for delivery in again:
+            self._renew_at(delivery, now + self._pause())
+        self.lose(lost)
+        for delivery in (*done, *again):
+            settled = delivery.settled
+            if settled is not None and settled.kind in ("nack", "delay"):
+                self._enqueue(delivery, settled, now)
+
+    def _renew_at(self, delivery: Delivery, at: float) -> None:
+        if delivery.settled is None:
+            delivery.renew_at = at
+            heappush(self._renewals, (at, next(self._numbers), delivery))
+
+    def _enqueue(self, delivery: Delivery, settled: Settled, now: float) -> None:
+        queue = self._settled.setdefault((settled.kind, settled.seconds), deque())
+        queue.append(delivery)
+        if self._send_at is None or len(queue) >= MAX_IDS:
+            self._send_at = now if len(queue) >= MAX_IDS else now + _GATHERED_FOR
+
+    def _send_settled(self, now: float) -> None:
+        self._send_at = None
+        settled, self._settled = self._settled, {}
+        for (kind, seconds), deliveries in settled.items():
+            self._send(kind, list(deliveries), now, seconds)  # type: ignore[arg-type]
+
+    def _send(
+        self,
+        purpose: Literal["ack", "nack", "delay", "extend"],
+        deliveries: list[Delivery],
+        now: float,
+        seconds: int,
+    ) -> None:
+        for part in _parts(deliveries):
+            self._work.calls.append(Call(purpose, part, now, seconds))
+            self.under_way += 1
+
+    def _repeat(self, call: Call, deliveries: list[Delivery], now: float) -> None:
+        pause = self._pause()
+        if call.purpose in ("nack", "delay"):
+            pause = max(pause, call.sent_at + _ASKED_AGAIN_AFTER - now)
+        repeated = Call(call.purpose, deliveries, call.sent_at, call.seconds)
+        heappush(self._retries, (now + pause, next(self._numbers), repeated))
+
+    def _still_valid(self, call: Call, now: float) -> list[Delivery]:
+        """The deliveries of a failed call whose leases have not ended; the others are lost."""
+        valid = [delivery for delivery in call.deliveries if delivery.lease_ends_at > now]
+        self.lose(delivery for delivery in call.deliveries if delivery.lease_ends_at <= now)
+        return valid
+
+    def _pause(self) -> float:
+        first, longest = _RETRIED_AFTER
+        return float(min(first * 2.0 ** min(self._failures, 16), longest) * self._random())
+
+    def _confirm(self, delivery: Delivery, error: str | None = None) -> None:
+        if self.outstanding.pop(delivery.ack_id, None) is not None or error is not None:
+            self._work.confirmed.append(Confirmed(delivery, error))
+
+
+def _parts(deliveries: list[Delivery]) -> Iterable[list[Delivery]]:
+    """Divide ``deliveries`` so that each part fits into a request."""
+    part: list[Delivery] = []
+    size = 0
+    for delivery in deliveries:
+        bytes_needed = len(delivery.ack_id) + 4
+        if part and (len(part) >= MAX_IDS or size + bytes_needed > MAX_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(delivery)
+        size += bytes_needed
+    if part:
+        yield part
+
+
+def _is_transient(reason: str | None) -> bool:
+    return reason is not None and reason.startswith("TRANSIENT")
+
+
+def _is_permanent(reason: str | None) -> bool:
+    return reason is not None and not reason.startswith("TRANSIENT")
