@@ -75,9 +75,11 @@ class PubSubBackend(BaseBackend):
     ) -> Sequence[Outcome | Future[str]]:
         if not self._is_native:
             return super().hand_over(messages, reports, timeout=timeout, at_once=at_once)
-        return _outcomes(
-            self._engine.hand_over(messages, reports, timeout=timeout, at_once=at_once)
+        answers: list[Future[str] | Exception] = self._engine.hand_over(
+            messages, reports, timeout=timeout, at_once=at_once
         )
+        # After a message that is not taken, none is.
+        return _outcomes(answers) if isinstance(answers[-1], Exception) else answers  # type: ignore[return-value]
 
     def send(self, messages: Sequence[Message]) -> list[Accepted | Refused]:
         """Take ``messages``; return an outcome for each.

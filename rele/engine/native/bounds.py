@@ -35,10 +35,15 @@ class Bounds:
             and outstanding_bytes + size <= self.max_bytes
         )
 
-    def expect(self, messages: int, size: int) -> None:
-        """Add what a thread is about to hand over to the estimate."""
+    def admit(self, messages: int, size: int) -> bool:
+        """Add to the estimate what a thread is about to hand over, if there is room for it."""
         outstanding, outstanding_bytes = self.estimate
+        if outstanding and (
+            outstanding + messages > self.max_messages or outstanding_bytes + size > self.max_bytes
+        ):
+            return False
         self.estimate = (outstanding + messages, outstanding_bytes + size)
+        return True
 
     def take(self, messages: int, size: int) -> None:
         """In the sender: count what was handed over."""

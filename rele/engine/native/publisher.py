@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -15,13 +16,13 @@ from typing import Any, Protocol
 from google.api_core.exceptions import RetryError
 
 from rele.engine.connection import Connection
-from rele.engine.native import wire
 from rele.engine.native.bounds import Bounds
 from rele.engine.native.calls import Calls
 from rele.engine.native.future import PublishFuture
 from rele.engine.native.outgoing import Outgoing, Report
 from rele.engine.native.publish_core import PublishCore
 from rele.engine.native.sender import Flush, Sender
+from rele.engine.native.wire import message_field
 from rele.engine.publisher_options import PublisherOptions
 from rele.engine.refusals import explain
 from rele.exceptions import PublisherFull, ReleError, ThreadStartError
@@ -68,17 +69,17 @@ class NativePublisher:
         _all.add(self)
 
     def _begin_in_process(self) -> None:
-        self._inside = threading.local()
         self._close_timeout: float | None = None
         self._of_process.append(self._make_sender())
 
     @property
     def _sender(self) -> Sender:
         """The sender of this process; made anew at the first use after a fork."""
-        if not self._of_process:
+        of_process = self._of_process
+        if not of_process:
             self._begin_in_process()
         # The first one: another thread may have made one at the same time.
-        return self._of_process[0]
+        return of_process[0]
 
     def _make_sender(self) -> Sender:
         core = PublishCore(self._options, self.address, self._timed_out)
@@ -112,19 +113,12 @@ class NativePublisher:
             timeout: seconds that the call may wait if too many messages are outstanding.
             at_once: whether the messages are not gathered with others, since somebody waits.
         """
-        sender, inside = self._sender, self._inside
-        depth = getattr(inside, "depth", 0)
-        inside.depth = depth + 1
-        try:
-            now = time.monotonic()
-            deadline = now if depth else now + timeout
-            taken: list[PublishFuture | ReleError] = []
-            for start in range(0, len(messages), _SLICE):
-                end = start + _SLICE
-                outgoing = _outgoing(messages[start:end], reports[start:end], now, at_once)
-                taken += self._hand_over(sender, outgoing, deadline)
-        finally:
-            inside.depth = depth
+        sender = self._sender
+        now = time.monotonic()
+        if len(messages) <= _SLICE:
+            taken = self._hand_over(sender, messages, reports, now, timeout, at_once)
+        else:
+            taken = self._hand_over_slices(sender, messages, reports, now, timeout, at_once)
         if self._close_timeout is not None:
             self.close(self._close_timeout)
         return taken
@@ -167,18 +161,57 @@ class NativePublisher:
         return reported.get_nowait()
 
     def _hand_over(
-        self, sender: Sender, outgoing: list[Outgoing], deadline: float
+        self,
+        sender: Sender,
+        messages: Sequence[Message],
+        reports: Sequence[Report],
+        now: float,
+        timeout: float,
+        at_once: bool,
     ) -> list[PublishFuture | ReleError]:
-        number, size = len(outgoing), sum([each.size for each in outgoing])
-        bounds = sender.bounds
-        if not (bounds.has_room(number, size) or self._wait(sender, number, size, deadline)):
-            return [self._full(bounds)] * number
-        futures = [each.future for each in outgoing]
-        if error := self._start(sender):
-            return [error] * number
-        bounds.expect(number, size)
+        outgoing = []
+        futures: list[PublishFuture | ReleError] = []
+        size = 0
+        for message, report in zip(messages, reports, strict=True):
+            key = message.ordering_key
+            field = message_field(message.data, message.attributes, key)
+            future = PublishFuture()
+            outgoing.append(Outgoing(message.topic, key, field, now, at_once, future, report))
+            futures.append(future)
+            size += len(field)
+        error = self._admit(sender, len(outgoing), size, now + timeout)
+        if error is not None:
+            return [error] * len(outgoing)
         sender.put(outgoing)  # from here on they are sent, whatever interrupts this thread
         return futures
+
+    def _hand_over_slices(
+        self,
+        sender: Sender,
+        messages: Sequence[Message],
+        reports: Sequence[Report],
+        now: float,
+        timeout: float,
+        at_once: bool,
+    ) -> list[PublishFuture | ReleError]:
+        taken: list[PublishFuture | ReleError] = []
+        for start in range(0, len(messages), _SLICE):
+            end = start + _SLICE
+            left = timeout - (time.monotonic() - now)
+            some = messages[start:end], reports[start:end]
+            taken += self._hand_over(sender, *some, now, left, at_once)
+            if isinstance(taken[-1], ReleError):  # what follows would overtake these
+                taken += [taken[-1]] * (len(messages) - len(taken))
+                break
+        return taken
+
+    def _admit(self, sender: Sender, messages: int, size: int, deadline: float) -> ReleError | None:
+        """Note that messages are about to be outstanding; return why they may not be."""
+        if not sender.runs and (error := self._start(sender)):
+            return error
+        if sender.bounds.admit(messages, size) or self._wait(sender, messages, size, deadline):
+            return None
+        return self._full(sender.bounds)
 
     def _start(self, sender: Sender) -> ThreadStartError | None:
         """Let the threads run; return the error if they cannot be started."""
@@ -190,10 +223,10 @@ class NativePublisher:
         return None
 
     def _wait(self, sender: Sender, messages: int, size: int, deadline: float) -> bool:
-        """Wait until there is room; return False if there is none in time."""
+        """Wait until the messages are admitted; return False if there is no room in time."""
         if self._must_not_wait():
             return False
-        while not sender.bounds.has_room(messages, size):
+        while not sender.bounds.admit(messages, size):
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -206,6 +239,8 @@ class NativePublisher:
     def _must_not_wait(self) -> bool:
         """Whether waiting in this thread would stop what it waits for, or an event loop."""
         if self._sender.role.is_mine or self._sender.reporter.role.is_mine:
+            return True
+        if _hands_over_already():
             return True
         try:
             asyncio.get_running_loop()
@@ -232,21 +267,15 @@ class NativePublisher:
         self._of_process = []
 
 
-def _outgoing(
-    messages: Sequence[Message], reports: Sequence[Report], now: float, at_once: bool
-) -> list[Outgoing]:
-    return [
-        Outgoing(
-            message.topic,
-            message.ordering_key,
-            wire.message_field(message.data, message.attributes, message.ordering_key),
-            now,
-            at_once,
-            PublishFuture(),
-            report,
-        )
-        for message, report in zip(messages, reports, strict=True)
-    ]
+def _hands_over_already() -> bool:
+    """Whether this runs in a signal handler or a finaliser that has interrupted a hand-over."""
+    code = NativePublisher.hand_over.__code__
+    frame: Any = sys._getframe(1)
+    calls = 0
+    while frame is not None:
+        calls += frame.f_code is code
+        frame = frame.f_back
+    return calls > 1
 
 
 _all: weakref.WeakSet[NativePublisher] = weakref.WeakSet()

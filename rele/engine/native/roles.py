@@ -29,7 +29,8 @@ class Role:
     def __init__(self, name: str, play: Callable[[], None]) -> None:
         self._name = name
         self._play = play
-        self._token = [None]
+        self.token = [None]
+        """Empty while a thread has the role."""
         self._started_at = float("-inf")
         self.thread: int | None = None
         """The thread that has the role now, by its identity."""
@@ -42,7 +43,7 @@ class Role:
     @property
     def is_free(self) -> bool:
         """Whether no thread has the role."""
-        return bool(self._token)
+        return bool(self.token)
 
     def start(self) -> None:
         """Start a thread with the role, unless there is one.
@@ -50,7 +51,7 @@ class Role:
         Raises:
             ThreadStartError: the system starts no more threads, or the interpreter shuts down.
         """
-        if not self._token or time.monotonic() - self._started_at < _TIME_TO_CLAIM:
+        if not self.token or time.monotonic() - self._started_at < _TIME_TO_CLAIM:
             return
         try:
             _thread.start_new_thread(self._run, ())
@@ -61,7 +62,7 @@ class Role:
     def play_here(self, play: Callable[[], None]) -> bool:
         """Call ``play`` in this thread, with the role; return False if another thread has it."""
         try:
-            token = self._token.pop()
+            token = self.token.pop()
         except IndexError:
             return False
         self.thread = _thread.get_ident()
@@ -70,7 +71,7 @@ class Role:
         finally:
             self.thread = None
             self._started_at = float("-inf")
-            self._token.append(token)
+            self.token.append(token)
         return True
 
     def _run(self) -> None:

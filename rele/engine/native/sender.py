@@ -91,6 +91,11 @@ class Sender:
         """Hand an event over: a list of ``Outgoing``, or what a call or the reporter reports."""
         self._events.put(event)
 
+    @property
+    def runs(self) -> bool:
+        """Whether both threads run."""
+        return not (self.role.token or self.reporter.role.token)
+
     def start(self) -> None:
         """Start the threads, unless they run.
 

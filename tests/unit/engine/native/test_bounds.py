@@ -5,7 +5,7 @@ from rele.engine.native.bounds import Bounds
 
 def test_there_is_room_up_to_the_limits() -> None:
     bounds = Bounds(3, 100)
-    bounds.expect(2, 60)
+    assert bounds.admit(2, 60)
 
     assert bounds.has_room(1, 40)
     assert not bounds.has_room(2, 2)
@@ -16,13 +16,13 @@ def test_a_message_above_the_limit_is_accepted_where_nothing_is_outstanding() ->
     bounds = Bounds(3, 100)
 
     assert bounds.has_room(1, 101)
-    bounds.expect(1, 1)
+    assert bounds.admit(1, 1)
     assert not bounds.has_room(1, 101)
 
 
 def test_the_sender_corrects_what_threads_that_collide_have_lost() -> None:
     bounds = Bounds(3, 100)
-    bounds.expect(1, 10)  # of two threads, whose additions were lost but for one
+    assert bounds.admit(1, 10)  # of two threads, whose additions were lost but for one
     bounds.take(2, 20)
     bounds.correct()
 
