@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.project import Project
 
-pytestmark = pytest.mark.both_engines(slow="google")
+BOTH = pytest.mark.both_engines(slow="google")
 
 PUBLISH_AND_FORK = """
     import os
@@ -58,6 +58,7 @@ PUBLISH_IN_MULTIPROCESSING = """
 """
 
 
+@BOTH
 def test_neither_parent_nor_children_lose_anything(
     project: Project, events: Callable[[], set[int]]
 ) -> None:
@@ -72,6 +73,7 @@ def test_neither_parent_nor_children_lose_anything(
     assert events() == {*range(500), 1000, 1001, 2000, 2001, 3000, 3001}
 
 
+@BOTH
 def test_children_of_multiprocessing_send_what_they_published(
     project: Project, events: Callable[[], set[int]]
 ) -> None:
@@ -81,3 +83,39 @@ def test_children_of_multiprocessing_send_what_they_published(
 
     assert (status, output) == (0, "")
     assert events() == {0, 1, 2}
+
+
+FORK_IN_AN_OUTAGE = """
+    import os
+    import sys
+    import time
+    import warnings
+
+    import rele
+    from tests.support.servers import free_port
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # of fork, where there are threads
+    os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{free_port()}"
+    lost = rele.publish("events", 0)
+    rele.publish("events", 0, blocking=True, timeout=2.5, raise_exception=False)
+    began = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    print(f"forked in {time.monotonic() - began:.3f} s", flush=True)
+    assert os.waitpid(child, 0) == (child, 0)
+    assert not lost.done()
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("engine", ["rele"], indirect=True)
+def test_a_fork_does_not_wait_for_a_server_that_cannot_be_reached(project: Project) -> None:
+    script = project.write("publish.py", FORK_IN_AN_OUTAGE)
+
+    status, output = project.run(str(script))
+
+    assert status == 0, output
+    assert "fork_posix" not in output
+    [line] = [line for line in output.splitlines() if line.startswith("forked in")]
+    assert float(line.split()[-2]) < 0.5

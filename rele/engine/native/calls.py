@@ -18,6 +18,7 @@ from rele._version import __version__
 from rele.engine.connection import Connection
 from rele.engine.native import wire
 from rele.engine.native.channels import Channel, describe_channel
+from rele.engine.native.forking import gate
 from rele.engine.native.grpc_threads import can_open_first_channel, can_start_threads
 from rele.engine.native.lanes import Request
 from rele.engine.native.retrying import Failure, Kind
@@ -78,6 +79,9 @@ class Calls:
         self._channel: Channel | None = None
         self._lacks_threads = False
         """Whether gRPC could not start a thread when it was last needed."""
+        self._under_way: dict[int, tuple[Request, Channel, Any]] = {}
+        """The requests whose calls have not ended, by their identity, and the calls."""
+        gate.watch(self)
 
     def start(self, request: Request, when_ended: Callable[[Ended], object]) -> None:
         """Begin to send ``request``; ``when_ended`` is called, mostly in a thread of gRPC."""
@@ -91,12 +95,14 @@ class Calls:
             self._call_here(channel, request, body, when_ended)
             return
         try:
-            call = channel.publish.future(
-                body,
-                timeout=request.timeout,
-                wait_for_ready=request.waits_for_connection,
-                **self._options(request, body),
-            )
+            with gate.passed():
+                call = channel.publish.future(
+                    body,
+                    timeout=request.timeout,
+                    wait_for_ready=request.waits_for_connection,
+                    **self._options(request, body),
+                )
+                self._under_way[id(request)] = (request, channel, call)
         except Exception as error:  # noqa: BLE001 - the thread goes on with the other requests
             logger.debug("gRPC could not begin a call (%r); it is made in this thread.", error)
             self._lacks_threads = True
@@ -109,6 +115,7 @@ class Calls:
 
     def answer(self, ended: Ended) -> Sequence[str] | Failure:
         """The message ids for a request, or why it failed."""
+        self._under_way.pop(id(ended.request), None)
         if ended.channel is not None:
             ended.channel.under_way -= 1
             ended.channel.close_if_idle()
@@ -129,6 +136,17 @@ class Calls:
         if self._channel is not None:
             self._channel.close()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no call is under way; any thread may ask."""
+        return all(channel.is_quiet for _, channel, _ in list(self._under_way.values()))
+
+    def cancel(self, *, all_of_them: bool) -> None:
+        """Cancel the calls that wait for a connection, or all; any thread may do it."""
+        for request, _, call in list(self._under_way.values()):
+            if all_of_them or request.waits_for_connection:
+                call.cancel()
+
     def _path(self, request: Request) -> str:
         return f"projects/{self._project_id}/topics/{request.topic}"
 
@@ -145,7 +163,8 @@ class Calls:
     def _open_first(self) -> Channel:
         if not can_open_first_channel():
             raise ThreadStartError("gRPC, which sends messages to Pub/Sub")
-        return self._open()
+        with gate.passed():
+            return self._open()
 
     def _call_here(
         self,
@@ -159,9 +178,10 @@ class Calls:
         channel.under_way += 1
         outcome: Future[bytes] = Future()
         try:
-            outcome.set_result(
-                channel.publish(body, timeout=timeout, **self._options(request, body))
-            )
+            with gate.passed():
+                outcome.set_result(
+                    channel.publish(body, timeout=timeout, **self._options(request, body))
+                )
         except Exception as failure:  # noqa: BLE001 - it is the outcome
             outcome.set_exception(failure)
         when_ended(Ended(request, outcome.result, channel))
@@ -169,7 +189,8 @@ class Calls:
     def _leave(self, channel: Channel) -> Channel:
         """A new connection instead of one for which gRPC could not start a thread."""
         try:
-            replacement = self._open()
+            with gate.passed():
+                replacement = self._open()
         except Exception:
             logger.exception("The connection to Pub/Sub could not be replaced; it is kept.")
             replacement = channel
@@ -189,7 +210,8 @@ class Calls:
         if channel.is_replaced:
             return
         try:
-            replacement = self._open()
+            with gate.passed():
+                replacement = self._open()
         except Exception:
             logger.exception("The connection to Pub/Sub could not be replaced; it is kept.")
             return

@@ -88,6 +88,13 @@ class Channel:
         self.is_replaced = False
         self._is_broken = False
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether none of gRPC's threads waits for a call of it; any thread may ask."""
+        state = getattr(self._channel, "_call_state", None)  # gRPC (1.85) says it nowhere else
+        under_way: int = getattr(state, "managed_calls", self.under_way)
+        return under_way == 0
+
     def close_if_idle(self) -> None:
         """Close a connection that was replaced, when its last call has ended."""
         if self.is_replaced and not self.under_way:

@@ -1,0 +1,115 @@
+"""Letting a process fork while it publishes.
+
+gRPC prepares itself for a fork only where none of its calls is under way. Otherwise the child
+shares the parent's sockets and their events with it: it sends the parent's messages, too, and may
+crash. So no call is begun while the process forks, and a fork waits for those that are under way.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+LONGEST_WAIT = 1.0
+"""Seconds that a fork waits for the answers to requests."""
+
+LONGEST_CANCELLATION = 0.5
+"""Seconds that a fork waits until requests that were not answered are cancelled."""
+
+_PAUSE = 0.001
+"""Seconds between two looks. Locks would be no use: a signal handler may fork at any moment."""
+
+
+class AnyCalls(Protocol):
+    """What makes calls: :class:`rele.engine.native.calls.Calls`."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether gRPC has no call under way, and none of its threads waits for one."""
+        ...
+
+    def cancel(self, *, all_of_them: bool) -> None:
+        """Cancel the calls that wait for a connection, or all; their requests are sent again."""
+        ...
+
+
+class ForkGate:
+    """Counts the threads that are amid a function of gRPC, and delays others during a fork.
+
+    Args:
+        longest_wait: seconds that a fork waits for answers; none where Pub/Sub is unavailable.
+    """
+
+    def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
+        self._longest_wait = longest_wait
+        self._renew()
+
+    def _renew(self) -> None:
+        self._forks: list[None] = []
+        self._inside: list[int] = []
+        """The threads that are amid a function of gRPC, by their identity."""
+        self._calls: weakref.WeakSet[AnyCalls] = weakref.WeakSet()
+
+    def watch(self, calls: AnyCalls) -> None:
+        """Let forks wait for ``calls``, too."""
+        self._calls.add(calls)
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        """Within the block no other thread forks, unless the block takes longer than the gate waits."""
+        me = _thread.get_ident()
+        inside = self._inside  # in a child that is forked in the block, this is another one
+        inside.append(me)
+        while self._forks:
+            inside.remove(me)
+            time.sleep(_PAUSE)
+            inside.append(me)
+        try:
+            yield
+        finally:
+            inside.remove(me)
+
+    def close(self) -> None:
+        """Let no call begin, and return when none is under way, or after the longest wait."""
+        self._forks.append(None)
+        # Where Pub/Sub is unavailable they may wait for long.
+        for calls in list(self._calls):
+            calls.cancel(all_of_them=False)
+        if self._wait_until_quiet(self._longest_wait):
+            return
+        for calls in list(self._calls):
+            calls.cancel(all_of_them=True)
+        self._wait_until_quiet(LONGEST_CANCELLATION)
+
+    def open(self) -> None:
+        """Let calls begin again."""
+        self._forks.pop()
+
+    def renew(self) -> None:
+        """Begin anew in a child, where no thread is amid a call, and no call is its own."""
+        self._renew()
+
+    def _wait_until_quiet(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not self._is_quiet():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
+        return True
+
+    def _is_quiet(self) -> bool:
+        me = _thread.get_ident()
+        if any(thread != me for thread in list(self._inside)):
+            return False
+        return all(calls.is_quiet for calls in list(self._calls))
+
+
+gate = ForkGate()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
+    os.register_at_fork(before=gate.close, after_in_parent=gate.open, after_in_child=gate.renew)
