@@ -61,7 +61,7 @@ class ForkGate:
 
     @contextmanager
     def passed(self) -> Iterator[None]:
-        """Within the block no other thread forks, unless the block takes longer than the gate waits."""
+        """Within the block no other thread forks, unless it takes longer than a fork waits."""
         me = _thread.get_ident()
         inside = self._inside  # in a child that is forked in the block, this is another one
         inside.append(me)
