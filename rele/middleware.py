@@ -6,7 +6,7 @@ import logging
 import pkgutil
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.declaration.handlers import check_result
@@ -131,6 +131,9 @@ class BaseMiddleware:
         """Called when every outstanding message is settled and the clients are closed."""
 
 
+HookCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], str, object]
+"""A hook, its arguments, its name and its middleware."""
+
 _this_thread = threading.local()
 
 
@@ -204,54 +207,91 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
             any error of the settings, if they are read now.
         BaseException: what a signal, such as Ctrl-C, has raised while the hooks ran.
     """
-    if (interruption := call_hooks(hook_name, *args, **kwargs)) is not None:
+    calls = calls_of(hook_name, *args, **kwargs)
+    if hook_name in _HOOKS_THAT_MAY_REFUSE:
+        for call in calls:
+            if (result := call[0](*args, **kwargs)) is not None:
+                _check_result(result, call)
+        return
+    _, interruption = call_hooks([None], calls)
+    if interruption is not None:
         raise interruption
 
 
-def call_hooks(hook_name: str, *args: Any, **kwargs: Any) -> BaseException | None:
-    """As :func:`run_middleware_hook`, but a signal keeps no hook from being called.
+def calls_of(hook_name: str, *args: Any, **kwargs: Any) -> list[HookCall]:
+    """The calls of ``hook_name`` of every registered middleware that has it, in order.
 
-    Returns:
-        what a signal has raised while the hooks ran. What is raised is raised before them, or by a
-        hook that may refuse.
+    Raises:
+        Exception: before a publish or the start of a worker any error of the settings, if they are
+            read now.
     """
     registered = IN_USE.middleware
-    left = iter(_first_middlewares(hook_name) if registered is None else registered)
-    interruption = None
+    middlewares = _first_middlewares(hook_name) if registered is None else registered
+    return [
+        (hook, args, kwargs, hook_name, middleware)
+        for middleware in middlewares
+        if (hook := getattr(middleware, hook_name, None)) is not None
+    ]
+
+
+def call_hooks(claims: list[None], calls: Iterable[HookCall]) -> tuple[bool, BaseException | None]:
+    """Take one of ``claims``, if there is one left, and make all ``calls``; log their errors.
+
+    An exception that a signal raises keeps no hook from being called. For this, all happens in one
+    function, in which a signal may interrupt only the hooks themselves and the ends of calls.
+
+    Returns:
+        whether there was a claim, and what a signal has raised meanwhile.
+    """
+    left = iter(calls)
+    call: HookCall | None = None
+    raised: BaseException | None = None
+    interruption: BaseException | None = None
+    try:
+        claims.pop()
+    except IndexError:
+        return False, None
+    except BaseException as error:  # noqa: BLE001 - of a signal
+        interruption = error
     while True:
-        middleware: Any = None
         try:
-            for middleware in left:
-                hook = getattr(middleware, hook_name, None)
-                if hook is not None and (result := hook(*args, **kwargs)) is not None:
-                    name = type(middleware).__qualname__
-                    check_result(result, f"The hook {hook_name} of %s", name)
-            return interruption
-        except BaseException as error:
-            if hook_name in _HOOKS_THAT_MAY_REFUSE:
-                raise
-            if is_interruption(error):
-                interruption = error
-            else:
-                _log_error_of_hook(hook_name, middleware, error)
+            if raised is not None:
+                to_judge, raised = raised, None
+                interruption = _judged(to_judge, call) or interruption
+            for call in left:
+                if (result := call[0](*call[1], **call[2])) is not None:
+                    _check_result(result, call)
+            return True, interruption
+        except BaseException as error:  # noqa: BLE001 - judged in the next round
+            raised = error
 
 
-def _log_error_of_hook(hook_name: str, middleware: object, error: BaseException) -> None:
+def _judged(error: BaseException, call: HookCall | None) -> BaseException | None:
+    """Return ``error`` if a signal has raised it; otherwise log that the hook of ``call`` did."""
+    if call is None or is_interruption(error):
+        return error
+    hook_name, middleware = call[3:]
     _log_error(
         hook_name,
+        error,
         "The hook %s of %s raised %r; everything else continues.",
         hook_name,
         type(middleware).__qualname__,
         error,
     )
+    return None
 
 
-def _log_error(hook_name: str, message: str, *args: object) -> None:
-    """Log the error that is being handled."""
+def _check_result(result: Any, call: HookCall) -> None:
+    hook_name, middleware = call[3:]
+    check_result(result, f"The hook {hook_name} of %s", type(middleware).__qualname__)
+
+
+def _log_error(hook_name: str, error: BaseException, message: str, *args: object) -> None:
     if "publish" in hook_name:
-        log_publishing(logger, logging.ERROR, message, *args, exc_info=True)
+        log_publishing(logger, logging.ERROR, message, *args, exc_info=error)
     else:
-        logger.exception(message, *args)
+        logger.error(message, *args, exc_info=error)
 
 
 def _first_middlewares(hook_name: str) -> Sequence[Any]:
@@ -266,6 +306,7 @@ def _first_middlewares(hook_name: str) -> Sequence[Any]:
                 raise
             _log_error(
                 hook_name,
+                error,
                 "The hook %s does not run: the middleware of the settings cannot be set up: %r",
                 hook_name,
                 error,

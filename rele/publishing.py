@@ -63,11 +63,12 @@ def publish(
         ConfigurationError: Relé is not set up and finds no settings.
         Exception: any error of :meth:`rele.client.Publisher.publish`.
     """
-    in_use = _enter()
+    call = object()
+    in_use = _enter(call)
     try:
         return in_use.publisher.publish(topic, data, blocking, timeout, raise_exception, **kwargs)
     finally:
-        in_use.leave()
+        in_use.calls.pop(call, None)
 
 
 def publish_many(
@@ -95,13 +96,14 @@ def publish_many(
         ConfigurationError: Relé is not set up and finds no settings.
         Exception: any error of :meth:`rele.client.Publisher.publish_many`.
     """
-    in_use = _enter()
+    call = object()
+    in_use = _enter(call)
     try:
         return in_use.publisher.publish_many(
             topic, messages, blocking=blocking, timeout=timeout, raise_exception=raise_exception
         )
     finally:
-        in_use.leave()
+        in_use.calls.pop(call, None)
 
 
 async def apublish(
@@ -138,11 +140,12 @@ async def apublish(
         ConfigurationError: Relé is not set up and finds no settings.
         Exception: any error of a blocking :func:`publish`.
     """
-    in_use = _enter()
+    call = object()
+    in_use = _enter(call)
     try:
         return await in_use.publisher.apublish(topic, data, timeout, raise_exception, **kwargs)
     finally:
-        in_use.leave()
+        in_use.calls.pop(call, None)
 
 
 async def apublish_many(
@@ -168,13 +171,14 @@ async def apublish_many(
         ConfigurationError: Relé is not set up and finds no settings.
         Exception: any error of a blocking :func:`publish_many`.
     """
-    in_use = _enter()
+    call = object()
+    in_use = _enter(call)
     try:
         return await in_use.publisher.apublish_many(
             topic, messages, timeout=timeout, raise_exception=raise_exception
         )
     finally:
-        in_use.leave()
+        in_use.calls.pop(call, None)
 
 
 def flush(timeout: float | None = None) -> bool:
@@ -224,12 +228,14 @@ def get_publisher() -> Publisher:
     return _get_in_use().publisher
 
 
-def _enter() -> PublisherInUse[Publisher]:
-    """Return the publisher and keep it open until ``leave`` is called."""
-    in_use = _get_in_use()
-    while not in_use.enter():  # another thread has called setup() just now
+def _enter(call: object) -> PublisherInUse[Publisher]:
+    """Return the publisher; it is kept open until ``call`` is removed from its calls."""
+    while True:
         in_use = _get_in_use()
-    return in_use
+        in_use.calls[call] = None
+        if not in_use.is_retired:
+            return in_use
+        in_use.calls.pop(call, None)  # another thread has called setup() just now
 
 
 def _get_in_use() -> PublisherInUse[Publisher]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,6 +18,9 @@ _VARIABLES = (
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GOOGLE_CLOUD_PROJECT",
 )
+
+_CHECK_SECONDS = 0.005
+"""The interval at which a retired publisher checks whether its calls have ended."""
 
 
 class _Publisher(Protocol):
@@ -36,7 +40,7 @@ class _Configuration(Protocol):
 
 
 class PublisherInUse(Generic[AnyPublisher]):
-    """A publisher, its configuration, and the number of its running calls.
+    """A publisher, its configuration, and its running calls.
 
     Args:
         publisher: the publisher.
@@ -46,11 +50,17 @@ class PublisherInUse(Generic[AnyPublisher]):
     def __init__(self, publisher: AnyPublisher, config: _Configuration) -> None:
         self.publisher = publisher
         self.config = config
+        self.calls: dict[object, None] = {}
+        """The running calls. A call adds itself, then looks whether the publisher is retired.
+
+        Both this and the removal at its end are atomic, without a lock that a signal handler could
+        find held, and without a step between which a signal could interrupt.
+        """
+        self.is_retired = False
+        """Whether it accepts no more calls, so that another publisher must be used."""
+        self._closers = [None]
         self._circumstances = _circumstances(config)
         self._process_id = os.getpid()
-        self._calls = 0
-        self._is_retired = False
-        self._changed = threading.Condition()
 
     @property
     def belongs_here(self) -> bool:
@@ -61,27 +71,13 @@ class PublisherInUse(Generic[AnyPublisher]):
         """Whether ``config`` would make an equal publisher, in this process and environment."""
         return self.belongs_here and self._circumstances == _circumstances(config)
 
-    def enter(self) -> bool:
-        """Begin a call; return False if the publisher is retired, so that another must be used."""
-        with self._changed:
-            if not self._is_retired:
-                self._calls += 1
-            return not self._is_retired
-
-    def leave(self) -> None:
-        """End a call."""
-        with self._changed:
-            self._calls -= 1
-            self._changed.notify_all()
-
     def retire(self) -> None:
         """Accept no more calls, send what is outstanding, then close.
 
         Waits as long as a blocking publish would wait. After that, closing continues in the
         background until Pub/Sub has accepted or refused the last message.
         """
-        with self._changed:
-            self._is_retired = True
+        self.is_retired = True
         if not self.belongs_here:
             return
         thread = threading.Thread(target=self._close_when_done, name="rele-close", daemon=True)
@@ -93,13 +89,21 @@ class PublisherInUse(Generic[AnyPublisher]):
             return
         thread.join(self.config.publisher_timeout)
 
-    def _close_when_done(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._calls)
+    def close(self) -> None:
+        """Send what is outstanding and close, once."""
+        try:
+            self._closers.pop()
+        except IndexError:
+            return
         try:
             self.publisher.close()
         except Exception:
             logger.exception("The former publisher could not be closed.")
+
+    def _close_when_done(self) -> None:
+        while self.calls:
+            time.sleep(_CHECK_SECONDS)
+        self.close()
 
 
 def _circumstances(config: _Configuration) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rele.backends import BaseBackend
 from rele.engine.failures import is_passing
@@ -28,6 +28,8 @@ _LEFT_FOR = 1.0
 
 _LONGEST_PAUSE = 0.01
 """Seconds between two looks at what is outstanding."""
+
+Member = TypeVar("Member")
 
 
 class Outstanding(Protocol):
@@ -66,7 +68,7 @@ class OutstandingPublishes:
         self._backend = backend
         self._exit_timeout = exit_timeout
         self._publications: dict[Outstanding, None] = {}
-        self._interrupted: weakref.WeakSet[Outstanding] = weakref.WeakSet()
+        self._interrupted: dict[weakref.ref[Outstanding], None] = {}
         self._nothing: SimpleQueue[None] = SimpleQueue()
         self._process_id = os.getpid()
         _close_at_exit(self, around)
@@ -88,7 +90,8 @@ class OutstandingPublishes:
 
         Its publish was interrupted, so that only the backend knows whether it has the message.
         """
-        self._interrupted.add(publication)
+        self._interrupted[weakref.ref(publication)] = None
+        self._alive_interrupted()
 
     def forget(self, publication: Outstanding) -> None:
         """Do not wait for ``publication``."""
@@ -150,11 +153,26 @@ class OutstandingPublishes:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def _watched(self) -> list[Outstanding]:
-        while True:
-            try:
-                return [*self._publications, *self._interrupted]
-            except RuntimeError:  # a finaliser or another thread has published meanwhile
-                continue
+        return [*_members(self._publications), *self._alive_interrupted()]
+
+    def _alive_interrupted(self) -> list[Outstanding]:
+        """The interrupted publications that may still be sent; the others are forgotten."""
+        alive = []
+        for reference in _members(self._interrupted):
+            publication = reference()
+            if publication is None or publication.is_concluded:
+                self._interrupted.pop(reference, None)
+            else:
+                alive.append(publication)
+        return alive
+
+
+def _members(collection: Iterable[Member]) -> list[Member]:
+    while True:
+        try:
+            return [*collection]
+        except RuntimeError:  # a finaliser or another thread has changed it meanwhile
+            continue
 
 
 def _is_to_wait_for(publication: Outstanding) -> bool:
@@ -187,7 +205,7 @@ _all: weakref.WeakSet[OutstandingPublishes] = weakref.WeakSet()
 
 
 def _close_at_exit(outstanding: OutstandingPublishes, around: Surroundings) -> None:
-    if not any(other.belongs_here for other in _all):
+    if not any(other.belongs_here for other in _members(_all)):
         call_at_end(_close_all, around.runner)
     _all.add(outstanding)
     if around.is_ending:  # what is registered now may not be called any more
@@ -195,7 +213,7 @@ def _close_at_exit(outstanding: OutstandingPublishes, around: Surroundings) -> N
 
 
 def _close_all() -> None:
-    for outstanding in list(_all):
+    for outstanding in _members(_all):
         if not outstanding.belongs_here:
             continue
         try:

@@ -22,7 +22,7 @@ from rele.messages.limits import (
     check_size,
     check_topic,
 )
-from rele.middleware import call_hooks, run_middleware_hook
+from rele.middleware import HookCall, call_hooks, calls_of, run_middleware_hook
 from rele.runtime.interruptions import is_interruption
 from rele.runtime.own_records import is_caused_by_own_record, silent
 from rele.sending.backend_answers import failure_of
@@ -154,51 +154,49 @@ class Publication:
             whether they have run now.
 
         Raises:
-            BaseException: whatever a signal has raised meanwhile. The hooks have run, or may still
-                be claimed.
+            BaseException: whatever a signal has raised meanwhile. The hooks have run, or can still
+                be run by another call.
         """
-        try:
-            self._claims.pop()
-        except IndexError:
+        if not self._claims:
             return False
-        except BaseException:  # raised by a signal after the claim
-            self._claims.append(None)
-            raise
+        self.runs_in = threading.get_ident()
         try:
-            self.runs_in = threading.get_ident()
-            interruption = self._run_hooks(error)
-        except BaseException as raised:
-            if is_interruption(raised):  # before the first hook
-                self._claims.append(None)
-            raise
+            if self._is_caused_by_record:
+                with silent():
+                    has_run, interruption = self._call_outcome_hooks(error)
+            else:
+                has_run, interruption = self._call_outcome_hooks(error)
         finally:
             self.runs_in = None
         if interruption is not None:
             raise interruption
-        return True
+        return has_run
 
-    def _run_hooks(self, error: BaseException | None) -> BaseException | None:
-        if self._is_caused_by_record:
-            with silent():
-                return _run_hooks(self.topic, error, self._data, self._attrs)
-        return _run_hooks(self.topic, error, self._data, self._attrs)
+    def _call_outcome_hooks(self, error: BaseException | None) -> tuple[bool, BaseException | None]:
+        if error is None:
+            calls = _success_calls(self.topic, self._data, self._attrs)
+            return call_hooks(self._claims, calls)
+        return _call_failure_hooks(self._claims, self.topic, error, self._data, self._attrs)
 
 
-def _run_hooks(
-    topic: str, error: BaseException | None, data: Any, attributes: Mapping[str, Any]
-) -> BaseException | None:
-    """Run the hooks of a failure with ``error``, or of a success.
+def _success_calls(topic: str, data: Any, attributes: Mapping[str, Any]) -> list[HookCall]:
+    calls = calls_of("post_publish_success", topic, data, attributes)
+    calls += calls_of("post_publish", topic)
+    return calls
 
-    Returns:
-        what a signal has raised while they ran.
-    """
-    if error is None:
-        interruption = call_hooks("post_publish_success", topic, data, attributes)
-        return call_hooks("post_publish", topic) or interruption
+
+def _call_failure_hooks(
+    claims: list[None],
+    topic: str,
+    error: BaseException,
+    data: Any,
+    attributes: Mapping[str, Any],
+) -> tuple[bool, BaseException | None]:
     forget_way(error)
+    calls = calls_of("post_publish_failure", topic, error, data)
     token = _failed_attributes.set(attributes)
     try:
-        return call_hooks("post_publish_failure", topic, error, data)
+        return call_hooks(claims, calls)
     finally:
         _failed_attributes.reset(token)
 
@@ -210,7 +208,8 @@ _failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
 
 def run_success_hooks(topic: str, data: Any, attributes: Mapping[str, Any]) -> None:
     """Run the hooks for a message that Pub/Sub has accepted; ``data`` is what the caller gave."""
-    if (interruption := _run_hooks(topic, None, data, attributes)) is not None:
+    _, interruption = call_hooks([None], _success_calls(topic, data, attributes))
+    if interruption is not None:
         raise interruption
 
 
@@ -218,7 +217,8 @@ def run_failure_hook(
     topic: str, error: BaseException, data: Any, attributes: Mapping[str, Any]
 ) -> None:
     """Run the hooks for a message that was not published; ``data`` is what the caller gave."""
-    if (interruption := _run_hooks(topic, error, data, attributes)) is not None:
+    _, interruption = _call_failure_hooks([None], topic, error, data, attributes)
+    if interruption is not None:
         raise interruption
 
 
