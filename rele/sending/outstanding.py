@@ -146,11 +146,16 @@ class OutstandingPublishes:
         pause = 0.001
         while watched := [each for each in watched if _is_to_wait_for(each)]:
             seconds = min(pause, deadline - time.monotonic())
-            if seconds <= 0:
+            if seconds <= 0 or not self._has_paused(seconds):
                 break
-            with suppress(Empty):
-                self._backend.next_report(self._nothing, seconds)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def _has_paused(self, seconds: float) -> bool:
+        """Let reports be called for ``seconds``; return False in a thread that cannot wait."""
+        before = time.monotonic()
+        with suppress(Empty):
+            self._backend.next_report(self._nothing, seconds)
+        return time.monotonic() - before >= seconds / 2
 
     def _watched(self) -> list[Outstanding]:
         return [*_members(self._publications), *self._alive_interrupted()]
