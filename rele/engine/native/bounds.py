@@ -6,13 +6,13 @@ from __future__ import annotations
 class Bounds:
     """Counts what is outstanding: exactly in the sender, by an estimate in all other threads.
 
-    A thread that hands messages over adds them to the estimate without a lock, so that additions of
-    two threads at once may lose one of them. The sender corrects the estimate each time it has
-    taken what was handed over. So the limits may be exceeded by about one message of each thread.
+    A thread that hands messages over adds them to the estimate without a lock, so that of two
+    simultaneous additions one may be lost. The sender corrects the estimate each time it has taken
+    what was handed over. So the limits may be exceeded by about one message of each thread.
 
     Args:
         max_messages: how many messages may be outstanding.
-        max_bytes: how many bytes of messages may be.
+        max_bytes: how many bytes these may have.
     """
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:

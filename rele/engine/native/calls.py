@@ -42,10 +42,10 @@ _KINDS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: Kind.EXHAUSTED,
     grpc.StatusCode.INVALID_ARGUMENT: Kind.INVALID,
 }
-"""What a status means; every other is final."""
+"""What a status means; every other status is final."""
 
 _LONGEST_CALL_HERE = 15.0
-"""Seconds of a call for which gRPC could start no thread: it delays all others."""
+"""Seconds of a call for which gRPC can start no thread: it delays all others meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,6 @@ def _raise(error: Exception) -> bytes:
 
 def _wrong_number(ids: int, messages: int) -> Exception:
     return RuntimeError(
-        f"Pub/Sub answered a request with {messages} message(s) by {ids} message id(s): it is not "
-        "known which messages it has accepted."
+        f"Pub/Sub has answered a request of {messages} message(s) with {ids} message id(s), so "
+        "it is not known which messages it has accepted."
     )

@@ -169,7 +169,7 @@ def _clamped(timeout: float) -> float:
 
 
 class _Snapshot:
-    """Stands in for the lock of a future: nothing is locked, but the state seems to stand still."""
+    """Stands in for the lock of a future: a thread that has "locked" it sees an unchanging state."""
 
     def __init__(self, future: PublishFuture) -> None:
         self._future = future
@@ -196,13 +196,13 @@ class _Waiters:
 
     def append(self, waiter: Any) -> None:
         if self._future._state == _FINISHED:
-            # wait() and as_completed() take such futures from the state, but one of their waiters
-            # is told of them, too.
+            # wait() and as_completed() know it from the state. Their waiter counts notifications
+            # of unfinished futures only.
             return
         self._future.add_done_callback(lambda future: _notify(waiter, future))
 
     def remove(self, waiter: Any) -> None:
-        """Leave the callback: a waiter that nobody asks any more may be notified."""
+        """Leave the callback: to notify a waiter that is no longer used does no harm."""
 
 
 def _notify(waiter: Any, future: Future[str]) -> None:

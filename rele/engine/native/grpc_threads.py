@@ -44,10 +44,10 @@ def can_open_first_channel() -> bool:
 
 
 def abandon(channel: Any) -> None:
-    """Let a channel be for which gRPC could not start the thread that handles its events.
+    """Keep a channel from being closed for which gRPC could not start the thread of its events.
 
-    gRPC never tries again to start it. So calls of the channel do not end, and closing it, or its
-    finaliser, would wait for them for ever, at the end of the process, too.
+    gRPC never tries again to start that thread, so the calls of the channel never end. To close it
+    would wait for them for ever; so would its finaliser, also at the end of the process.
     """
     state = getattr(channel, "_call_state", None)
     if state is not None and hasattr(state, "channel"):

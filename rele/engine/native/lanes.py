@@ -1,4 +1,4 @@
-"""The messages of one topic and ordering key, and what may be sent of them. No clock, no thread."""
+"""The messages of one topic and ordering key, and when they are sent. No clock, no thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_REQUEST_BYTES = 10_000_000
 """Quotas and limits of Pub/Sub, "Resource limits": a publish request."""
 
 TOPIC_FIELD_BYTES = 310
-"""The most bytes that a topic takes of a request: names have limits, too."""
+"""The most bytes that the topic's name takes in a request."""
 
 
 class Topic:
@@ -50,11 +50,11 @@ class Lane:
         self.under_way = 0
         self.timer_at: float | None = None
         self.error: BaseException | None = None
-        """Of the last failed request."""
+        """The error of the last request that failed."""
         self.failed_by: BaseException | None = None
         """The error of a message with this ordering key, until its future is done."""
         self.undecided: list[Outgoing] = []
-        """What was handed over since that failure was found."""
+        """The messages that were handed over since then, until that future is done."""
         self._options = options
         self._parts: deque[list[Outgoing]] = deque()
         """The messages of failed requests, sent again as they were, before those that wait."""
@@ -85,7 +85,7 @@ class Lane:
         return not (self._waiting or self._parts or self.under_way or self.failed_by is not None)
 
     def due_at(self) -> float | None:
-        """When a request can be sent, as far as this lane decides; ``None``: not foreseeable."""
+        """When this lane has a request to send; ``None``: not before another event."""
         if self.failed_by is not None or (self.key and self.under_way):
             return None
         if not self._parts and not self._waiting:
@@ -95,7 +95,7 @@ class Lane:
         return max(self.backoff.until, self._waiting[0].handed_at + self._options.max_wait)
 
     def _is_full(self) -> bool:
-        """Whether what waits fills a request."""
+        """Whether the waiting messages fill a request."""
         options = self._options
         return (
             len(self._waiting) >= options.max_messages
@@ -149,7 +149,7 @@ class Request:
     timeout: float
     """Seconds until the attempt is given up."""
     waits_for_connection: bool
-    """Whether it waits for a connection, because the last request could not be sent."""
+    """Whether gRPC waits for a connection instead of failing at once: the last request failed."""
 
     @property
     def topic(self) -> str:

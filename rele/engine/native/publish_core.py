@@ -1,4 +1,4 @@
-"""What is sent when, what is sent again, and what is reported. No clock, no thread, no gRPC."""
+"""Decides which messages are sent, retried and reported, and when. No clock, thread or gRPC."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNDER_WAY_OF_FAILING = 16
 that fail, so that these leave room for the others."""
 
 _SWEEP_EVERY = 1.0
-"""Seconds between two looks for messages that have waited too long."""
+"""Seconds between two checks for messages that have waited too long."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Outcome:
     error: BaseException | None = None
     """Why they have failed finally."""
     lane: Lane | None = None
-    """Where the failure of the first one decides about later messages: see ``note_reported``."""
+    """The lane whose later messages depend on when the first failure is reported: see
+    ``note_reported``."""
 
 
 @dataclass
@@ -211,7 +212,7 @@ class PublishCore:
             heappush(self._timers, (at, next(self._numbers), of))
 
     def _wake_due(self, now: float) -> None:
-        """Look again at what was to wait until now."""
+        """Consider again the lanes and topics whose timers are due."""
         while self._timers and self._timers[0][0] <= now:
             at, _, of = heappop(self._timers)
             if of.timer_at == at:
@@ -234,9 +235,9 @@ class PublishCore:
         return requests
 
     def _may_send(self, topic: Topic, now: float) -> bool:
-        """Whether a topic may send another request now; if not, see to it that it is asked again.
+        """Whether a topic may send another request now.
 
-        The end of a request asks its topic again.
+        If not, it is considered again after its pause, or when a request has ended.
         """
         if topic.backoff.until > now:
             self._set_timer(topic, topic.backoff.until)
@@ -256,7 +257,8 @@ class PublishCore:
         messages = lane.take()
         timeout = self._times.of_attempt(sum(message.size for message in messages))
         if topic.is_failing:
-            # It may wait for a connection all that time, but messages are reported in time.
+            # It may wait for a connection until its timeout, and its messages are not reported
+            # as failed before that: so it ends when they must be.
             left = messages[0].handed_at + self._options.retry_for - now
             timeout = min(timeout, max(left, self._sweep_pause))
         request = Request(lane, messages, now, timeout, topic.is_failing)
@@ -268,7 +270,7 @@ class PublishCore:
         return request
 
     def _end(self, request: Request) -> None:
-        """Note that ``request`` is under way no more."""
+        """Note that ``request`` is no longer under way."""
         lane, topic = request.lane, request.lane.topic
         lane.under_way -= 1
         topic.under_way -= 1

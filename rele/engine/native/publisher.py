@@ -31,7 +31,7 @@ _SLICE = 1000
 """Messages that are handed over together; the bounds are checked before each slice."""
 
 _LONGEST_WAIT = 0.05
-"""Seconds after which a thread that waits for room looks itself."""
+"""Seconds after which a thread that waits for room checks by itself."""
 
 
 class Message(Protocol):
@@ -145,9 +145,9 @@ class NativePublisher:
     def next_report(self, reported: queue.SimpleQueue[Any], timeout: float) -> Any:
         """Wait for what a report puts into ``reported``, and return it.
 
-        In a hook or a callback, which run in the thread that reports, further outcomes are reported
-        here meanwhile: otherwise it would wait for itself. The thread that sends, which a
-        finaliser may have interrupted, cannot wait.
+        Called in a hook or a callback, it is in the thread that reports, and goes on reporting
+        meanwhile: otherwise it would wait for itself. Called in a finaliser, it may be in the
+        thread that sends, which cannot wait.
 
         Raises:
             queue.Empty: nothing was reported within ``timeout`` seconds.
@@ -206,7 +206,7 @@ class NativePublisher:
         return taken
 
     def _admit(self, sender: Sender, messages: int, size: int, deadline: float) -> ReleError | None:
-        """Note that messages are about to be outstanding; return why they may not be."""
+        """Count messages that are about to be handed over; return the error if they may not be."""
         if not sender.runs and (error := self._start(sender)):
             return error
         if sender.bounds.admit(messages, size) or self._wait(sender, messages, size, deadline):
@@ -214,7 +214,7 @@ class NativePublisher:
         return self._full(sender.bounds)
 
     def _start(self, sender: Sender) -> ThreadStartError | None:
-        """Let the threads run; return the error if they cannot be started."""
+        """Start the threads, unless they run; return the error if they cannot be started."""
         try:
             sender.start()
         except ThreadStartError as error:
@@ -281,7 +281,7 @@ def _hands_over_already() -> bool:
 _all: weakref.WeakSet[NativePublisher] = weakref.WeakSet()
 
 _of_parents: list[Any] = []
-"""What a forked process inherits is kept, because closing it would concern the parent's, too."""
+"""What a forked process has inherited. It is kept, because closing it would affect the parent."""
 
 
 def _forget_parent() -> None:

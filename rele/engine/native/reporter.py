@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reported:
-    """That an outcome was reported, so that its messages are not outstanding any more."""
+    """An outcome that was reported: its messages are no longer outstanding."""
 
     messages: int
     size: int
     lane: Lane | None
-    """Where the failure of the first message decides about later ones."""
+    """The lane of the outcome, if it has one."""
     at: float
     """When the future of the first message was done."""
 
@@ -34,7 +34,7 @@ class Reporter:
     It has a thread of its own, because hooks and callbacks may take long, and sending goes on.
 
     Args:
-        when_reported: called after the messages of each outcome.
+        when_reported: called when the messages of an outcome are reported.
     """
 
     def __init__(self, when_reported: Callable[[Reported], object]) -> None:
@@ -90,7 +90,7 @@ class Reporter:
 
 
 def _conclude(message: Outgoing) -> None:
-    """Run the hooks of a message whose future is done, then wake who waits for the future."""
+    """Run the hooks of a message whose future is done, then wake the threads that wait for it."""
     try:
         message.report(message.future)
     except BaseException:

@@ -34,16 +34,18 @@ class PublishTimes:
     """The durations of the publisher, in seconds unless stated otherwise; tests shorten them."""
 
     first_pause: float = 0.1
+    """The longest pause after the first failure; it doubles with each further one."""
     first_pause_exhausted: float = 1.0
+    """The same if a quota is used up."""
     longest_pause: float = 5.0
-    """The longest pause after the first failure (of a quota: after its first), and after any."""
+    """The longest pause after any number of failures."""
     wake_within: float = 1.0
     """When a connection is back, all topics are tried again within this time, at random: otherwise
     all processes of a fleet would send at once."""
     attempt: float = 60.0
-    """The longest an attempt may take, unless its bytes need longer:"""
+    """The timeout of an attempt, unless its bytes need longer."""
     bytes_per_second: float = 100_000.0
-    """the slowest connection, in bytes per second, on which an attempt must succeed."""
+    """The slowest connection, in bytes per second, on which an attempt can succeed."""
     report_every: float = 60.0
     """The interval of the log lines about an outage."""
     outage_grace: float = 2.0
@@ -98,7 +100,7 @@ class Backoff:
         self.until = float("-inf")
 
     def wake(self, now: float) -> None:
-        """Shorten the pause, since the server can be reached again; a quota is not back by that."""
+        """Shorten the pause, since the server can be reached again; not that of a used-up quota."""
         if self._is_exhausted:
             return
         self.until = min(self.until, now + self._random() * self._times.wake_within)

@@ -1,4 +1,4 @@
-"""Threads of which there is one at a time, started in any thread at any moment."""
+"""Work that one thread at a time does, and that any thread can start at any moment."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _TIME_TO_CLAIM = 1.0
 
 
 class Role:
-    """What one thread at a time does, for as long as it wants to.
+    """The right to do some work, which one thread at a time has until it returns.
 
-    ``threading.Thread`` takes locks while it starts, which a signal handler that interrupts it must
-    not need. So this starts a thread by ``_thread``, and the new thread claims the role itself, by
-    taking the only token. A start that was interrupted has started a thread or has not; one too
-    many ends at once. Whoever has work for the role starts it first, and hands the work over then.
+    ``threading.Thread`` takes locks while it starts, for which a signal handler that interrupts the
+    start would wait for ever. So this starts a thread by ``_thread``, and the new thread claims the
+    role itself, by taking the only token. If a start is interrupted, a thread may have been started
+    or not; a thread that finds no token ends at once. To hand work to the role, start it first.
 
     Args:
         name: the thread's name.

@@ -22,13 +22,13 @@ from rele.runtime.own_records import log_publishing
 logger = logging.getLogger(__name__)
 
 _MOST_EVENTS = 10_000
-"""Events that are taken before something is sent."""
+"""The most events that are taken before requests are sent."""
 
 _LONGEST_WAIT = 60.0
-"""Seconds after which the thread looks at the time, also where nothing is due."""
+"""Seconds after which the thread checks the time even if nothing is due."""
 
 _PAUSE = 0.02
-"""Seconds between two looks whether a thread has ended whose work must be done here."""
+"""Seconds between two checks whether a thread has ended, so that its work is done here."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Sender:
         self._watchers: list[Watch] = []
         self._is_stopped = False
         self.waiting_for_room: list[Callable[[], object]] = []
-        """Called when there may be room again, by those that wait for it."""
+        """Functions of threads that wait for room, to call when there may be some."""
         self.role = Role("rele-publisher", self._run)
         self.reporter = Reporter(self.put)
 
@@ -156,7 +156,7 @@ class Sender:
             logger.exception("A step of the publisher failed; the next ones follow.")
 
     def _notify(self) -> None:
-        """Wake those that wait for room, or until nothing is outstanding."""
+        """Wake the threads that wait for room, and those that wait until nothing is outstanding."""
         while self.waiting_for_room and self.bounds.has_room(1, 0):
             self.waiting_for_room.pop(0)()
         if self.bounds.is_idle:
