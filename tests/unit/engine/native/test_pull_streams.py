@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+
+from rele.engine.native.pull_streams import PullStreams, Stream, StreamActions
+
+
+class VirtualStreams:
+    """The streams of a subscription in virtual time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.streams = PullStreams(100, random=lambda: 1.0)
+        self.opened: list[Stream] = []
+        self.closed: list[Stream] = []
+        self.pings: list[float] = []
+        self.streams.start(self.now)
+        self.act()
+
+    def act(self) -> StreamActions:
+        actions = self.streams.act(self.now)
+        self.opened += actions.open
+        self.closed += actions.close
+        self.pings += [self.now for _ in actions.ping]
+        return actions
+
+    def advance(self, seconds: float, *, answering: bool = False) -> None:
+        until = self.now + seconds
+        while (due := self.streams.next_due()) is not None and due <= until:
+            self.now = max(self.now, due)
+            if self.act().ping and answering:
+                self.hear(is_answer=True)
+        self.now = until
+
+    def hear(self, *, is_answer: bool = False) -> None:
+        self.streams.note_received(self.opened[-1], self.now, is_answer=is_answer)
+
+    def end(self) -> float | None:
+        return self.streams.note_ended(self.opened[-1], self.now)
+
+
+@pytest.fixture
+def streams() -> VirtualStreams:
+    return VirtualStreams()
+
+
+def test_a_stream_is_opened_at_the_start(streams: VirtualStreams) -> None:
+    assert [stream.limit for stream in streams.opened] == [100]
+
+
+def test_a_healthy_stream_that_ends_is_replaced_at_once(streams: VirtualStreams) -> None:
+    streams.hear()
+    streams.advance(20)
+
+    assert streams.end() == 0
+    streams.advance(0)
+    assert len(streams.opened) == 2
+
+
+def test_the_pauses_grow_to_a_minute(streams: VirtualStreams) -> None:
+    pauses = []
+    for _ in range(8):
+        pauses.append(streams.end())
+        streams.advance(60)
+
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_server_that_stops_answering_keepalives_is_noticed(streams: VirtualStreams) -> None:
+    streams.advance(90, answering=True)
+    assert streams.pings == [30, 60, 90]
+    streams.advance(30)
+    assert len(streams.opened) == 1
+    streams.advance(15.1)
+
+    assert len(streams.opened) == 2
+    assert streams.closed == streams.opened[:1]
+
+
+def test_where_keepalives_are_never_answered_silence_lasts_longer(streams: VirtualStreams) -> None:
+    streams.advance(299)
+    assert len(streams.opened) == 1
+    streams.advance(2)
+
+    assert len(streams.opened) == 2
+
+
+def test_a_stream_with_messages_is_not_silent(streams: VirtualStreams) -> None:
+    for _ in range(100):
+        streams.advance(10)
+        streams.hear()
+
+    assert len(streams.opened) == 1
+
+
+def test_a_drained_subscription_opens_no_stream(streams: VirtualStreams) -> None:
+    streams.streams.drain()
+
+    assert streams.act().close == streams.opened
+    assert streams.end() is None
+    streams.advance(1000)
+    assert len(streams.opened) == 1
+
+
+def test_a_replaced_stream_may_end(streams: VirtualStreams) -> None:
+    streams.advance(301)
+    first, second = streams.opened
+
+    assert streams.streams.note_ended(first, streams.now) is None
+    assert streams.streams.current is second
