@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from typing import Protocol, TypeVar
 
 from rele.backends import BaseBackend
+from rele.runtime.queues import new_queue
 from rele.sending.backend_answers import failure_of, is_real
 from rele.sending.outstanding import Outstanding
 from rele.sending.timeouts import TIMEOUTS, timeout_error
@@ -38,7 +39,7 @@ class BlockingCall:
         self._backend = backend
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
-        self._reported: SimpleQueue[tuple[Waited, Future[str]]] = SimpleQueue()
+        self._reported: queue.SimpleQueue[tuple[Waited, Future[str]]] = new_queue()
         self._is_over = False
 
     def report(self, publication: Waited, future: Future[str]) -> None:
@@ -111,7 +112,7 @@ class BlockingCall:
         while len(errors) < len(futures):
             try:
                 publication, future = self._backend.next_report(self._reported, self._left())
-            except Empty:
+            except queue.Empty:
                 return
             errors[publication] = self._conclude(publication, failure_of(future))
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import os
+import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import Protocol, TypeVar
 
 from rele.backends import BaseBackend
 from rele.engine.failures import is_passing
+from rele.runtime.queues import new_queue
 from rele.sending.backend_answers import failure_of
 from rele.sending.ends import Forked, Surroundings
 from rele.sending.process_end import WaitsForOutcomes, call_at_end, surroundings
@@ -69,7 +70,7 @@ class OutstandingPublishes:
         self._exit_timeout = exit_timeout
         self._publications: dict[Outstanding, None] = {}
         self._interrupted: dict[weakref.ref[Outstanding], None] = {}
-        self._nothing: SimpleQueue[None] = SimpleQueue()
+        self._nothing: queue.SimpleQueue[None] = new_queue()
         self._process_id = os.getpid()
         _close_at_exit(self, around)
 
@@ -153,7 +154,7 @@ class OutstandingPublishes:
     def _has_paused(self, seconds: float) -> bool:
         """Let reports be called for ``seconds``; return False in a thread that cannot wait."""
         before = time.monotonic()
-        with suppress(Empty):
+        with suppress(queue.Empty):
             self._backend.next_report(self._nothing, seconds)
         return time.monotonic() - before >= seconds / 2
 

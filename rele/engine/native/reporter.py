@@ -12,6 +12,7 @@ from rele.engine.native.lanes import Lane
 from rele.engine.native.outgoing import Outgoing
 from rele.engine.native.publish_core import Outcome
 from rele.engine.native.roles import Role
+from rele.runtime.queues import new_queue
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Reporter:
 
     def __init__(self, when_reported: Callable[[Reported], object]) -> None:
         self._when_reported = when_reported
-        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Outcome | None] = new_queue()
         self.role = Role("rele-publisher-reports", self._run)
 
     def put(self, outcome: Outcome) -> None:
