@@ -68,7 +68,7 @@ class GreenQueue:
             waiter.release()
 
     def _wait(self, seconds: float | None) -> None:
-        """Wait until something is put, or something was put already."""
+        """Wait until something is put; return at once if something is there."""
         waiter = _thread.allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)

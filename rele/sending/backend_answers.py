@@ -59,5 +59,5 @@ def failure_of(future: Future[str]) -> BaseException | None:
 
 
 def is_real(future: Future[str]) -> bool:
-    """Whether ``future`` reports when it is done, unlike what a test gives instead."""
+    """Whether ``future`` is a real one: the stand-in of a test does not report when it is done."""
     return issubclass(type(future), Future)

@@ -43,10 +43,10 @@ class BlockingCall:
         self._is_over = False
 
     def report(self, publication: Waited, future: Future[str]) -> None:
-        """Let the waiting thread run the hooks for ``future``; run them here if it waits no more.
+        """Let the waiting thread run the hooks for ``future``; run them here if the call is over.
 
-        A reporter that finds the call waiting puts the outcome where the call, at its end, finds
-        it. One that comes later finds the call over.
+        The call empties its queue after it has noted that it is over. So an outcome that is put
+        into the queue before that is found there, and a later one is reported here.
         """
         if not self._is_over:
             publication.leave(future)
@@ -79,7 +79,7 @@ class BlockingCall:
         return errors
 
     def give_up(self) -> None:
-        """Run the hooks of what was reported so far; those of the others run without this call."""
+        """Run the hooks of the outcomes reported so far; those of later ones run where reported."""
         self._is_over = True
         while not self._reported.empty():
             publication, future = self._reported.get_nowait()
@@ -90,7 +90,7 @@ class BlockingCall:
         futures: Mapping[AnyWaited, Future[str]],
         errors: dict[AnyWaited, BaseException | None],
     ) -> None:
-        """Wait for futures that report nothing, as a test's stand-ins for Google's client have."""
+        """Wait for futures that report nothing: a test's stand-in for a client makes such."""
         left = self._timeout
         for publication, future in futures.items():
             if is_real(future):
@@ -108,7 +108,7 @@ class BlockingCall:
         futures: Mapping[AnyWaited, Future[str]],
         errors: dict[AnyWaited, BaseException | None],
     ) -> None:
-        """Wait until all is reported, or until the time is over."""
+        """Wait until all outcomes are reported, or until the timeout."""
         while len(errors) < len(futures):
             try:
                 publication, future = self._backend.next_report(self._reported, self._left())

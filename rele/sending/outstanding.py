@@ -28,7 +28,7 @@ _LEFT_FOR = 1.0
 """Seconds after which a call that was to run the hooks of a message must have been interrupted."""
 
 _LONGEST_PAUSE = 0.01
-"""Seconds between two looks at what is outstanding."""
+"""The longest time between two checks of what is outstanding, in seconds."""
 
 Member = TypeVar("Member")
 
@@ -80,7 +80,7 @@ class OutstandingPublishes:
         return self._process_id == os.getpid()
 
     def watch(self, publication: Outstanding, future: Future[str]) -> None:
-        """Let ``flush`` wait until ``publication`` is concluded, as it is once ``future`` is."""
+        """Let ``flush`` wait for ``publication``, which is concluded after ``future`` is done."""
         publication.future = future
         self._publications[publication] = None
         if publication.is_concluded:  # since its future is done

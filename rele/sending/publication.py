@@ -148,7 +148,7 @@ class Publication:
                 self._outstanding.forget(self)
 
     def run_outcome_hooks(self, error: BaseException | None) -> bool:
-        """Run the hooks of a failure with ``error``, or of a success, unless they were claimed.
+        """Run the hooks of a failure with ``error``, or of a success, unless claimed elsewhere.
 
         Returns:
             whether they have run now.

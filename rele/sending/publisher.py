@@ -86,8 +86,10 @@ class Publisher:
         Raises:
             TypeError, ValueError: the data cannot be encoded, or Pub/Sub would refuse the topic's
                 name, an attribute, or the size: its limits are checked before anything is sent.
+            PublisherFull, ThreadStartError: the message was not taken, since too many are
+                outstanding, or since the system starts no more threads.
             TimeoutError: (``concurrent.futures.TimeoutError``) the message was not accepted in
-                time. It may still arrive: the client continues to send it.
+                time. It may still arrive: sending continues.
             google.api_core.exceptions.GoogleAPIError: Pub/Sub refused the message.
         """
         publications = [Publication(topic, data, attrs, self._outstanding)]

@@ -15,7 +15,7 @@ from rele.runtime.queues import GreenQueue, new_queue
 
 
 class Threads(Protocol):
-    """What the threads of a process are."""
+    """The kind of threads that a process has."""
 
     def prepare_grpc(self) -> None:
         """Let gRPC wait so that all other threads run; called before it is used."""
@@ -77,7 +77,7 @@ class _SocketQueue(GreenQueue):
 
 
 def threads_in_use() -> Threads:
-    """What this process has for threads."""
+    """The kind of threads that this process has."""
     gevent: Any = sys.modules.get("gevent.monkey")
     if gevent is not None and gevent.is_module_patched("threading"):
         return _Gevent()
