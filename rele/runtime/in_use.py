@@ -16,8 +16,8 @@ _CHECK_SECONDS = 0.005
 """The interval at which a thread checks whether another has made the publisher."""
 
 _LONGEST_MAKING = 5.0
-"""Seconds after which a thread that waits makes a publisher, too: the one that makes it may wait for
-this thread, for example for the import of a module."""
+"""Seconds after which a thread that waits makes a publisher, too: the first may be waiting for this
+thread, for example for the import of a module."""
 
 
 class InUse:
