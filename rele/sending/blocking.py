@@ -24,6 +24,9 @@ class Waited(Outstanding, Protocol):
     def run_outcome_hooks(self, error: BaseException | None) -> bool: ...
 
 
+_LOOKS_EVERY = 0.01
+"""Seconds between two looks whether the futures are done although nothing is reported."""
+
 AnyWaited = TypeVar("AnyWaited", bound=Waited)
 
 
@@ -108,13 +111,23 @@ class BlockingCall:
         futures: Mapping[AnyWaited, Future[str]],
         errors: dict[AnyWaited, BaseException | None],
     ) -> None:
-        """Wait until all outcomes are reported, or until the timeout."""
+        """Wait until all outcomes are reported, or their futures done, or until the timeout.
+
+        A report may be late: the thread that reports may be in a hook that waits for a lock which
+        the caller of this publish holds, as a log handler that publishes does.
+        """
         while len(errors) < len(futures):
+            before = time.monotonic()
+            seconds = max(min(self._deadline - before, _LOOKS_EVERY), 0)
             try:
-                publication, future = self._backend.next_report(self._reported, self._left())
+                publication, future = self._backend.next_report(self._reported, seconds)
             except queue.Empty:
-                return
-            errors[publication] = self._conclude(publication, failure_of(future))
+                waits_no_more = time.monotonic() - before < seconds / 2 or not self._left()
+                waiting = (future for each, future in futures.items() if each not in errors)
+                if waits_no_more or all(future.done() for future in waiting):
+                    return
+            else:
+                errors[publication] = self._conclude(publication, failure_of(future))
 
     def _outcome_at_end(self, publication: AnyWaited, future: Future[str]) -> BaseException | None:
         if not future.done():
