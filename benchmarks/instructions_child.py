@@ -16,11 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import rele
 from rele.engine.native import publisher as native
 from rele.engine.native.lanes import Request
 from rele.engine.native.roles import Role
-
-import rele
 
 MESSAGES = 2000
 AT_A_TIME = 500
