@@ -43,8 +43,7 @@ def publish(
 
         rele.publish(topic="lets-tell-everyone", data={"foo": "bar"}, myevent="arrival")
 
-    The publisher is made at the first call, and anew in each forked process.
-    ``docs/publishing.rst`` says when the message is sent, and how it is retried.
+    The publisher is made at the first call, and again after a fork.
 
     Args:
         topic: the topic's id, without the project.

@@ -30,7 +30,6 @@ ROWS = {
         "runtime.interruptions",
         "runtime.own_records",
         "runtime.publisher_in_use",
-        "runtime.queues",
         "runtime.stopping",
         "runtime.waiting",
         "schema",

@@ -14,8 +14,6 @@ from tests.support.project import Project, read_until
 if sys.platform == "win32":
     pytest.skip("Windows does not fork.", allow_module_level=True)
 
-pytestmark = pytest.mark.both_engines(slow="google")
-
 POOL = """
     import multiprocessing
     import sys

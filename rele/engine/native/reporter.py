@@ -12,7 +12,6 @@ from rele.engine.native.lanes import Lane
 from rele.engine.native.outgoing import Outgoing
 from rele.engine.native.publish_core import Outcome
 from rele.engine.native.roles import Role
-from rele.runtime.queues import new_queue
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +28,10 @@ class Reported:
     """When the future of the first message was done."""
 
 
-@dataclass(frozen=True)
-class _Settled:
-    """An outcome whose futures are done, since the time ``at``."""
-
-    outcome: Outcome
-    at: float
-
-
 class Reporter:
     """Settles the futures of messages and calls their reports.
 
-    The reports have a thread of their own, because hooks and callbacks may take long, and sending
-    goes on.
+    It has a thread of its own, because hooks and callbacks may take long, and sending goes on.
 
     Args:
         when_reported: called when the messages of an outcome are reported.
@@ -49,20 +39,12 @@ class Reporter:
 
     def __init__(self, when_reported: Callable[[Reported], object]) -> None:
         self._when_reported = when_reported
-        self._outcomes: queue.SimpleQueue[_Settled | None] = new_queue()
+        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self.role = Role("rele-publisher-reports", self._run)
 
     def put(self, outcome: Outcome) -> None:
-        """Settle the futures now, and report ``outcome`` soon; does not wait.
-
-        A blocking publish sees its outcome in the future, also while a hook of another message
-        waits for a lock that the blocking publish is called under.
-        """
-        at = time.monotonic()
-        for number, message in enumerate(outcome.messages):
-            result = None if outcome.ids is None else outcome.ids[number]
-            message.future.settle(result, outcome.error)
-        self._outcomes.put(_Settled(outcome, at))
+        """Report ``outcome`` soon; does not wait."""
+        self._outcomes.put(outcome)
 
     def stop(self) -> None:
         """End the thread when it has reported what waits."""
@@ -70,8 +52,8 @@ class Reporter:
 
     def report_waiting(self) -> None:
         """Report here what waits; the caller has the role."""
-        while (settled := self._next(0)) is not None:
-            self._report(settled)
+        while (outcome := self._next(0)) is not None:
+            self._report(outcome)
 
     def report_until(self, is_over: Callable[[], bool], deadline: float) -> None:
         """Report in the reporter's own thread, from within a hook or a callback that waits.
@@ -81,26 +63,30 @@ class Reporter:
             deadline: when to end at the latest, by ``time.monotonic()``.
         """
         while not is_over() and (left := deadline - time.monotonic()) > 0:
-            if (settled := self._next(min(left, 0.05))) is not None:
-                self._report(settled)
+            if (outcome := self._next(min(left, 0.05))) is not None:
+                self._report(outcome)
 
     def _run(self) -> None:
-        while (settled := self._outcomes.get()) is not None:
-            self._report(settled)
+        while (outcome := self._outcomes.get()) is not None:
+            self._report(outcome)
 
-    def _next(self, seconds: float) -> _Settled | None:
+    def _next(self, seconds: float) -> Outcome | None:
         try:
             return self._outcomes.get(seconds > 0, seconds or None)
         except queue.Empty:
             return None
 
-    def _report(self, settled: _Settled) -> None:
-        outcome = settled.outcome
+    def _report(self, outcome: Outcome) -> None:
+        at = 0.0
         size = 0
-        for message in outcome.messages:
+        for number, message in enumerate(outcome.messages):
+            result = None if outcome.ids is None else outcome.ids[number]
+            if not number:
+                at = time.monotonic()
+            message.future.settle(result, outcome.error)
             size += message.size
             _conclude(message)
-        self._when_reported(Reported(len(outcome.messages), size, outcome.lane, settled.at))
+        self._when_reported(Reported(len(outcome.messages), size, outcome.lane, at))
 
 
 def _conclude(message: Outgoing) -> None:
