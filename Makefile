@@ -25,6 +25,7 @@ soak: $(INSTALLED)
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.publishing
 	@$(BIN)/python -m benchmarks.consuming --rounds 2
+	@$(BIN)/python -m benchmarks.instructions
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ message costs more instructions than ``RESULTS.md`` says:
 
 * ``python -m benchmarks.publishing``: beside Google's client, rele 1.x and the bare stub
 * ``python -m benchmarks.consuming``: beside Google's client and rele 1.x
+* ``python -m benchmarks.instructions``: instructions a message, by valgrind, with the limit
 
 The others are run by themselves:
 

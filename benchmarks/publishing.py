@@ -1,8 +1,8 @@
 """What a published message costs, beside Google's client, rele 1.x and the bare stub.
 
-``python -m benchmarks.publishing [--rounds N] [--only MEASURE …] [--record]``: whole processes in
-turn, against one server that only counts what it accepts. The table goes to the standard output and
-to ``var/bench/``; ``--record`` also puts it into ``RESULTS.md`` and draws the chart from it.
+``python -m benchmarks.publishing [--rounds N] [--only MEASURE …] [--record] …``: whole processes
+in turn, against one server that only counts what it accepts. The table goes to the standard output
+and to ``var/bench/``; ``--record`` also puts it into ``RESULTS.md`` and draws the chart from it.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ Figures: TypeAlias = dict[str, float]
 class Results:
     """The figures of each measure and library, one for each round."""
 
+    checkout: Path
     figures: dict[str, dict[str, list[Figures]]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
@@ -66,13 +67,13 @@ def _server() -> Iterator[str]:
         process.communicate()
 
 
-def _run(library: str, measure: str, address: str) -> Figures:
+def _run(checkout: Path, library: str, measure: str, address: str) -> Figures:
     """One process; with the seconds that it took until it had its figures."""
     environment = {**os.environ, "PUBSUB_EMULATOR_HOST": address}
     environment.pop("PYTHONPATH", None)
     python = peers.python() if library == "rele-1" else sys.executable
     if library != "rele-1":
-        environment["PYTHONPATH"] = str(HERE.parent)
+        environment["PYTHONPATH"] = str(checkout)
     began = time.perf_counter()
     with subprocess.Popen(
         [python, str(HERE / "publishing_client.py"), library, measure],
@@ -90,9 +91,9 @@ def _run(library: str, measure: str, address: str) -> Figures:
     return {**json.loads(line), "until_first": seconds * 1000}
 
 
-def _measure(measures: Sequence[str], libraries: Sequence[str], rounds: int) -> Results:
+def _measure(options: argparse.Namespace, measures: Sequence[str]) -> Results:
     """Run all in turn; those that are compared directly follow each other."""
-    results = Results()
+    results, libraries, rounds = Results(options.checkout), options.libraries, options.rounds
     with _server() as address:
         for library in libraries:  # compiles and caches what is imported
             _run_or_note(results, library, "throughput" if library == "stub" else "first", address)
@@ -109,26 +110,27 @@ def _measure(measures: Sequence[str], libraries: Sequence[str], rounds: int) -> 
 
 def _run_or_note(results: Results, library: str, measure: str, address: str) -> None:
     try:
-        figures = _run(library, measure, address)
+        figures = _run(results.checkout, library, measure, address)
     except (subprocess.SubprocessError, json.JSONDecodeError) as error:
         results.failed.append(f"{library}, {measure}: {error}")
         return
     results.figures.setdefault(measure, {}).setdefault(library, []).append(figures)
 
 
-def main(rounds: int, only: Sequence[str], *, is_recorded: bool) -> int:
+def main(options: argparse.Namespace) -> int:
     """Measure, print and write; return 1 if a process failed."""
     WRITTEN.mkdir(parents=True, exist_ok=True)
+    only = options.only
     measures = list(dict.fromkeys(row.measure for row in ROWS if not only or row.measure in only))
-    results = _measure(measures, LIBRARIES, rounds)
+    results = _measure(options, measures)
     text = table(results.figures)
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     print(text)
-    print(f"\nMedians of {rounds} rounds; the machine's load at the end was {load}.")
+    print(f"\nMedians of {options.rounds} rounds; the machine's load at the end was {load}.")
     (WRITTEN / "publishing.md").write_text(text + "\n")
     (WRITTEN / "publishing.json").write_text(json.dumps(results.figures, indent=1))
     print(f"Written to {WRITTEN}/publishing.md and, with every round, publishing.json.")
-    if is_recorded:
+    if options.record:
         record("publishing", text)
         print(f"Recorded in benchmarks/RESULTS.md and drawn in {publishing_chart.draw()}.")
     for failure in results.failed:
@@ -140,6 +142,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="What a published message costs.")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", nargs="*", default=[], help="measures, by default all")
+    parser.add_argument("--libraries", nargs="*", default=LIBRARIES, choices=LIBRARIES)
+    parser.add_argument("--checkout", type=Path, default=HERE.parent, help="of Relé")
     parser.add_argument("--record", action="store_true", help="also write RESULTS.md and the chart")
-    options = parser.parse_args()
-    sys.exit(main(options.rounds, options.only, is_recorded=options.record))
+    sys.exit(main(parser.parse_args()))

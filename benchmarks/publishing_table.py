@@ -88,6 +88,7 @@ def _shown_ratio(figure: str, rounds: Rounds, other: str) -> str:
 
 def ratio(figure: str, rounds: Rounds, one: str, other: str) -> float | None:
     """The median of the rounds' ratios, so that a machine whose speed drifts does not matter."""
+    # Where a process failed, the rounds after it are compared with others than their own.
     pairs = list(zip(rounds.get(one, ()), rounds.get(other, ()), strict=False))
     return median(left[figure] / right[figure] for left, right in pairs) if pairs else None
 

@@ -6,6 +6,7 @@ The names are resolved on first use, so that ``import rele`` loads no Google mod
 from __future__ import annotations
 
 import importlib
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rele._version import __version__
@@ -55,10 +56,18 @@ __all__ = [*_MODULE_OF, "__version__", "config"]
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
-        return getattr(importlib.import_module(_MODULE_OF[name]), name)
+        module = importlib.import_module(_MODULE_OF[name])
+        value = getattr(module, name)
+        if _is_function_of(module, value):  # and not what a test has put there meanwhile
+            globals()[name] = value  # is found without this function from now on
+        return value
     if name in _MODULES:
         return importlib.import_module(f"rele.{name}")
     raise AttributeError(f"module 'rele' has no attribute {name!r}")
+
+
+def _is_function_of(module: ModuleType, value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__code__.co_filename == module.__file__
 
 
 def __dir__() -> list[str]:

@@ -134,6 +134,8 @@ class BaseMiddleware:
 HookCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], str, object]
 """A hook, its arguments, its name and its middleware."""
 
+_NO_KEYWORDS: dict[str, Any] = {}
+
 _this_thread = threading.local()
 
 
@@ -207,31 +209,32 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
             any error of the settings, if they are read now.
         BaseException: what a signal, such as Ctrl-C, has raised while the hooks ran.
     """
-    calls = calls_of(hook_name, *args, **kwargs)
     if hook_name in _HOOKS_THAT_MAY_REFUSE:
-        for call in calls:
-            if (result := call[0](*args, **kwargs)) is not None:
-                _check_result(result, call)
+        for middleware in _middlewares(hook_name):
+            hook = getattr(middleware, hook_name, None)
+            if hook is not None and (result := hook(*args, **kwargs)) is not None:
+                _check_result(result, hook_name, middleware)
         return
-    _, interruption = call_hooks([None], calls)
+    _, interruption = call_hooks([None], calls_of(hook_name, args, kwargs))
     if interruption is not None:
         raise interruption
 
 
-def calls_of(hook_name: str, *args: Any, **kwargs: Any) -> list[HookCall]:
+def calls_of(
+    hook_name: str, args: tuple[Any, ...], kwargs: dict[str, Any] = _NO_KEYWORDS
+) -> list[HookCall]:
     """The calls of ``hook_name`` of every registered middleware that has it, in order.
 
     Raises:
         Exception: before a publish or the start of a worker any error of the settings, if they are
             read now.
     """
-    registered = IN_USE.middleware
-    middlewares = _first_middlewares(hook_name) if registered is None else registered
-    return [
-        (hook, args, kwargs, hook_name, middleware)
-        for middleware in middlewares
-        if (hook := getattr(middleware, hook_name, None)) is not None
-    ]
+    calls: list[HookCall] = []
+    for middleware in _middlewares(hook_name):
+        hook = getattr(middleware, hook_name, None)
+        if hook is not None:
+            calls.append((hook, args, kwargs, hook_name, middleware))
+    return calls
 
 
 def call_hooks(claims: list[None], calls: Iterable[HookCall]) -> tuple[bool, BaseException | None]:
@@ -260,7 +263,7 @@ def call_hooks(claims: list[None], calls: Iterable[HookCall]) -> tuple[bool, Bas
                 interruption = _judged(to_judge, call) or interruption
             for call in left:
                 if (result := call[0](*call[1], **call[2])) is not None:
-                    _check_result(result, call)
+                    _check_result(result, *call[3:])
             return True, interruption
         except BaseException as error:  # noqa: BLE001 - judged in the next round
             raised = error
@@ -282,8 +285,7 @@ def _judged(error: BaseException, call: HookCall | None) -> BaseException | None
     return None
 
 
-def _check_result(result: Any, call: HookCall) -> None:
-    hook_name, middleware = call[3:]
+def _check_result(result: Any, hook_name: str, middleware: object) -> None:
     check_result(result, f"The hook {hook_name} of %s", type(middleware).__qualname__)
 
 
@@ -292,6 +294,11 @@ def _log_error(hook_name: str, error: BaseException, message: str, *args: object
         log_publishing(logger, logging.ERROR, message, *args, exc_info=error)
     else:
         logger.error(message, *args, exc_info=error)
+
+
+def _middlewares(hook_name: str) -> Sequence[Any]:
+    registered = IN_USE.middleware
+    return _first_middlewares(hook_name) if registered is None else registered
 
 
 def _first_middlewares(hook_name: str) -> Sequence[Any]:

@@ -43,7 +43,8 @@ def publish(
 
         rele.publish(topic="lets-tell-everyone", data={"foo": "bar"}, myevent="arrival")
 
-    The publisher is made at the first call, and again after a fork.
+    The publisher is made at the first call, and anew in each forked process.
+    ``docs/publishing.rst`` says when the message is sent, and how it is retried.
 
     Args:
         topic: the topic's id, without the project.

@@ -30,6 +30,7 @@ ROWS = {
         "runtime.interruptions",
         "runtime.own_records",
         "runtime.publisher_in_use",
+        "runtime.queues",
         "runtime.stopping",
         "runtime.waiting",
         "schema",

@@ -133,16 +133,17 @@ class BaseBackend(ABC):
         timeout: float,
         at_once: bool,
     ) -> Sequence[Outcome | Future[str]]:
-        """As :meth:`send`, and call the report of each accepted message once, in any thread.
+        """Take ``messages`` as :meth:`send` does, and report the outcome of each accepted one.
 
-        A backend that must be safe in signal handlers and finalisers implements this, with one
-        atomic operation that hands over all messages. It raises nothing itself: an exception that
-        leaves this method was raised by a signal's handler. If that happens before the atomic
-        operation, nothing is sent; after it, all is sent and reported.
+        By default this calls :meth:`send`. A backend that must be safe in signal handlers and
+        finalisers implements it with one atomic operation, which takes all messages. It raises no
+        error; a signal handler may raise an exception in it. If that happens before the atomic
+        operation, no message may be sent; after it, all must be sent and reported.
 
         Args:
             messages: the messages.
-            reports: for each message the function to call with its future when that is done.
+            reports: for each message the function to call once with its future when that is done,
+                in any thread.
             timeout: seconds that the backend may wait until there is room for the messages.
             at_once: whether the caller waits for the outcomes, so that nothing is gathered first.
         """

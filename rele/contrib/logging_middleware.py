@@ -40,22 +40,24 @@ class LoggingMiddleware(BaseMiddleware):
         self._logs_payloads = getattr(config, "log_payloads", True)
 
     def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
-        log_publishing(
-            self._logger,
-            logging.DEBUG,
-            "Publishing to %s",
-            topic,
-            extra=self._publication(topic, attrs),
-        )
+        if self._logger.isEnabledFor(logging.DEBUG):  # or the record is not even made
+            log_publishing(
+                self._logger,
+                logging.DEBUG,
+                "Publishing to %s",
+                topic,
+                extra=self._publication(topic, attrs),
+            )
 
     def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
-        log_publishing(
-            self._logger,
-            logging.INFO,
-            "Published to %s",
-            topic,
-            extra=self._publication(topic, attrs),
-        )
+        if self._logger.isEnabledFor(logging.INFO):
+            log_publishing(
+                self._logger,
+                logging.INFO,
+                "Published to %s",
+                topic,
+                extra=self._publication(topic, attrs),
+            )
 
     def post_publish_failure(self, topic: str, exception: BaseException, message: Any) -> None:
         log_publishing(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING
 
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
-from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
 from rele.exceptions import PublisherFull, ThreadStartError
 from rele.messages.limits import TooLargeError
+
+if TYPE_CHECKING:
+    from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
 _PASSING = (
     exceptions.Aborted,
@@ -33,4 +36,7 @@ def is_passing(error: BaseException) -> bool:
 
 def too_large(error: TooLargeError) -> MessageTooLargeError:
     """Convert ``error`` to the class that Google's client raises, because callers may catch it."""
+    # Imported here because that loads all of Google's client, which Relé's own engine does not use.
+    from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
+
     return MessageTooLargeError(str(error))

@@ -16,8 +16,8 @@ _CHECK_SECONDS = 0.005
 """The interval at which a thread checks whether another has made the publisher."""
 
 _LONGEST_MAKING = 5.0
-"""Seconds after which another thread makes a publisher, too: the first may wait for that thread,
-such as for a module that it imports."""
+"""Seconds after which a thread that waits makes a publisher, too: the first may be waiting for this
+thread, for example for the import of a module."""
 
 
 class InUse:
@@ -133,8 +133,8 @@ class _Slot:
     def __init__(self) -> None:
         self._publishers: dict[str, PublisherInUse[Any]] = {}
         self.makers: dict[str, tuple[int, float]] = {}
-        """The thread that makes the publisher, and since when. Entries of dicts are set and
-        compared in one atomic step by ``setdefault``."""
+        """The thread that makes the publisher, and since when. ``setdefault`` checks and
+        sets an entry of a dict in one atomic step."""
 
     @property
     def publisher(self) -> PublisherInUse[Any] | None:
@@ -144,8 +144,8 @@ class _Slot:
     def fill(self, make: Callable[[], PublisherInUse[Any]]) -> PublisherInUse[Any]:
         """Return the publisher; make it, or wait for the thread that makes it.
 
-        A signal handler that interrupts its making makes another, and so does who has waited long;
-        the first that is made is used.
+        A signal handler that interrupts its making makes another, and so does a thread that has
+        waited for long. The one that is finished first is used.
         """
         me = threading.get_ident(), time.monotonic()
         while self.publisher is None:

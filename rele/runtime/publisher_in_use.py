@@ -51,10 +51,10 @@ class PublisherInUse(Generic[AnyPublisher]):
         self.publisher = publisher
         self.config = config
         self.calls: dict[object, None] = {}
-        """The running calls. A call adds itself, then looks whether the publisher is retired.
+        """The running calls. A call adds itself, then checks whether the publisher is retired.
 
-        Both this and the removal at its end are atomic, without a lock that a signal handler could
-        find held, and without a step between which a signal could interrupt.
+        To add and to remove a call is one atomic step each: there is no lock that a signal handler
+        could find held, and nothing that an exception of a signal could leave half done.
         """
         self.is_retired = False
         """Whether it accepts no more calls, so that another publisher must be used."""
@@ -83,9 +83,8 @@ class PublisherInUse(Generic[AnyPublisher]):
         thread = threading.Thread(target=self._close_when_done, name="rele-close", daemon=True)
         try:
             thread.start()
-        except (
-            RuntimeError
-        ):  # the interpreter shuts down; its exit handler sends what is outstanding
+        except RuntimeError:
+            # The interpreter shuts down; its exit handler sends what is outstanding.
             return
         thread.join(self.config.publisher_timeout)
 

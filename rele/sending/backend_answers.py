@@ -10,6 +10,7 @@ from typing import Any
 from rele.backends import Accepted, BaseBackend, Deferred, Message, Outcome, Refused
 
 ANY_OUTCOME = (Accepted, Deferred, Refused)
+_ANY_ANSWER = (Future, *ANY_OUTCOME)
 
 
 def outcomes_of(backend: BaseBackend, messages: Sequence[Message]) -> list[Outcome]:
@@ -28,16 +29,14 @@ def checked_answers(
 ) -> list[Outcome | Future[str]]:
     """The answers of ``backend`` for ``count`` messages, with a refusal for each wrong answer."""
     checked = [
-        each if _is_answer(each) else Refused(_wrong_answer(backend, repr(each)))
+        each
+        if isinstance(each, _ANY_ANSWER) or hasattr(each, "add_done_callback")
+        else Refused(_wrong_answer(backend, repr(each)))
         for each in answers
     ]
     while len(checked) < count:  # a project's backend may answer for too few, or nothing
         checked.append(Refused(_wrong_answer(backend, "nothing")))
     return checked
-
-
-def _is_answer(answer: Any) -> bool:
-    return isinstance(answer, (Future, *ANY_OUTCOME)) or hasattr(answer, "add_done_callback")
 
 
 def _wrong_answer(backend: BaseBackend, answer: str) -> TypeError:
@@ -59,5 +58,5 @@ def failure_of(future: Future[str]) -> BaseException | None:
 
 
 def is_real(future: Future[str]) -> bool:
-    """Whether ``future`` reports when it is done, unlike what a test gives instead."""
+    """Whether ``future`` is a real one: the stand-in of a test does not report when it is done."""
     return issubclass(type(future), Future)

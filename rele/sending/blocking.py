@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from typing import Protocol, TypeVar
 
 from rele.backends import BaseBackend
+from rele.runtime.queues import new_queue
 from rele.sending.backend_answers import failure_of, is_real
 from rele.sending.outstanding import Outstanding
 from rele.sending.timeouts import TIMEOUTS, timeout_error
@@ -22,6 +23,9 @@ class Waited(Outstanding, Protocol):
     def leave(self, future: Future[str]) -> None: ...
     def run_outcome_hooks(self, error: BaseException | None) -> bool: ...
 
+
+_LOOKS_EVERY = 0.01
+"""Seconds between two looks whether the futures are done although nothing is reported."""
 
 AnyWaited = TypeVar("AnyWaited", bound=Waited)
 
@@ -38,14 +42,14 @@ class BlockingCall:
         self._backend = backend
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
-        self._reported: SimpleQueue[tuple[Waited, Future[str]]] = SimpleQueue()
+        self._reported: queue.SimpleQueue[tuple[Waited, Future[str]]] = new_queue()
         self._is_over = False
 
     def report(self, publication: Waited, future: Future[str]) -> None:
-        """Let the waiting thread run the hooks for ``future``; run them here if it waits no more.
+        """Let the waiting thread run the hooks for ``future``; run them here if the call is over.
 
-        A reporter that finds the call waiting puts the outcome where the call, at its end, finds
-        it. One that comes later finds the call over.
+        The call empties its queue after it has noted that it is over. So an outcome that is put
+        into the queue before that is found there, and a later one is reported here.
         """
         if not self._is_over:
             publication.leave(future)
@@ -78,7 +82,7 @@ class BlockingCall:
         return errors
 
     def give_up(self) -> None:
-        """Run the hooks of what was reported so far; those of the others run without this call."""
+        """Run the hooks of the outcomes reported so far; those of later ones run where reported."""
         self._is_over = True
         while not self._reported.empty():
             publication, future = self._reported.get_nowait()
@@ -89,7 +93,7 @@ class BlockingCall:
         futures: Mapping[AnyWaited, Future[str]],
         errors: dict[AnyWaited, BaseException | None],
     ) -> None:
-        """Wait for futures that report nothing, as a test's stand-ins for Google's client have."""
+        """Wait for futures that report nothing: a test's stand-in for a client makes such."""
         left = self._timeout
         for publication, future in futures.items():
             if is_real(future):
@@ -107,13 +111,23 @@ class BlockingCall:
         futures: Mapping[AnyWaited, Future[str]],
         errors: dict[AnyWaited, BaseException | None],
     ) -> None:
-        """Wait until all is reported, or until the time is over."""
+        """Wait until all outcomes are reported, or their futures done, or until the timeout.
+
+        A report may be late: the thread that reports may be in a hook that waits for a lock which
+        the caller of this publish holds, as a log handler that publishes does.
+        """
         while len(errors) < len(futures):
+            before = time.monotonic()
+            seconds = max(min(self._deadline - before, _LOOKS_EVERY), 0)
             try:
-                publication, future = self._backend.next_report(self._reported, self._left())
-            except Empty:
-                return
-            errors[publication] = self._conclude(publication, failure_of(future))
+                publication, future = self._backend.next_report(self._reported, seconds)
+            except queue.Empty:
+                waits_no_more = time.monotonic() - before < seconds / 2 or not self._left()
+                waiting = (future for each, future in futures.items() if each not in errors)
+                if waits_no_more or all(future.done() for future in waiting):
+                    return
+            else:
+                errors[publication] = self._conclude(publication, failure_of(future))
 
     def _outcome_at_end(self, publication: AnyWaited, future: Future[str]) -> BaseException | None:
         if not future.done():

@@ -55,12 +55,12 @@ class Surroundings:
 
     @property
     def is_child(self) -> bool:
-        """Whether it was made by another process to do a part of that one's work."""
+        """Whether another process has made it, to do a part of its work."""
         return self.is_forked or self.runner is not Runner.INTERPRETER
 
     @property
     def may_end_unasked(self) -> bool:
-        """Whether it may end without any code of Relé's being called."""
+        """Whether it may end without calling anything of Relé."""
         if self.runner is Runner.MULTIPROCESSING:
             return self.is_daemonic
         return self.runner in (Runner.BILLIARD_POOL, Runner.WORK_HORSE)

@@ -48,7 +48,7 @@ class LoopInUse:
     def call(self, function: Callable[[], object]) -> None:
         """From any thread, let the loop call ``function`` soon, unless it is closed.
 
-        To wake a loop takes a system call: what is added before it has woken shares one.
+        To wake a loop takes a system call: functions that are added before it runs share one.
         """
         self._functions.append(function)
         if self._is_woken:  # it has not begun to call, and will take this function, too
@@ -124,7 +124,7 @@ class LoopsInUse:
             logging.WARNING,
             "A blocking publish in %s stops its event loop, with all tasks, until the message is "
             "accepted, for up to %g s: use `await rele.apublish(...)` or `apublish_many` there. "
-            "Others like it are not logged.",
+            "This is logged once per publisher.",
             _where_published(),
             seconds,
         )

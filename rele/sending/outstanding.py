@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import os
+import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import Protocol, TypeVar
 
 from rele.backends import BaseBackend
 from rele.engine.failures import is_passing
+from rele.runtime.queues import new_queue
 from rele.sending.backend_answers import failure_of
 from rele.sending.ends import Forked, Surroundings
 from rele.sending.process_end import WaitsForOutcomes, call_at_end, surroundings
@@ -27,7 +28,7 @@ _LEFT_FOR = 1.0
 """Seconds after which a call that was to run the hooks of a message must have been interrupted."""
 
 _LONGEST_PAUSE = 0.01
-"""Seconds between two looks at what is outstanding."""
+"""The longest time between two checks of what is outstanding, in seconds."""
 
 Member = TypeVar("Member")
 
@@ -69,7 +70,7 @@ class OutstandingPublishes:
         self._exit_timeout = exit_timeout
         self._publications: dict[Outstanding, None] = {}
         self._interrupted: dict[weakref.ref[Outstanding], None] = {}
-        self._nothing: SimpleQueue[None] = SimpleQueue()
+        self._nothing: queue.SimpleQueue[None] = new_queue()
         self._process_id = os.getpid()
         _close_at_exit(self, around)
 
@@ -79,7 +80,7 @@ class OutstandingPublishes:
         return self._process_id == os.getpid()
 
     def watch(self, publication: Outstanding, future: Future[str]) -> None:
-        """Let ``flush`` wait until ``publication`` is concluded, as it is once ``future`` is."""
+        """Let ``flush`` wait for ``publication``, which is concluded after ``future`` is done."""
         publication.future = future
         self._publications[publication] = None
         if publication.is_concluded:  # since its future is done
@@ -153,7 +154,7 @@ class OutstandingPublishes:
     def _has_paused(self, seconds: float) -> bool:
         """Let reports be called for ``seconds``; return False in a thread that cannot wait."""
         before = time.monotonic()
-        with suppress(Empty):
+        with suppress(queue.Empty):
             self._backend.next_report(self._nothing, seconds)
         return time.monotonic() - before >= seconds / 2
 

@@ -1,7 +1,7 @@
-"""The end of this process: what is sent before it, and where.
+"""The end of this process: at which point it sends what is outstanding.
 
-A process passes one of these on its way out: the interpreter's exit handlers, the finalizers of
-multiprocessing, or Celery's signal ``worker_process_shutdown``.
+A process passes one of these points on its way out: the interpreter's exit handlers, the finalizers
+of multiprocessing, or Celery's signal ``worker_process_shutdown``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def surroundings() -> Surroundings:
 def call_at_end(function: Callable[[], None], runner: Runner) -> None:
     """Call ``function`` when this process ends, unless it is killed.
 
-    It may be called twice: an interpreter's child may pass several of the places.
+    It may be called twice, because a process may pass several of the places named above.
     """
     atexit.unregister(function)
     atexit.register(function)
@@ -55,7 +55,7 @@ def call_at_end(function: Callable[[], None], runner: Runner) -> None:
 
 
 class WaitsForOutcomes:
-    """Whether the publishes of a publisher wait, blocking or not, because nothing follows them.
+    """Whether each publish waits, blocking or not, because the process may end without sending.
 
     Args:
         around: the process.
@@ -74,9 +74,9 @@ class WaitsForOutcomes:
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "A message that is published in a running event loop is lost if this process, "
-                "which %s runs, ends before it is sent: a publish does not wait there. Wait for "
-                "the outcome with asyncio.wrap_future.",
+                "This process, which %s runs, may end without sending the last messages, and "
+                "`rele.publish` does not wait for them in a running event loop: use `await "
+                "rele.apublish(...)` there.",
                 self.runner.value,
             )
         return False

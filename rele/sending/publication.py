@@ -148,7 +148,7 @@ class Publication:
                 self._outstanding.forget(self)
 
     def run_outcome_hooks(self, error: BaseException | None) -> bool:
-        """Run the hooks of a failure with ``error``, or of a success, unless they were claimed.
+        """Run the hooks of a failure with ``error``, or of a success, unless claimed elsewhere.
 
         Returns:
             whether they have run now.
@@ -180,8 +180,8 @@ class Publication:
 
 
 def _success_calls(topic: str, data: Any, attributes: Mapping[str, Any]) -> list[HookCall]:
-    calls = calls_of("post_publish_success", topic, data, attributes)
-    calls += calls_of("post_publish", topic)
+    calls = calls_of("post_publish_success", (topic, data, attributes))
+    calls += calls_of("post_publish", (topic,))
     return calls
 
 
@@ -193,7 +193,7 @@ def _call_failure_hooks(
     attributes: Mapping[str, Any],
 ) -> tuple[bool, BaseException | None]:
     forget_way(error)
-    calls = calls_of("post_publish_failure", topic, error, data)
+    calls = calls_of("post_publish_failure", (topic, error, data))
     token = _failed_attributes.set(attributes)
     try:
         return call_hooks(claims, calls)

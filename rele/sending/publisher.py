@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from rele.backends import BaseBackend, Deferred, Message, Outcome, Refused
+from rele.backends import BaseBackend, Deferred, Message, Outcome, Refused, Report
 from rele.sending.awaiting import AwaitedCall
 from rele.sending.backend_answers import ANY_OUTCOME, checked_answers, failure_of, is_real
 from rele.sending.blocking import BlockingCall
@@ -86,8 +86,10 @@ class Publisher:
         Raises:
             TypeError, ValueError: the data cannot be encoded, or Pub/Sub would refuse the topic's
                 name, an attribute, or the size: its limits are checked before anything is sent.
+            PublisherFull, ThreadStartError: the message was not taken, since too many are
+                outstanding, or since the system starts no more threads.
             TimeoutError: (``concurrent.futures.TimeoutError``) the message was not accepted in
-                time. It may still arrive: the client continues to send it.
+                time. It may still arrive: sending continues.
             google.api_core.exceptions.GoogleAPIError: Pub/Sub refused the message.
         """
         publications = [Publication(topic, data, attrs, self._outstanding)]
@@ -194,7 +196,7 @@ class Publisher:
             if waits_anyway:
                 self._outstanding.wait(accepted)
             elif call is None:
-                errors |= {each: failure_of(f) for each, f in accepted.items() if f.done()}
+                _note_failures(accepted, errors)
             else:
                 self._loops.warn_if_running(seconds)
                 errors |= call.wait(accepted)
@@ -203,7 +205,9 @@ class Publisher:
             if call is not None:
                 call.give_up()
             raise
-        return _answer(futures, map(errors.get, publications), raise_exception)
+        if errors and raise_exception:
+            _raise_first(map(errors.get, publications))
+        return futures
 
     async def _apublish(
         self, publications: list[Publication], timeout: float | None, raise_exception: bool
@@ -225,21 +229,25 @@ class Publisher:
             self._abandon(publications, interruption)
             raise
         errors |= await call.wait(accepted)
-        return _answer(futures, map(errors.get, publications), raise_exception)
+        if errors and raise_exception:
+            _raise_first(map(errors.get, publications))
+        return futures
 
     def _hand_over(
         self, publications: Sequence[Publication], timeout: float, *, at_once: bool
     ) -> list[Outcome | Future[str]]:
         """Hand all messages to the backend at once; failures are in the answers, not raised."""
-        encoded = [publication.encode(self._encoder) for publication in publications]
-        messages = [each for each in encoded if isinstance(each, Message)]
+        encoded: list[Any] = []
+        messages: list[Message] = []
+        reports: list[Report] = []
+        for publication in publications:
+            message = publication.encode(self._encoder)
+            encoded.append(message)
+            if isinstance(message, Message):
+                messages.append(message)
+                reports.append(publication.report)
         if not messages:
-            return encoded  # type: ignore[return-value]  # all are refused
-        reports = [
-            publication.report
-            for publication, each in zip(publications, encoded, strict=True)
-            if isinstance(each, Message)
-        ]
+            return encoded
         given = self._backend.hand_over(messages, reports, timeout=timeout, at_once=at_once)
         answers = checked_answers(self._backend, given, len(messages))
         if len(answers) == len(encoded):
@@ -287,15 +295,17 @@ def _prepare(publications: Sequence[Publication], call: Call | None) -> None:
         publication.run_pre_publish()
 
 
-def _answer(
-    futures: list[Future[str]], errors: Iterable[BaseException | None], raise_exception: bool
-) -> list[Future[str]]:
-    """Return ``futures``, or raise the first of ``errors``."""
-    if raise_exception:
-        for error in errors:
-            if error is not None:
-                raise error
-    return futures
+def _note_failures(accepted: Mapping[Publication, Future[str]], errors: Errors) -> None:
+    """Add to ``errors`` those of the messages that have failed by now."""
+    for publication, future in accepted.items():
+        if future.done():
+            errors[publication] = failure_of(future)
+
+
+def _raise_first(errors: Iterable[BaseException | None]) -> None:
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def _clear_frames(error: BaseException) -> None:

@@ -10,7 +10,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherTransport
 
 from rele.engine.times import Times
 from tests.support.credentials import IMPERSONATE, TokenServer, write_credentials
-from tests.support.project import Project
+from tests.support.project import Project, read_until
 from tests.support.tls_front import MetadataServer, TlsFront, write_service_account
 from tests.support.watched import start_watched, write_project
 
@@ -94,6 +94,37 @@ def test_a_file_of_any_type_publishes(
         assert token == "Bearer of-service-account"
         [body] = token_server.impersonated
         assert body["scope"] == list(SCOPES)
+
+
+PUBLISH_AND_WAIT = """
+    import logging, sys
+    import rele
+
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="LOG %(name)s %(message)s")
+    logging.getLogger("google").setLevel(logging.CRITICAL)
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)
+    future = rele.publish("events", 1)
+    print("accepted", bool(future.result(timeout=60)), flush=True)
+"""
+
+
+def test_a_message_waits_until_a_token_can_be_fetched(
+    project: Project,
+    pull_events: Callable[[], list[bytes]],
+    front: TlsFront,
+    metadata_server: MetadataServer,
+) -> None:
+    project.write_settings(ENGINE="rele", CLIENT_OPTIONS={"api_endpoint": front.address})
+    metadata_server.status = 404
+    process = project.start(str(project.write("publish.py", PUBLISH_AND_WAIT)))
+    read_until(process.stdout, "has accepted no messages")
+
+    metadata_server.status = 200
+
+    output, _ = process.communicate(timeout=60)
+    assert "accepts messages again" in output
+    assert output.splitlines()[-1] == "accepted True"
+    assert pull_events() == [b"1"]
 
 
 @pytest.mark.parametrize("code", ["PERMISSION_DENIED", "UNAUTHENTICATED"])

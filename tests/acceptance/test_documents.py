@@ -116,7 +116,7 @@ def test_each_document_adds_to_the_settings_of_those_before(shop: Project) -> No
     checked, report = run(shop, "python manage.py check")
 
     of_readme = {"GC_PROJECT_ID", "MIDDLEWARE", "ENCODER_PATH"}
-    of_publishing = {"ENGINE", *(f"PUBLISHER_{name}" for name in OPTIONS)}
+    of_publishing = {f"PUBLISHER_{name}" for name in OPTIONS}
     of_google_cloud = {"GC_CREDENTIALS_PATH", "CLIENT_OPTIONS", "GC_STORAGE_REGION"}
     assert set(keys.split()) == {*of_readme, *of_publishing, *of_google_cloud, "PUBLISHER_BACKEND"}
     assert (checked, report) == (0, "System check identified no issues (0 silenced).\n")

@@ -14,6 +14,8 @@ from tests.support.project import Project, read_until
 if sys.platform == "win32":
     pytest.skip("Windows does not fork.", allow_module_level=True)
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 POOL = """
     import multiprocessing
     import sys

@@ -13,6 +13,8 @@ from tests.support.project import Project, read_until
 if sys.platform == "win32":
     pytest.skip("Celery's prefork pool and RQ run only on POSIX.", allow_module_level=True)
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 TASKS = 12
 
 CELERY_APP = """

@@ -147,9 +147,11 @@ IN_A_HANDLER = f"""
     def publish_too(signum, frame):
         futures.append(rele.publish("events", f"handler {{len(futures)}}", blocking=blocking,
                                     timeout=30))
+        if time.monotonic() < ends:
+            signal.setitimer(signal.ITIMER_REAL, 0.003)
 
     signal.signal(signal.SIGALRM, publish_too)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.003)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
     ends, number = time.monotonic() + 4, 0
     while time.monotonic() < ends:
         number += 1
@@ -256,7 +258,7 @@ IN_A_LOG_HANDLER = f"""
     logging.getLogger().setLevel(logging.INFO)
 
     def work():
-        for number in range(200):
+        for number in range(50):
             futures.append(rele.publish("events", number))
             logging.getLogger("project").info("worked on %d", number)
 
@@ -283,4 +285,4 @@ def test_a_log_handler_may_publish_each_record_also_those_about_publishing(
 
     assert failed == 0
     assert len(server.accepted.items) == published
-    assert published >= 1600
+    assert published >= 400

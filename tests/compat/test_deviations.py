@@ -9,6 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, patch
@@ -17,14 +18,18 @@ import pytest
 from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
 import rele
-from rele import Callback, Publisher, Subscriber, Subscription
+from rele import Callback, Publisher, Subscriber, Subscription, publishing
 from rele.backends import Message
 from rele.config import Config
 from rele.engine.base import Message as ReceivedByHooks
+from rele.exceptions import PublisherFull
 from rele.middleware import BaseMiddleware
+from rele.sending.publisher import Publisher as SendingPublisher
 from rele.testing import deliver
 from rele.worker import make_worker
+from tests.support.backends import HeldBackend
 from tests.support.in_use import register
+from tests.support.publish_server import PublishServer
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -120,6 +125,33 @@ def test_outcome_hooks_run_for_every_publish(blocking: bool, rele_messages: list
     rele.publish("orders", 1, blocking=blocking)
 
     assert outcomes == ["success"]
+
+
+def test_a_publish_waits_where_the_process_may_end_without_sending() -> None:
+    backend = HeldBackend()
+
+    def main_work_horse() -> Future[str]:  # the name by which RQ's are recognised
+        publisher = SendingPublisher(backend, json.JSONEncoder, 10)
+        threading.Timer(0.05, backend.settle_the_rest).start()
+        return publisher.publish("orders", 1)
+
+    assert main_work_horse().done()
+
+
+def test_what_a_process_has_not_sent_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"GC_PROJECT_ID": "p", "ENGINE": "rele", "PUBLISHER_LIMITS": {"max_messages": 1}}
+    with PublishServer() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        rele.setup({**settings, "MIDDLEWARE": []})
+        held = server.hold()
+
+        first = rele.publish("orders", 1)
+        with pytest.raises(PublisherFull):
+            rele.publish("orders", 2, timeout=0.1)
+
+        held.release()
+        assert first.result(timeout=10)
+        publishing.forget()
 
 
 def test_only_pubsub_is_dialled(google_topics: list[Any]) -> None:

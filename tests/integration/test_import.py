@@ -48,6 +48,20 @@ def test_googles_modules_are_noticed() -> None:
     assert "google.cloud.pubsub_v1" in google_modules_after("from rele import Publisher")
 
 
+def test_googles_client_is_not_loaded_for_an_engine_of_our_own() -> None:
+    code = """
+import os, rele
+os.environ["PUBSUB_EMULATOR_HOST"] = "127.0.0.1:1"
+rele.setup({"ENGINE": "rele"})
+rele.publishing.get_publisher()
+"""
+
+    modules = google_modules_after(code)
+
+    assert "grpc" in modules
+    assert "google.cloud.pubsub_v1" not in modules
+
+
 def test_the_modules_can_be_reached_from_the_package() -> None:
     code = "import rele; rele.client.Publisher; rele.publishing.publish; rele.worker.Worker"
 

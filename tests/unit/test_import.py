@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 
 import rele
@@ -29,3 +31,19 @@ def test_the_names_are_those_of_their_modules() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'rele' has no attribute 'no_such_name'"):
         _ = rele.no_such_name
+
+
+def test_what_a_test_puts_in_place_of_a_function_counts_until_it_is_undone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``rele`` keeps the function itself, once it is looked up, but nothing else."""
+    from rele import publishing
+
+    monkeypatch.delitem(vars(rele), "publish", raising=False)
+    with patch("rele.publishing.publish", autospec=True) as stand_in:
+        assert rele.publish is stand_in
+    assert rele.publish is publishing.publish
+    assert vars(rele)["publish"] is publishing.publish
+    with patch("rele.publish") as stand_in:
+        assert rele.publish is stand_in
+    assert rele.publish is publishing.publish

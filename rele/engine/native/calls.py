@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.api_core.exceptions import from_grpc_error
@@ -59,6 +60,16 @@ class Ended:
     """``None`` if none could be opened."""
 
 
+class UnderWay(NamedTuple):
+    """A request whose call has not ended."""
+
+    request: Request
+    channel: Channel
+    call: Any
+    began: float
+    """By ``time.monotonic()``."""
+
+
 class Calls:
     """Sends requests without waiting for the answers. One thread uses it, and connects there.
 
@@ -79,8 +90,8 @@ class Calls:
         self._channel: Channel | None = None
         self._lacks_threads = False
         """Whether gRPC could not start a thread when it was last needed."""
-        self._under_way: dict[int, tuple[Request, Channel, Any]] = {}
-        """The requests whose calls have not ended, by their identity, and the calls."""
+        self._under_way: dict[int, UnderWay] = {}
+        """What has not ended, by the identity of its request."""
         gate.watch(self)
 
     def start(self, request: Request, when_ended: Callable[[Ended], object]) -> None:
@@ -102,7 +113,7 @@ class Calls:
                     wait_for_ready=request.waits_for_connection,
                     **self._options(request, body),
                 )
-                self._under_way[id(request)] = (request, channel, call)
+                self._under_way[id(request)] = UnderWay(request, channel, call, time.monotonic())
         except Exception as error:  # noqa: BLE001 - the thread goes on with the other requests
             logger.debug("gRPC could not begin a call (%r); it is made in this thread.", error)
             self._lacks_threads = True
@@ -139,13 +150,13 @@ class Calls:
     @property
     def is_quiet(self) -> bool:
         """Whether no call is under way; any thread may ask."""
-        return all(channel.is_quiet for _, channel, _ in list(self._under_way.values()))
+        return all(each.channel.is_quiet for each in list(self._under_way.values()))
 
-    def cancel(self, *, all_of_them: bool) -> None:
-        """Cancel the calls that wait for a connection, or all; any thread may do it."""
-        for request, _, call in list(self._under_way.values()):
-            if all_of_them or request.waits_for_connection:
-                call.cancel()
+    def cancel(self, *, begun_before: float) -> None:
+        """Cancel calls that wait for a connection or have begun before; any thread may do it."""
+        for each in list(self._under_way.values()):
+            if each.request.waits_for_connection or each.began < begun_before:
+                each.call.cancel()
 
     def _path(self, request: Request) -> str:
         return f"projects/{self._project_id}/topics/{request.topic}"

@@ -12,11 +12,11 @@ import os
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 LONGEST_WAIT = 1.0
-"""Seconds that a fork waits for the answers to requests."""
+"""Seconds after which a request is sent again, rather than let a fork wait for its answer."""
 
 LONGEST_CANCELLATION = 0.5
 """Seconds that a fork waits until requests that were not answered are cancelled."""
@@ -33,8 +33,11 @@ class AnyCalls(Protocol):
         """Whether gRPC has no call under way, and none of its threads waits for one."""
         ...
 
-    def cancel(self, *, all_of_them: bool) -> None:
-        """Cancel the calls that wait for a connection, or all; their requests are sent again."""
+    def cancel(self, *, begun_before: float) -> None:
+        """Cancel the calls that wait for a connection, and those begun before that time.
+
+        Their requests are sent again. The time is one of ``time.monotonic()``.
+        """
         ...
 
 
@@ -42,7 +45,7 @@ class ForkGate:
     """Counts the threads that are amid a function of gRPC, and delays others during a fork.
 
     Args:
-        longest_wait: seconds that a fork waits for answers; none where Pub/Sub is unavailable.
+        longest_wait: seconds after which a fork waits no longer for the answer to a request.
     """
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
@@ -64,27 +67,29 @@ class ForkGate:
         """Within the block no other thread forks, unless it takes longer than a fork waits."""
         me = _thread.get_ident()
         inside = self._inside  # in a child that is forked in the block, this is another one
-        inside.append(me)
-        while self._forks:
-            inside.remove(me)
-            time.sleep(_PAUSE)
-            inside.append(me)
         try:
+            inside.append(me)
+            while self._forks:
+                inside.remove(me)
+                time.sleep(_PAUSE)
+                inside.append(me)
             yield
         finally:
-            inside.remove(me)
+            with suppress(ValueError):  # a signal has interrupted the first lines
+                inside.remove(me)
 
     def close(self) -> None:
-        """Let no call begin, and return when none is under way, or after the longest wait."""
+        """Let no call begin, and return when none is under way, or after the longest wait.
+
+        Where Pub/Sub does not answer, calls may be under way for long: those are cancelled.
+        """
         self._forks.append(None)
-        # Where Pub/Sub is unavailable they may wait for long.
-        for calls in list(self._calls):
-            calls.cancel(all_of_them=False)
-        if self._wait_until_quiet(self._longest_wait):
-            return
-        for calls in list(self._calls):
-            calls.cancel(all_of_them=True)
-        self._wait_until_quiet(LONGEST_CANCELLATION)
+        deadline = time.monotonic() + self._longest_wait + LONGEST_CANCELLATION
+        while not self._is_quiet() and (now := time.monotonic()) < deadline:
+            # Again each time: a call may have begun at the moment of the fork.
+            for calls in list(self._calls):
+                calls.cancel(begun_before=now - self._longest_wait)
+            time.sleep(_PAUSE)
 
     def open(self) -> None:
         """Let calls begin again."""
@@ -93,14 +98,6 @@ class ForkGate:
     def renew(self) -> None:
         """Begin anew in a child, where no thread is amid a call, and no call is its own."""
         self._renew()
-
-    def _wait_until_quiet(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while not self._is_quiet():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_PAUSE)
-        return True
 
     def _is_quiet(self) -> bool:
         me = _thread.get_ident()

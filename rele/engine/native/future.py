@@ -169,7 +169,7 @@ def _clamped(timeout: float) -> float:
 
 
 class _Snapshot:
-    """Stands in for the lock of a future: who has "locked" it sees an unchanging state."""
+    """Stands in for the lock of a future: a thread that "locks" it sees an unchanging state."""
 
     def __init__(self, future: PublishFuture) -> None:
         self._future = future

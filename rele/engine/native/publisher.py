@@ -19,6 +19,7 @@ from rele.engine.connection import Connection
 from rele.engine.native.bounds import Bounds
 from rele.engine.native.calls import Calls
 from rele.engine.native.future import PublishFuture
+from rele.engine.native.green import threads_in_use
 from rele.engine.native.outgoing import Outgoing, Report
 from rele.engine.native.publish_core import PublishCore
 from rele.engine.native.sender import Flush, Sender
@@ -85,8 +86,10 @@ class NativePublisher:
         core = PublishCore(self._options, self.address, self._timed_out)
         bounds = Bounds(self._options.limit_messages, self._options.limit_bytes)
         project_id = str(self._connection.gc_project_id)
+        threads = threads_in_use()
+        threads.prepare_grpc()
         calls = Calls(self._connection, project_id, self._options.compression)
-        return Sender(core, bounds, calls)
+        return Sender(core, bounds, calls, threads.new_event_queue())
 
     @property
     def address(self) -> str:

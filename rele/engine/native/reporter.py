@@ -12,6 +12,7 @@ from rele.engine.native.lanes import Lane
 from rele.engine.native.outgoing import Outgoing
 from rele.engine.native.publish_core import Outcome
 from rele.engine.native.roles import Role
+from rele.runtime.queues import new_queue
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +29,19 @@ class Reported:
     """When the future of the first message was done."""
 
 
+@dataclass(frozen=True)
+class _Settled:
+    """An outcome whose futures are done, since the time ``at``."""
+
+    outcome: Outcome
+    at: float
+
+
 class Reporter:
     """Settles the futures of messages and calls their reports.
 
-    It has a thread of its own, because hooks and callbacks may take long, and sending goes on.
+    The reports have a thread of their own, because hooks and callbacks may take long, and sending
+    goes on.
 
     Args:
         when_reported: called when the messages of an outcome are reported.
@@ -39,12 +49,20 @@ class Reporter:
 
     def __init__(self, when_reported: Callable[[Reported], object]) -> None:
         self._when_reported = when_reported
-        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[_Settled | None] = new_queue()
         self.role = Role("rele-publisher-reports", self._run)
 
     def put(self, outcome: Outcome) -> None:
-        """Report ``outcome`` soon; does not wait."""
-        self._outcomes.put(outcome)
+        """Settle the futures now, and report ``outcome`` soon; does not wait.
+
+        A blocking publish sees its outcome in the future, also while a hook of another message
+        waits for a lock that the blocking publish is called under.
+        """
+        at = time.monotonic()
+        for number, message in enumerate(outcome.messages):
+            result = None if outcome.ids is None else outcome.ids[number]
+            message.future.settle(result, outcome.error)
+        self._outcomes.put(_Settled(outcome, at))
 
     def stop(self) -> None:
         """End the thread when it has reported what waits."""
@@ -52,8 +70,8 @@ class Reporter:
 
     def report_waiting(self) -> None:
         """Report here what waits; the caller has the role."""
-        while (outcome := self._next(0)) is not None:
-            self._report(outcome)
+        while (settled := self._next(0)) is not None:
+            self._report(settled)
 
     def report_until(self, is_over: Callable[[], bool], deadline: float) -> None:
         """Report in the reporter's own thread, from within a hook or a callback that waits.
@@ -63,30 +81,26 @@ class Reporter:
             deadline: when to end at the latest, by ``time.monotonic()``.
         """
         while not is_over() and (left := deadline - time.monotonic()) > 0:
-            if (outcome := self._next(min(left, 0.05))) is not None:
-                self._report(outcome)
+            if (settled := self._next(min(left, 0.05))) is not None:
+                self._report(settled)
 
     def _run(self) -> None:
-        while (outcome := self._outcomes.get()) is not None:
-            self._report(outcome)
+        while (settled := self._outcomes.get()) is not None:
+            self._report(settled)
 
-    def _next(self, seconds: float) -> Outcome | None:
+    def _next(self, seconds: float) -> _Settled | None:
         try:
             return self._outcomes.get(seconds > 0, seconds or None)
         except queue.Empty:
             return None
 
-    def _report(self, outcome: Outcome) -> None:
-        at = 0.0
+    def _report(self, settled: _Settled) -> None:
+        outcome = settled.outcome
         size = 0
-        for number, message in enumerate(outcome.messages):
-            result = None if outcome.ids is None else outcome.ids[number]
-            if not number:
-                at = time.monotonic()
-            message.future.settle(result, outcome.error)
+        for message in outcome.messages:
             size += message.size
             _conclude(message)
-        self._when_reported(Reported(len(outcome.messages), size, outcome.lane, at))
+        self._when_reported(Reported(len(outcome.messages), size, outcome.lane, settled.at))
 
 
 def _conclude(message: Outgoing) -> None:

@@ -18,6 +18,7 @@ from rele.engine.native.reporter import Reported, Reporter
 from rele.engine.native.retrying import Failure
 from rele.engine.native.roles import Role
 from rele.runtime.own_records import log_publishing
+from rele.runtime.queues import new_queue
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +74,20 @@ class Sender:
         core: decides.
         bounds: counts what is outstanding.
         calls: sends requests.
+        events: the queue that threads of gRPC put into, too.
     """
 
-    def __init__(self, core: PublishCore, bounds: Bounds, calls: AnyCalls) -> None:
+    def __init__(
+        self,
+        core: PublishCore,
+        bounds: Bounds,
+        calls: AnyCalls,
+        events: queue.SimpleQueue[Any] | None = None,
+    ) -> None:
         self._core = core
         self.bounds = bounds
         self._calls = calls
-        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._events = new_queue() if events is None else events
         self._watchers: list[Watch] = []
         self._is_stopped = False
         self.waiting_for_room: list[Callable[[], object]] = []
@@ -111,7 +119,7 @@ class Sender:
 
         The threads do the work. Where they do not run, and none can be started, this thread does.
         """
-        idle: queue.SimpleQueue[None] = queue.SimpleQueue()
+        idle: queue.SimpleQueue[None] = new_queue()
         self.put(Flush())
         self.put(Watch(idle.put))
         while idle.empty() and (left := deadline - time.monotonic()) > 0:

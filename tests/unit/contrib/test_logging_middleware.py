@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -320,3 +321,16 @@ def test_a_subclass_logs_under_the_name_of_its_own_module(
 
 def test_is_found_under_both_of_its_names() -> None:
     assert LoggingMiddleware is module.LoggingMiddleware
+
+
+def test_of_a_publish_that_is_not_logged_no_attribute_is_read() -> None:
+    unreadable = MagicMock(spec=dict)
+    unreadable.keys.side_effect = AssertionError("read for a record that nobody takes")
+
+    logging.getLogger(module.__name__).setLevel(logging.WARNING)
+    try:
+        middleware = LoggingMiddleware()
+        middleware.pre_publish("orders", {}, unreadable)
+        middleware.post_publish_success("orders", {}, unreadable)
+    finally:
+        logging.getLogger(module.__name__).setLevel(logging.NOTSET)

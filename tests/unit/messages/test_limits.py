@@ -11,6 +11,7 @@ from rele.messages.limits import (
     MAX_ORDERING_KEY_BYTES,
     MAX_REQUEST_BYTES,
     MAX_VALUE_BYTES,
+    SURELY_ACCEPTED_BYTES,
     TooLargeError,
     check_attributes,
     check_ordering_key,
@@ -126,3 +127,10 @@ def test_the_envelope_counts_to_the_size() -> None:
         check_size("order-paid", b"x" * 9_999_900, {"note": "x" * 100}, "")
 
     assert request_size("order-paid", b"x" * 9_999_900, {}, "") <= MAX_REQUEST_BYTES
+
+
+def test_what_is_surely_accepted_is_not_too_large_with_all_attributes_that_pubsub_takes() -> None:
+    attributes = {f"{n:03}".ljust(MAX_KEY_BYTES, "k"): "v" * MAX_VALUE_BYTES for n in range(100)}
+    data, key = b"x" * SURELY_ACCEPTED_BYTES, "k" * MAX_ORDERING_KEY_BYTES
+
+    check_size("t" * 255, data, attributes, key)

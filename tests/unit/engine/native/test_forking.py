@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -17,14 +18,15 @@ class FakeCalls:
         """Calls that wait for a connection."""
         self.sent = sent
         """Calls whose answer is awaited."""
+        self.began = time.monotonic()
 
     @property
     def is_quiet(self) -> bool:
         return not self.waiting + self.sent
 
-    def cancel(self, *, all_of_them: bool) -> None:
+    def cancel(self, *, begun_before: float) -> None:
         self.waiting = 0
-        if all_of_them:
+        if self.began < begun_before:
             self.sent = 0
 
 
@@ -71,6 +73,16 @@ def test_a_fork_does_not_wait_for_a_connection(gate: ForkGate) -> None:
 
 def test_what_is_not_answered_in_time_is_cancelled() -> None:
     gate, calls = ForkGate(longest_wait=0.01), FakeCalls(sent=2)
+    gate.watch(calls)
+
+    gate.close()
+
+    assert calls.is_quiet
+
+
+def test_a_fork_does_not_wait_for_what_is_not_answered_for_long(gate: ForkGate) -> None:
+    calls = FakeCalls(sent=2)
+    calls.began -= 60
     gate.watch(calls)
 
     gate.close()

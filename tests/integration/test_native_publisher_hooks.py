@@ -1,0 +1,70 @@
+"""Hooks and callbacks of our own publisher, which run while it goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import rele
+from tests.support.publish_server import PublishServer
+from tests.support.recorder import Recorder
+
+Configure = Callable[..., Recorder]
+
+SUCCESS = "post_publish_success"
+
+
+def test_a_hook_that_waits_delays_neither_sending_nor_a_blocking_publish(
+    publish_server: PublishServer, publishes_natively: Configure
+) -> None:
+    recorder = publishes_natively()
+    may_end = threading.Event()
+    recorder.actions[SUCCESS] = lambda _, data, __: data == "slow" and may_end.wait(30)
+    slow = rele.publish("photos", "slow")
+    recorder.wait_for(1)
+
+    assert rele.publish("photos", "blocking", blocking=True, timeout=5).result(0)
+    rele.publish("photos", "background")
+    publish_server.accepted.wait_for(3)
+
+    assert [call[2] for call in recorder.calls] == ["slow", "blocking"]
+    assert slow.done()
+    may_end.set()
+    assert rele.flush(10)
+    assert [call[2] for call in recorder.calls] == ["slow", "blocking", "background"]
+
+
+def test_a_hook_may_publish_and_wait(
+    publish_server: PublishServer, publishes_natively: Configure
+) -> None:
+    recorder = publishes_natively()
+
+    def publish_again(topic: str, data: object, attributes: object) -> None:
+        if topic == "photos":
+            rele.publish("others", data, blocking=True, timeout=20)
+
+    recorder.actions[SUCCESS] = publish_again
+
+    for number in range(20):
+        rele.publish("photos", number)
+    assert rele.flush(20)
+
+    assert len(recorder.calls) == 40
+    assert len(publish_server.accepted.items) == 40
+
+
+def test_a_callback_may_publish_and_wait(
+    publish_server: PublishServer, publishes_natively: Configure
+) -> None:
+    publishes_natively()
+    results: list[str] = []
+    done = threading.Event()
+
+    def publish_again(_: object) -> None:
+        results.append(rele.publish("others", 2, blocking=True, timeout=20).result(0))
+        done.set()
+
+    rele.publish("photos", 1).add_done_callback(publish_again)
+
+    assert done.wait(20)
+    assert len(results) == 1
