@@ -27,6 +27,7 @@ from rele.engine.native.wire import message_field
 from rele.engine.publisher_options import PublisherOptions
 from rele.engine.refusals import explain
 from rele.exceptions import PublisherFull, ReleError, ThreadStartError
+from rele.messages.explaining import origin_of
 
 _SLICE = 1000
 """Messages that are handed over together; the bounds are checked before each slice."""
@@ -258,6 +259,8 @@ class NativePublisher:
         )
 
     def _timed_out(self, topic: str, last_error: BaseException | None) -> BaseException:
+        if last_error is not None:  # without its advice, which follows once
+            last_error = origin_of(last_error) or last_error
         error = RetryError(  # type: ignore[no-untyped-call]
             f"Timeout of {self._options.retry_for:g} s exceeded", last_error
         )
