@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ from rele.engine.alarm import Timer
 from rele.engine.base import Message, as_message
 from rele.engine.leases import Lease, Leases, describe_stuck
 from rele.engine.outage_reports import Outage
+from rele.engine.stacks import stack_of
 
 logger = logging.getLogger(__name__)
 
@@ -277,13 +276,5 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
             subscription=self._name,
             seconds=self._leases.seconds,
             begun_at=time.time() - (self._timer.now() - lease.begun_at),
-            where=_where(lease.thread_id),
+            where=stack_of(lease.thread_id),
         )
-
-
-def _where(thread_id: int | None) -> str:
-    """Describe the current position of a thread, with its stack."""
-    name = next((each.name for each in threading.enumerate() if each.ident == thread_id), "?")
-    frame = sys._current_frames().get(thread_id or 0)
-    stack = "(it has ended)" if frame is None else "".join(traceback.format_stack(frame))
-    return f"The thread {name} is at:\n{stack}"

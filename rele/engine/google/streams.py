@@ -16,10 +16,10 @@ from rele.engine.alarm import Alarm, Timer
 from rele.engine.google import pull_manager
 from rele.engine.google.pull_manager import LostThreadError
 from rele.engine.google.scheduler import DrainingScheduler
-from rele.engine.google.stream_errors import needs_a_person, reason_of, remedy_for
 from rele.engine.leases import FOREVER, Leases
 from rele.engine.outage_reports import Outage, in_a_line
 from rele.engine.restarts import Draining, LostThreads, Restarts
+from rele.engine.stream_errors import needs_a_person, reason_of, remedy_for
 from rele.engine.threads import start_all_threads
 from rele.engine.times import Times
 from rele.exceptions import ThreadStartError

@@ -70,12 +70,17 @@ class UnopenedChannel(grpc.Channel):
 
     def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
         """Google's transport prepares the calls of all methods; none is made."""
+        return _make_no_call
 
     unary_stream = stream_unary = stream_stream = unary_unary
     subscribe = unsubscribe = close = __exit__ = unary_unary
 
     def __enter__(self) -> Any:
         return self
+
+
+def _make_no_call(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError("This channel is not open.")
 
 
 class Channel:

@@ -45,6 +45,7 @@ class Delivery:
         "renew_at",
         "settled",
         "size",
+        "thread_id",
     )
 
     def __init__(
@@ -70,3 +71,5 @@ class Delivery:
         self.is_lost = False
         """Whether its lease is known to have ended: the message is redelivered."""
         self.settled: Settled | None = None
+        self.thread_id: int | None = None
+        """The thread of its handler, once it has begun."""

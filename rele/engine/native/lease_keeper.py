@@ -125,7 +125,8 @@ class LeaseKeeper:
 
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""
-        if delivery.settled is not None:
+        before = delivery.settled
+        if before is not None and not (before.kind == "drop" and settled.kind == "delay"):
             return
         delivery.settled = settled
         self._times.note_handled(now - delivery.received_at)
@@ -198,6 +199,11 @@ class LeaseKeeper:
         times = [self._send_at] if self._send_at is not None else []
         times += [queue[0][0] for queue in (self._renewals, self._retries) if queue]
         return min(times, default=None)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether Pub/Sub is still to be told of a settlement."""
+        return bool(self.under_way or self._settled or self._retries)
 
     def hurry(self, now: float) -> None:
         """Send at the next :meth:`act` what was settled, instead of gathering more."""

@@ -1,0 +1,136 @@
+"""Threads that run handlers: started when they are needed, ended when they are not."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from rele.engine.native.delivery import Delivery
+from rele.engine.threads import start_thread
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 30.0
+"""After which a thread ends that has nothing to do."""
+
+
+class HandlerThreads:
+    """Runs functions in threads that are shared by all subscriptions of a process.
+
+    There is a thread for each function that runs, so that no subscription waits for another. Who
+    submits functions bounds their number.
+
+    Args:
+        name: the beginning of the threads' names.
+        idle_seconds: after which a thread ends that has nothing to do.
+    """
+
+    def __init__(self, name: str, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._name = name
+        self._idle_seconds = idle_seconds
+        self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._idle: list[None] = []
+        """A token for each thread that waits for work and was not promised any."""
+
+    def run(self, function: Callable[[], object]) -> None:
+        """Run ``function`` soon.
+
+        Raises:
+            ThreadStartError: it needs another thread, and the system starts no more of them.
+        """
+        try:
+            self._idle.pop()
+        except IndexError:
+            start_thread(self._name, lambda: self._live(function))
+        else:
+            self._work.put(function)
+
+    def _live(self, function: Callable[[], object] | None) -> None:
+        while function is not None:
+            try:
+                function()
+            except BaseException:
+                logger.exception("A step of %s failed.", threading.current_thread().name)
+            function = self._wait_for_work()
+
+    def _wait_for_work(self) -> Callable[[], object] | None:
+        self._idle.append(None)
+        try:
+            return self._work.get(timeout=self._idle_seconds)
+        except queue.Empty:
+            pass
+        try:
+            self._idle.pop()
+        except IndexError:  # work was promised just now
+            return self._work.get()
+        return None
+
+
+class Handlers:
+    """The messages of one subscription that can be handled, and the threads that handle them.
+
+    Args:
+        threads: how many messages are handled at a time.
+        handle: handles one message.
+        of_process: the threads.
+    """
+
+    def __init__(
+        self, threads: int, handle: Callable[[Delivery], None], of_process: HandlerThreads
+    ) -> None:
+        self._number = threads
+        self._handle = handle
+        self._threads = of_process
+        self._ready: deque[Delivery] = deque()
+        self._slots: list[None] = [None] * threads
+        """A token for each thread that may be started."""
+
+    @property
+    def running(self) -> int:
+        """How many threads handle messages now."""
+        return self._number - len(self._slots)
+
+    def add(self, delivery: Delivery) -> None:
+        """Let a thread handle ``delivery``, after :meth:`start`."""
+        self._ready.append(delivery)
+
+    def clear(self) -> None:
+        """Handle nothing of what waits."""
+        self._ready.clear()
+
+    def start(self) -> None:
+        """Start as many threads as are needed and allowed.
+
+        Raises:
+            ThreadStartError: the system starts no more threads.
+        """
+        for _ in range(len(self._ready)):
+            try:
+                self._slots.pop()
+            except IndexError:
+                return
+            try:
+                self._threads.run(self._handle_ready)
+            except BaseException:
+                self._slots.append(None)
+                raise
+
+    def _handle_ready(self) -> None:
+        """Handle what is ready, one message after the other, until there is none."""
+        while True:
+            try:
+                delivery = self._ready.popleft()
+            except IndexError:
+                self._slots.append(None)
+                # What was added meanwhile may have found no token.
+                if not self._ready:
+                    return
+                try:
+                    self._slots.pop()
+                except IndexError:  # another thread goes on
+                    return
+                continue
+            self._handle(delivery)

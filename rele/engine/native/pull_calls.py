@@ -1,0 +1,81 @@
+"""The requests and responses of a consumer, as bytes and as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.pubsub_v1.types import (
+    AcknowledgeRequest,
+    ModifyAckDeadlineRequest,
+    StreamingPullRequest,
+    StreamingPullResponse,
+)
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from rele.engine.native.lease_keeper import Call
+
+_SERVICE = "/google.pubsub.v1.Subscriber/"
+STREAMING_PULL = f"{_SERVICE}StreamingPull"
+ACKNOWLEDGE = f"{_SERVICE}Acknowledge"
+MODIFY_ACK_DEADLINE = f"{_SERVICE}ModifyAckDeadline"
+
+_Acknowledge = AcknowledgeRequest.pb()
+_ModifyAckDeadline = ModifyAckDeadlineRequest.pb()
+_Pull = StreamingPullRequest.pb()
+_Pulled = StreamingPullResponse.pb()
+
+_DETAILS = "grpc-status-details-bin"
+
+
+def first_request(
+    path: str, *, ack_deadline: int, max_messages: int, max_bytes: int, client_id: str
+) -> bytes:
+    """What opens a stream of the subscription at ``path``."""
+    request: bytes = _Pull(
+        subscription=path,
+        stream_ack_deadline_seconds=ack_deadline,
+        max_outstanding_messages=max_messages,
+        max_outstanding_bytes=max_bytes,
+        client_id=client_id,
+        protocol_version=1,
+    ).SerializeToString()
+    return request
+
+
+KEEPALIVE: bytes = _Pull().SerializeToString()
+"""A request without content, which the server answers from protocol version 1 on."""
+
+
+def parsed(response: bytes) -> Any:
+    """A ``StreamingPullResponse`` of protobuf."""
+    return _Pulled.FromString(response)
+
+
+def method_and_request(path: str, call: Call) -> tuple[str, bytes]:
+    """The method of a call, and its request."""
+    if call.purpose == "ack":
+        return ACKNOWLEDGE, _Acknowledge(
+            subscription=path, ack_ids=call.ack_ids
+        ).SerializeToString()
+    return MODIFY_ACK_DEADLINE, _ModifyAckDeadline(
+        subscription=path, ack_ids=call.ack_ids, ack_deadline_seconds=call.seconds
+    ).SerializeToString()
+
+
+def refused_ids(trailing_metadata: Any) -> Mapping[str, str]:
+    """Why single ack ids were refused, as exactly-once delivery says it; empty without it.
+
+    See https://cloud.google.com/pubsub/docs/exactly-once-delivery: an ``ErrorInfo`` in the details
+    of the status has the ack ids as the keys of its metadata.
+    """
+    refused: dict[str, str] = {}
+    for key, value in trailing_metadata or ():
+        if key != _DETAILS:
+            continue
+        for detail in Status.FromString(value).details:
+            info = ErrorInfo()
+            if detail.Unpack(info):
+                refused.update(info.metadata)
+    return refused

@@ -1,0 +1,48 @@
+"""The consumers of one process, which share a loop and the threads of handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rele.engine.connection import Connection
+from rele.engine.native.consumer import ConsumerOptions, NativeConsumer
+from rele.engine.native.handler_threads import HandlerThreads
+from rele.engine.native.pull_channels import describe_pull_channel
+from rele.engine.native.pull_loop import PullLoop
+
+
+class PullEngine:
+    """Makes the consumers of one project.
+
+    Args:
+        connection: where Pub/Sub is, and with which credentials.
+
+    Raises:
+        NoCredentialsError: no credentials are given, and Google's libraries find none.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._loop = PullLoop(describe_pull_channel(connection), connection.address)
+        self._threads = HandlerThreads("rele-handler")
+
+    def consumer(
+        self,
+        name: str,
+        callback: Callable[[Any], object],
+        options: ConsumerOptions,
+        prepare: Callable[[], bool],
+    ) -> NativeConsumer:
+        """A consumer of the subscription ``name``, which is not open yet."""
+        path = f"projects/{self._connection.gc_project_id}/subscriptions/{name}"
+        return NativeConsumer(path, callback, options, self._loop, self._threads, prepare)
+
+    @property
+    def is_unavailable(self) -> bool:
+        """Whether Pub/Sub is known to be unavailable."""
+        return self._loop.availability.is_unavailable
+
+    def close(self) -> None:
+        """Close the connections, once all consumers are drained. Does not wait."""
+        self._loop.stop()
