@@ -7,12 +7,13 @@ import pkgutil
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.declaration.handlers import check_result
 from rele.exceptions import NoSettingsError
 from rele.runtime.in_use import IN_USE
-from rele.runtime.interruptions import is_interruption
+from rele.runtime.interruptions import has_begun, is_interruption
 from rele.runtime.own_records import log_publishing
 
 if TYPE_CHECKING:
@@ -259,14 +260,19 @@ def call_hooks(claims: list[None], calls: Iterable[HookCall]) -> tuple[bool, Bas
     while True:
         try:
             if raised is not None:
-                to_judge, raised = raised, None
-                interruption = _judged(to_judge, call) or interruption
+                (to_judge, its_call), raised, call = (raised, call), None, None
+                interruption = _judged(to_judge, its_call) or interruption
+                if interruption is to_judge and its_call and not has_begun(to_judge, _CALLER):
+                    left = chain([its_call], left)
             for call in left:
                 if (result := call[0](*call[1], **call[2])) is not None:
                     _check_result(result, *call[3:])
             return True, interruption
         except BaseException as error:  # noqa: BLE001 - judged in the next round
             raised = error
+
+
+_CALLER = call_hooks.__code__
 
 
 def _judged(error: BaseException, call: HookCall | None) -> BaseException | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import signal
 import threading
 from types import CodeType
 from typing import Any
+
+_ENTERS = dis.opmap.get("RESUME")
+"""The step at which Python 3.11 and later enter a function; before that it has no number."""
 
 
 def is_interruption(error: BaseException) -> bool:
@@ -16,6 +20,20 @@ def is_interruption(error: BaseException) -> bool:
     if threading.get_ident() != threading.main_thread().ident:
         return False
     return isinstance(error, KeyboardInterrupt) or _passed_a_handler(error)
+
+
+def has_begun(error: BaseException, caller: CodeType) -> bool:
+    """Whether the function that ``caller`` was calling had begun when a signal raised ``error``.
+
+    Python looks for signals when it enters a function, before the first step of it.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code is not caller:
+        traceback = traceback.tb_next
+    if traceback is None or traceback.tb_next is None:
+        return True
+    code, position = traceback.tb_next.tb_frame.f_code, traceback.tb_next.tb_lasti
+    return position > 0 and code.co_code[position] != _ENTERS
 
 
 def _passed_a_handler(error: BaseException) -> bool:
