@@ -13,14 +13,13 @@ from typing import Any
 
 from rele.client import Subscriber
 from rele.config import Config
+from rele.consuming.consumers import consumers_of
 from rele.consuming.shutdown import Shutdown, drain, end_process, report_abrupt_end
 from rele.consuming.worker_plan import ConsumerPlan, WorkerPlan, plan_as_in_1x, plan_of_config
 from rele.endpoint import can_connect, what_to_check
 from rele.engine.base import Consumer, Message
 from rele.engine.connection import Connection
 from rele.engine.google.dead_letters import DeadLetterPublisher
-from rele.engine.google.scheduler import DrainingScheduler
-from rele.engine.google.streams import RestartingStream
 from rele.engine.times import Times
 from rele.exceptions import ReleError
 from rele.handling.settlement import SettlementPolicy
@@ -121,10 +120,10 @@ class Worker:
         )
         self._subscriptions = subscriptions
         self._address = connection.address
-        self._times = times or Times()
-        self._subscriber = Subscriber.over(
-            connection, resilient=self._plan.is_resilient, times=self._times
-        )
+        times = times or Times()
+        resilient = self._plan.is_resilient
+        self._subscriber = Subscriber.over(connection, resilient=resilient, times=times)
+        self._engine = consumers_of(self._plan, self._subscriber, times)
         self._provisioner = _make_provisioner(self._plan, self._subscriber)
         self._dead_letters = DeadLetterPublisher(self._subscriber.connection)
         self._consumers: list[Consumer] = []
@@ -175,19 +174,13 @@ class Worker:
 
     def _open_streams(self) -> None:
         for plan in self._plan.consumers:
-            consumer = RestartingStream(
-                plan.subscription.name,
-                partial(self._consume, plan),
-                partial(self._provisioner.restore, plan.subscription),
-                plan.threads,
-                max_lease_duration=plan.max_lease_duration,
-                is_unavailable=lambda: self._subscriber.is_unavailable,
-                times=self._times,
+            consumer = self._engine.make(
+                plan, self._callback(plan), partial(self._provisioner.restore, plan.subscription)
             )
             self._consumers.append(consumer)
             self._futures[plan.subscription] = consumer.open()
 
-    def _consume(self, plan: ConsumerPlan, scheduler: DrainingScheduler) -> Any:
+    def _callback(self, plan: ConsumerPlan) -> Callback:
         subscription = plan.subscription
         settlement = SettlementPolicy(
             subscription,
@@ -196,12 +189,7 @@ class Worker:
             send_to_dead_letters=self._sender_to_dead_letters(plan),
             logs_payloads=plan.logs_payloads,
         )
-        return self._subscriber.consume(
-            subscription_name=subscription.name,
-            callback=Callback(subscription, policy=settlement),
-            scheduler=scheduler,
-            **({} if plan.flow_control is None else {"flow_control": plan.flow_control}),
-        )
+        return Callback(subscription, policy=settlement)
 
     def _sender_to_dead_letters(self, plan: ConsumerPlan) -> Callable[[Message], None] | None:
         policy, project_id = plan.dead_letter_policy, self._plan.connection.gc_project_id
@@ -280,7 +268,7 @@ class Worker:
             self._subscriptions,
             self._consumers,
             self._topic_watch,
-            self._subscriber,
+            self._engine,
             timeout,
             self._stop.is_by_signal,
         ).run()

@@ -15,6 +15,9 @@ from rele.engine.google.clients import no_project
 from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
 from rele.schema.settings import DEFAULTS
 
+ENGINE_OF_CONSUMERS = "google"
+"""What consumes, whatever ``RELE["ENGINE"]`` says: Relé's own engine does not do all that yet."""
+
 Provisioning = Literal["apply", "create", "verify", "ignore", "create first"]
 """How topics and subscriptions are set up: a value of ``RELE["RESOURCES"]``, or as Relé 1.x did."""
 
@@ -52,6 +55,8 @@ class WorkerPlan:
     """The options for all subscriptions; an option of a declaration takes precedence."""
     is_resilient: bool
     """Whether the worker reconnects soon after an outage, and logs outages."""
+    engine: str = "google"
+    """The engine of the consumers: ``"google"`` or ``"rele"``."""
 
     @property
     def watches_topics(self) -> bool:
@@ -92,6 +97,7 @@ def plan_of_config(
         provisioning=config.resources,  # type: ignore[arg-type]  # the schema has checked it
         defaults=defaults,
         is_resilient=True,
+        engine=ENGINE_OF_CONSUMERS,
     )
 
 
