@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, MutableMapping
 from concurrent.futures import Future
 
 from rele.backends import BaseBackend
 from rele.sending.backend_answers import failure_of
 from rele.sending.blocking import AnyWaited, Waited
-from rele.sending.event_loops import Countdown, LoopInUse
+from rele.sending.event_loops import LoopInUse
 from rele.sending.timeouts import timeout_error
 
 
@@ -24,24 +25,55 @@ class AwaitedCall:
         timeout: seconds that the task may wait.
     """
 
+    __slots__ = ("_backend", "_ended", "_expected", "_loop", "_reported", "_timeout")
+
     def __init__(self, loop: LoopInUse, backend: BaseBackend, timeout: float) -> None:
-        self._countdown = Countdown(loop)
+        self._loop = loop
         self._backend = backend
         self._timeout = timeout
+        self._reported: list[None] = []
+        self._expected: int | None = None
+        self._ended = loop.loop.create_future()
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended.done()
+
+    def end(self) -> None:
+        """Wait no longer."""
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     def report(self, publication: Waited, future: Future[str]) -> None:
         """Run the hooks for ``future``, which is done."""
         try:
             publication.conclude(failure_of(future))
         finally:
-            self._countdown.count()
+            self._reported.append(None)
+            if len(self._reported) == self._expected:
+                self._loop.end(self)
 
-    async def wait(
-        self, futures: Mapping[AnyWaited, Future[str]]
-    ) -> dict[AnyWaited, BaseException | None]:
-        """Wait for the outcomes of publications; return the error of each, or ``None``."""
-        await self._countdown.wait(len(futures), self._timeout)
-        return {each: self._error_of(each, future) for each, future in futures.items()}
+    def ended(self, expected: int, timeout: float) -> asyncio.Future[None] | None:
+        """A future that is done when ``expected`` messages are reported, or after the timeout.
+
+        Returns:
+            the future; ``None`` if all are reported.
+        """
+        self._expected = expected
+        if len(self._reported) >= expected:
+            return None
+        self._loop.end_after(timeout, self)
+        return self._ended
+
+    def note_errors(
+        self,
+        futures: Mapping[AnyWaited, Future[str]],
+        errors: MutableMapping[AnyWaited, BaseException | None],
+    ) -> None:
+        """Add to ``errors`` those of publications; what has no outcome has timed out."""
+        for publication, future in futures.items():
+            if (error := self._error_of(publication, future)) is not None:
+                errors[publication] = error
 
     def _error_of(self, publication: AnyWaited, future: Future[str]) -> BaseException | None:
         if not future.done():

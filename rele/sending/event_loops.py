@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from weakref import WeakKeyDictionary
+from typing import Protocol
 
 from rele.runtime.own_records import log_publishing
 
@@ -24,6 +24,15 @@ def is_in_running_loop() -> bool:
     return module is not None and module._get_running_loop() is not None
 
 
+class Waiter(Protocol):
+    """What waits in an event loop."""
+
+    @property
+    def is_over(self) -> bool: ...
+    def end(self) -> None:
+        """Wait no longer; called in the event loop, perhaps more than once."""
+
+
 class LoopInUse:
     """An event loop in which a publisher waits for outcomes.
 
@@ -34,10 +43,13 @@ class LoopInUse:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, send_at_once: Callable[[], object]) -> None:
         self.loop = loop
+        self.waiting_for_room = asyncio.Lock()
+        """Held by the task that is next to get room for its messages."""
         self._send_at_once = send_at_once
         self._will_send = False
-        self._functions: deque[Callable[[], object]] = deque()
+        self._ended: deque[Waiter] = deque()
         self._is_woken = False
+        self._by_timeout: dict[float, deque[tuple[float, Waiter]]] = {}
 
     def send_soon(self) -> None:
         """Let the backend send when the tasks that are ready now have published, too."""
@@ -45,61 +57,51 @@ class LoopInUse:
             self._will_send = True
             self.loop.call_soon(self._send)
 
-    def call(self, function: Callable[[], object]) -> None:
-        """From any thread, let the loop call ``function`` soon, unless it is closed.
+    def end(self, waiter: Waiter) -> None:
+        """From any thread, let ``waiter`` wait no longer, unless the loop is closed.
 
-        To wake a loop takes a system call: functions that are added before it runs share one.
+        To wake a loop takes a system call: waiters that end before it runs share one.
         """
-        self._functions.append(function)
-        if self._is_woken:  # it has not begun to call, and will take this function, too
+        self._ended.append(waiter)
+        if self._is_woken:  # it has not begun to take them, and will take this one, too
             return
         self._is_woken = True
         with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._call_all)
+            self.loop.call_soon_threadsafe(self._end_all)
+
+    def end_after(self, seconds: float, waiter: Waiter) -> None:
+        """Let ``waiter`` wait for so many seconds at most.
+
+        Waiters with equal limits end in their order, so one timer is enough for all of them.
+        """
+        waiters = self._by_timeout.get(seconds)
+        deadline = self.loop.time() + seconds
+        if waiters is None:
+            self._by_timeout[seconds] = deque([(deadline, waiter)])
+            self.loop.call_at(deadline, self._time_out, seconds)
+            return
+        while waiters and waiters[0][1].is_over:
+            waiters.popleft()
+        waiters.append((deadline, waiter))
 
     def _send(self) -> None:
         self._will_send = False
         self._send_at_once()
 
-    def _call_all(self) -> None:
+    def _end_all(self) -> None:
         self._is_woken = False
-        while self._functions:
-            self._functions.popleft()()
+        while self._ended:
+            self._ended.popleft().end()
 
-
-class Countdown:
-    """Waits in an event loop until each of several messages was counted, from any thread.
-
-    Args:
-        in_use: the event loop, which runs in the calling thread.
-    """
-
-    def __init__(self, in_use: LoopInUse) -> None:
-        self._in_use = in_use
-        self._counted: list[None] = []
-        self._expected: int | None = None
-        self._ended: asyncio.Future[None] = in_use.loop.create_future()
-
-    def count(self) -> None:
-        """Count one message."""
-        self._counted.append(None)
-        if len(self._counted) == self._expected:
-            self._in_use.call(self._end)
-
-    async def wait(self, expected: int, timeout: float) -> None:
-        """Return when ``expected`` messages were counted, or after ``timeout`` seconds."""
-        self._expected = expected
-        if len(self._counted) >= expected:
-            return
-        timer = self._in_use.loop.call_later(timeout, self._end)
-        try:
-            await self._ended
-        finally:
-            timer.cancel()
-
-    def _end(self) -> None:
-        if not self._ended.done():
-            self._ended.set_result(None)
+    def _time_out(self, seconds: float) -> None:
+        waiters = self._by_timeout[seconds]
+        now = self.loop.time()
+        while waiters and (waiters[0][1].is_over or waiters[0][0] <= now):
+            waiters.popleft()[1].end()
+        if waiters:
+            self.loop.call_at(waiters[0][0], self._time_out, seconds)
+        else:
+            del self._by_timeout[seconds]
 
 
 class LoopsInUse:
@@ -111,7 +113,7 @@ class LoopsInUse:
 
     def __init__(self, send_at_once: Callable[[], object]) -> None:
         self._send_at_once = send_at_once
-        self._all: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopInUse] = WeakKeyDictionary()
+        self._all: dict[asyncio.AbstractEventLoop, LoopInUse] = {}
         self._has_warned = False
 
     def warn_if_running(self, seconds: float) -> None:
@@ -132,9 +134,13 @@ class LoopsInUse:
     def running(self) -> LoopInUse:
         """The loop that runs in the calling thread."""
         loop = asyncio.get_running_loop()
-        in_use = self._all.get(loop)
-        if in_use is None:
-            in_use = self._all[loop] = LoopInUse(loop, self._send_at_once)
+        return self._all.get(loop) or self._add(loop)
+
+    def _add(self, loop: asyncio.AbstractEventLoop) -> LoopInUse:
+        for other in list(self._all):
+            if other.is_closed():
+                self._all.pop(other, None)
+        in_use = self._all[loop] = LoopInUse(loop, self._send_at_once)
         return in_use
 
 

@@ -47,6 +47,7 @@ class Publisher:
         self._blocking = blocking
         self._outstanding = OutstandingPublishes(backend, timeout, forked)
         self._loops = LoopsInUse(backend.send_at_once)
+        self._runs_in_thread = type(backend).run_in_thread is not BaseBackend.run_in_thread
 
     @property
     def backend(self) -> BaseBackend:
@@ -213,11 +214,12 @@ class Publisher:
         self, publications: list[Publication], timeout: float | None, raise_exception: bool
     ) -> list[Future[str]]:
         seconds = self._timeout if timeout is None else timeout
-        in_thread = self._backend.run_in_thread(
-            partial(self._publish, publications, True, seconds, raise_exception)
-        )
-        if in_thread is not None:
-            return await in_thread
+        if self._runs_in_thread:
+            in_thread = self._backend.run_in_thread(
+                partial(self._publish, publications, True, seconds, raise_exception)
+            )
+            if in_thread is not None:
+                return await in_thread
         loop = self._loops.running()
         call = AwaitedCall(loop, self._backend, seconds)
         _prepare(publications, call)
@@ -228,7 +230,9 @@ class Publisher:
         except BaseException as interruption:
             self._abandon(publications, interruption)
             raise
-        errors |= await call.wait(accepted)
+        if accepted and (ended := call.ended(len(accepted), seconds)) is not None:
+            await ended
+        call.note_errors(accepted, errors)
         if errors and raise_exception:
             _raise_first(map(errors.get, publications))
         return futures
