@@ -50,20 +50,20 @@ PUBLISH_STEADILY = f"""
         futures.append(rele.publish("events", number))
         futures[-1].add_done_callback(lambda future: done_at.setdefault(number, time.monotonic()))
 
-    def publish_until(name):
-        begins, before = time.monotonic(), len(futures)
-        while not Path(name).exists():
+    begins = time.monotonic()
+
+    def publish_while(is_wanted):
+        while is_wanted():
             publish()
             if len(futures) % 20 == 0:
                 threads.append(count_threads())
                 resident.append(resident_bytes())
-            due = begins + (len(futures) - before) / {PER_SECOND}
-            time.sleep(max(due - time.monotonic(), 0))
+            time.sleep(max(begins + len(futures) / {PER_SECOND} - time.monotonic(), 0))
 
-    publish_until("begins")
+    publish_while(lambda: len(futures) < 2 * {PER_SECOND})
     usual = max(threads), resident[-1]
     print("published", flush=True)
-    publish_until("is-over")
+    publish_while(lambda: not Path("is-over").exists())
     in_outage = len(futures)
     pending = wait(futures, timeout=60).not_done
     assert rele.publish("events", len(futures), blocking=True, timeout=10).result(0)
@@ -85,10 +85,6 @@ class Steady:
         self._project = project
         self._process = project.start(str(project.write("program.py", PUBLISH_STEADILY)))
         self.log: list[str] = []
-
-    def has_begun(self) -> None:
-        time.sleep(1)  # for the usual numbers of threads and bytes
-        self._project.write("begins", "")
         read_until(self._process.stdout, "published")
 
     def ends(self) -> Any:
@@ -115,7 +111,6 @@ def test_an_outage_takes_no_more_threads_and_little_memory_and_ends_within_two_s
 ) -> None:
     project.write_settings(ENGINE=engine)
     program = Steady(project)
-    program.has_begun()
 
     proxy.cut()
     time.sleep(outage)
@@ -137,7 +132,6 @@ def test_a_server_that_accepts_connections_and_is_silent_is_an_outage(
 ) -> None:
     project.write_settings(ENGINE=engine)
     program = Steady(project)
-    program.has_begun()
 
     proxy.stall()
     time.sleep(20)
