@@ -22,6 +22,7 @@ from rele.engine.native.future import PublishFuture
 from rele.engine.native.green import threads_in_use
 from rele.engine.native.outgoing import Outgoing, Report
 from rele.engine.native.publish_core import PublishCore
+from rele.engine.native.retrying import PublishTimes
 from rele.engine.native.sender import Flush, Sender
 from rele.engine.native.wire import message_field
 from rele.engine.publisher_options import PublisherOptions
@@ -58,14 +59,22 @@ class NativePublisher:
     Args:
         connection: where Pub/Sub is, and with which credentials.
         options: how to batch, bound and retry.
+        times: the durations that no project sets; tests shorten them.
 
     Raises:
         NoCredentialsError: no credentials are given, and Google's libraries find none.
     """
 
-    def __init__(self, connection: Connection, options: PublisherOptions) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        options: PublisherOptions,
+        *,
+        times: PublishTimes | None = None,
+    ) -> None:
         self._connection = connection
         self._options = options
+        self._times = times
         self._of_process: list[Sender] = []
         self._begin_in_process()
         _all.add(self)
@@ -84,7 +93,7 @@ class NativePublisher:
         return of_process[0]
 
     def _make_sender(self) -> Sender:
-        core = PublishCore(self._options, self.address, self._timed_out)
+        core = PublishCore(self._options, self.address, self._timed_out, self._times)
         bounds = Bounds(self._options.limit_messages, self._options.limit_bytes)
         project_id = str(self._connection.gc_project_id)
         threads = threads_in_use()
