@@ -42,6 +42,11 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, _passing())
 
 
+def was_retried(error: BaseException) -> bool:
+    """Whether the message failed because Pub/Sub was unavailable for as long as it was retried."""
+    return isinstance(error, exceptions.RetryError)
+
+
 def too_large(error: TooLargeError) -> MessageTooLargeError:
     """Convert ``error`` to the class that Google's client raises, because callers may catch it."""
     from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError

@@ -21,14 +21,16 @@ def can_share(alias: str) -> bool:
     return connections[alias].features.has_select_for_update_skip_locked
 
 
-def claim(alias: str, limit: int) -> list[OutboxMessage]:
+def claim(alias: str, limit: int, resting: Collection[str] = ()) -> list[OutboxMessage]:
     """Up to ``limit`` messages that are due, in the order in which to send them.
+
+    None of the topics ``resting`` is among them.
 
     If the database can be shared, they are locked for this relay until its transaction ends. Of an
     ordering key it takes the first waiting messages without a gap, or none: no message of a key may
     overtake one that waits for its next attempt or that another relay has locked.
     """
-    while due := list(_due(alias)[:limit]):
+    while due := list(_due(alias, resting)[:limit]):
         ready, held_up = _divide(alias, due)
         _put_off(alias, held_up)
         if ready or not held_up:
@@ -36,10 +38,12 @@ def claim(alias: str, limit: int) -> list[OutboxMessage]:
     return []
 
 
-def _due(alias: str) -> QuerySet[OutboxMessage]:
+def _due(alias: str, resting: Collection[str]) -> QuerySet[OutboxMessage]:
     messages = OutboxMessage.objects.using(alias).filter(
         state=State.WAITING, next_attempt_at__lte=timezone.now()
     )
+    if resting:
+        messages = messages.exclude(topic__in=resting)
     if can_share(alias):
         messages = messages.select_for_update(skip_locked=True)
     return messages.order_by("next_attempt_at", "id")

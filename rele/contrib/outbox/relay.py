@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from rele.contrib.outbox.outcomes import (
     with_fresh_connections,
 )
 from rele.contrib.outbox.presence import Presence
+from rele.contrib.outbox.resting import RestingTopics
 from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
 from rele.contrib.outbox.waking import CommitWaiter
 from rele.engine.failures import is_passing
@@ -96,6 +98,7 @@ class OutboxRelay:
         self._batch_size = batch_size
         self._stop = StopRequest()
         self._sender = Sender(backend, self._stop)
+        self._resting = RestingTopics()
         self._presence = Presence(self._alias)
         self._can_reach_database = True
 
@@ -203,7 +206,7 @@ class OutboxRelay:
         # A transaction that locks the whole database must not last until Pub/Sub answers.
         is_shared = can_share(self._alias)
         with transaction.atomic(using=self._alias) if is_shared else nullcontext():
-            messages = claim(self._alias, self._batch_size)
+            messages = claim(self._alias, self._batch_size, self._resting.at(time.monotonic()))
             outcomes = self._sender.send(messages)
             with transaction.atomic(using=self._alias, savepoint=False):
                 batch = self._settle(_Batch(len(messages)), outcomes)
@@ -226,6 +229,8 @@ class OutboxRelay:
                 self._note_failure(message, error)
                 batch.failed.append((message, error))
         self._settle_sent(batch.sent)
+        failures = [(message.topic, error) for message, error in batch.failed]
+        self._resting.note_failures(failures, time.monotonic())
         _log_failures(batch.failed)
         return batch
 

@@ -6,6 +6,8 @@ import logging
 import pkgutil
 import threading
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 
 from rele.backends import BaseBackend
 from rele.config import Config
@@ -19,6 +21,9 @@ from rele.management.databases import close_connections
 logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 2.0
+
+_RETRY_FOR = 5.0
+"""Seconds for which Relé's own engine retries a message of a batch."""
 
 
 class Relays:
@@ -136,5 +141,16 @@ def make_relays(config: Config, batch_size: int = BATCH_SIZE) -> Relays:
             f"RELE['OUTBOX']['BACKEND'] = {settings.backend!r} is the outbox itself: nothing would "
             "be sent. Remove it to send to Pub/Sub."
         )
-    backend = backend_class(config)
+    backend = backend_class(_with_short_retries(config))
     return Relays([OutboxRelay(alias, settings, backend, batch_size) for alias in settings.aliases])
+
+
+def _with_short_retries(config: Config) -> Config:
+    """The configuration with an end to retries soon after which the relay retries itself.
+
+    A batch lasts as long as the retries of one message, in a transaction.
+    """
+    of_relay = copy(config)
+    options = config.publisher_options
+    of_relay.publisher_options = replace(options, retry_for=min(options.retry_for, _RETRY_FOR))
+    return of_relay

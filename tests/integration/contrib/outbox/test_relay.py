@@ -374,10 +374,10 @@ class TestRunning:
     ) -> None:
         failures = [error, error]
 
-        def claim(alias: str, limit: int) -> list[OutboxMessage]:
+        def claim(*arguments: Any) -> list[OutboxMessage]:
             if failures:
                 raise failures.pop()
-            return claiming.claim(alias, limit)
+            return claiming.claim(*arguments)
 
         monkeypatch.setattr(relay, "claim", claim)
         monkeypatch.setattr(relay, "_PAUSE_AFTER_FAILURE", 0.01)

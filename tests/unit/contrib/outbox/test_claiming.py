@@ -68,3 +68,12 @@ def test_the_same_key_of_another_topic_is_another() -> None:
     OutboxMessage.objects.filter(id=other.id).update(topic="albums")
 
     assert claimed() == ["other topic"]
+
+
+def test_resting_topics_are_left_alone() -> None:
+    write("of photos", "a")
+    OutboxMessage.objects.create(
+        event_id="of orders", topic="orders", data=b"1", next_attempt_at=timezone.now()
+    )
+
+    assert [message.event_id for message in claim("default", 9, ["photos"])] == ["of orders"]
