@@ -13,7 +13,7 @@ from uuid import UUID
 from rele.exceptions import NotJSONError, NotUTF8Error
 
 _ENCODER = json.JSONEncoder()
-"""As ``json.dumps`` has one: to make one for each message takes longer than to encode it."""
+"""Kept, as ``json.dumps`` keeps one: to make an encoder takes longer than to encode a message."""
 
 
 def encode(data: Any, encoder: type[json.JSONEncoder] = json.JSONEncoder) -> bytes:

@@ -142,7 +142,7 @@ def check_attributes(attributes: Mapping[str, Any]) -> None:
 
 
 def _is_surely_accepted(key: Any, value: Any) -> bool:
-    """Whether an attribute needs no closer look, as most do, whose text is short and ASCII."""
+    """Whether an attribute is surely allowed, as most are: its texts are short and ASCII."""
     return (
         type(key) is str
         and type(value) is str

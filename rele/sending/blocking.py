@@ -25,7 +25,7 @@ class Waited(Outstanding, Protocol):
 
 
 _LOOKS_EVERY = 0.01
-"""Seconds between two looks whether the futures are done although nothing is reported."""
+"""Seconds between two checks whether the futures are done although nothing is reported."""
 
 AnyWaited = TypeVar("AnyWaited", bound=Waited)
 

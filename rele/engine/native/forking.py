@@ -22,7 +22,7 @@ LONGEST_CANCELLATION = 0.5
 """Seconds that a fork waits until requests that were not answered are cancelled."""
 
 _PAUSE = 0.001
-"""Seconds between two looks. Locks would be no use: a signal handler may fork at any moment."""
+"""Seconds between two checks. A lock would not do: a signal handler may fork at any moment."""
 
 
 class AnyCalls(Protocol):
