@@ -112,10 +112,13 @@ def test_200_forks_while_threads_publish(project: Project, events: Callable[[], 
 
 
 @pytest.mark.parametrize("engine", ["rele"], indirect=True)
+@pytest.mark.parametrize("support", [None, "1"])
 @pytest.mark.parametrize("server", ["unreachable", "silent"])
 def test_a_fork_during_an_outage_returns_at_once(
-    project: Project, server: str, silent_server: str
+    project: Project, server: str, silent_server: str, support: str | None
 ) -> None:
+    if support is not None:
+        project.environment["GRPC_ENABLE_FORK_SUPPORT"] = support
     address = {"unreachable": "127.0.0.1:1", "silent": silent_server}[server]
     project.environment["PUBSUB_EMULATOR_HOST"] = address
     project.write_settings(PUBLISHER_TIMEOUT=0.1)
@@ -127,3 +130,33 @@ def test_a_fork_during_an_outage_returns_at_once(
     [line] = [line for line in output.splitlines() if "longest fork" in line]
     assert float(line.split()[-2]) < 0.5
     assert "41 published message(s) were lost" in output
+
+
+FORK_WITHOUT_SUPPORT = """
+    import os
+    import warnings
+
+    import rele
+
+    warnings.simplefilter("ignore", DeprecationWarning)
+    rele.publish("events", 0, blocking=True)
+    pid = os.fork()
+    rele.publish("events", 1, blocking=True)
+    if pid:
+        print("The child ended with", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("engine", ["rele"], indirect=True)
+def test_a_child_says_that_grpc_was_told_not_to_support_forks(
+    project: Project, events: Callable[[], set[int]]
+) -> None:
+    project.environment["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    script = project.write("publish.py", FORK_WITHOUT_SUPPORT)
+
+    status, output = project.run(str(script))
+
+    assert status == 0
+    assert output.splitlines()[-1] == "The child ended with 1"
+    assert "ConfigurationError: A process that is forked from one that has published" in output
+    assert events() == {0, 1}

@@ -17,14 +17,14 @@ from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 
 from rele._version import __version__
 from rele.engine.connection import Connection
-from rele.engine.native import wire
+from rele.engine.native import forking, wire
 from rele.engine.native.channels import Channel, describe_channel
 from rele.engine.native.forking import gate
 from rele.engine.native.grpc_threads import can_open_first_channel, can_start_threads
 from rele.engine.native.lanes import Request
 from rele.engine.native.retrying import Failure, Kind
 from rele.engine.refusals import explain
-from rele.exceptions import ThreadStartError
+from rele.exceptions import ConfigurationError, ThreadStartError
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Calls:
             ids = wire.message_ids(ended.result())
         except grpc.RpcError as error:
             return self._failure(ended, error)
-        except ThreadStartError as error:
+        except (ThreadStartError, ConfigurationError) as error:
             return Failure(Kind.FINAL, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the request was not accepted
             return Failure(Kind.PASSING, error)
@@ -174,8 +174,11 @@ class Calls:
     def _open_first(self) -> Channel:
         if not can_open_first_channel():
             raise ThreadStartError("gRPC, which sends messages to Pub/Sub")
+        forking.check_child()
         with gate.passed():
-            return self._open()
+            channel = self._open()
+            forking.register()
+        return channel
 
     def _call_here(
         self,

@@ -11,9 +11,15 @@ import _thread
 import os
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
+
+from rele.exceptions import ConfigurationError
+
+_VARIABLE = "GRPC_ENABLE_FORK_SUPPORT"
+_NO = ("0", "f", "false", "n", "no")
+"""How gRPC is told that forks need no support."""
 
 LONGEST_WAIT = 1.0
 """Seconds after which a request is sent again, rather than let a fork wait for its answer."""
@@ -50,6 +56,8 @@ class ForkGate:
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
         self._longest_wait = longest_wait
+        self.is_of_child = False
+        """Whether this process was forked from one that has made calls."""
         self._renew()
 
     def _renew(self) -> None:
@@ -93,10 +101,12 @@ class ForkGate:
 
     def open(self) -> None:
         """Let calls begin again."""
-        self._forks.pop()
+        with suppress(IndexError):  # the gate was registered while the process forked
+            self._forks.pop()
 
     def renew(self) -> None:
         """Begin anew in a child, where no thread is amid a call, and no call is its own."""
+        self.is_of_child = self.is_of_child or bool(self._calls)
         self._renew()
 
     def _is_quiet(self) -> bool:
@@ -106,7 +116,40 @@ class ForkGate:
         return all(calls.is_quiet for calls in list(self._calls))
 
 
+def check_child(environment: Mapping[str, str] = os.environ) -> None:
+    """See that gRPC works in this process, which it would otherwise end with a signal.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    setting = environment.get(_VARIABLE, "")
+    if gate.is_of_child and setting.lower() in _NO:
+        raise ConfigurationError(
+            f"A process that is forked from one that has published cannot publish with "
+            f"{_VARIABLE}={setting}, because gRPC does not work in it. Remove that variable."
+        )
+
+
 gate = ForkGate()
 
-if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
-    os.register_at_fork(before=gate.close, after_in_parent=gate.open, after_in_child=gate.renew)
+
+_registrations = [None, None]
+"""Taken by the two calls of :func:`register` that have an effect."""
+
+
+def register() -> None:
+    """Let forks pass the gate: once this module is loaded, and again when a channel is open.
+
+    gRPC registers functions of its own as it opens the first channel, if GRPC_ENABLE_FORK_SUPPORT
+    is set. They stop its threads, so that a call that is under way does not end. Of all functions
+    for the time before a fork, the one that was registered last is called first.
+    """
+    with suppress(IndexError):
+        _registrations.pop()
+        if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
+            os.register_at_fork(
+                before=gate.close, after_in_parent=gate.open, after_in_child=gate.renew
+            )
+
+
+register()

@@ -7,7 +7,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from rele.engine.native.forking import ForkGate
+from rele.engine.native import forking
+from rele.engine.native.forking import ForkGate, check_child
+from rele.exceptions import ConfigurationError
 
 
 class FakeCalls:
@@ -124,3 +126,32 @@ def test_a_child_waits_for_nothing_of_its_parent(gate: ForkGate) -> None:
         with gate.passed():
             pass
         gate.close()
+
+
+class TestDisabledSupport:
+    """GRPC_ENABLE_FORK_SUPPORT=0: gRPC would end a child by a signal."""
+
+    @pytest.fixture
+    def _child(self, gate: ForkGate, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(forking, "gate", gate)
+        gate.watch(calls := FakeCalls())
+        gate.renew()
+        del calls
+
+    @pytest.mark.usefixtures("_child")
+    @pytest.mark.parametrize("value", ["0", "false", "No"])
+    def test_is_an_error_in_a_child_of_a_process_that_has_published(self, value: str) -> None:
+        with pytest.raises(ConfigurationError, match="GRPC_ENABLE_FORK_SUPPORT=" + value):
+            check_child({"GRPC_ENABLE_FORK_SUPPORT": value})
+
+    @pytest.mark.usefixtures("_child")
+    @pytest.mark.parametrize("environment", [{}, {"GRPC_ENABLE_FORK_SUPPORT": "1"}])
+    def test_is_not_the_default(self, environment: dict[str, str]) -> None:
+        check_child(environment)
+
+    def test_is_right_for_a_process_that_is_no_child(
+        self, gate: ForkGate, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(forking, "gate", gate)
+
+        check_child({"GRPC_ENABLE_FORK_SUPPORT": "0"})
