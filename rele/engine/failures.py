@@ -44,7 +44,9 @@ def is_passing(error: BaseException) -> bool:
 
 def was_retried(error: BaseException) -> bool:
     """Whether the message failed because Pub/Sub was unavailable for as long as it was retried."""
-    return isinstance(error, exceptions.RetryError)
+    from google.api_core.exceptions import RetryError
+
+    return isinstance(error, RetryError)
 
 
 def too_large(error: TooLargeError) -> MessageTooLargeError:
