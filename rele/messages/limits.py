@@ -128,7 +128,15 @@ def check_attributes(attributes: Mapping[str, Any]) -> None:
             f"{len(attributes)}."
         )
     for key, value in attributes.items():
-        if _is_surely_accepted(key, value):
+        if (  # most attributes are short and ASCII, and need no closer look
+            type(key) is str
+            and type(value) is str
+            and 0 < len(key) <= MAX_KEY_BYTES
+            and len(value) <= MAX_VALUE_BYTES
+            and key.isascii()
+            and value.isascii()
+            and key[:4] != "goog"
+        ):
             continue
         _check_key(key)
         if not isinstance(value, str):
@@ -139,19 +147,6 @@ def check_attributes(attributes: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"The attribute {key!r} is {length} bytes long; Pub/Sub takes {MAX_VALUE_BYTES}."
             )
-
-
-def _is_surely_accepted(key: Any, value: Any) -> bool:
-    """Whether an attribute is surely allowed, as most are: its texts are short and ASCII."""
-    return (
-        type(key) is str
-        and type(value) is str
-        and 0 < len(key) <= MAX_KEY_BYTES
-        and len(value) <= MAX_VALUE_BYTES
-        and key.isascii()
-        and value.isascii()
-        and key[:4] != "goog"
-    )
 
 
 def _check_key(key: Any) -> None:
