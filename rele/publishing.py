@@ -119,7 +119,8 @@ async def apublish(
 
         await rele.apublish("lets-tell-everyone", {"foo": "bar"}, myevent="arrival")
 
-    Other tasks run meanwhile. If this task is cancelled, the message is sent all the same.
+    Other tasks run meanwhile. If this task is cancelled, the message is sent all the same, unless
+    it was still waiting for room in a full publisher (see PUBLISHER_LIMITS).
 
     The hook ``pre_publish`` runs in the event loop. The hook of the outcome runs before this
     returns, in the thread that learns of the outcome, or after the timeout in the event loop. If

@@ -17,6 +17,7 @@ from rele.sending.ends import Forked
 from rele.sending.event_loops import LoopsInUse
 from rele.sending.outstanding import OutstandingPublishes
 from rele.sending.publication import Call, Publication, data_and_attributes
+from rele.sending.room import SLICE, hand_over_in_turn, is_full
 
 Errors = dict[Publication, BaseException | None]
 
@@ -224,13 +225,20 @@ class Publisher:
         call = AwaitedCall(loop, self._backend, seconds)
         _prepare(publications, call)
         try:
-            answers = self._hand_over(publications, seconds, at_once=False)
+            hand_over = partial(self._hand_over, timeout=0, at_once=False)
+            left = seconds
+            if (
+                len(publications) > SLICE
+                or loop.waiting_for_room.locked()
+                or is_full(answers := hand_over(publications))
+            ):
+                answers, left = await hand_over_in_turn(hand_over, publications, loop, seconds)
             futures, accepted, errors = self._follow(publications, answers)
             loop.send_soon()
         except BaseException as interruption:
             self._abandon(publications, interruption)
             raise
-        if accepted and (ended := call.ended(len(accepted), seconds)) is not None:
+        if accepted and (ended := call.ended(len(accepted), left)) is not None:
             await ended
         call.note_errors(accepted, errors)
         if errors and raise_exception:

@@ -117,6 +117,16 @@ def test_an_event_loop_goes_on_while_a_task_awaits_what_it_publishes(
     assert [call[0] for call in recorder.calls] == [SUCCESS] * 200
 
 
+def test_tasks_wait_for_room_in_the_publisher(configure: Configure, topic: str) -> None:
+    configure(ENGINE="rele", PUBLISHER_LIMITS={"max_messages": 5}, PUBLISHER_TIMEOUT=20.0)
+
+    async def main() -> list[str]:
+        futures = await asyncio.gather(*(rele.apublish(topic, number) for number in range(100)))
+        return [future.result(timeout=0) for future in futures]
+
+    assert len(set(asyncio.run(main()))) == 100
+
+
 def test_a_missing_topic_fails_the_task(recorder: Recorder) -> None:
     with pytest.raises(NotFound):
         asyncio.run(rele.apublish("missing", 1))

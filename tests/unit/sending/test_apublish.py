@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import pytest
 from google.api_core import exceptions
 
-from rele.backends import BaseBackend, Deferred, Message, Result
+from rele.backends import BaseBackend, Deferred, Message, Refused, Result
+from rele.exceptions import PublisherFull
 from rele.sending.publisher import Publisher
 from tests.support.backends import HeldBackend
 from tests.support.recorder import Recorder, raising
@@ -289,6 +290,84 @@ class TestTasks:
         held.settle_the_rest()
 
         assert hooks.names == ["pre_publish", SUCCESS, "post_publish"]
+
+
+class Full(HeldBackend):
+    """Has room for so many messages; when it is flushed, what it has is accepted."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.settles_at_flush = True
+        self.outcome = "message"
+        self.room = room
+        self.attempts = 0
+
+    def send(self, messages: Any) -> Any:
+        self.attempts += 1
+        if len(messages) > self.room:
+            return [Refused(PublisherFull(1, 1, 1, 1)) for _ in messages]
+        self.room -= len(messages)
+        return super().send(messages)
+
+    def flush(self, timeout: float | None = None) -> None:
+        self.room += sum(not future.done() for future in self.futures)
+        self._settle()
+
+
+class TestFullPublisher:
+    def test_tasks_get_room_in_their_order(self, hooks: Recorder) -> None:
+        backend = Full(room=1)
+        publisher = publisher_on(backend)
+
+        async def main() -> list[Future[str]]:
+            return await asyncio.gather(*(publisher.apublish("photos", n) for n in range(5)))
+
+        futures = asyncio.run(main())
+
+        assert [future.result(0) for future in futures] == ["message"] * 5
+        assert [message.data for message in backend.messages] == [b"0", b"1", b"2", b"3", b"4"]
+        assert FAILURE not in hooks.names
+
+    def test_many_messages_are_handed_over_as_there_is_room(self, no_middleware: None) -> None:
+        backend = Full(room=1000)
+        publisher = publisher_on(backend)
+
+        futures = run(lambda: publisher.apublish_many("photos", range(2500)))
+
+        assert [future.result(0) for future in futures] == ["message"] * 2500
+        assert [int(message.data) for message in backend.messages] == [*range(2500)]
+
+    def test_what_has_no_room_in_time_fails(self, hooks: Recorder) -> None:
+        publisher = publisher_on(Full(room=0))
+
+        async def main() -> list[Any]:
+            calls = [publisher.apublish("photos", n, timeout=0.03) for n in range(3)]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        assert [type(error) for error in asyncio.run(main())] == [PublisherFull] * 3
+        assert hooks.names == ["pre_publish"] * 3 + [FAILURE] * 3
+
+    def test_a_task_that_is_cancelled_while_it_waits_sends_nothing(self, hooks: Recorder) -> None:
+        backend = Full(room=0)
+        publisher = publisher_on(backend)
+
+        async def main() -> None:
+            tasks = [asyncio.ensure_future(publisher.apublish("photos", n)) for n in range(2)]
+            await soon(lambda: backend.attempts)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run(main())
+
+        assert backend.messages == []
+        assert hooks.names == ["pre_publish"] * 2 + [FAILURE] * 2
+
+    def test_what_cannot_be_encoded_does_not_wait(self, no_middleware: None) -> None:
+        publisher = publisher_on(Full(room=0))
+
+        with pytest.raises(TypeError, match="not JSON serializable"):
+            run(lambda: publisher.apublish("photos", object()))
 
 
 class TestMany:
