@@ -19,7 +19,7 @@ from rele.exceptions import ConfigurationError
 
 _VARIABLE = "GRPC_ENABLE_FORK_SUPPORT"
 _NO = ("0", "f", "false", "n", "no")
-"""How gRPC is told that forks need no support."""
+"""The values that turn off gRPC's support for forks."""
 
 LONGEST_WAIT = 1.0
 """Seconds after which a request is sent again, rather than let a fork wait for its answer."""
