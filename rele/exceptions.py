@@ -72,13 +72,21 @@ class ThreadStartError(ReleError, RuntimeError):
 
     Args:
         needed_for: the name or the purpose of the thread.
+        advice: what else can be done than raising the limit, or what follows.
     """
 
-    def __init__(self, needed_for: str) -> None:
+    def __init__(
+        self, needed_for: str, advice: str = ", or lower RELE['THREADS_PER_SUBSCRIPTION']."
+    ) -> None:
         super().__init__(
             f"No thread can be started for {needed_for}: raise the limit of threads (`ulimit -u`, "
-            "or pids of the container), or lower RELE['THREADS_PER_SUBSCRIPTION']."
+            f"or pids of the container){advice}"
         )
+
+    @classmethod
+    def of_publisher(cls, thread: str) -> ThreadStartError:
+        """The error of a message that cannot be sent, for lack of the ``thread`` of that name."""
+        return cls(f"publishing ({thread})", ". The next publish tries again.")
 
 
 class PublisherFull(ReleError):  # noqa: N818 - named like queue.Full

@@ -19,8 +19,6 @@ Events = Callable[[], set[int]]
 OURS = pytest.mark.parametrize("engine", ["rele"])
 """Google's client loses messages, and never publishes again."""
 
-NO_THREAD = "No thread can be started for"
-
 
 def run(project: Project, program: str) -> Any:
     """Run ``program`` to its end, and return what it has printed as its last line, from JSON."""
@@ -57,8 +55,9 @@ def test_messages_fail_clearly_until_threads_can_be_started(
 
     assert len(reported) == 50
     [text] = set(reported)
-    assert text.startswith("ThreadStartError: ")
-    assert "limit" in text
+    assert text.startswith("ThreadStartError: No thread can be started for publishing")
+    assert "raise the limit of threads" in text
+    assert text.endswith("The next publish tries again.")
     assert events() == {50}
 
 

@@ -15,8 +15,6 @@ from tests.support.process_figures import count_threads
 from tests.support.publish_server import Hold, PublishServer
 from tests.support.recorder import Recorder
 
-pytest.importorskip("rele.engine.native.publisher")
-
 Configure = Callable[..., Recorder]
 
 NEVER = {"max_wait": 60}

@@ -16,8 +16,6 @@ from rele.exceptions import PublisherFull
 from tests.support.publish_server import Hold, PublishServer
 from tests.support.recorder import Recorder
 
-pytest.importorskip("rele.engine.native.publisher")
-
 Configure = Callable[..., Recorder]
 
 SUCCESS, FAILURE = "post_publish_success", "post_publish_failure"

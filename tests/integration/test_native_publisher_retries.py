@@ -20,8 +20,6 @@ from tests.support.proxy import Proxy
 from tests.support.publish_server import PublishServer
 from tests.support.recorder import Recorder
 
-pytest.importorskip("rele.engine.native.publisher")
-
 Configure = Callable[..., Recorder]
 
 SUCCESS, FAILURE = "post_publish_success", "post_publish_failure"

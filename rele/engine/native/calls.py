@@ -173,7 +173,7 @@ class Calls:
 
     def _open_first(self) -> Channel:
         if not can_open_first_channel():
-            raise ThreadStartError("gRPC, which sends messages to Pub/Sub")
+            raise ThreadStartError.of_publisher("gRPC")
         forking.check_child()
         with gate.passed():
             channel = self._open()

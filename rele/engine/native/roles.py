@@ -56,7 +56,7 @@ class Role:
         try:
             _thread.start_new_thread(self._run, ())
         except RuntimeError as error:
-            raise ThreadStartError(self._name) from error
+            raise ThreadStartError.of_publisher(self._name) from error
         self._started_at = time.monotonic()
 
     def play_here(self, play: Callable[[], None]) -> bool:

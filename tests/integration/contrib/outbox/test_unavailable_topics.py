@@ -33,17 +33,19 @@ def test_an_unavailable_topic_stops_no_other(
     )
 
     thread = InThread(relay.run)
-    publish_server.accepted.wait_for(10)
-    _wait_until_only(10)  # all of the topic that is down
-    began = time.monotonic()
-    rele.publish("orders", "later", ordering_key=key)
-    publish_server.accepted.wait_for(11)
-    seconds = time.monotonic() - began
-    publish_server.accept_all()
-    publish_server.accepted.wait_for(21)
-    _wait_until_only(0)
-    relay.stop()
-    thread.join()
+    try:
+        publish_server.accepted.wait_for(10)
+        _wait_until_only(10)  # all of the topic that is down
+        began = time.monotonic()
+        rele.publish("orders", "later", ordering_key=key)
+        publish_server.accepted.wait_for(11)
+        seconds = time.monotonic() - began
+        publish_server.accept_all()
+        publish_server.accepted.wait_for(21)
+        _wait_until_only(0)
+    finally:
+        relay.stop()
+        thread.join()
 
     assert seconds < 4  # the rest of the topic has not ended yet
     assert publish_server.accepted.items[11:] == [b"%d" % number for number in range(10)]
