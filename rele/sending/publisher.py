@@ -48,7 +48,8 @@ class Publisher:
         self._blocking = blocking
         self._outstanding = OutstandingPublishes(backend, timeout, forked)
         self._loops = LoopsInUse(backend.send_at_once)
-        self._runs_in_thread = type(backend).run_in_thread is not BaseBackend.run_in_thread
+        in_thread = getattr(type(backend), "run_in_thread", None)  # a test's stand-in may lack it
+        self._runs_in_thread = in_thread not in (None, BaseBackend.run_in_thread)
 
     @property
     def backend(self) -> BaseBackend:
