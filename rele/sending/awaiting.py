@@ -25,7 +25,7 @@ class AwaitedCall:
         timeout: seconds that the task may wait.
     """
 
-    __slots__ = ("_backend", "_ended", "_expected", "_loop", "_reported", "_timeout")
+    __slots__ = ("_backend", "_ended", "_expected", "_has_failed", "_loop", "_reported", "_timeout")
 
     def __init__(self, loop: LoopInUse, backend: BaseBackend, timeout: float) -> None:
         self._loop = loop
@@ -33,6 +33,7 @@ class AwaitedCall:
         self._timeout = timeout
         self._reported: list[None] = []
         self._expected: int | None = None
+        self._has_failed = False
         self._ended = loop.loop.create_future()
 
     @property
@@ -46,8 +47,11 @@ class AwaitedCall:
 
     def report(self, publication: Waited, future: Future[str]) -> None:
         """Run the hooks for ``future``, which is done."""
+        error = failure_of(future)
+        if error is not None:
+            self._has_failed = True
         try:
-            publication.conclude(failure_of(future))
+            publication.conclude(error)
         finally:
             self._reported.append(None)
             if len(self._reported) == self._expected:
@@ -71,6 +75,8 @@ class AwaitedCall:
         errors: MutableMapping[AnyWaited, BaseException | None],
     ) -> None:
         """Add to ``errors`` those of publications; what has no outcome has timed out."""
+        if not self._has_failed and len(self._reported) >= len(futures):
+            return
         for publication, future in futures.items():
             if (error := self._error_of(publication, future)) is not None:
                 errors[publication] = error

@@ -226,13 +226,13 @@ class Publisher:
         call = AwaitedCall(loop, self._backend, seconds)
         _prepare(publications, call)
         try:
-            hand_over = partial(self._hand_over, timeout=0, at_once=False)
             left = seconds
             if (
                 len(publications) > SLICE
                 or loop.waiting_for_room.locked()
-                or is_full(answers := hand_over(publications))
+                or is_full(answers := self._hand_over(publications, 0, at_once=False))
             ):
+                hand_over = partial(self._hand_over, timeout=0, at_once=False)
                 answers, left = await hand_over_in_turn(hand_over, publications, loop, seconds)
             futures, accepted, errors = self._follow(publications, answers)
             loop.send_soon()

@@ -32,6 +32,8 @@ AnyPublication = TypeVar("AnyPublication", bound=Concludable)
 
 def is_full(answers: Answers) -> bool:
     """Whether a full publisher has taken none of the messages, so that they can be tried again."""
+    if not answers or type(answers[0]) is not Refused:
+        return False
     errors = [each.error for each in answers if type(each) is Refused]
     if len(errors) < len(answers):
         return False

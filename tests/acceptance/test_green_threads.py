@@ -115,7 +115,7 @@ APP = """
     import rele
     from ticker import Ticker, timed_publish
 
-    ticker = Ticker()
+    tickers = []
 
     if {preload}:
         rele.publish("events", -1, blocking=True, timeout=30)
@@ -127,9 +127,9 @@ APP = """
             number, timeout = query.split("&")
             return [json.dumps(timed_publish(rele, int(number), float(timeout))).encode()]
         if path == "/begin":  # in the worker, once it is patched
-            ticker.start()
-        pause, ticker.pause = ticker.pause, 0
-        return [json.dumps(pause).encode()]
+            tickers.append(Ticker())
+            tickers[0].start()
+        return [json.dumps(tickers[0].pause).encode()]
 """
 
 
