@@ -216,7 +216,7 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
             if hook is not None and (result := hook(*args, **kwargs)) is not None:
                 _check_result(result, hook_name, middleware)
         return
-    _, interruption = call_hooks([None], calls_of(hook_name, args, kwargs))
+    _, interruption = call_hooks({}, calls_of(hook_name, args, kwargs))
     if interruption is not None:
         raise interruption
 
@@ -238,27 +238,27 @@ def calls_of(
     return calls
 
 
-def call_hooks(claims: list[None], calls: Iterable[HookCall]) -> tuple[bool, BaseException | None]:
-    """Take one of ``claims``, if there is one left, and make all ``calls``; log their errors.
+def call_hooks(
+    claim: dict[str, object], calls: Iterable[HookCall]
+) -> tuple[bool, BaseException | None]:
+    """Make all ``calls`` and log their errors, unless another caller has the ``claim`` to that.
 
     An exception that a signal raises keeps no hook from being called. For this, all happens in one
     function, in which a signal may interrupt only the hooks themselves and the ends of calls.
 
     Returns:
-        whether there was a claim, and what a signal has raised meanwhile.
+        whether this caller had the claim, and what a signal has raised meanwhile.
     """
+    me = object()
     left = iter(calls)
     call: HookCall | None = None
     raised: BaseException | None = None
     interruption: BaseException | None = None
-    try:
-        claims.pop()
-    except IndexError:
-        return False, None
-    except BaseException as error:  # noqa: BLE001 - of a signal
-        interruption = error
     while True:
         try:
+            # The first caller gets the claim; to ask again, after an interruption, changes nothing.
+            if claim.setdefault("by", me) is not me:
+                return False, interruption or raised
             if raised is not None:
                 (to_judge, its_call), raised, call = (raised, call), None, None
                 interruption = _judged(to_judge, its_call) or interruption

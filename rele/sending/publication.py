@@ -53,7 +53,7 @@ class Publication:
     __slots__ = (
         "__weakref__",
         "_attrs",
-        "_claims",
+        "_claim",
         "_data",
         "_is_caused_by_record",
         "_ordering_key",
@@ -75,7 +75,7 @@ class Publication:
         self._ordering_key = self._attrs.pop("ordering_key", "")
         self._is_caused_by_record = is_caused_by_own_record()
         self._outstanding = outstanding
-        self._claims = [None]
+        self._claim: dict[str, object] = {}
         self.call: Call | None = None
         """The call that waits for the outcome."""
         self.future: Future[str] | None = None
@@ -143,7 +143,7 @@ class Publication:
         try:
             self.run_outcome_hooks(error)
         finally:
-            if not self._claims:  # else a signal has interrupted it before the hooks
+            if self._claim:  # else a signal has interrupted it before the hooks
                 self.is_concluded = True
                 self._outstanding.forget(self)
 
@@ -157,7 +157,7 @@ class Publication:
             BaseException: whatever a signal has raised meanwhile. The hooks have run, or can still
                 be run by another call.
         """
-        if not self._claims:
+        if self._claim:
             return False
         self.runs_in = threading.get_ident()
         try:
@@ -175,8 +175,8 @@ class Publication:
     def _call_outcome_hooks(self, error: BaseException | None) -> tuple[bool, BaseException | None]:
         if error is None:
             calls = _success_calls(self.topic, self._data, self._attrs)
-            return call_hooks(self._claims, calls)
-        return _call_failure_hooks(self._claims, self.topic, error, self._data, self._attrs)
+            return call_hooks(self._claim, calls)
+        return _call_failure_hooks(self._claim, self.topic, error, self._data, self._attrs)
 
 
 def _success_calls(topic: str, data: Any, attributes: Mapping[str, Any]) -> list[HookCall]:
@@ -186,7 +186,7 @@ def _success_calls(topic: str, data: Any, attributes: Mapping[str, Any]) -> list
 
 
 def _call_failure_hooks(
-    claims: list[None],
+    claim: dict[str, object],
     topic: str,
     error: BaseException,
     data: Any,
@@ -196,7 +196,7 @@ def _call_failure_hooks(
     calls = calls_of("post_publish_failure", (topic, error, data))
     token = _failed_attributes.set(attributes)
     try:
-        return call_hooks(claims, calls)
+        return call_hooks(claim, calls)
     finally:
         _failed_attributes.reset(token)
 
@@ -208,7 +208,7 @@ _failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
 
 def run_success_hooks(topic: str, data: Any, attributes: Mapping[str, Any]) -> None:
     """Run the hooks for a message that Pub/Sub has accepted; ``data`` is what the caller gave."""
-    _, interruption = call_hooks([None], _success_calls(topic, data, attributes))
+    _, interruption = call_hooks({}, _success_calls(topic, data, attributes))
     if interruption is not None:
         raise interruption
 
@@ -217,7 +217,7 @@ def run_failure_hook(
     topic: str, error: BaseException, data: Any, attributes: Mapping[str, Any]
 ) -> None:
     """Run the hooks for a message that was not published; ``data`` is what the caller gave."""
-    _, interruption = _call_failure_hooks([None], topic, error, data, attributes)
+    _, interruption = _call_failure_hooks({}, topic, error, data, attributes)
     if interruption is not None:
         raise interruption
 
