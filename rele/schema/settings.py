@@ -166,9 +166,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "ENGINE": Setting(
         ENGINE,
-        "what sends messages to Pub/Sub: ``google`` (Google's client) or ``rele`` (Relé's own "
-        "publisher, which alone reads the next four settings); see ``docs/publishing.rst``",
-        "google",
+        "what sends messages to Pub/Sub: ``rele`` (Relé's own publisher, which alone reads the "
+        "next four settings) or ``google`` (Google's client); see ``docs/publishing.rst``",
+        "rele",
     ),
     "PUBLISHER_BATCHING": Setting(
         Kind("a dict of limits of a request", is_dict, example="{'max_messages': 500}"),

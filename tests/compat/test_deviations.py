@@ -139,7 +139,7 @@ def test_a_publish_waits_where_the_process_may_end_without_sending() -> None:
 
 
 def test_what_a_process_has_not_sent_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"GC_PROJECT_ID": "p", "ENGINE": "rele", "PUBLISHER_LIMITS": {"max_messages": 1}}
+    settings = {"GC_PROJECT_ID": "p", "PUBLISHER_LIMITS": {"max_messages": 1}}
     with PublishServer() as server:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
         rele.setup({**settings, "MIDDLEWARE": []})
@@ -152,6 +152,19 @@ def test_what_a_process_has_not_sent_is_bounded(monkeypatch: pytest.MonkeyPatch)
         held.release()
         assert first.result(timeout=10)
         publishing.forget()
+
+
+def test_rele_publish_sends_by_an_engine_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:1")
+    settings = {"GC_PROJECT_ID": "rele", "MIDDLEWARE": []}
+
+    with patch("rele.client.pubsub_v1.PublisherClient") as google:
+        Config(settings).make_publisher_backend()
+        google.assert_not_called()
+        Config({**settings, "ENGINE": "google"}).make_publisher_backend()
+        google.assert_called_once()
+        Publisher("rele", None, json.JSONEncoder, 3.0, None)
+        assert google.call_count == 2
 
 
 def test_only_pubsub_is_dialled(google_topics: list[Any]) -> None:

@@ -208,7 +208,7 @@ class TestDefaults:
 
 class TestPublisherOptions:
     def test_have_the_documented_defaults(self) -> None:
-        assert Config({}).engine == "google"
+        assert Config({}).engine == "rele"
         assert Config({}).publisher_options == PublisherOptions(
             max_messages=1_000,
             max_bytes=1_000_000,
