@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from rele.engine.native.channels import Channel
-from rele.engine.native.grpc_threads import can_start_threads
+from rele.engine.native.grpc_threads import can_start_threads, waited_for
+from tests.support.polling import wait_until
 from tests.support.publish_server import PublishServer
 
 
@@ -49,3 +50,16 @@ def test_whether_threads_can_be_started_is_tried() -> None:
     assert can_start_threads(8)
 
     assert threading.active_count() == before
+
+
+def test_the_calls_are_counted_for_which_a_thread_waits(publish_server: PublishServer) -> None:
+    held = publish_server.hold(times=1)
+    with grpc.insecure_channel(publish_server.address) as channel:
+        call = channel.unary_unary("/google.pubsub.v1.Publisher/Publish").future(b"", timeout=20)
+
+        assert waited_for(channel, otherwise=7) == 1
+
+        held.requests.wait_for(1)
+        held.release()
+        call.result()
+        wait_until(lambda: waited_for(channel, otherwise=7) == 0, 10)

@@ -12,7 +12,7 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from rele.engine.connection import Connection
-from rele.engine.native.grpc_threads import abandon
+from rele.engine.native.grpc_threads import abandon, waited_for
 
 _METHOD = "/google.pubsub.v1.Publisher/Publish"
 
@@ -96,9 +96,7 @@ class Channel:
     @property
     def is_quiet(self) -> bool:
         """Whether none of gRPC's threads waits for a call of it; any thread may ask."""
-        state = getattr(self._channel, "_call_state", None)  # gRPC (1.85) says it nowhere else
-        under_way: int = getattr(state, "managed_calls", self.under_way)
-        return under_way == 0
+        return waited_for(self._channel, self.under_way) == 0
 
     def close_if_idle(self) -> None:
         """Close a connection that was replaced, when its last call has ended."""

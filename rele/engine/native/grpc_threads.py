@@ -43,6 +43,16 @@ def can_open_first_channel() -> bool:
     return can_start_threads(pool + _SPARE)
 
 
+def waited_for(channel: Any, otherwise: int) -> int:
+    """The number of calls of ``channel`` for which a thread of gRPC waits.
+
+    Args:
+        otherwise: the answer where gRPC does not say it.
+    """
+    count: int = getattr(getattr(channel, "_call_state", None), "managed_calls", otherwise)
+    return count
+
+
 def abandon(channel: Any) -> None:
     """Keep a channel from being closed for which gRPC could not start the thread of its events.
 
