@@ -58,7 +58,7 @@ class NotedPublication(Publication):
 
     def run_outcome_hooks(self, error: BaseException | None) -> bool:
         assert self.future is not None
-        self._claims.clear()
+        self._claim["by"] = self
         self._report(self.future)
         return True
 
