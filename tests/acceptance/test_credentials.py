@@ -96,6 +96,61 @@ def test_a_file_of_any_type_publishes(
         assert body["scope"] == list(SCOPES)
 
 
+IN_GREENLETS = """
+    {patch}
+    import threading
+    import rele
+
+    accepted = []
+
+    def publish(number):
+        accepted.append(rele.publish("events", number, blocking=True, timeout=30).result(0))
+
+    threads = [threading.Thread(target=publish, args=[number]) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(len(accepted), "accepted", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "from gevent import monkey; monkey.patch_all()",
+        "import eventlet; eventlet.monkey_patch()",
+    ],
+    ids=["gevent", "eventlet"],
+)
+def test_a_token_is_fetched_where_threads_are_greenlets(
+    project: Project,
+    pull_events: Callable[[], list[bytes]],
+    front: TlsFront,
+    token_server: TokenServer,
+    patch: str,
+) -> None:
+    subject_token = project.write("subject-token", "of-the-workload")
+    path = write_credentials(
+        project.folder / "file.json",
+        "external_account",
+        token_url=f"{token_server.url}/token",
+        credential_source={"file": str(subject_token)},
+    )
+    project.write_settings(
+        ENGINE="rele",
+        GC_CREDENTIALS_PATH=str(path),
+        CLIENT_OPTIONS={"api_endpoint": front.address},
+    )
+    project.write("main.py", IN_GREENLETS.format(patch=patch))
+
+    status, output = project.run("main.py")
+
+    assert (status, output.splitlines()[-1]) == (0, "20 accepted")
+    assert len(pull_events()) == 20
+    assert token_server.exchanged
+
+
 PUBLISH_AND_WAIT = """
     import logging, sys
     import rele
