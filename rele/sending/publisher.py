@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from rele.backends import BaseBackend, Deferred, Message, Outcome, Refused, Report
 from rele.sending.awaiting import AwaitedCall
@@ -95,8 +95,11 @@ class Publisher:
                 time. It may still arrive: sending continues.
             google.api_core.exceptions.GoogleAPIError: Pub/Sub refused the message.
         """
-        publications = [Publication(topic, data, attrs, self._outstanding)]
-        return self._publish(publications, blocking, timeout, raise_exception)[0]
+        publication = Publication(topic, data, attrs, self._outstanding)
+        blocks = self._blocking if blocking is None else blocking
+        if blocks or self._outstanding.each_publish_waits:
+            return self._publish([publication], blocking, timeout, raise_exception)[0]
+        return self._publish_one(publication, timeout, raise_exception)
 
     def publish_many(
         self,
@@ -212,6 +215,34 @@ class Publisher:
             _raise_first(map(errors.get, publications))
         return futures
 
+    def _publish_one(
+        self, publication: Publication, timeout: float | None, raise_exception: bool
+    ) -> Future[str]:
+        """As :meth:`_publish`, for one message whose outcome is not waited for, with less work."""
+        publication.run_pre_publish()
+        publications = [publication]
+        try:
+            answers: list[Any] = [publication.encode(self._encoder)]
+            if isinstance(answers[0], Message):
+                given = self._backend.hand_over(
+                    answers,
+                    [publication.report],
+                    timeout=self._timeout if timeout is None else timeout,
+                    at_once=False,
+                )
+                if _is_under_way(given):
+                    self._outstanding.watch(publication, given[0])
+                    return given[0]
+                answers = checked_answers(self._backend, given, 1)
+            futures, accepted, errors = self._follow(publications, answers)
+            _note_failures(accepted, errors)
+        except BaseException as interruption:
+            self._abandon(publications, interruption)
+            raise
+        if errors and raise_exception:
+            _raise_first(errors.values())
+        return futures[0]
+
     async def _apublish(
         self, publications: list[Publication], timeout: float | None, raise_exception: bool
     ) -> list[Future[str]]:
@@ -308,6 +339,16 @@ def _prepare(publications: Sequence[Publication], call: Call | None) -> None:
         publication.run_pre_publish()
 
 
+def _is_under_way(answers: Any) -> TypeGuard[list[Future[str]]]:
+    """Whether the only answer is a future of which nothing is known yet."""
+    return (
+        type(answers) is list
+        and len(answers) == 1
+        and isinstance(answers[0], Future)
+        and not answers[0].done()
+    )
+
+
 def _note_failures(accepted: Mapping[Publication, Future[str]], errors: Errors) -> None:
     """Add to ``errors`` those of the messages that have failed by now."""
     for publication, future in accepted.items():
@@ -322,9 +363,14 @@ def _raise_first(errors: Iterable[BaseException | None]) -> None:
 
 
 def _clear_frames(error: BaseException) -> None:
-    """Let the functions that ``error`` has left refer to nothing, except those still running."""
+    """Let the functions of Relé that ``error`` has left refer to nothing.
+
+    Those of the project keep what a report of the error may show.
+    """
     traceback = error.__traceback__
     while traceback is not None:
-        with suppress(RuntimeError):
-            traceback.tb_frame.clear()
+        frame = traceback.tb_frame
+        if str(frame.f_globals.get("__name__")).startswith("rele."):
+            with suppress(RuntimeError):  # it still runs
+                frame.clear()
         traceback = traceback.tb_next
