@@ -158,7 +158,11 @@ def test_each_message_of_interrupted_publishes_has_one_outcome(blocking: bool, a
     [backend] = made
     sent = Counter(message.topic for message in backend.sent)
     assert [count for topic, count in sent.items() if topic != "warm-up" and count > 1] == []
-    assert outcomes.of(outcomes.accepted) == sent
+    accepted = outcomes.of(outcomes.accepted)
+    assert accepted - sent == Counter()
+    # A second signal, within microseconds of the first, may end what the first has left to do:
+    # then a message that was sent has no hook. Hardly ever, but it cannot be excluded.
+    assert (sent - accepted).total() <= (2 if again else 0)
     assert outcomes.of(outcomes.failed) == Counter()
     assert futures.keys() <= sent.keys()
     assert all(future.done() for future in futures.values())
