@@ -97,9 +97,9 @@ def verdict(counted: int, figures: dict[str, int], python: str) -> tuple[str, bo
         return f"{said}. Not compared: RESULTS.md has no figure for it, but for {known}.", True
     change = counted / figure - 1
     said = f"{said}: {change:+.1%} beside the {figure:,} in RESULTS.md."
-    if change > TOLERANCE:
+    if counted > figure * (1 + TOLERANCE):
         return f"{said} {TOO_MANY}", False
-    if change < -TOLERANCE:
+    if counted < figure * (1 - TOLERANCE):
         return f"{said} Record it with `--record`, so that it stays so.", True
     return said, True
 

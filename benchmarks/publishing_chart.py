@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -59,7 +59,9 @@ def _number(cell: str) -> float:
     return float(found[0].replace(",", "")) if found else 0.0
 
 
-def _svg(groups: Sequence[Group]) -> str:
+def svg(text: str) -> str:
+    """The chart of a table."""
+    groups = list(_groups(text))
     values = [value for group in groups for value in group.times.values()]
     low, high = min(0.9, *values) / 1.2, max(2.0, *values) * 1.25
     height = TOP + len(groups) * (BAR * len(SHOWN) + GAP) + 20
@@ -121,7 +123,7 @@ def _text(x: float, y: float, text: str, attributes: str = "") -> str:
 
 def draw() -> Path:
     """Draw what ``RESULTS.md`` has now; return where."""
-    PATH.write_text(_svg(list(_groups(recorded("publishing")))), encoding="utf-8")
+    PATH.write_text(svg(recorded("publishing")), encoding="utf-8")
     return PATH
 
 
