@@ -102,8 +102,8 @@ def _count_pieces(sender: Any) -> None:
 
     _count("the caller", publish)
     _count("the engine and the hooks after", work)
-    for name, piece in pieces(TOPIC, DATA, ATTRIBUTES):
-        piece()
+    for name, piece in pieces(TOPIC, DATA, ATTRIBUTES, MESSAGES + 1):
+        piece()  # what is made at the first time does not count
         _count(name, lambda piece=piece: [piece() for _ in range(MESSAGES)])  # type: ignore[misc]
         work()
 

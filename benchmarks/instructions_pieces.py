@@ -20,9 +20,9 @@ Piece = Callable[[], object]
 
 
 def pieces(
-    topic: str, data: dict[str, Any], attributes: dict[str, str]
+    topic: str, data: dict[str, Any], attributes: dict[str, str], times: int
 ) -> Iterator[tuple[str, Piece]]:
-    """Each part's name, and what does it for one message."""
+    """Each part's name, and what does it for one message, so many ``times``."""
     publisher = rele.publishing.get_publisher()
     all_attributes = {**attributes, "published_at": "1764118800.1234567"}
     payload = encode(data)
@@ -53,12 +53,8 @@ def pieces(
     )
     yield "of this the message as protobuf", lambda: wire.message_field(payload, all_attributes, "")
     yield "in the engine: the future, made, settled and concluded", settle
-    yield "in the engine: the hooks after", lambda: _conclude(publication)
-
-
-def _conclude(publication: Publication) -> None:
-    publication._claims = [None]  # as if it was not concluded yet
-    publication.conclude(None)
+    ready = iter([prepare() for _ in range(times)])
+    yield "in the engine: the hooks after", lambda: next(ready).conclude(None)
 
 
 def _ignore(future: object) -> None:

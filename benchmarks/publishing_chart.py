@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from benchmarks.publishing_table import COLUMNS, ROWS
+from benchmarks.publishing_table import COLUMNS, RATIO, ROWS
 from benchmarks.results import recorded
 
 PATH = Path(__file__).parent / "publishing.svg"
@@ -40,13 +40,12 @@ def _groups(text: str) -> Iterator[Group]:
     compared = {row.what: row for row in ROWS if row.target}
     for cells in lines:
         if row := compared.get(cells[0]):
-            google = _number(cells[place["google"]])
-            values = {name: _number(cells[place[name]]) for name in SHOWN}
-            times = {
-                name: google / value if row.is_cost else value / google
-                for name, value in values.items()
-                if value and google
-            }
+            google, former = (_number(cells[place[name]]) for name in ("google", "rele-1"))
+            times = {"rele": _number(cells[heading.index(RATIO)])}
+            if former:
+                times["rele-1"] = former / google
+            if row.is_cost:
+                times = {name: 1 / value for name, value in times.items() if value}
             yield Group(row.what, times)
 
 
