@@ -44,8 +44,9 @@ def _groups(text: str) -> Iterator[Group]:
             times = {"rele": _number(cells[heading.index(RATIO)])}
             if former:
                 times["rele-1"] = former / google
-            if row.is_cost:
-                times = {name: 1 / value for name, value in times.items() if value}
+            times = {
+                name: 1 / value if row.is_cost else value for name, value in times.items() if value
+            }
             yield Group(row.what, times)
 
 
