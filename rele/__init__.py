@@ -6,6 +6,7 @@ The names are resolved on first use, so that ``import rele`` loads no Google mod
 from __future__ import annotations
 
 import importlib
+import threading  # noqa: F401 - while it is not loaded, nothing tells that the interpreter ends
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 

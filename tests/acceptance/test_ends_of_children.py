@@ -85,12 +85,12 @@ PROCESS = """
     import rele
 
     def publish_later(event, number):
-        event.wait()
+        event.wait(1)
         rele.publish("events", number)
 
     def work(number):
         rele.publish("events", number)
-        # Before Python 3.13 finalizers run while such threads do.
+        # Before Python 3.13 finalizers run while such threads do; later they wait for the threads.
         event = threading.Event()
         threading.Thread(target=publish_later, args=(event, number + 1)).start()
         Finalize(None, event.set, exitpriority=-1)

@@ -89,6 +89,53 @@ class TestExit:
         assert (status, output) == (0, "")
         assert count_events() == 152
 
+    def test_publishing_for_the_first_time_while_the_interpreter_shuts_down(
+        self, project: Project, count_events: CountEvents
+    ) -> None:
+        script = project.write(
+            "publish.py",
+            """
+            import atexit
+            import rele
+
+            @atexit.register
+            def say_goodbye():
+                for number in range(20):  # an exit handler registered now is not called
+                    rele.publish("events", number)
+            """,
+        )
+
+        status, output = project.run(str(script))
+
+        assert (status, output) == (0, "")
+        assert count_events() == 20
+
+    def test_threads_that_publish_after_the_main_thread_has_returned(
+        self, project: Project, count_events: CountEvents
+    ) -> None:
+        script = project.write(
+            "publish.py",
+            """
+            import sys
+            import threading
+            import rele
+
+            def publish():
+                threading.main_thread().join()
+                for number in range(100):
+                    rele.publish("events", number)
+
+            if sys.argv[1] == "again":
+                rele.publish("events", -1)
+            threading.Thread(target=publish).start()
+            """,
+        )
+
+        for mode in ("first", "again"):
+            assert project.run(str(script), mode) == (0, "")
+
+        assert count_events() == 201
+
     def test_sys_exit_and_an_exception(self, project: Project, count_events: CountEvents) -> None:
         script = project.write(
             "publish.py",

@@ -20,7 +20,11 @@ from rele.engine.connection import Connection
 from rele.engine.native import forking, wire
 from rele.engine.native.channels import Channel, describe_channel
 from rele.engine.native.forking import gate
-from rele.engine.native.grpc_threads import can_open_first_channel, can_start_threads
+from rele.engine.native.grpc_threads import (
+    can_open_first_channel,
+    can_start_threads,
+    may_lack_threads,
+)
 from rele.engine.native.lanes import Request
 from rele.engine.native.retrying import Failure, Kind
 from rele.engine.refusals import explain
@@ -102,7 +106,7 @@ class Calls:
             when_ended(Ended(request, partial(_raise, error), None))
             return
         body = wire.request(self._path(request), [each.field for each in request.messages])
-        if self._lacks_threads and not can_start_threads(1):
+        if self._must_call_here(channel):
             self._call_here(channel, request, body, when_ended)
             return
         try:
@@ -179,6 +183,14 @@ class Calls:
             channel = self._open()
             forking.register()
         return channel
+
+    def _must_call_here(self, channel: Channel) -> bool:
+        """Whether gRPC cannot start the thread for the events of a channel that has no calls.
+
+        It would notice only after it has begun to send, so that the request would be sent twice.
+        """
+        is_in_doubt = self._lacks_threads or (may_lack_threads() and channel.is_quiet)
+        return is_in_doubt and not can_start_threads(1)
 
     def _call_here(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import threading
 from typing import Any
 
 _SPARE = 3
@@ -16,7 +17,20 @@ _of_broken_channels: list[Any] = []
 
 
 def can_start_threads(number: int) -> bool:
-    """Whether ``number`` more threads can be started now: they are started, and end at once."""
+    """Whether Python can start ``number`` more threads now."""
+    try:
+        _start_threads(number)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _start_threads(number: int) -> None:
+    """Start so many threads, which all end at once.
+
+    Raises:
+        RuntimeError: the system starts no more threads, or the interpreter shuts down.
+    """
     gate = _thread.allocate_lock()
     gate.acquire()
 
@@ -27,11 +41,13 @@ def can_start_threads(number: int) -> bool:
     try:
         for _ in range(number):
             _thread.start_new_thread(wait, ())
-    except RuntimeError:
-        return False
     finally:
         gate.release()
-    return True
+
+
+def may_lack_threads() -> bool:
+    """Whether the interpreter shuts down: from Python 3.12 on it starts no threads then."""
+    return bool(getattr(threading, "_SHUTTING_DOWN", False))
 
 
 def can_open_first_channel() -> bool:
@@ -40,7 +56,12 @@ def can_open_first_channel() -> bool:
     Without them gRPC aborts the process.
     """
     pool = min(max(os.cpu_count() or 1, 4), 16)
-    return can_start_threads(pool + _SPARE)
+    try:
+        _start_threads(pool + _SPARE)
+    except RuntimeError as error:
+        # Python's words. It starts no threads then (3.12 and later), but gRPC's are not Python's.
+        return "interpreter shutdown" in str(error)
+    return True
 
 
 def waited_for(channel: Any, otherwise: int) -> int:
