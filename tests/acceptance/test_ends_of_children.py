@@ -152,6 +152,16 @@ METHODS = ["fork", "spawn", "forkserver"]
 NUMBERS = {number * 10 + part for number in range(40) for part in range(3)}
 
 
+@pytest.fixture
+def events(pull_events: Callable[[], list[bytes]]) -> Callable[[], set[int]]:
+    """The events that have arrived, which are numbers.
+
+    On Python 3.12 one may have arrived twice: gRPC has begun to send it when it learns that the
+    interpreter, which has just begun to shut down, starts no thread for the answer.
+    """
+    return lambda: {int(payload) for payload in pull_events()}
+
+
 @pytest.mark.parametrize(
     ("method", "function"),
     [("fork", "work"), ("fork", "work_many"), ("spawn", "work"), ("forkserver", "work_many")],
