@@ -20,6 +20,7 @@ from google.api_core.exceptions import NotFound, from_grpc_status
 
 from rele.engine.failures import is_passing
 from rele.engine.native import pull_calls
+from rele.engine.native.acknowledgements import AcknowledgeStatus, acknowledge_error
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.handler_threads import Handlers, HandlerThreads
 from rele.engine.native.interruptions import Interruption, report_overdue
@@ -361,9 +362,9 @@ class NativeConsumer:
         if response is None:
             return
         if confirmed.error is None:
-            response.set_result(None)
+            response.set_result(AcknowledgeStatus.SUCCESS)
         else:
-            response.set_exception(RuntimeError(confirmed.error))
+            response.set_exception(acknowledge_error(confirmed.error))
 
     def _drain(self, deadline: float) -> None:
         if self._deadline is None:
