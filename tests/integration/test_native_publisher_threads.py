@@ -13,8 +13,11 @@ from rele.engine.native.grpc_threads import can_start_threads, waited_for
 from tests.support.polling import wait_until
 from tests.support.publish_server import PublishServer
 
+START = "grpc._channel._run_channel_spin_thread"
+"""Starts gRPC's thread of a channel."""
 
-def start_no_thread(self: threading.Thread) -> None:
+
+def start_no_thread(state: object) -> None:
     raise RuntimeError("can't start new thread")
 
 
@@ -24,7 +27,7 @@ def test_a_channel_whose_thread_could_not_be_started_is_let_be(
     channel = Channel(grpc.insecure_channel(publish_server.address))
     channel.publish.future(b"", timeout=10).result()
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", start_no_thread)
+        patched.setattr(START, start_no_thread)
         with pytest.raises(RuntimeError, match="new thread"):
             _call_again_and_again(channel)
 
@@ -36,6 +39,42 @@ def test_a_channel_whose_thread_could_not_be_started_is_let_be(
     again = Channel(grpc.insecure_channel(publish_server.address))
     assert again.publish.future(b"", timeout=10).result() is not None
     again.close()
+
+
+def test_a_call_that_grpc_has_begun_without_its_thread_is_finished_here(
+    publish_server: PublishServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = Channel(grpc.insecure_channel(publish_server.address))
+    with monkeypatch.context() as patched:
+        patched.setattr(START, start_no_thread)
+        with pytest.raises(RuntimeError, match="new thread") as raised:
+            channel.publish.future(b"", timeout=10)
+
+    result = channel.finish_call(raised.value)
+
+    assert result is not None
+    assert result() is not None
+    assert channel.publish.future(b"", timeout=10).result() is not None
+    assert len(publish_server.requests.items) == 2
+    channel.close()
+
+
+def test_a_call_that_fails_without_its_thread_raises_its_error(
+    publish_server: PublishServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_server.refuse(grpc.StatusCode.NOT_FOUND, "not here")
+    channel = Channel(grpc.insecure_channel(publish_server.address))
+    with monkeypatch.context() as patched:
+        patched.setattr(START, start_no_thread)
+        with pytest.raises(RuntimeError, match="new thread") as raised:
+            channel.publish.future(b"", timeout=10)
+
+    result = channel.finish_call(raised.value)
+
+    assert result is not None
+    with pytest.raises(grpc.RpcError, match="not here"):
+        result()
+    channel.close()
 
 
 def _call_again_and_again(channel: Channel) -> None:

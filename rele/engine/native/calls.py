@@ -119,10 +119,11 @@ class Calls:
                 )
                 self._under_way[id(request)] = UnderWay(request, channel, call, time.monotonic())
         except Exception as error:  # noqa: BLE001 - the thread goes on with the other requests
-            logger.debug("gRPC could not begin a call (%r); it is made in this thread.", error)
+            logger.debug(
+                "gRPC could not begin a call (%r); it is waited for in this thread.", error
+            )
             self._lacks_threads = True
-            channel = self._channel = self._leave(channel)
-            self._call_here(channel, request, body, when_ended)
+            self._go_on_here(channel, request, body, error, when_ended)
             return
         self._lacks_threads = False
         channel.under_way += 1
@@ -191,6 +192,22 @@ class Calls:
         """
         is_in_doubt = self._lacks_threads or (may_lack_threads() and channel.is_quiet)
         return is_in_doubt and not can_start_threads(1)
+
+    def _go_on_here(
+        self,
+        channel: Channel,
+        request: Request,
+        body: bytes,
+        error: Exception,
+        when_ended: Callable[[Ended], object],
+    ) -> None:
+        """Wait in this thread for a call for which gRPC could not start one."""
+        if (result := channel.finish_call(error)) is not None:
+            channel.under_way += 1
+            when_ended(Ended(request, result, channel))
+            return
+        channel = self._channel = self._leave(channel)
+        self._call_here(channel, request, body, when_ended)
 
     def _call_here(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,7 +13,9 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from rele.engine.connection import Connection
-from rele.engine.native.grpc_threads import abandon, waited_for
+from rele.engine.native.grpc_threads import abandon, finish_call, waited_for
+
+logger = logging.getLogger(__name__)
 
 _METHOD = "/google.pubsub.v1.Publisher/Publish"
 
@@ -106,6 +109,14 @@ class Channel:
     def close(self) -> None:
         if not self._is_broken:
             self._channel.close()
+
+    def finish_call(self, error: Exception) -> Callable[[], bytes] | None:
+        """Wait for a call whose beginning has raised ``error``; return its result, if known."""
+        try:
+            return finish_call(self._channel, error)
+        except Exception:
+            logger.debug("gRPC's call could not be finished here.", exc_info=True)
+            return None
 
     def abandon(self) -> None:
         """Do not use or close it any more: gRPC has no thread for it."""

@@ -8,7 +8,14 @@ from __future__ import annotations
 import _thread
 import os
 import threading
+import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from grpc import _channel as _grpc_channel
+
+_private: Any = _grpc_channel
 
 _SPARE = 3
 """Threads of gRPC beside its pool: two that look after pool and timers, one for a channel."""
@@ -72,6 +79,32 @@ def waited_for(channel: Any, otherwise: int) -> int:
     """
     count: int = getattr(getattr(channel, "_call_state", None), "managed_calls", otherwise)
     return count
+
+
+def finish_call(channel: Any, error: BaseException) -> Callable[[], bytes] | None:
+    """End the call that gRPC has begun on ``channel`` before it could start no thread for it.
+
+    This waits in the thread's place, so that the request need not be sent again.
+
+    Args:
+        channel: a channel with no other call.
+        error: what the call's ``future`` method has raised.
+
+    Returns:
+        what returns the response or raises the error of the call; ``None`` if it cannot be had.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    state = next((f.f_locals.get("state") for f, _ in frames if f.f_code.co_name == "future"), None)
+    if state is None:
+        return None
+    calls = channel._call_state
+    while calls.managed_calls:
+        event = calls.channel.next_call_event()
+        is_timeout = event.completion_type == _private.cygrpc.CompletionType.queue_timeout
+        if not is_timeout and event.tag(event):
+            with calls.lock:
+                calls.managed_calls -= 1
+    return partial(_private._end_unary_response_blocking, state, None, False, None)
 
 
 def abandon(channel: Any) -> None:
