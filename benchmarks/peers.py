@@ -23,7 +23,7 @@ def python() -> str:
     installed = FOLDER / "installed.txt"
     if not installed.exists() or installed.read_text().splitlines() != packages:
         venv.create(FOLDER, with_pip=True, clear=True)
-        command = [str(interpreter), "-m", "pip", "install", "--quiet", *packages]
+        command = [str(interpreter), "-m", "pip", "install", "-qq", *packages]
         subprocess.run(command, check=True)
         installed.write_text("\n".join(packages))
     return str(interpreter)
