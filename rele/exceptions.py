@@ -106,6 +106,9 @@ class PublisherFull(ReleError):  # noqa: N818 - named like queue.Full
         self.limit_messages = limit_messages
         self.limit_bytes = limit_bytes
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
     def __str__(self) -> str:
         key, limit = "max_bytes", self.limit_bytes
         if self.messages >= self.limit_messages:

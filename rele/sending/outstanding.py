@@ -127,7 +127,7 @@ class OutstandingPublishes:
         if lost := sum(map(_was_not_sent, watched)):
             logger.error(
                 "%d published message(s) were lost: Pub/Sub had not accepted them within %s s of "
-                "the end of the process.",
+                "the end of the process. RELE['PUBLISHER_TIMEOUT'] sets this time.",
                 lost,
                 self._exit_timeout,
             )

@@ -6,7 +6,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -230,7 +230,21 @@ def failed_attributes() -> Mapping[str, Any]:
     return _failed_attributes.get() or {}
 
 
-def data_and_attributes(item: Any) -> tuple[Any, Mapping[str, Any]]:
+def each_data_and_attributes(messages: Iterable[Any]) -> list[tuple[Any, Mapping[str, Any]]]:
+    """The data and the attributes of each of the ``messages`` of ``publish_many``.
+
+    Raises:
+        TypeError: it is one value, whose keys or characters would be published one by one.
+    """
+    if isinstance(messages, (Mapping, str, bytes, bytearray)):
+        raise TypeError(
+            f"publish_many takes an iterable of messages, such as a list, not one "
+            f"{type(messages).__name__}: put it into a list, or use publish."
+        )
+    return [_data_and_attributes(item) for item in messages]
+
+
+def _data_and_attributes(item: Any) -> tuple[Any, Mapping[str, Any]]:
     """The data and the attributes of an item of ``publish_many``, with or without attributes."""
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], Mapping):
         return item

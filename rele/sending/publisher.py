@@ -16,7 +16,7 @@ from rele.sending.blocking import BlockingCall
 from rele.sending.ends import Forked
 from rele.sending.event_loops import LoopsInUse
 from rele.sending.outstanding import OutstandingPublishes
-from rele.sending.publication import Call, Publication, data_and_attributes
+from rele.sending.publication import Call, Publication, each_data_and_attributes
 from rele.sending.room import SLICE, hand_over_in_turn, is_full
 
 Errors = dict[Publication, BaseException | None]
@@ -125,7 +125,8 @@ class Publisher:
                 are sent, except later messages with its ordering key.
         """
         publications = [
-            Publication(topic, *data_and_attributes(item), self._outstanding) for item in messages
+            Publication(topic, data, attributes, self._outstanding)
+            for data, attributes in each_data_and_attributes(messages)
         ]
         return self._publish(publications, blocking, timeout, raise_exception)
 
@@ -158,7 +159,8 @@ class Publisher:
         Arguments, result and errors are those of a blocking :meth:`publish_many`.
         """
         publications = [
-            Publication(topic, *data_and_attributes(item), self._outstanding) for item in messages
+            Publication(topic, data, attributes, self._outstanding)
+            for data, attributes in each_data_and_attributes(messages)
         ]
         return await self._apublish(publications, timeout, raise_exception)
 

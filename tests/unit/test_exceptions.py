@@ -21,6 +21,7 @@ def test_a_full_publisher_says_what_is_outstanding_and_which_limit_it_has_reache
 
     with pytest.raises(PublisherFull, match=rf"{outstanding} .*RELE\['PUBLISHER_LIMITS'\]{limit}"):
         raise full
+    assert str(full) in repr(full).replace("\\'", "'")
 
 
 def test_a_full_publisher_can_be_pickled_for_another_process() -> None:

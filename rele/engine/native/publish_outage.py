@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from rele.endpoint import what_to_check
 from rele.engine.native.lanes import Lane, Topic
 from rele.engine.native.retrying import PublishTimes
 from rele.engine.outage_reports import Line, Outage, in_a_line
@@ -65,11 +64,9 @@ class PublishOutage:
         reason = in_a_line(next(iter(self._failing.values())))
         text = (
             "Pub/Sub at %s has accepted no messages for the topic(s) %s for %.0f s; Relé keeps "
-            "trying, and %d message(s) are waiting. The reason: %s. What to do: %s"
+            "trying, and %d message(s) are waiting. The reason: %s."
         )
-        advice = what_to_check(self._address)
-        arguments = (self._address, shown, seconds, waiting, reason, advice)
-        return Line(logging.WARNING, text, arguments)
+        return Line(logging.WARNING, text, (self._address, shown, seconds, waiting, reason))
 
 
 def _topic_of(failing: Lane | Topic) -> Topic:

@@ -243,6 +243,7 @@ class TestExit:
         assert record.levelname == "ERROR"
         assert "3 published message(s) were lost" in record.getMessage()
         assert "within 0.01 s" in record.getMessage()
+        assert "PUBLISHER_TIMEOUT" in record.getMessage()
 
     def test_what_was_refused_was_reported_and_is_not_counted_as_late(
         self,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -524,6 +525,18 @@ class TestPublishMany:
         assert [json.loads(message.data) for message in backend.messages] == [1, {"id": 2}, [3, {}]]
         assert [message.ordering_key for message in backend.messages] == ["", "k", ""]
         assert backend.messages[1].attributes.keys() == {"lang", "published_at"}
+
+    @pytest.mark.parametrize("one", [{"id": 42}, "text", b"bytes"])
+    def test_one_message_instead_of_several_is_refused_before_anything_is_sent(
+        self, publisher: Publisher, backend: HeldBackend, one: Any
+    ) -> None:
+        with pytest.raises(TypeError, match="put it into a list, or use publish"):
+            publisher.publish_many("photos", one)
+
+        with pytest.raises(TypeError, match="put it into a list, or use publish"):
+            asyncio.run(publisher.apublish_many("photos", one))
+
+        assert backend.messages == []
 
     def test_nothing_to_publish_is_fine(self, publisher: Publisher, backend: HeldBackend) -> None:
         assert publisher.publish_many("photos", [], blocking=True) == []

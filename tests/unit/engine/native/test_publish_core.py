@@ -3,9 +3,11 @@ from __future__ import annotations
 import logging
 
 import pytest
+from google.api_core.exceptions import ServiceUnavailable
 
-from rele.engine.native.retrying import Kind
+from rele.engine.native.retrying import Failure, Kind
 from rele.engine.publisher_options import PublisherOptions
+from rele.engine.refusals import explain
 from tests.support.publish_core import TimedOutError, VirtualPublisher, failure
 
 
@@ -309,6 +311,20 @@ class TestLog:
         assert [line.level for line in publisher.lines] == [logging.WARNING] * 3 + [logging.INFO]
         assert "1 message(s) are waiting" in publisher.lines[0].text % publisher.lines[0].arguments
         assert "accepts messages again" in publisher.lines[-1].text
+
+    def test_it_says_once_what_to_check(
+        self, publisher: VirtualPublisher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "localhost:8085")
+        refused = ServiceUnavailable("failed to connect")
+        error = explain(refused, "projects/shop/topics/orders", "localhost:8085")
+        publisher.publish()
+        while not publisher.lines:
+            publisher.fail(failure=Failure(Kind.PASSING, error))
+            publisher.advance(1.5)
+
+        line = publisher.lines[0].text % publisher.lines[0].arguments
+        assert line.count("Start `rele-cli emulator` there, or correct it") == 1
 
     def test_a_short_one_is_not(self, publisher: VirtualPublisher) -> None:
         publisher.publish()
