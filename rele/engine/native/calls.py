@@ -149,8 +149,9 @@ class Calls:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._channel is not None:
-            self._channel.close()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
 
     @property
     def is_quiet(self) -> bool:

@@ -24,11 +24,16 @@ class Role:
     Args:
         name: the thread's name.
         play: runs in the thread.
+        has_work: whether ``play`` must run again. A thread that hands work over while ``play``
+            returns sees that the role is taken, and starts no other thread.
     """
 
-    def __init__(self, name: str, play: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, play: Callable[[], None], has_work: Callable[[], bool] = lambda: False
+    ) -> None:
         self._name = name
         self._play = play
+        self._has_work = has_work
         self.token = [None]
         """Empty while a thread has the role."""
         self._started_at = float("-inf")
@@ -76,4 +81,5 @@ class Role:
 
     def _run(self) -> None:
         threading.current_thread().name = self._name
-        self.play_here(self._play)
+        while self.play_here(self._play) and self._has_work():
+            continue

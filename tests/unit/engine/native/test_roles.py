@@ -70,3 +70,20 @@ def test_a_system_without_threads_is_an_error_and_the_next_start_tries_again(
 
     role.start()
     assert played.get(timeout=10) == "played"
+
+
+def test_work_that_is_handed_over_while_the_thread_ends_is_done(
+    played: SimpleQueue[str],
+) -> None:
+    work = ["late"]
+
+    def play() -> None:
+        played.put("played")
+
+    def has_work() -> bool:
+        return bool(work and work.pop())
+
+    Role("rele-test", play, has_work).start()
+
+    assert played.get(timeout=10) == "played"
+    assert played.get(timeout=10) == "played"
