@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from grpc import StatusCode
+
 import rele
 from tests.support.publish_server import PublishServer
 from tests.support.recorder import Recorder
@@ -68,3 +70,22 @@ def test_a_callback_may_publish_and_wait(
 
     assert done.wait(20)
     assert len(results) == 1
+
+
+def test_a_failure_hook_may_publish_to_its_ordering_key_and_wait(
+    publish_server: PublishServer, publishes_natively: Configure
+) -> None:
+    recorder = publishes_natively()
+    ids: list[str] = []
+
+    def publish_instead(topic: str, error: object, data: object) -> None:
+        again = rele.publish("photos", 2, blocking=True, timeout=5, ordering_key="a")
+        ids.append(again.result(0))
+
+    recorder.actions["post_publish_failure"] = publish_instead
+    publish_server.refuse(StatusCode.NOT_FOUND, times=1)
+
+    rele.publish("photos", 1, ordering_key="a")
+    rele.flush(20)
+
+    assert ids == ["1"]

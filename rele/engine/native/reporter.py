@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rele.engine.native.lanes import Lane
 from rele.engine.native.outgoing import Outgoing
 from rele.engine.native.publish_core import Outcome
 from rele.engine.native.roles import Role
@@ -23,18 +22,6 @@ class Reported:
 
     messages: int
     size: int
-    lane: Lane | None
-    """The lane of the outcome, if it has one."""
-    at: float
-    """When the future of the first message was done."""
-
-
-@dataclass(frozen=True)
-class _Settled:
-    """An outcome whose futures are done, since the time ``at``."""
-
-    outcome: Outcome
-    at: float
 
 
 class Reporter:
@@ -49,20 +36,24 @@ class Reporter:
 
     def __init__(self, when_reported: Callable[[Reported], object]) -> None:
         self._when_reported = when_reported
-        self._outcomes: queue.SimpleQueue[_Settled | None] = new_queue()
-        self.role = Role("rele-publisher-reports", self._run)
+        self._outcomes: queue.SimpleQueue[Outcome | None] = new_queue()
+        self.role = Role("rele-publisher-reports", self._run, self._has_outcomes)
 
-    def put(self, outcome: Outcome) -> None:
+    def put(self, outcome: Outcome) -> float:
         """Settle the futures now, and report ``outcome`` soon; does not wait.
 
         A blocking publish sees its outcome in the future, also while a hook of another message
         waits for a lock that the blocking publish is called under.
+
+        Returns:
+            when the first future was done, by ``time.monotonic()``.
         """
         at = time.monotonic()
         for number, message in enumerate(outcome.messages):
             result = None if outcome.ids is None else outcome.ids[number]
             message.future.settle(result, outcome.error)
-        self._outcomes.put(_Settled(outcome, at))
+        self._outcomes.put(outcome)
+        return at
 
     def stop(self) -> None:
         """End the thread when it has reported what waits."""
@@ -70,8 +61,8 @@ class Reporter:
 
     def report_waiting(self) -> None:
         """Report here what waits; the caller has the role."""
-        while (settled := self._next(0)) is not None:
-            self._report(settled)
+        while (outcome := self._next(0)) is not None:
+            self._report(outcome)
 
     def report_until(self, is_over: Callable[[], bool], deadline: float) -> None:
         """Report in the reporter's own thread, from within a hook or a callback that waits.
@@ -81,26 +72,28 @@ class Reporter:
             deadline: when to end at the latest, by ``time.monotonic()``.
         """
         while not is_over() and (left := deadline - time.monotonic()) > 0:
-            if (settled := self._next(min(left, 0.05))) is not None:
-                self._report(settled)
+            if (outcome := self._next(min(left, 0.05))) is not None:
+                self._report(outcome)
 
     def _run(self) -> None:
-        while (settled := self._outcomes.get()) is not None:
-            self._report(settled)
+        while (outcome := self._outcomes.get()) is not None:
+            self._report(outcome)
 
-    def _next(self, seconds: float) -> _Settled | None:
+    def _has_outcomes(self) -> bool:
+        return not self._outcomes.empty()
+
+    def _next(self, seconds: float) -> Outcome | None:
         try:
             return self._outcomes.get(seconds > 0, seconds or None)
         except queue.Empty:
             return None
 
-    def _report(self, settled: _Settled) -> None:
-        outcome = settled.outcome
+    def _report(self, outcome: Outcome) -> None:
         size = 0
         for message in outcome.messages:
             size += message.size
             _conclude(message)
-        self._when_reported(Reported(len(outcome.messages), size, outcome.lane, settled.at))
+        self._when_reported(Reported(len(outcome.messages), size))
 
 
 def _conclude(message: Outgoing) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rele.engine.native.bounds import Bounds
-from rele.engine.native.lanes import Request
+from rele.engine.native.lanes import Lane, Request
 from rele.engine.native.outgoing import Outgoing
 from rele.engine.native.publish_core import Actions, PublishCore
 from rele.engine.native.reporter import Reported, Reporter
@@ -42,6 +42,14 @@ class Watch:
     """A request to be notified once nothing is outstanding."""
 
     notify: Callable[[None], object]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A failed future of ``lane`` is done since the time ``at``."""
+
+    lane: Lane
+    at: float
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Sender:
         self._is_stopped = False
         self.waiting_for_room: list[Callable[[], object]] = []
         """Functions of threads that wait for room, to call when there may be some."""
-        self.role = Role("rele-publisher", self._run)
+        self.role = Role("rele-publisher", self._run, lambda: not self._events.empty())
         self.reporter = Reporter(self.put)
 
     def put(self, event: Any) -> None:
@@ -189,8 +197,8 @@ class Sender:
             self._take_messages(event, now)
         elif isinstance(event, Reported):
             self.bounds.release(event.messages, event.size)
-            if event.lane is not None:
-                self._core.note_reported(event.lane, event.at)
+        elif isinstance(event, Known):
+            self._core.note_reported(event.lane, event.at)
         elif isinstance(event, Flush):
             self._core.flush()
         elif isinstance(event, Watch):
@@ -218,6 +226,10 @@ class Sender:
         for request in actions.requests:
             self._calls.start(request, self.put)
         for outcome in actions.outcomes:
-            self.reporter.put(outcome)
+            at = self.reporter.put(outcome)
+            if outcome.lane is not None:
+                # Behind what was handed over before: that fails as well. The hooks may publish to
+                # the ordering key and wait, so this does not wait for them.
+                self.put(Known(outcome.lane, at))
         for line in actions.lines:
             log_publishing(logger, line.level, line.text, *line.arguments)
