@@ -196,6 +196,14 @@ class BaseBackend(ABC):
         """
         return reported.get(timeout=timeout)
 
+    @property
+    def reports_here(self) -> bool:
+        """Whether the current thread is the one that calls the reports of this backend.
+
+        A call that waits there, in a hook or a callback, waits for futures instead of reports.
+        """
+        return False
+
     def flush(self, timeout: float | None = None) -> None:  # noqa: B027 - optional
         """Send the accepted messages at once, instead of collecting more.
 

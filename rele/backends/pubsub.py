@@ -97,6 +97,10 @@ class PubSubBackend(BaseBackend):
             return super().next_report(reported, timeout)
         return self._engine.next_report(reported, timeout)
 
+    @property
+    def reports_here(self) -> bool:
+        return self._is_native and bool(self._engine.reports_here)
+
     def flush(self, timeout: float | None = None) -> None:
         """Start to send the accepted messages; their futures are done when they are sent."""
         self._engine.flush()

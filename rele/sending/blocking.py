@@ -6,6 +6,7 @@ import queue
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from rele.backends import BaseBackend
@@ -116,6 +117,9 @@ class BlockingCall:
         A report may be late: the thread that reports may be in a hook that waits for a lock which
         the caller of this publish holds, as a log handler that publishes does.
         """
+        if getattr(self._backend, "reports_here", False) is True:
+            self._await_futures(futures)
+            return
         while len(errors) < len(futures):
             before = time.monotonic()
             seconds = max(min(self._deadline - before, _LOOKS_EVERY), 0)
@@ -128,6 +132,15 @@ class BlockingCall:
                     return
             else:
                 errors[publication] = self._conclude(publication, failure_of(future))
+
+    def _await_futures(self, futures: Mapping[AnyWaited, Future[str]]) -> None:
+        """Wait until all futures are done, or until the timeout, without reporting others.
+
+        Otherwise the hook of another message would run within this one, and so on.
+        """
+        with suppress(*TIMEOUTS):
+            for future in futures.values():
+                future.exception(timeout=self._left())
 
     def _outcome_at_end(self, publication: AnyWaited, future: Future[str]) -> BaseException | None:
         if not future.done():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
+from concurrent.futures import as_completed, wait
+from queue import SimpleQueue
 
 from grpc import StatusCode
 
@@ -89,3 +92,45 @@ def test_a_failure_hook_may_publish_to_its_ordering_key_and_wait(
     rele.flush(20)
 
     assert ids == ["1"]
+
+
+def test_a_callback_may_wait_for_the_future_of_another_message(
+    publish_server: PublishServer, publishes_natively: Configure
+) -> None:
+    publishes_natively()
+    held = publish_server.hold(times=1)
+    ids: SimpleQueue[str] = SimpleQueue()
+
+    def publish_more(_: object) -> None:
+        ids.put(rele.publish("others", 2).result())
+        several = [rele.publish("others", number) for number in range(3)]
+        assert wait(several).not_done == set()
+        ids.put(str(len(list(as_completed(several)))))
+
+    rele.publish("photos", 1).add_done_callback(publish_more)
+    held.requests.wait_for(1)
+    held.release()
+
+    assert ids.get(timeout=20) == "2"
+    assert ids.get(timeout=20) == "3"
+
+
+def test_hooks_that_publish_and_wait_do_not_run_within_each_other(
+    publish_server: PublishServer, publishes_natively: Configure
+) -> None:
+    recorder = publishes_natively(PUBLISHER_BATCHING={"max_messages": 1})
+    depths: list[int] = []
+
+    def publish_again(topic: str, data: object, attributes: object) -> None:
+        if topic == "photos":
+            depths.append(len(inspect.stack(0)))
+            rele.publish("others", data, blocking=True, timeout=20)
+
+    recorder.actions[SUCCESS] = publish_again
+
+    rele.publish_many("photos", range(300))
+    assert rele.flush(60)
+
+    assert len(publish_server.accepted.items) == 600
+    assert len(depths) == 300
+    assert max(depths) < 100

@@ -15,6 +15,10 @@ _PENDING, _FINISHED = "PENDING", "FINISHED"
 """The states that ``concurrent.futures`` knows, by its names."""
 
 
+reporting: set[int] = set()
+"""The threads that are reporting outcomes, by their identity."""
+
+
 class PublishFuture(Future[str]):
     """A ``concurrent.futures.Future`` of a message id, without locks.
 
@@ -27,6 +31,9 @@ class PublishFuture(Future[str]):
     It cannot be cancelled: the message is on its way.
     """
 
+    _at_once: list[Callable[[Future[str]], object]] = []  # noqa: RUF012 - an own one where needed
+    """What wakes a thread that reports outcomes: called before the future is concluded."""
+
     def __init__(self) -> None:
         # Without super().__init__(), which makes a lock.
         self._outcome: tuple[str | None, BaseException | None] | None = None
@@ -36,12 +43,14 @@ class PublishFuture(Future[str]):
     def settle(self, result: str | None, error: BaseException | None = None) -> None:
         """Store the outcome: from now on the future is done. :meth:`conclude` must follow."""
         self._outcome = (result, error)
+        if self._at_once:
+            self._run(self._at_once)
 
     def conclude(self) -> None:
         """Wake the threads that wait for the future, and run its callbacks."""
         self._is_concluded = True
         if self._callbacks:
-            self._run_callbacks()
+            self._run(self._callbacks)
 
     def set_result(self, result: str) -> None:
         self.settle(result)
@@ -98,7 +107,7 @@ class PublishFuture(Future[str]):
         """Call ``fn`` with the future when it is done: at once if it is done already."""
         self._callbacks.append(fn)
         if self._is_concluded:
-            self._run_callbacks()
+            self._run(self._callbacks)
 
     def __repr__(self) -> str:
         if self._outcome is None:
@@ -111,22 +120,37 @@ class PublishFuture(Future[str]):
         if self._outcome is None:
             lock = _thread.allocate_lock()
             lock.acquire()
-            self.add_done_callback(lambda future: lock.release())
+            self._wake(lambda future: lock.release())
             lock.acquire(timeout=-1 if timeout is None else _clamped(timeout))
         if self._outcome is None:
             raise FutureTimeoutError
         return self._outcome
 
-    def _run_callbacks(self) -> None:
-        while self._callbacks:
+    def _wake(self, wake: Callable[[Future[str]], object]) -> None:
+        """Call ``wake`` when this thread need not wait for the future any more."""
+        if _thread.get_ident() not in reporting:
+            self.add_done_callback(wake)
+            return
+        # This thread is in a hook or a callback, and concludes the future only after that.
+        at_once: list[Any] = self.__dict__.setdefault("_at_once", [])
+        at_once.append(wake)
+        if self._outcome is not None:
+            self._run(at_once)
+
+    def _run(self, callbacks: list[Callable[[Future[str]], object]]) -> None:
+        """Call each of them once, also if several threads do so at the same time."""
+        while callbacks:
             try:
-                callback = self._callbacks.pop(0)
+                callback = callbacks.pop(0)
             except IndexError:  # another thread has just taken the last one
                 return
             try:
                 callback(self)
             except Exception:
                 logger.exception("A callback of %r failed.", self)
+            except BaseException:
+                self._run(callbacks)  # also those that let a thread go on
+                raise
 
     # What follows are the private names by which wait() and as_completed() of concurrent.futures
     # (Python 3.10 to 3.14) look at a future. They lock it, read its state and install a waiter that
@@ -199,7 +223,7 @@ class _Waiters:
             # wait() and as_completed() know it from the state. Their waiter counts notifications
             # of unfinished futures only.
             return
-        self._future.add_done_callback(lambda future: _notify(waiter, future))
+        self._future._wake(lambda future: _notify(waiter, future))
 
     def remove(self, waiter: Any) -> None:
         """Leave the callback: to notify a waiter that is no longer used does no harm."""

@@ -155,6 +155,11 @@ class NativePublisher:
         """End the threads and close the connection."""
         self._sender.stop()
 
+    @property
+    def reports_here(self) -> bool:
+        """Whether the current thread is the one that reports outcomes."""
+        return self._sender.reporter.role.is_mine
+
     def next_report(self, reported: queue.SimpleQueue[Any], timeout: float) -> Any:
         """Wait for what a report puts into ``reported``, and return it.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rele.engine.native.future import reporting
 from rele.engine.native.outgoing import Outgoing
 from rele.engine.native.publish_core import Outcome
 from rele.engine.native.roles import Role
@@ -89,10 +91,17 @@ class Reporter:
             return None
 
     def _report(self, outcome: Outcome) -> None:
+        thread = _thread.get_ident()
+        is_inner = thread in reporting
+        reporting.add(thread)
         size = 0
-        for message in outcome.messages:
-            size += message.size
-            _conclude(message)
+        try:
+            for message in outcome.messages:
+                size += message.size
+                _conclude(message)
+        finally:
+            if not is_inner:
+                reporting.discard(thread)
         self._when_reported(Reported(len(outcome.messages), size))
 
 

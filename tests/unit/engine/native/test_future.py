@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, as_completed, wait
@@ -157,3 +158,14 @@ def test_its_repr_says_what_has_become_of_it() -> None:
     assert "state=pending" in repr(pending)
     assert "returned '7'" in repr(done)
     assert "raised ValueError" in repr(failed)
+
+
+def test_a_callback_that_ends_its_thread_keeps_no_other_from_running() -> None:
+    future, seen = PublishFuture(), []
+    future.add_done_callback(lambda _: sys.exit(3))
+    future.add_done_callback(seen.append)
+
+    with pytest.raises(SystemExit):
+        future.set_result("1")
+
+    assert seen == [future]
