@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -229,3 +231,54 @@ def test_publish_many_larger_than_the_bound_waits_for_room_meanwhile(
     futures = rele.publish_many("photos", range(10_000), timeout=LONG)
 
     assert len({future.result(timeout=20) for future in futures}) == 10_000
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_messages": 100}, {"max_bytes": 100_000}], ids=["messages", "bytes"]
+)
+def test_publish_many_exceeds_no_bound(
+    held: Hold, publishes_natively: Configure, limits: dict[str, int]
+) -> None:
+    publishes_natively(PUBLISHER_LIMITS=limits)
+
+    futures = rele.publish_many(
+        "photos", ["x" * 1000] * 900, timeout=0.1, raise_exception=False, blocking=False
+    )
+
+    taken = [future for future in futures if not future.done()]
+    assert 75 <= len(taken) <= 100
+    assert taken == futures[: len(taken)]
+    assert {type(future.exception(0)) for future in futures[len(taken) :]} == {PublisherFull}
+
+
+def test_publish_many_finds_room_while_others_publish(
+    publish_server: PublishServer, publishes_natively: Configure
+) -> None:
+    publishes_natively(PUBLISHER_LIMITS={"max_messages": 100})
+    held = publish_server.hold(data=b'"held"')
+    rele.publish("others", "held")
+    held.requests.wait_for(1)
+
+    futures = rele.publish_many("photos", range(900), timeout=LONG)
+
+    assert len({future.result(timeout=20) for future in futures}) == 900
+
+
+def test_what_has_waited_for_room_is_forgotten(held: Hold, publishes_natively: Configure) -> None:
+    publishes_natively(PUBLISHER_LIMITS={"max_messages": 1})
+    rele.publish("photos", 1)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.take_snapshot()
+        rele.publish("photos", 2, timeout=1, raise_exception=False)
+        gc.collect()
+        grown = tracemalloc.take_snapshot().compare_to(before, "lineno")
+    finally:
+        tracemalloc.stop()
+
+    # It checks every 50 ms whether there is room: nothing is kept of each time.
+    assert [each for each in grown if _is_of_engine(each) and each.count_diff >= 15] == []
+
+
+def _is_of_engine(difference: tracemalloc.StatisticDiff) -> bool:
+    return "/engine/native/" in difference.traceback[0].filename

@@ -23,6 +23,13 @@ class Bounds:
         self._messages = 0
         self._bytes = 0
 
+    def is_small(self, messages: int, size: int) -> bool:
+        """Whether so many messages take so little of the limits that they soon have room together.
+
+        More of them might wait until nothing else is outstanding.
+        """
+        return messages <= max(self.max_messages // 4, 1) and size <= self.max_bytes // 4
+
     def has_room(self, messages: int, size: int) -> bool:
         """Whether so many messages, with so many bytes, may be handed over now.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import os
 import queue
@@ -197,11 +196,34 @@ class NativePublisher:
             outgoing.append(Outgoing(message.topic, key, field, now, at_once, future, report))
             futures.append(future)
             size += len(field)
-        error = self._admit(sender, len(outgoing), size, now + timeout)
-        if error is not None:
-            return [error] * len(outgoing)
-        sender.put(outgoing)  # from here on they are sent, whatever interrupts this thread
+        groups = [outgoing]
+        if len(outgoing) > 1 and timeout > 0 and not sender.bounds.is_small(len(outgoing), size):
+            groups = self._groups(sender.bounds, outgoing)
+        taken = 0
+        for group in groups:
+            if len(groups) > 1:
+                size = sum(message.size for message in group)
+            error = self._admit(sender, len(group), size, now + timeout)
+            if error is not None:
+                return [*futures[:taken], *[error] * (len(outgoing) - taken)]
+            sender.put(group)  # from here on they are sent, whatever interrupts this thread
+            taken += len(group)
         return futures
+
+    def _groups(self, bounds: Bounds, outgoing: list[Outgoing]) -> list[list[Outgoing]]:
+        """Divide messages so that each group may wait for room without the others."""
+        if self._must_not_wait():
+            return [outgoing]
+        groups: list[list[Outgoing]] = []
+        size = 0
+        for message in outgoing:
+            if groups and bounds.is_small(len(groups[-1]) + 1, size + message.size):
+                groups[-1].append(message)
+                size += message.size
+            else:
+                groups.append([message])
+                size = message.size
+        return groups
 
     def _hand_over_slices(
         self,
@@ -248,10 +270,7 @@ class NativePublisher:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            lock = _thread.allocate_lock()
-            lock.acquire()
-            sender.waiting_for_room.append(lock.release)
-            lock.acquire(timeout=min(left, _LONGEST_WAIT))
+            sender.wait_for_room(min(left, _LONGEST_WAIT))
         return True
 
     def _must_not_wait(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import queue
 import time
@@ -98,7 +99,7 @@ class Sender:
         self._events = new_queue() if events is None else events
         self._watchers: list[Watch] = []
         self._is_stopped = False
-        self.waiting_for_room: list[Callable[[], object]] = []
+        self._waiting_for_room: list[Callable[[], object]] = []
         """Functions of threads that wait for room, to call when there may be some."""
         self.role = Role("rele-publisher", self._run, lambda: not self._events.empty())
         self.reporter = Reporter(self.put)
@@ -121,6 +122,18 @@ class Sender:
         # First the one that reports, so that nothing is sent whose outcome is not reported.
         self.reporter.role.start()
         self.role.start()
+
+    def wait_for_room(self, seconds: float) -> None:
+        """Wait until there may be room for more messages, for so many seconds at most."""
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        wake = lock.release
+        self._waiting_for_room.append(wake)
+        try:
+            lock.acquire(timeout=seconds)
+        finally:
+            with suppress(ValueError):  # it was woken
+                self._waiting_for_room.remove(wake)
 
     def work_until_idle(self, deadline: float) -> None:
         """Return when nothing is outstanding, or at the deadline (by ``time.monotonic()``).
@@ -173,8 +186,9 @@ class Sender:
 
     def _notify(self) -> None:
         """Wake the threads that wait for room, and those that wait until nothing is outstanding."""
-        while self.waiting_for_room and self.bounds.has_room(1, 0):
-            self.waiting_for_room.pop(0)()
+        with suppress(IndexError):  # the last one waits no longer
+            while self._waiting_for_room and self.bounds.has_room(1, 0):
+                self._waiting_for_room.pop(0)()
         if self.bounds.is_idle:
             watchers, self._watchers = self._watchers, []
             for watcher in watchers:
