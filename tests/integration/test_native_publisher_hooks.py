@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import as_completed, wait
 from queue import SimpleQueue
@@ -134,3 +135,26 @@ def test_hooks_that_publish_and_wait_do_not_run_within_each_other(
     assert len(publish_server.accepted.items) == 600
     assert len(depths) == 300
     assert max(depths) < 100
+
+
+def test_hooks_may_flush(publish_server: PublishServer, publishes_natively: Configure) -> None:
+    recorder = publishes_natively()
+    errors: list[Exception] = []
+    took: list[float] = []
+
+    def flush(topic: str, data: object, attributes: object) -> None:
+        began = time.monotonic()
+        try:
+            assert rele.flush(20)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            errors.append(error)
+        took.append(time.monotonic() - began)
+
+    recorder.actions[SUCCESS] = flush
+
+    rele.publish_many("photos", range(200))
+    assert rele.flush(30)
+
+    assert errors == []
+    assert len(took) == 200
+    assert max(took) < 10

@@ -6,8 +6,9 @@ import _thread
 import logging
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from rele.engine.native.future import reporting
 from rele.engine.native.outgoing import Outgoing
@@ -16,6 +17,11 @@ from rele.engine.native.roles import Role
 from rele.runtime.queues import new_queue
 
 logger = logging.getLogger(__name__)
+
+_MOST_NESTED = 10
+"""How many hooks may wait within each other; one more does not wait for the hooks of others."""
+
+_size = attrgetter("size")
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class Reporter:
     def __init__(self, when_reported: Callable[[Reported], object]) -> None:
         self._when_reported = when_reported
         self._outcomes: queue.SimpleQueue[Outcome | None] = new_queue()
+        self._nested = 0
+        self._unreported: list[Iterator[Outgoing]] = []
+        """For each outcome that is being reported, what is left of it: a hook of one that waits
+        may let others be reported within it."""
         self.role = Role("rele-publisher-reports", self._run, self._has_outcomes)
 
     def put(self, outcome: Outcome) -> float:
@@ -73,9 +83,17 @@ class Reporter:
             is_over: whether to end.
             deadline: when to end at the latest, by ``time.monotonic()``.
         """
-        while not is_over() and (left := deadline - time.monotonic()) > 0:
-            if (outcome := self._next(min(left, 0.05))) is not None:
-                self._report(outcome)
+        if self._nested == _MOST_NESTED:
+            return
+        self._nested += 1
+        try:
+            for messages in self._unreported:
+                _conclude_all(messages)
+            while not is_over() and (left := deadline - time.monotonic()) > 0:
+                if (outcome := self._next(min(left, 0.05))) is not None:
+                    self._report(outcome)
+        finally:
+            self._nested -= 1
 
     def _run(self) -> None:
         while (outcome := self._outcomes.get()) is not None:
@@ -94,15 +112,20 @@ class Reporter:
         thread = _thread.get_ident()
         is_inner = thread in reporting
         reporting.add(thread)
-        size = 0
+        messages = iter(outcome.messages)
+        self._unreported.append(messages)
         try:
-            for message in outcome.messages:
-                size += message.size
-                _conclude(message)
+            _conclude_all(messages)
         finally:
+            self._unreported.remove(messages)
             if not is_inner:
                 reporting.discard(thread)
-        self._when_reported(Reported(len(outcome.messages), size))
+        self._when_reported(Reported(len(outcome.messages), sum(map(_size, outcome.messages))))
+
+
+def _conclude_all(messages: Iterable[Outgoing]) -> None:
+    for message in messages:
+        _conclude(message)
 
 
 def _conclude(message: Outgoing) -> None:
