@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 _MOST_EVENTS = 10_000
 """The most events that are taken before requests are sent."""
 
+_PAUSE_AFTER_ERROR = 0.1
+"""Seconds, so that steps that fail again and again fill neither a core nor the log."""
+
 _LONGEST_WAIT = 60.0
 """Seconds after which the thread checks the time even if nothing is due."""
 
@@ -183,6 +186,7 @@ class Sender:
             self._notify()
         except Exception:
             logger.exception("A step of the publisher failed; the next ones follow.")
+            time.sleep(_PAUSE_AFTER_ERROR)
 
     def _notify(self) -> None:
         """Wake the threads that wait for room, and those that wait until nothing is outstanding."""
