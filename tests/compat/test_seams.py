@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -288,3 +290,18 @@ def test_published_at_is_taken_from_time_time(publisher: Publisher) -> None:
 
     attributes = publisher._client.publish.call_args.kwargs
     assert before <= float(attributes["published_at"]) <= time.time()
+
+
+def test_a_patched_client_leaves_no_trace_in_the_process() -> None:
+    """The engine may be imported for the first time while a test has patched Google's client."""
+    script = """
+from unittest.mock import patch
+import rele.client
+with patch("rele.client.pubsub_v1.PublisherClient"):
+    rele.client.Publisher("rele", None, None, 1, None)
+from google.cloud.pubsub_v1 import PublisherClient
+from rele.engine.google.batches import is_google_client
+client = PublisherClient.__new__(PublisherClient)
+assert is_google_client(client)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

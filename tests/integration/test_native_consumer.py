@@ -178,6 +178,7 @@ def test_a_handler_that_takes_too_long_is_counted(
     may_end.set()
 
 
+@pytest.mark.slow
 def test_a_long_handler_keeps_its_lease(consume: Consume, publish: Callable[..., None]) -> None:
     """Longer than the subscription's ack deadline of 10 s."""
     handled = Handled(lambda message: (time.sleep(12), message.ack()))

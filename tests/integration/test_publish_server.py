@@ -115,7 +115,7 @@ def test_it_notices_that_a_client_gives_up_a_call_that_is_never_answered(
 
     (request,) = server.requests.items
     assert request.call.is_cancelled.wait(SOON)
-    assert 0.3 < request.call.timeout <= 0.5
+    assert 0.3 < request.call.timeout <= 0.51  # gRPC rounds it up
 
 
 def test_it_answers_after_a_delay(server: PublishServer, publish: Publish) -> None:

@@ -16,7 +16,8 @@ from itertools import chain, count
 from typing import Any
 from weakref import WeakSet
 
-from google.cloud.pubsub_v1 import PublisherClient
+# From its own module, because tests of projects replace the name in `pubsub_v1`.
+from google.cloud.pubsub_v1.publisher.client import Client as PublisherClient
 from google.pubsub_v1.types import PubsubMessage
 
 from rele.engine.google.batches import is_google_client, wrap_requests

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from google.cloud.pubsub_v1 import PublisherClient
 from google.cloud.pubsub_v1.publisher._batch import thread
+
+# From its own module, because tests of projects replace the name in `pubsub_v1`.
+from google.cloud.pubsub_v1.publisher.client import Client as PublisherClient
 
 from rele.engine.google.forking import gate
 
