@@ -110,6 +110,9 @@ class _Connection:
         self._unsent: dict[int, tuple[bytes, list[tuple[str, str]]]] = {}
         """For each stream the rest of its response, and its trailers."""
         self.is_open = True
+
+    def start(self) -> None:
+        """Begin to read, and let the client know that it is connected."""
         threading.Thread(target=self._read, daemon=True).start()
 
     def answer(self, stream: int, response: bytes, trailers: list[tuple[str, str]]) -> None:
@@ -220,7 +223,9 @@ class GrpcServer:
             for number in itertools.count(1):
                 client, _ = self._listener.accept()
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._connections.append(_Connection(number, client, self._on_call))
+                connection = _Connection(number, client, self._on_call)
+                self._connections.append(connection)  # counted before the client knows of it
+                connection.start()
 
     def __enter__(self) -> Self:
         return self
