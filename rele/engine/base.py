@@ -213,6 +213,21 @@ def as_message(received: Any) -> Message:
     return received if isinstance(received, Message) else WrappedMessage(received)
 
 
+class PublishedMessage(Protocol):
+    """What is published: encoded, and checked against Pub/Sub's limits."""
+
+    @property
+    def topic(self) -> str:
+        """The topic's id, without the project."""
+
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def attributes(self) -> Mapping[str, str]: ...
+    @property
+    def ordering_key(self) -> str: ...
+
+
 class Consumer(Protocol):
     """Consumes one subscription until it is drained.
 

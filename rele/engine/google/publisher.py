@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingKeyException
 
+from rele.engine.base import PublishedMessage
 from rele.engine.connection import Connection
 from rele.engine.google.attributes import as_arguments
 from rele.engine.google.batches import (
@@ -24,19 +25,6 @@ from rele.engine.google.batches import (
 )
 from rele.engine.google.ordering import OutsideOfLocks
 from rele.engine.refusals import explain
-
-
-class Message(Protocol):
-    """What is published: encoded, and checked against Pub/Sub's limits."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def data(self) -> bytes: ...
-    @property
-    def attributes(self) -> Mapping[str, str]: ...
-    @property
-    def ordering_key(self) -> str: ...
 
 
 class GooglePublisher:
@@ -59,7 +47,7 @@ class GooglePublisher:
         self._is_closed = False
         self._close_timeout: float | None = None
 
-    def send(self, messages: Sequence[Message]) -> list[Future[str] | Exception]:
+    def send(self, messages: Sequence[PublishedMessage]) -> list[Future[str] | Exception]:
         """Hand ``messages`` to the client; return the future of each, or why it was not taken.
 
         If a message with an ordering key has failed by then, the later messages of that key fail
@@ -113,7 +101,7 @@ class GooglePublisher:
         return [client for client in (self.client, self._ordered_client) if client is not None]
 
     def _accept(
-        self, message: Message, before: Future[str] | Exception | None
+        self, message: PublishedMessage, before: Future[str] | Exception | None
     ) -> Future[str] | Exception:
         """Hand ``message`` to the client; ``before`` is the message before it with the same key."""
         if before is not None and _has_failed(before):
@@ -125,7 +113,7 @@ class GooglePublisher:
             return error
         return future
 
-    def _publish(self, message: Message, *, may_resume: bool) -> Future[str]:
+    def _publish(self, message: PublishedMessage, *, may_resume: bool) -> Future[str]:
         topic_path = self.client.topic_path(self._project_id, message.topic)
         if not message.ordering_key:
             future: Future[str] = self.client.publish(
@@ -134,7 +122,9 @@ class GooglePublisher:
             return future
         return self._publish_ordered(topic_path, message, may_resume)
 
-    def _publish_ordered(self, topic_path: str, message: Message, may_resume: bool) -> Future[str]:
+    def _publish_ordered(
+        self, topic_path: str, message: PublishedMessage, may_resume: bool
+    ) -> Future[str]:
         """Send through a second client, because ordering makes the retries of a client endless.
 
         A failure pauses the key, and the future reports the failure. The key's next message

@@ -10,10 +10,11 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from google.api_core.exceptions import RetryError
 
+from rele.engine.base import PublishedMessage
 from rele.engine.connection import Connection
 from rele.engine.native.bounds import Bounds
 from rele.engine.native.calls import Calls
@@ -34,19 +35,6 @@ _SLICE = 1000
 
 _LONGEST_WAIT = 0.05
 """Seconds after which a thread that waits for room checks by itself."""
-
-
-class Message(Protocol):
-    """What is published: encoded, and checked against Pub/Sub's limits."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def data(self) -> bytes: ...
-    @property
-    def attributes(self) -> dict[str, str]: ...
-    @property
-    def ordering_key(self) -> str: ...
 
 
 class NativePublisher:
@@ -107,7 +95,7 @@ class NativePublisher:
 
     def hand_over(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[PublishedMessage],
         reports: Sequence[Report],
         *,
         timeout: float,
@@ -180,7 +168,7 @@ class NativePublisher:
     def _hand_over(
         self,
         sender: Sender,
-        messages: Sequence[Message],
+        messages: Sequence[PublishedMessage],
         reports: Sequence[Report],
         now: float,
         timeout: float,
@@ -228,7 +216,7 @@ class NativePublisher:
     def _hand_over_slices(
         self,
         sender: Sender,
-        messages: Sequence[Message],
+        messages: Sequence[PublishedMessage],
         reports: Sequence[Report],
         now: float,
         timeout: float,
