@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ class Which:
 
 
 @dataclass
-class _Rule:
+class _Rule(ABC):
     which: Which
     times: int | None
     """How many requests more it is for; ``None``: all."""
@@ -103,8 +104,9 @@ class _Rule:
             self.times -= 1
         return True
 
+    @abstractmethod
     def answer(self, server: PublishServer, request: Request) -> None:
-        raise NotImplementedError
+        """Answer the request, now or later, or never."""
 
 
 @dataclass
