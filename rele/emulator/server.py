@@ -28,6 +28,8 @@ _MAX_REQUEST_BYTES = 64 * 1024 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
+    # As Google's front end: what is begun on a connection beyond these waits until another ends.
+    ("grpc.max_concurrent_streams", 100),
     # Two servers on one port would share its connections, each without the other's topics.
     ("grpc.so_reuseport", 0),
     # Google's clients ping every 30 s, on streams without messages, too; by default gRPC

@@ -29,7 +29,8 @@ class StubServer(grpc.GenericRpcHandler):
     @contextmanager
     def listening(self) -> Iterator[Self]:
         """Serve on a free port of the loopback address within the block."""
-        server = grpc.server(ThreadPoolExecutor(20), handlers=[self])
+        options = [("grpc.max_concurrent_streams", 100)]
+        server = grpc.server(ThreadPoolExecutor(20), handlers=[self], options=options)
         self.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()
         try:

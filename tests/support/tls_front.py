@@ -38,7 +38,8 @@ class TlsFront:
         self._refusal: tuple[grpc.StatusCode, str] | None = None
         self.tokens: list[str] = []
         """The ``authorization`` of each call that has one answer."""
-        self._server = grpc.server(ThreadPoolExecutor(32))
+        options = [("grpc.max_concurrent_streams", 100)]
+        self._server = grpc.server(ThreadPoolExecutor(32), options=options)
         self._server.add_generic_rpc_handlers((_Handler(self),))
         port = self._server.add_secure_port(
             "localhost:0", grpc.ssl_server_credentials([(key, certificate)])

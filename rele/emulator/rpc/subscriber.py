@@ -76,7 +76,7 @@ class SubscriberService:
 
     def modify_ack_deadline(self, request: RawMessage) -> RawMessage:
         subscription = self._attached(request.subscription)
-        limits.check_ack_ids(request.ack_ids)
+        limits.check_ack_ids(request)
         outcome = acknowledging.modify_ack_deadlines(
             subscription.backlog,
             request.ack_ids,
@@ -88,7 +88,7 @@ class SubscriberService:
 
     def acknowledge(self, request: RawMessage) -> RawMessage:
         subscription = self._attached(request.subscription)
-        limits.check_ack_ids(request.ack_ids)
+        limits.check_ack_ids(request)
         acknowledging.raise_for(acknowledging.acknowledge(subscription.backlog, request.ack_ids))
         return EMPTY
 

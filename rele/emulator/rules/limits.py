@@ -20,6 +20,10 @@ MAX_FILTER_BYTES = 256
 MAX_LABELS = 64
 MAX_LABEL_CHARACTERS = 63
 
+MAX_ACK_IDS = 1000
+MAX_ACK_BYTES = 512 * 1024
+"""Of one Acknowledge or ModifyAckDeadline request."""
+
 # One message of the largest size has to fit with its attributes and the request's own fields.
 MAX_PUBLISH_BYTES = MAX_MESSAGE_BYTES + 256 * 1024
 
@@ -131,10 +135,19 @@ def check_extensions(seconds: Sequence[int], ack_ids: Sequence[str], field: str)
         _check_range(value, field, 0, MAX_ACK_DEADLINE_SECONDS)
 
 
-def check_ack_ids(ack_ids: Sequence[str]) -> None:
-    """The ack ids of a unary request: at least one."""
-    if not ack_ids:
+def check_ack_ids(request: RawMessage) -> None:
+    """An ``AcknowledgeRequest`` or a ``ModifyAckDeadlineRequest``: its ack ids, and its size."""
+    count = len(request.ack_ids)
+    if not count:
         raise InvalidArgumentError("ack_ids must have at least one ack id.")
+    if count > MAX_ACK_IDS:
+        raise InvalidArgumentError(
+            f"ack_ids must have at most {MAX_ACK_IDS} ack ids in one request, got {count}."
+        )
+    if (size := request.ByteSize()) > MAX_ACK_BYTES:
+        raise InvalidArgumentError(
+            f"ack_ids: a request must be at most {MAX_ACK_BYTES} bytes, got {size}."
+        )
 
 
 def check_max_messages(value: int) -> None:

@@ -23,6 +23,8 @@ from .test_server import SUBSCRIPTION, TOPIC, call, create_both
 
 OTHER = "projects/p/subscriptions/other"
 STREAMING_PULL = "/google.pubsub.v1.Subscriber/StreamingPull"
+STREAMS_OF_CONNECTION = 100
+"""What is begun beyond them waits."""
 
 _STREAM = """
 import sys, grpc
@@ -128,9 +130,17 @@ class Requests:
 def unread_streams(address: str, number: int, **first: Any) -> Iterator[None]:
     """So many streams of one client that acknowledges nothing and reads nothing."""
     requests = Requests(**first)
-    with grpc.insecure_channel(address) as channel:
-        method: Any = channel.stream_stream(STREAMING_PULL)
-        calls = [method(iter(requests)) for _ in range(number)]
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with contextlib.ExitStack() as channels:
+        methods: list[Any] = [
+            channels.enter_context(grpc.insecure_channel(address, options)).stream_stream(
+                STREAMING_PULL
+            )
+            for _ in range(0, number, STREAMS_OF_CONNECTION)
+        ]
+        calls = [
+            methods[stream // STREAMS_OF_CONNECTION](iter(requests)) for stream in range(number)
+        ]
         wait_for_consumers(address, number)
         yield
         for each in calls:

@@ -20,6 +20,10 @@ def publish_request(*messages: dict[str, Any]) -> Any:
     return request
 
 
+def ack_request(ack_ids: list[str]) -> Any:
+    return message_class("AcknowledgeRequest")(ack_ids=ack_ids)
+
+
 @pytest.mark.parametrize(
     "messages",
     [
@@ -98,4 +102,16 @@ def test_pulls_ask_for_at_least_one_message() -> None:
 
 def test_acks_name_at_least_one_message() -> None:
     with pytest.raises(InvalidArgumentError, match="ack_ids must have at least one"):
-        limits.check_ack_ids([])
+        limits.check_ack_ids(ack_request([]))
+
+
+def test_acks_name_at_most_1000_messages() -> None:
+    limits.check_ack_ids(ack_request(["a"] * 1000))
+    with pytest.raises(InvalidArgumentError, match=r"at most 1000 ack ids .* got 1001"):
+        limits.check_ack_ids(ack_request(["a"] * 1001))
+
+
+def test_acks_are_at_most_512_kibibytes() -> None:
+    limits.check_ack_ids(ack_request(["a" * 1020] * 512))
+    with pytest.raises(InvalidArgumentError, match="at most 524288 bytes, got 524800"):
+        limits.check_ack_ids(ack_request(["a" * 1022] * 512))
