@@ -14,6 +14,7 @@ from rele.subscription import Subscription
 from rele.worker import Worker, make_worker
 from tests.support.in_use import register
 from tests.support.publish_server import PublishServer
+from tests.support.pull_server import PullServer
 from tests.support.recorder import Recorder
 
 
@@ -38,6 +39,14 @@ def publish_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishServer]:
             if request.accepted_as is None:  # it waits; an answer to one that was refused is lost
                 server.accept(request)
         publishing.forget()
+
+
+@pytest.fixture
+def pull_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PullServer]:
+    """A server whose streams the test scripts; the environment leads to it."""
+    with PullServer() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        yield server
 
 
 @pytest.fixture

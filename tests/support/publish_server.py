@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpc import StatusCode
@@ -14,6 +13,9 @@ from rele.emulator.wire.classes import PublishResponse
 from rele.emulator.wire.descriptors import message_class
 from tests.support.grpc_server import Call, GrpcServer
 from tests.support.inbox import Inbox
+from tests.support.rules import Hold, Refusal, Rule
+
+__all__ = ["Hold", "PublishServer", "Request", "Which"]
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -90,64 +92,6 @@ class Which:
         )
 
 
-@dataclass
-class _Rule(ABC):
-    which: Which
-    times: int | None
-    """How many requests more it is for; ``None``: all."""
-
-    def applies(self, request: Request) -> bool:
-        """Whether it is for this request, which then counts."""
-        if self.times == 0 or not self.which.matches(request):
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
-
-    @abstractmethod
-    def answer(self, server: PublishServer, request: Request) -> None:
-        """Answer the request, now or later, or never."""
-
-
-@dataclass
-class _Refusal(_Rule):
-    code: StatusCode
-    details: str
-
-    def answer(self, server: PublishServer, request: Request) -> None:
-        request.call.refuse(self.code, self.details)
-
-
-@dataclass
-class Hold(_Rule):
-    """Requests that are not answered until the test says so, or never."""
-
-    server: PublishServer
-    requests: Inbox = field(default_factory=Inbox)
-    """Those that it has held, answered or not."""
-    _unanswered: list[Request] = field(default_factory=list)
-
-    def answer(self, server: PublishServer, request: Request) -> None:
-        self._unanswered.append(request)
-        self.requests.put(request)
-
-    def release(self) -> None:
-        """Accept those that are held, in the order of arrival, and hold no more."""
-        self.times = 0
-        self.release_held()
-
-    def release_held(self) -> None:
-        """Accept those that are held now, and go on holding those to come."""
-        while self._unanswered:
-            self.server.accept(self._unanswered.pop(0))
-
-    def refuse(self, code: StatusCode, details: str = "") -> None:
-        """Refuse those that are held, in the order of arrival, and hold no more."""
-        self.times = 0
-        while self._unanswered:
-            self._unanswered.pop(0).call.refuse(code, details)
-
-
 class PublishServer:
     """Accepts every PublishRequest, unless a test has said otherwise.
 
@@ -170,7 +114,7 @@ class PublishServer:
         """The data of the messages that were accepted, in the order of the answers."""
         self.delay = 0.0
         """Seconds until a request is answered from now on; those that are held apart."""
-        self._rules: list[_Rule] = []
+        self._rules: list[Rule] = []
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._server = GrpcServer(self._handle)
@@ -193,7 +137,7 @@ class PublishServer:
         Args:
             which: the fields of :class:`Which`.
         """
-        self._rules.append(_Refusal(Which(**which), times, code, details))
+        self._rules.append(Refusal(Which(**which), times, code, details))
 
     def hold(self, *, times: int | None = None, **which: Any) -> Hold:
         """Let requests wait for their answer; the arguments are those of :meth:`refuse`."""
@@ -240,7 +184,7 @@ class PublishServer:
         else:
             self._answer(rule, request)
 
-    def _answer(self, rule: _Rule | None, request: Request) -> None:
+    def _answer(self, rule: Rule | None, request: Request) -> None:
         if rule is None:
             self.accept(request)
         else:
