@@ -98,7 +98,7 @@ class NativeConsumers:
         self._subscriber = subscriber
 
     def make(self, plan: ConsumerPlan, callback: Callback, restore: Callable[[], bool]) -> Consumer:
-        from rele.engine.native.consumer import ConsumerOptions
+        from rele.engine.native.consumer_options import ConsumerOptions
 
         limits: dict[str, Any] = {}
         if plan.flow_control is not None:

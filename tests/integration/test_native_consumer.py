@@ -13,7 +13,8 @@ import pytest
 from google.cloud import pubsub_v1
 
 from rele.engine.connection import Connection
-from rele.engine.native.consumer import ConsumerOptions, NativeConsumer
+from rele.engine.native.consumer import NativeConsumer
+from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.pull_engine import PullEngine
 
 PROJECT = "rele"

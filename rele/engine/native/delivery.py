@@ -19,6 +19,16 @@ class Settled:
     """Whether somebody waits until Pub/Sub has confirmed it."""
 
 
+@dataclass(eq=False)
+class Charge:
+    """How many deliveries of a stream are outstanding."""
+
+    leased: int = 0
+    """Pub/Sub counts these against the limit of the stream."""
+    unsettled: int = 0
+    """How many of these are not settled."""
+
+
 class Delivery:
     """A delivery that is leased.
 
@@ -35,6 +45,7 @@ class Delivery:
         "ack_id",
         "attempt",
         "begun_at",
+        "charge",
         "is_being_extended",
         "is_lost",
         "key",
@@ -63,6 +74,8 @@ class Delivery:
         self.size = size
         self.attempt = attempt
         self.message = message
+        self.charge: Charge | None = None
+        """Of the stream that it was received on."""
         self.received_at = 0.0
         self.begun_at: float | None = None
         self.lease_ends_at = 0.0

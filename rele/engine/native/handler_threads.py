@@ -7,6 +7,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from rele.engine.native.delivery import Delivery
 from rele.engine.threads import start_thread
@@ -97,9 +98,13 @@ class Handlers:
         """Let a thread handle ``delivery``, after :meth:`start`."""
         self._ready.append(delivery)
 
-    def clear(self) -> None:
-        """Handle nothing of what waits."""
-        self._ready.clear()
+    def clear(self) -> list[Delivery]:
+        """Handle nothing of what waits; return it."""
+        cleared: list[Delivery] = []
+        with suppress(IndexError):
+            while True:
+                cleared.append(self._ready.popleft())
+        return cleared
 
     def start(self) -> None:
         """Start as many threads as are needed and allowed.

@@ -75,3 +75,13 @@ def report_overdue(delivery: Delivery, name: str, seconds: float) -> None:
         seconds,
         stack_of(delivery.thread_id),
     )
+
+
+def report_shed(number: int, name: str) -> None:
+    """Log that messages were nacked which were held behind failed ones of their ordering keys."""
+    logger.warning(
+        "%d message(s) of %s are nacked, which counts as a delivery attempt: half of max_messages "
+        "is held behind messages of their ordering keys that fail again and again.",
+        number,
+        name,
+    )

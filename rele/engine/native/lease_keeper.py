@@ -23,6 +23,9 @@ MAX_BYTES = 512 * 1024
 LEASE_LOST = "its lease was lost"
 """Why a settlement has no effect."""
 
+UNAVAILABLE = "Pub/Sub is unavailable"
+"""Why it is not known whether a settlement has an effect."""
+
 _GATHERED_FOR = 0.01
 """Seconds that settlements wait for others, to share a request."""
 
@@ -112,6 +115,8 @@ class LeaseKeeper:
         self._failures = 0
         self._learn_at = 0.0
         self._work = Work()
+        self.unsettled = 0
+        """How many outstanding deliveries are not settled."""
         self.under_way = 0
         """How many calls have no answer yet."""
 
@@ -122,6 +127,7 @@ class LeaseKeeper:
             delivery.lease_ends_at = now + self._times.seconds
             self.outstanding[delivery.ack_id] = delivery
             self._receipts.append(delivery)
+            self._count(delivery)
 
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""
@@ -130,6 +136,8 @@ class LeaseKeeper:
             return
         delivery.settled = settled
         self._times.note_handled(now - delivery.received_at)
+        if before is None and not delivery.is_lost:
+            self._note_settled(delivery)
         if delivery.is_lost:
             self._confirm(delivery, LEASE_LOST)
             if settled.kind == "ack" and not self._is_exactly_once:
@@ -143,11 +151,14 @@ class LeaseKeeper:
     def lose(self, deliveries: Iterable[Delivery]) -> None:
         """Note that the leases of ``deliveries`` have ended, or are not valid any more."""
         for delivery in deliveries:
+            if delivery.is_lost:
+                continue
             delivery.is_lost = True
             if delivery.settled is not None:
                 self._confirm(delivery, LEASE_LOST)
             else:
-                self.outstanding.pop(delivery.ack_id, None)
+                self._note_settled(delivery)
+                self._release(delivery)
 
     def note_answer(
         self, call: Call, now: float, *, error: str | None, refused: Mapping[str, str]
@@ -209,6 +220,16 @@ class LeaseKeeper:
         """Send at the next :meth:`act` what was settled, instead of gathering more."""
         if self._send_at is not None:
             self._send_at = now
+
+    def give_up(self) -> None:
+        """Wait for no confirmation any more: Pub/Sub is unavailable.
+
+        A settlement that somebody waits for is ended by an error; it may still take effect.
+        """
+        for delivery in list(self.outstanding.values()):
+            settled = delivery.settled
+            if settled is not None and settled.wants_response:
+                self._confirm(delivery, UNAVAILABLE)
 
     def _renew_due(self, now: float) -> None:
         if not (self._renewals and self._renewals[0][0] <= now):
@@ -299,8 +320,27 @@ class LeaseKeeper:
         return float(min(first * 2.0 ** min(self._failures, 16), longest) * self._random())
 
     def _confirm(self, delivery: Delivery, error: str | None = None) -> None:
-        if self.outstanding.pop(delivery.ack_id, None) is not None or error is not None:
+        if self._release(delivery) or error is not None:
             self._work.confirmed.append(Confirmed(delivery, error))
+
+    def _count(self, delivery: Delivery) -> None:
+        self.unsettled += 1
+        if delivery.charge is not None:
+            delivery.charge.leased += 1
+            delivery.charge.unsettled += 1
+
+    def _note_settled(self, delivery: Delivery) -> None:
+        self.unsettled -= 1
+        if delivery.charge is not None:
+            delivery.charge.unsettled -= 1
+
+    def _release(self, delivery: Delivery) -> bool:
+        """Forget ``delivery``; return whether it was outstanding."""
+        if self.outstanding.pop(delivery.ack_id, None) is None:
+            return False
+        if delivery.charge is not None:
+            delivery.charge.leased -= 1
+        return True
 
 
 def _parts(deliveries: list[Delivery]) -> Iterable[list[Delivery]]:

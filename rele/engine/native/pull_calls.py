@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,16 +30,14 @@ _Pulled = StreamingPullResponse.pb()
 _DETAILS = "grpc-status-details-bin"
 
 
-def first_request(
-    path: str, *, ack_deadline: int, max_messages: int, max_bytes: int, client_id: str
-) -> bytes:
+def first_request(path: str, *, ack_deadline: int, max_messages: int, max_bytes: int) -> bytes:
     """What opens a stream of the subscription at ``path``."""
     request: bytes = _Pull(
         subscription=path,
         stream_ack_deadline_seconds=ack_deadline,
         max_outstanding_messages=max_messages,
         max_outstanding_bytes=max_bytes,
-        client_id=client_id,
+        client_id=str(uuid.uuid4()),
         protocol_version=1,
     ).SerializeToString()
     return request

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rele.engine.connection import Connection
-from rele.engine.native.consumer import ConsumerOptions, NativeConsumer
+from rele.engine.native.consumer import NativeConsumer
+from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.handler_threads import HandlerThreads
 from rele.engine.native.pull_channels import describe_pull_channel
 from rele.engine.native.pull_loop import PullLoop

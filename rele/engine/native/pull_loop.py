@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from rele.engine.native.pull_availability import PullAvailability
 from rele.engine.threads import start_thread
 from rele.exceptions import ThreadStartError
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ class PullLoop:
         """From any thread, let the loop call ``function`` soon."""
         self.loop.call_soon_threadsafe(function, *args)
 
-    def begin(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """In the loop: run ``coroutine`` as a task."""
         task = self.loop.create_task(coroutine)
         self._tasks.add(task)
@@ -76,13 +79,20 @@ class PullLoop:
             self._for_calls = self._open_channel()
         return self._for_calls
 
-    def channel_for_stream(self) -> tuple[Any, list[None]]:
-        """In the loop: a connection with room for another stream, and the list of its streams."""
-        for channel, streams in self._for_streams:
+    @contextmanager
+    def lent_channel(self) -> Iterator[Any]:
+        """In the loop: a connection with room for another stream, within the block."""
+        for channel, streams in self._for_streams:  # noqa: B007 - used after the loop
             if len(streams) < STREAMS_OF_CONNECTION:
-                return channel, streams
-        self._for_streams.append((self._open_channel(), []))
-        return self._for_streams[-1]
+                break
+        else:
+            channel, streams = self._open_channel(), []
+            self._for_streams.append((channel, streams))
+        streams.append(None)
+        try:
+            yield channel
+        finally:
+            streams.pop()
 
     def stop(self) -> None:
         """End all tasks, close the connections, and end the thread. Does not wait."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rele.engine.native.delivery import Delivery
-from rele.engine.native.ordered_keys import OrderedKeys
+from rele.engine.native.ordered_keys import OrderedKeys, Step
 
 
 def delivery(number: int, *, attempt: int = 1, copy: str = "", key: str = "key") -> Delivery:
@@ -18,17 +18,17 @@ def keys() -> OrderedKeys:
 def test_one_message_of_a_key_is_handled_at_a_time(keys: OrderedKeys) -> None:
     first, second = delivery(1), delivery(2)
 
-    assert keys.receive(first) is first
-    assert keys.receive(second) is None
-    assert keys.succeed(first) is second
-    assert keys.succeed(second) is None
+    assert keys.receive(first) == Step(next=first)
+    assert keys.receive(second) == Step()
+    assert keys.succeed(first) == Step(next=second)
+    assert keys.succeed(second) == Step()
 
 
 def test_keys_do_not_wait_for_each_other(keys: OrderedKeys) -> None:
     first, other = delivery(1, key="a"), delivery(2, key="b")
 
-    assert keys.receive(first) is first
-    assert keys.receive(other) is other
+    assert keys.receive(first).next is first
+    assert keys.receive(other).next is other
 
 
 def test_what_waits_behind_a_failed_message_is_nacked_with_it(keys: OrderedKeys) -> None:
@@ -36,9 +36,46 @@ def test_what_waits_behind_a_failed_message_is_nacked_with_it(keys: OrderedKeys)
     for each in (first, second, third):
         keys.receive(each)
 
-    assert keys.fail(first) == ([second, third], None)
+    assert keys.fail(first, 0) == Step(nack=[second, third])
     again = delivery(1, copy="again")
-    assert keys.receive(again) is again
+    assert keys.receive(again).next is again
+
+
+def test_what_waits_behind_a_delayed_message_is_held(keys: OrderedKeys) -> None:
+    first, second, third = (delivery(n) for n in (1, 2, 3))
+    keys.receive(first)
+    keys.receive(second)
+
+    assert keys.fail(first, 0, delay=30) == Step()
+    assert keys.receive(third) == Step()
+    again = delivery(1, copy="again")
+    assert keys.receive(again).next is again
+    assert keys.succeed(again).next is second
+    assert keys.succeed(second).next is third
+
+
+def test_what_is_held_is_nacked_where_another_worker_has_the_failed_message(
+    keys: OrderedKeys,
+) -> None:
+    first, second, third = (delivery(n) for n in (1, 2, 3))
+    keys.receive(first)
+    keys.receive(second)
+    keys.fail(first, 0, delay=30)
+
+    assert keys.next_due() == 90
+    assert keys.expire(89) == []
+    assert keys.expire(90) == [second]
+    assert keys.next_due() is None
+    assert keys.receive(third).next is third
+
+
+def test_a_copy_of_the_message_that_runs_is_the_next_one(keys: OrderedKeys) -> None:
+    first, second, copy = delivery(1), delivery(2), delivery(1, copy="again")
+    for each in (first, second, copy):
+        keys.receive(each)
+
+    assert keys.succeed(first).next is copy
+    assert keys.succeed(copy).next is second
 
 
 class TestWithDeadLetters:
@@ -53,45 +90,36 @@ class TestWithDeadLetters:
         keys.receive(first)
         keys.receive(second)
 
-        assert keys.fail(first) == ([], None)
+        assert keys.fail(first, 0) == Step()
         assert keys.held == 1
         again = delivery(1, attempt=2, copy="again")
-        assert keys.receive(again) is again
-        assert keys.succeed(again) is second
+        assert keys.receive(again).next is again
+        assert keys.succeed(again).next is second
 
     def test_a_redelivered_copy_replaces_the_held_one(self, keys: OrderedKeys) -> None:
         first, second = delivery(1), delivery(2)
         keys.receive(first)
         keys.receive(second)
-        keys.fail(first)
+        keys.fail(first, 0)
         again, copy = delivery(1, attempt=2, copy="again"), delivery(2, copy="again")
         keys.receive(again)
 
-        assert keys.receive(copy) is None
-        assert second.is_lost
-        assert keys.succeed(again) is copy
+        assert keys.receive(copy) == Step(replaced=second)
+        assert keys.succeed(again).next is copy
 
     def test_the_last_attempt_holds_nothing(self, keys: OrderedKeys) -> None:
         first, second = delivery(1, attempt=5), delivery(2)
         keys.receive(first)
         keys.receive(second)
 
-        assert keys.fail(first) == ([], second)
+        assert keys.fail(first, 0).next is second
 
-    def test_what_is_held_can_be_taken(self, keys: OrderedKeys) -> None:
-        first, second, third = (delivery(n) for n in (1, 2, 3))
-        for each in (first, second, third):
+    def test_the_newest_are_shed_where_too_many_are_held(self, keys: OrderedKeys) -> None:
+        deliveries = [delivery(number) for number in range(6)]
+        for each in deliveries:
             keys.receive(each)
-        keys.fail(first)
+        assert keys.shed(2) == []
+        keys.fail(deliveries[0], 0)
 
-        assert keys.take_held() == [second, third]
-        assert keys.held == 0
-
-
-def test_a_lost_delivery_is_not_handled(keys: OrderedKeys) -> None:
-    first, second, third = (delivery(n) for n in (1, 2, 3))
-    for each in (first, second, third):
-        keys.receive(each)
-    keys.lose(second)
-
-    assert keys.succeed(first) is third
+        assert keys.shed(2) == [deliveries[5], deliveries[4], deliveries[3]]
+        assert keys.held == 2

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import pytest
 
+from rele.engine.native.consumer_options import ConsumerOptions
+from rele.engine.native.flow import Flow
 from rele.engine.native.pull_streams import PullStreams, Stream, StreamActions
 
 
 class VirtualStreams:
     """The streams of a subscription in virtual time."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 100, most: int = 1000, number: int = 1) -> None:
         self.now = 0.0
-        self.streams = PullStreams(100, random=lambda: 1.0)
+        self.flow = Flow(ConsumerOptions(limit // 2, most))
+        self.streams = PullStreams(self.flow, number, random=lambda: 1.0)
         self.opened: list[Stream] = []
         self.closed: list[Stream] = []
         self.pings: list[float] = []
@@ -35,8 +38,19 @@ class VirtualStreams:
     def hear(self, *, is_answer: bool = False) -> None:
         self.streams.note_received(self.opened[-1], self.now, is_answer=is_answer)
 
-    def end(self) -> float | None:
-        return self.streams.note_ended(self.opened[-1], self.now)
+    def end(self, number: int = -1) -> float | None:
+        pause = self.streams.note_ended(self.opened[number], self.now)
+        self.act()
+        return pause
+
+    def resize(self, limit: int) -> None:
+        self.flow.limit = limit
+        self.streams.resize(self.now)
+        self.act()
+
+    @property
+    def limits(self) -> list[int]:
+        return [stream.limit for stream in self.opened]
 
 
 @pytest.fixture
@@ -48,13 +62,62 @@ def test_a_stream_is_opened_at_the_start(streams: VirtualStreams) -> None:
     assert [stream.limit for stream in streams.opened] == [100]
 
 
-def test_a_healthy_stream_that_ends_is_replaced_at_once(streams: VirtualStreams) -> None:
-    streams.hear()
-    streams.advance(20)
+def test_many_workers_open_their_streams_at_different_times() -> None:
+    streams = PullStreams(Flow(ConsumerOptions(2)), random=lambda: 0.5)
+    streams.start(100, within=1)
 
-    assert streams.end() == 0
-    streams.advance(0)
-    assert len(streams.opened) == 2
+    assert streams.act(100).open == []
+    assert streams.next_due() == 100.5
+
+
+def test_a_healthy_stream_that_ends_is_replaced_within_a_second(streams: VirtualStreams) -> None:
+    for _ in range(3):
+        streams.hear()
+        streams.advance(20)
+        assert streams.end() == 1
+        streams.advance(1)
+    assert len(streams.opened) == 4
+
+
+class TestALimitChanges:
+    def test_the_larger_stream_is_opened_before_the_smaller_one_is_closed(
+        self, streams: VirtualStreams
+    ) -> None:
+        streams.resize(200)
+
+        assert streams.limits == [100, 200]
+        assert streams.closed == streams.opened[:1]
+
+    def test_where_both_together_exceed_the_most_the_old_one_ends_first(self) -> None:
+        streams = VirtualStreams(limit=600)
+        streams.opened[0].charge.unsettled = 50
+        streams.resize(1000)
+        assert (streams.limits, len(streams.closed)) == ([600], 1)
+
+        assert streams.end(0) is None
+        assert streams.limits == [600, 950]
+
+    def test_a_stream_waits_for_room(self) -> None:
+        streams = VirtualStreams(limit=1000)
+        charge = streams.opened[0].charge
+        charge.unsettled = 1000
+        streams.end()
+        streams.advance(5)
+        assert streams.limits == [1000]
+
+        charge.unsettled = 750
+        streams.advance(0)
+        streams.act()
+        assert streams.limits == [1000, 250]
+        assert streams.streams.is_short
+
+    def test_streams_divide_the_limit(self) -> None:
+        streams = VirtualStreams(limit=100, number=4)
+        assert streams.limits == [25] * 4
+        streams.resize(200)
+
+        assert streams.limits == [25] * 4 + [50] * 4
+        assert streams.closed == streams.opened[:4]
 
 
 def test_the_pauses_grow_to_a_minute(streams: VirtualStreams) -> None:
@@ -107,4 +170,4 @@ def test_a_replaced_stream_may_end(streams: VirtualStreams) -> None:
     first, second = streams.opened
 
     assert streams.streams.note_ended(first, streams.now) is None
-    assert streams.streams.current is second
+    assert streams.streams.current == [second]

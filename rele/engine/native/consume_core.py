@@ -1,0 +1,217 @@
+"""Everything that is decided about one subscription. No clock, no thread, no gRPC."""
+
+from __future__ import annotations
+
+import random as random_numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rele.engine.native.consumer_options import ConsumerOptions
+from rele.engine.native.delivery import Delivery, Settled
+from rele.engine.native.flow import Flow
+from rele.engine.native.lease_keeper import Call, LeaseKeeper, Work
+from rele.engine.native.lease_times import LeaseTimes
+from rele.engine.native.ordered_keys import OrderedKeys, Step
+from rele.engine.native.pull_streams import PullStreams, Stream, StreamActions
+
+NACK = Settled("nack")
+
+
+@dataclass
+class Actions:
+    """What the driver has to do."""
+
+    work: Work
+    """The calls to make, and what they have confirmed."""
+    streams: StreamActions
+    """The streams to open, to ping and to close."""
+    ready: Sequence[Delivery] = ()
+    """What is to be handled, in this order."""
+    shed: int = 0
+    """How many messages were nacked because too many are held behind failed ones of their keys."""
+
+
+class ConsumeCore:
+    """The streams, the messages and their leases of one subscription.
+
+    All times are seconds of one clock. One thread at a time may use it, but for :meth:`begin`.
+
+    Args:
+        options: how the subscription is consumed.
+        random: a number from 0 to 1.
+    """
+
+    def __init__(
+        self, options: ConsumerOptions, random: Callable[[], float] = random_numbers.random
+    ) -> None:
+        once = options.is_exactly_once
+        self._options = options
+        self._times = LeaseTimes(options.ack_deadline, is_exactly_once=once, random=random)
+        self._keeper = LeaseKeeper(
+            self._times,
+            options.max_lease_duration,
+            is_exactly_once=once,
+            random=random,
+        )
+        self._flow = Flow(options)
+        self._streams = PullStreams(self._flow, options.streams, random)
+        self._ordered = OrderedKeys(options.max_attempts)
+        self._ready: list[Delivery] = []
+        self._handed: set[Delivery] = set()
+        """What was handed to handlers that have not returned."""
+        self._is_draining = False
+
+    @property
+    def lease_seconds(self) -> int:
+        """For how long a message is leased."""
+        return self._times.seconds
+
+    @property
+    def outstanding(self) -> int:
+        """How many messages are not settled."""
+        return self._keeper.unsettled
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether Pub/Sub is still to be informed of a settlement."""
+        return self._keeper.is_busy
+
+    def start(self, now: float, within: float = 0.0) -> None:
+        """Begin to consume, at a random time ``within`` so many seconds."""
+        self._streams.start(now, within)
+
+    def receive(self, stream: Stream, deliveries: Sequence[Delivery], now: float) -> None:
+        """Take what was received on ``stream``: nothing, if it is the answer to a keepalive."""
+        self._streams.note_received(stream, now, is_answer=not deliveries)
+        for delivery in deliveries:
+            delivery.charge = stream.charge
+        self._keeper.receive(deliveries, now)
+        if self._is_draining:
+            self._nack(deliveries, now)
+            return
+        for delivery in deliveries:
+            if delivery.key:
+                self._take(self._ordered.receive(delivery), now)
+            else:
+                self._ready.append(delivery)
+
+    def note_ended(self, stream: Stream, now: float) -> float | None:
+        """Note that ``stream`` has ended.
+
+        Returns:
+            After how many seconds another one is opened; ``None`` if it was to end.
+        """
+        return self._streams.note_ended(stream, now)
+
+    def begin(self, delivery: Delivery, now: float) -> bool:
+        """Whether a handler may begin with ``delivery``; if so, it begins now.
+
+        Nothing is begun whose lease has ended: it is redelivered.
+        """
+        if (
+            self._is_draining
+            or delivery.is_lost
+            or delivery.settled is not None
+            or delivery.lease_ends_at <= now
+        ):
+            return False
+        delivery.begun_at = now
+        return True
+
+    def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
+        """Note how ``delivery`` was settled; the first call counts."""
+        self._keeper.settle(delivery, settled, now)
+
+    def finish(self, delivery: Delivery, now: float) -> None:
+        """Note that the handler of ``delivery`` has returned, or was not begun."""
+        self._handed.discard(delivery)
+        if delivery.begun_at is None and delivery.settled is None:
+            self._leave(delivery, now)
+        if delivery.key and not self._is_draining:
+            self._take(self._step_after(delivery, now), now)
+
+    def note_answer(
+        self, call: Call, now: float, *, error: str | None, refused: Mapping[str, str]
+    ) -> None:
+        """Note the end of a call; see :meth:`LeaseKeeper.note_answer`."""
+        self._keeper.note_answer(call, now, error=error, refused=refused)
+
+    def drain(self, now: float, not_begun: Iterable[Delivery] = ()) -> None:
+        """Hand out no more messages, and nack what no handler has begun with.
+
+        Args:
+            now: the time.
+            not_begun: what was handed to the handlers, and no handler will begin with.
+        """
+        self._is_draining = True
+        self._streams.drain()
+        self._ready.clear()
+        self._handed.difference_update(not_begun)
+        outstanding = list(self._keeper.outstanding.values())
+        self._nack((each for each in outstanding if each not in self._handed), now)
+
+    def give_up(self) -> None:
+        """Wait for no confirmation any more: Pub/Sub is unavailable, and the worker stops."""
+        self._keeper.give_up()
+
+    def hurry(self, now: float) -> None:
+        """Inform Pub/Sub at the next :meth:`act` of what was settled, instead of gathering more."""
+        self._keeper.hurry(now)
+
+    def act(self, now: float) -> Actions:
+        """Decide what to do now."""
+        if self._flow.observe(
+            now,
+            is_full=self._streams.is_full,
+            is_short=self._streams.is_short,
+            handed=len(self._handed) + len(self._ready),
+            outstanding=self._keeper.unsettled,
+        ):
+            self._streams.resize(now)
+        if self._flow.is_blocked:
+            self._keeper.hurry(now)
+        shed = self._shed(now) if self._ordered.held else 0
+        ready, self._ready = self._ready, []
+        self._handed.update(ready)
+        return Actions(self._keeper.act(now), self._streams.act(now), ready, shed)
+
+    def next_due(self) -> float | None:
+        """When to call :meth:`act` at the latest; ``None``: not before the next event."""
+        parts = (self._keeper, self._streams, self._flow, self._ordered)
+        dues = (part.next_due() for part in parts)
+        return min((at for at in dues if at is not None), default=None)
+
+    def _step_after(self, delivery: Delivery, now: float) -> Step:
+        """What happens to the key of ``delivery``, whose handler has returned."""
+        settled, is_lost = delivery.settled, delivery.is_lost
+        if settled is None or (is_lost and self._options.is_exactly_once):
+            return self._ordered.fail(delivery, now)
+        if settled.kind == "ack":
+            return self._ordered.succeed(delivery)
+        is_delayed = settled.kind == "delay" and settled.seconds > 0 and not is_lost
+        return self._ordered.fail(delivery, now, settled.seconds if is_delayed else None)
+
+    def _leave(self, delivery: Delivery, now: float) -> None:
+        """Have ``delivery`` redelivered, with which no handler has begun."""
+        if delivery.lease_ends_at <= now:
+            self._keeper.lose([delivery])
+        elif not delivery.is_lost:
+            self._nack([delivery], now)
+
+    def _take(self, step: Step, now: float) -> None:
+        self._nack(step.nack, now)
+        if step.replaced is not None:
+            self._keeper.lose([step.replaced])
+        if step.next is not None:
+            self._ready.append(step.next)
+
+    def _nack(self, deliveries: Iterable[Delivery], now: float) -> None:
+        for delivery in deliveries:
+            self._keeper.settle(delivery, NACK, now)
+
+    def _shed(self, now: float) -> int:
+        """Keep room for other keys, however many messages are held behind failed ones."""
+        self._nack(self._ordered.expire(now), now)
+        shed = self._ordered.shed(max(self._options.max_messages // 2, 1))
+        self._nack(shed, now)
+        return len(shed)

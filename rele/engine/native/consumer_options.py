@@ -1,0 +1,40 @@
+"""How a subscription is consumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_MESSAGES = 1000
+MAX_BYTES = 100 * 2**20
+ACK_DEADLINE = 60
+MAX_LEASE_DURATION = 3600.0
+
+
+@dataclass(frozen=True)
+class ConsumerOptions:
+    """How a subscription is consumed."""
+
+    threads: int
+    """How many messages, or batches, are handled at a time."""
+    max_messages: int = MAX_MESSAGES
+    """The most messages that may be outstanding."""
+    max_bytes: int = MAX_BYTES
+    """The most bytes that may be outstanding."""
+    ack_deadline: int = ACK_DEADLINE
+    """Seconds of the longest lease."""
+    max_lease_duration: float = MAX_LEASE_DURATION
+    """Seconds after which an outstanding message is nacked."""
+    is_exactly_once: bool = False
+    max_attempts: int | None = None
+    """Of the dead-letter policy; ``None`` without one."""
+    streams: int = 1
+    """How many streams share the messages."""
+    adapts: bool = True
+    """Whether the limit begins small and follows the handlers; otherwise it is ``max_messages``."""
+    batch_size: int = 1
+    """How many messages a handler takes at a time."""
+
+    @property
+    def capacity(self) -> int:
+        """How many messages can be handled at a time."""
+        return self.threads * self.batch_size

@@ -1,0 +1,84 @@
+"""One stream of a subscription, made with gRPC in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import grpc
+from google.api_core.exceptions import from_grpc_status
+
+from rele.engine.native import pull_calls
+from rele.engine.native.pull_loop import PullLoop
+
+_LAST_MESSAGES = 1.0
+"""Seconds that a stream may take to end, after which it is cancelled."""
+
+
+class StreamDriver:
+    """Opens a stream, reads it until it ends, and writes keepalives. Used in the loop alone.
+
+    Args:
+        loop: where it runs.
+        first_request: what opens it.
+        receive: called with each response.
+        end: called once, with the error that ended the stream; ``None`` if there was none.
+    """
+
+    def __init__(
+        self,
+        loop: PullLoop,
+        first_request: bytes,
+        receive: Callable[[bytes], None],
+        end: Callable[[BaseException | None], None],
+    ) -> None:
+        self._loop = loop
+        self._first_request = first_request
+        self._receive = receive
+        self._end = end
+        self._call: Any = None
+        self._task = loop.begin(self._read())
+        # A task that is cancelled before it has begun runs no code of its own.
+        self._task.add_done_callback(self._note_done)
+
+    async def ping(self) -> None:
+        """Write a keepalive, if the stream is open."""
+        if self._call is not None:
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await self._call.write(pull_calls.KEEPALIVE)
+
+    async def half_close(self) -> None:
+        """End the stream, but take what the server has already sent on it."""
+        if self._call is not None:
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await self._call.done_writing()
+                await asyncio.wait([self._task], timeout=_LAST_MESSAGES)
+        self._task.cancel()
+
+    def _note_done(self, task: asyncio.Task[BaseException | None]) -> None:
+        self._call = None
+        if task.cancelled():
+            self._end(asyncio.CancelledError())
+            return
+        error = task.exception()
+        if isinstance(error, grpc.aio.AioRpcError):
+            error = _error_of(error.code(), error.details())
+        self._end(error or task.result())
+
+    async def _read(self) -> BaseException | None:
+        """Read until the stream ends; return the error that ended it."""
+        with self._loop.lent_channel() as channel:
+            call = channel.stream_stream(pull_calls.STREAMING_PULL)()
+            self._call = call
+            await call.write(self._first_request)
+            while (response := await call.read()) is not grpc.aio.EOF:
+                self._receive(response)
+            code = await call.code()
+            return None if code is grpc.StatusCode.OK else _error_of(code, await call.details())
+
+
+def _error_of(code: grpc.StatusCode, details: str | None) -> BaseException:
+    error: BaseException = from_grpc_status(code, details)  # type: ignore[no-untyped-call]
+    return error
