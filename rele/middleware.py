@@ -221,6 +221,26 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
         raise interruption
 
 
+def run_message_hook(hook_name: str, *args: Any) -> None:
+    """Call ``hook_name`` of every registered middleware that has it, for one message.
+
+    Whatever a hook raises is logged, and the others run: the message is handled nevertheless. This
+    is :func:`run_middleware_hook` at less cost, for what is called with every message.
+    """
+    for middleware in _middlewares(hook_name):
+        hook = getattr(middleware, hook_name, None)
+        if hook is None:
+            continue
+        try:
+            if (result := hook(*args)) is not None:
+                _check_result(result, hook_name, middleware)
+        except BaseException as error:  # noqa: BLE001 - of the project's code, or of a signal
+            try:
+                _report(hook_name, middleware, error)
+            except BaseException:
+                logger.exception("The hook %s was interrupted.", hook_name)
+
+
 def calls_of(
     hook_name: str, args: tuple[Any, ...], kwargs: dict[str, Any] = _NO_KEYWORDS
 ) -> list[HookCall]:
@@ -279,7 +299,11 @@ def _judged(error: BaseException, call: HookCall | None) -> BaseException | None
     """Return ``error`` if a signal has raised it; otherwise log that the hook of ``call`` did."""
     if call is None or is_interruption(error):
         return error
-    hook_name, middleware = call[3:]
+    _report(*call[3:], error)
+    return None
+
+
+def _report(hook_name: str, middleware: object, error: BaseException) -> None:
     _log_error(
         hook_name,
         error,
@@ -288,7 +312,6 @@ def _judged(error: BaseException, call: HookCall | None) -> BaseException | None
         type(middleware).__qualname__,
         error,
     )
-    return None
 
 
 def _check_result(result: Any, hook_name: str, middleware: object) -> None:

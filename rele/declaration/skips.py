@@ -28,6 +28,10 @@ class Skippable:
         self.skipped: Skip | None = None
         """Why the handler was not run; ``None`` where it was."""
 
+    def begin(self) -> None:
+        """Make this the current call, for as long as the context of the caller lasts."""
+        _current.set(self)
+
     def __enter__(self) -> Self:
         self._token = _current.set(self)
         return self

@@ -179,24 +179,22 @@ class Subscription(Generic[Parameters, Result]):
 
             Returns ``None`` where a filter rejects the message.
             """
-            return self._filter_and_handle(data, attributes)
-
-    def _filter_and_handle(self, data: Any, attributes: dict[str, Any]) -> Result | None:
-        self._make_arguments_of(attributes)
-        for predicate in self._predicates:
-            if not self._passes(predicate, attributes):
-                note_skip(self, "filtered")
-                return None
-        return self._func(data, **attributes)
+            if "published_at" in attributes:
+                attributes["published_at"] = _as_timestamp(attributes["published_at"], self)
+            if not self._own_names.isdisjoint(attributes):
+                self._remove_own_names(attributes)
+            for predicate in self._predicates:
+                if not self._passes(predicate, attributes):
+                    note_skip(self, "filtered")
+                    return None
+            return self._func(data, **attributes)
 
     def _passes(self, predicate: Filter, attributes: dict[str, Any]) -> bool:
         verdict = predicate(attributes)
         check_result(verdict, "A filter of %s", self)  # a coroutine is true, whatever its result
         return bool(verdict)
 
-    def _make_arguments_of(self, attributes: dict[str, Any]) -> None:
-        if "published_at" in attributes:
-            attributes["published_at"] = _as_timestamp(attributes["published_at"], self)
+    def _remove_own_names(self, attributes: dict[str, Any]) -> None:
         for name in self._own_names & attributes.keys():
             logger.warning(
                 "A message for %s has an attribute named %r, like a parameter that is filled by "

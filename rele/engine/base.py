@@ -55,7 +55,7 @@ class Message(ABC):
     _response: Any = None
 
     def __init__(self) -> None:
-        vars(self)["_lock"] = RLock()  # faster than a __setattr__ of a subclass
+        self._lock = RLock()
 
     @property
     def settled_as(self) -> Settlement | None:
@@ -161,8 +161,9 @@ class WrappedMessage(Message):
     ack_id: str = _passed_through("ack_id")
 
     def __init__(self, wrapped: Any) -> None:
-        super().__init__()
-        vars(self)["_wrapped"] = wrapped
+        own = vars(self)  # faster than __setattr__
+        own["_lock"] = RLock()
+        own["_wrapped"] = wrapped
 
     def modify_ack_deadline(self, seconds: int) -> None:
         self._wrapped.modify_ack_deadline(seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rele.engine.base import as_message
-from rele.handling.handle import handle
+from rele.handling.handle import process
 from rele.handling.settlement import SettlementPolicy
 
 if TYPE_CHECKING:
@@ -45,4 +45,4 @@ class Callback:
             message: a :class:`rele.engine.base.Message`, or an object to wrap in one: Google's
                 message, or a stand-in of a test.
         """
-        return handle(as_message(message), self._subscription, self._policy).result
+        return process(as_message(message), self._subscription, self._policy).result

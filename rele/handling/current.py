@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rele.declaration.skips import Skippable, current_call
 
@@ -40,22 +40,28 @@ class Handling(Skippable):
         subscription: the subscription whose handler is called.
     """
 
-    __slots__ = ("_checks", "message")
+    __slots__ = ("checks", "error", "message", "result")
 
     subscription: Subscription
 
     def __init__(self, message: Message, subscription: Subscription) -> None:
-        super().__init__(subscription)
+        self.subscription = subscription
+        self.skipped = None
         self.message = message
-        self._checks: list[Callable[[], object]] = []
+        self.checks: tuple[Callable[[], object], ...] = ()
+        """What is called once the handler has returned; if one raises, the message has failed."""
+        self.result: Any = None
+        """The handler's return value; ``None`` if the message failed."""
+        self.error: BaseException | None = None
+        """Why the message failed; ``None`` if it succeeded."""
 
     def check_at_end(self, check: Callable[[], object]) -> None:
         """Call ``check`` once the handler has returned; if it raises, the message has failed."""
-        self._checks.append(check)
+        self.checks += (check,)
 
     def run_checks(self) -> None:
         """Call the functions that were given to :meth:`check_at_end`."""
-        for check in self._checks:
+        for check in self.checks:
             check()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,7 @@ from rele.declaration.handlers import check_result
 from rele.declaration.skips import Skip
 from rele.exceptions import DecodeError
 from rele.handling.current import Handling
-from rele.messages.codec import decode
-from rele.middleware import run_middleware_hook
+from rele.middleware import run_message_hook
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
@@ -38,74 +38,99 @@ class Outcome:
 
 
 def handle(message: Message, subscription: Subscription, policy: SettlementPolicy) -> Outcome:
-    """Handle ``message`` and settle it, exactly once.
+    """Handle ``message`` and settle it, exactly once; return what became of it.
 
     Errors of a filter, a handler, a decoder or a hook are not raised.
     """
+    handling = process(message, subscription, policy)
+    return Outcome(
+        handling.result,
+        handling.error,
+        message.settled_as,
+        handling.skipped if handling.error is None else None,
+    )
+
+
+def process(message: Message, subscription: Subscription, policy: SettlementPolicy) -> Handling:
+    """As :func:`handle`, without a description of the outcome, which costs time.
+
+    Hooks, filters and handler share a context (``contextvars``) that is the message's own. So what
+    they leave in context variables, such as the language that Django has activated, is gone for the
+    next message of the thread.
+    """
+    handling = Handling(message, subscription)
     if policy.confirms_acks:
         message.acks_with_response = True
-    with Handling(message, subscription) as handling:
+    copy_context().run(_process, handling, policy)
+    return handling
+
+
+def _process(handling: Handling, policy: SettlementPolicy) -> None:
+    """In the context of the message: run everything that belongs to it."""
+    handling.begin()
+    try:
+        start_time = time.time()
+        run_message_hook("pre_process_message", handling.subscription, handling.message)
+        settle_failed = _call_handler(handling, policy)
+        if handling.error is None:
+            _conclude_success(handling, policy, start_time)
+        else:
+            _conclude_failure(handling, policy, start_time, settle_failed)
+        run_message_hook("post_process_message")
+    except BaseException as escaped:
+        logger.exception("The handling of a message of %s was ended.", handling.subscription)
+        _settle(handling, handling.message.nack)
+        handling.result, handling.error = None, escaped
+
+
+def _call_handler(handling: Handling, policy: SettlementPolicy) -> Callable[..., None]:
+    """Note the handler's result or the error; return what settles the message if it has failed."""
+    message, subscription = handling.message, handling.subscription
+    settle_failed: Callable[..., None] = policy.settle_failed
+    try:
         try:
-            result, error = _process(handling, policy)
-        except BaseException as escaped:
-            logger.exception("The handling of a message of %s was ended.", subscription)
-            _settle(message, subscription, message.nack)
-            result, error = None, escaped
-    skipped = handling.skipped if error is None else None
-    return Outcome(result, error, message.settled_as, skipped)
-
-
-def _process(handling: Handling, policy: SettlementPolicy) -> tuple[Any, BaseException | None]:
-    message, subscription = handling.message, handling.subscription
-    start_time = time.time()
-    _run_hook("pre_process_message", subscription, message)
-    result, error, settle_failed = _call_handler(handling, policy)
-    if error is None:
-        _settle(message, subscription, message.ack)
-        policy.confirm(message)
-        _run_hook("post_process_message_success", subscription, start_time, message)
-    else:
-        _run_hook("post_process_message_failure", subscription, error, start_time, message)
-        _settle(message, subscription, settle_failed, message, error)
-        policy.confirm(message)
-    _run_hook("post_process_message")
-    return result, error
-
-
-def _call_handler(
-    handling: Handling, policy: SettlementPolicy
-) -> tuple[Any, BaseException | None, Callable[..., None]]:
-    """Return the handler's result, or the error and the function that settles the message then."""
-    message, subscription = handling.message, handling.subscription
-    try:
-        data = decode(message.data)
-    except DecodeError as error:
-        return None, error, policy.settle_undecodable
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the message has failed
-        return None, error, policy.settle_failed
-    try:
+            data = policy.decode(message.data)
+        except DecodeError:
+            settle_failed = policy.settle_undecodable
+            raise
         result = subscription(data, **message.attributes)
-        check_result(result, "The handler of %s", subscription)
-        handling.run_checks()
+        if result is not None:
+            check_result(result, "The handler of %s", subscription)
+        if handling.checks:
+            handling.run_checks()
+        handling.result = result
     except BaseException as error:  # noqa: BLE001 - whatever it is, the message has failed
-        return None, error, policy.settle_failed
-    return result, None, policy.settle_failed
+        handling.error = error
+    return settle_failed
 
 
-def _settle(
-    message: Message, subscription: Subscription, settle: Callable[..., None], *args: Any
+def _conclude_success(handling: Handling, policy: SettlementPolicy, start_time: float) -> None:
+    message = handling.message
+    _settle(handling, message.ack)
+    if policy.confirms_acks:
+        policy.confirm(message)
+    run_message_hook("post_process_message_success", handling.subscription, start_time, message)
+
+
+def _conclude_failure(
+    handling: Handling,
+    policy: SettlementPolicy,
+    start_time: float,
+    settle_failed: Callable[..., None],
 ) -> None:
-    """Settle ``message``, unless a hook or the handler has settled it."""
-    if message.settled_as is not None:
+    """Run the hook before the settlement: it may settle the message itself."""
+    message, subscription, error = handling.message, handling.subscription, handling.error
+    run_message_hook("post_process_message_failure", subscription, error, start_time, message)
+    _settle(handling, settle_failed, message, error)
+    if policy.confirms_acks:
+        policy.confirm(message)
+
+
+def _settle(handling: Handling, settle: Callable[..., None], *args: Any) -> None:
+    """Settle the message, unless a hook or the handler has settled it."""
+    if handling.message.settled_as is not None:
         return
     try:
         settle(*args)
     except BaseException:
-        logger.exception("A message of %s could not be settled.", subscription)
-
-
-def _run_hook(hook_name: str, *args: Any) -> None:
-    try:
-        run_middleware_hook(hook_name, *args)
-    except BaseException:
-        logger.exception("The hook %s was interrupted.", hook_name)
+        logger.exception("A message of %s could not be settled.", handling.subscription)

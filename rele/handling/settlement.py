@@ -7,9 +7,10 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
+from rele.messages.codec import decode
 from rele.messages.explaining import in_one_line, origin_of
 from rele.middleware import run_middleware_hook
 
@@ -28,7 +29,7 @@ If the failure is transient, Google's client retries an acknowledgement for up t
 
 @dataclass(frozen=True)
 class SettlementPolicy:
-    """How the messages of one subscription are settled; a handled message is acked."""
+    """How the messages of one subscription are decoded and settled; a handled message is acked."""
 
     subscription: Subscription
     failure_pause: int | None = None
@@ -40,6 +41,8 @@ class SettlementPolicy:
     """Publishes a message to the dead-letter topic, or raises; ``None`` without a policy."""
     logs_payloads: bool = True
     """Whether a payload that cannot be decoded may be written to the log."""
+    decode: Callable[[bytes], Any] = decode
+    """Turns a payload into the handler's data; raises a DecodeError where that is impossible."""
 
     def settle_failed(self, message: Message, error: BaseException) -> None:
         """Settle a failed message as ``error`` asks for, if it is a Decision; otherwise nack it."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from datetime import datetime
-from functools import cached_property
+from datetime import datetime, timezone
+from operator import attrgetter
+from threading import RLock
 from typing import Any
 
 from rele.engine.base import Message, Settlement
@@ -14,9 +15,34 @@ from rele.engine.native.delivery import Delivery, Settled
 Settle = Callable[[Delivery, Settled], Any]
 """Notes in the engine how a delivery was settled; returns the future of the response, if any."""
 
+_WITHOUT_RESPONSE: dict[Settlement, Settled] = {
+    "ack": Settled("ack"),
+    "nack": Settled("nack"),
+    "drop": Settled("drop"),
+}
+
+
+class _MadeWhenRead:
+    """An attribute that is made when it is read first: ``functools.cached_property``, unlocked.
+
+    Args:
+        make: makes it from the message. Two threads may both do so.
+    """
+
+    def __init__(self, make: Callable[[NativeMessage], Any]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    def __get__(self, message: NativeMessage | None, owner: type) -> Any:
+        if message is None:
+            return self
+        value = message.__dict__[self._name] = self._make(message)
+        return value
+
 
 class NativeMessage(Message):
-    """What a handler gets.
+    """What a handler gets. What few read is made when it is read.
 
     Args:
         received: a ``ReceivedMessage`` of protobuf.
@@ -25,31 +51,39 @@ class NativeMessage(Message):
         has_attempts: whether the subscription counts delivery attempts.
     """
 
+    message_id = property(attrgetter("_delivery.message_id"))
+    ordering_key = property(attrgetter("_delivery.key"))
+    ack_id = property(attrgetter("_delivery.ack_id"))
+    size = property(attrgetter("_delivery.size"))
+
     def __init__(
-        self, received: Any, delivery: Delivery, settle: Settle, has_attempts: bool
+        self, received: Any, delivery: Delivery, settle: Settle, has_attempts: bool = True
     ) -> None:
-        super().__init__()
+        self._lock = RLock()
         self._received = received
-        self._pubsub_message = received.message
         self._delivery = delivery
         self._tell_engine = settle
-        self.data = self._pubsub_message.data
-        self.message_id = delivery.message_id
-        self.ordering_key = delivery.key
-        self.ack_id = delivery.ack_id
-        self.size = delivery.size
-        self.delivery_attempt = delivery.attempt if has_attempts else None
+        self._has_attempts = has_attempts
 
-    @cached_property
-    def attributes(self) -> Mapping[str, str]:  # type: ignore[override]
-        return dict(self._pubsub_message.attributes)
+    @_MadeWhenRead
+    def data(self) -> bytes:
+        payload: bytes = self._received.message.data
+        return payload
 
-    @cached_property
-    def publish_time(self) -> datetime:  # type: ignore[override]
-        from datetime import timezone
+    @_MadeWhenRead
+    def attributes(self) -> Mapping[str, str]:
+        received = self._received.message.attributes
+        # A quarter of the time that dict() takes with a map of protobuf.
+        return {name: received[name] for name in received}
 
-        time: datetime = self._pubsub_message.publish_time.ToDatetime(timezone.utc)
+    @_MadeWhenRead
+    def publish_time(self) -> datetime:
+        time: datetime = self._received.message.publish_time.ToDatetime(timezone.utc)
         return time
+
+    @property
+    def delivery_attempt(self) -> int | None:  # type: ignore[override]
+        return self._delivery.attempt if self._has_attempts else None
 
     def modify_ack_deadline(self, seconds: int) -> None:
         self._tell_engine(self._delivery, Settled("delay", seconds))
@@ -61,7 +95,9 @@ class NativeMessage(Message):
         return response
 
     def _send(self, settlement: Settlement, with_response: bool) -> Any:
-        return self._tell_engine(self._delivery, Settled(settlement, wants_response=with_response))
+        if with_response:
+            return self._tell_engine(self._delivery, Settled(settlement, wants_response=True))
+        return self._tell_engine(self._delivery, _WITHOUT_RESPONSE[settlement])
 
     def __repr__(self) -> str:
         return f"<Message {self.message_id}: {len(self.data)} bytes, {dict(self.attributes)}>"

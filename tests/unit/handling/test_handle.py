@@ -51,14 +51,13 @@ def test_a_payload_that_cannot_be_decoded_is_an_error(deliver: Deliver) -> None:
     assert outcome.settled_as == "ack"
 
 
-def test_a_message_whose_payload_cannot_be_read_is_nacked(
-    deliver: Deliver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_message_whose_payload_cannot_be_read_is_nacked(deliver: Deliver) -> None:
     class UnreadableError(Exception):
         pass
 
-    monkeypatch.setattr("rele.handling.handle.decode", raising(UnreadableError()))
-    outcome = outcome_of(deliver(), Subscription(print, "photos"))
+    outcome = outcome_of(
+        deliver(), Subscription(print, "photos"), decode=raising(UnreadableError())
+    )
 
     assert isinstance(outcome.error, UnreadableError)
     assert outcome.settled_as == "nack"
