@@ -5,7 +5,6 @@ from typing import Any
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.flow import Flow
 
-
 STEP = 0.125
 
 
