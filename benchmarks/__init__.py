@@ -1,10 +1,10 @@
 """Benchmarks: whole processes side by side. ``RESULTS.md`` has their figures.
 
-``make bench`` (some 15 minutes) measures publishing and consuming, and fails where a published
+``make bench`` (some 20 minutes) measures publishing and consuming, and fails where a published
 message costs more instructions than ``RESULTS.md`` says:
 
 * ``python -m benchmarks.publishing``: beside Google's client, rele 1.x and the bare stub
-* ``python -m benchmarks.consuming``: beside Google's client and rele 1.x
+* ``python -m benchmarks.consuming``: beside Google's client, rele 1.x, repid and the bare stubs
 * ``python -m benchmarks.instructions``: instructions a message, by valgrind, with the limit
 
 The others are run by themselves:

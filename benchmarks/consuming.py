@@ -1,8 +1,10 @@
-"""What a consumed message costs, beside Google's client and version 1.x.
+"""What a consumed message costs, beside Google's client, rele 1.x, repid and the bare stubs.
 
-``python -m benchmarks.consuming [--rounds N] [--before CHECKOUT]``: whole processes in turn, each
-against a server of its own that streams as fast as the flow control permits; the handler only
-counts. Two handler threads. With another checkout of Relé, that is measured in the same run.
+``python -m benchmarks.consuming [--rounds N] [--only MEASURE …] [--record] …``: whole processes
+in turn, each against a server of its own that streams as fast as the flow control permits. The
+table goes to the standard output and, with the figures of every round, to ``var/bench/``;
+``--record`` also puts it into ``RESULTS.md`` and draws the chart from it. Measures that are not run
+keep the figures that ``var/bench/`` has of them.
 """
 
 from __future__ import annotations
@@ -14,53 +16,55 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
+from typing import TypeAlias
 
 from benchmarks import peers
+from benchmarks.charts import CONSUMING
+from benchmarks.consuming_table import table
+from benchmarks.results import record
 
 HERE = Path(__file__).parent
-WARM_UP = 2_000
-MESSAGES = 20_000
-PAYLOAD_BYTES = 100
-ROUNDS = 5
-TIMEOUT = 120
+WRITTEN = HERE.parent / "var" / "bench"
+FIGURES = WRITTEN / "consuming.json"
+ROUNDS = 3
+TIMEOUT = 180
 """Seconds for one process."""
 
+IN_PEERS_ENVIRONMENT = ("rele-1", "repid")
 
-@dataclass(frozen=True)
-class Candidate:
-    """One of the processes that are compared."""
+LIBRARIES = ("rele", "google", "rele-1", "repid", "stub")
 
-    name: str
-    consumer: str
-    level: str = "WARNING"
-    is_peer: bool = False
-    checkout: Path = HERE.parent
-    """Of Relé, where it is not a peer."""
+MEASURES: dict[str, Sequence[str]] = {
+    "throughput": LIBRARIES,
+    "logged": ("rele", "rele-1"),
+    "kilobytes": LIBRARIES,
+    "bytes": ("rele", "google", "stub"),
+    "batches": ("rele", "google", "stub"),
+    "async": ("rele", "google", "repid"),
+    "waiting": ("rele",),
+    "latency": ("rele", "google", "rele-1", "repid"),
+    "idle": ("rele", "google"),
+    "start": ("rele",),
+    "many": ("rele",),
+    "process": ("rele",),
+    "processes": ("rele",),
+}
+"""Each with the libraries that have a way to do it."""
 
-    @property
-    def command(self) -> list[str]:
-        """What runs it, without the places of its log."""
-        python = peers.python() if self.is_peer else sys.executable
-        return [python, str(HERE / "consuming_client.py"), self.consumer, self.level]
+ONCE = ("idle", "start")
+"""Measured in one round alone: they take long, and differ little."""
 
-
-CANDIDATES = (
-    Candidate("Google's client", "google"),
-    Candidate("Relé, log at WARNING", "rele"),
-    Candidate("Relé, log at INFO to a file", "rele", "INFO"),
-    Candidate("rele 1.17.2, log at WARNING", "rele", is_peer=True),
-    Candidate("rele 1.17.2, log at INFO to a file", "rele", "INFO", is_peer=True),
-)
+Figures: TypeAlias = dict[str, dict[str, list[dict[str, float]]]]
+"""For each measure and library those of each round."""
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[str]:
+def _server(payload_bytes: int) -> Iterator[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.consuming_server", str(PAYLOAD_BYTES)],
+        [sys.executable, "-m", "benchmarks.consuming_server", str(payload_bytes)],
+        cwd=HERE.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -72,16 +76,20 @@ def _server() -> Iterator[str]:
         process.communicate()
 
 
-def _run(candidate: Candidate, folder: Path) -> dict[str, float]:
-    """One process; its figures a message."""
-    with _server() as address:
+def _run(checkout: Path, library: str, measure: str) -> dict[str, float]:
+    """One process; its figures."""
+    is_peer = library in IN_PEERS_ENVIRONMENT
+    with (
+        _server(1000 if measure == "kilobytes" else 100) as address,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         environment = {**os.environ, "PUBSUB_EMULATOR_HOST": address}
         environment.pop("PYTHONPATH", None)
-        if not candidate.is_peer:
-            environment["PYTHONPATH"] = str(candidate.checkout)
-        command = [*candidate.command, str(folder / "log"), str(WARM_UP), str(MESSAGES)]
+        if not is_peer:
+            environment["PYTHONPATH"] = str(checkout)
+        python = peers.python() if is_peer else sys.executable
         completed = subprocess.run(
-            command,
+            [python, str(HERE / "consuming_client.py"), library, measure, f"{folder}/log"],
             env=environment,
             cwd=folder,
             stdout=subprocess.PIPE,
@@ -89,50 +97,55 @@ def _run(candidate: Candidate, folder: Path) -> dict[str, float]:
             check=True,
             timeout=TIMEOUT,
         )
-    figures = json.loads(completed.stdout.splitlines()[-1])
-    return {
-        "rate": MESSAGES / figures["seconds"],
-        "microseconds": figures["cpu"] / MESSAGES * 1e6,
-        "threads": figures["threads"],
-    }
+    figures: dict[str, float] = json.loads(completed.stdout.splitlines()[-1])
+    return figures
 
 
-def _candidates(before: Path | None) -> list[Candidate]:
-    if before is None:
-        return list(CANDIDATES)
-    ours = [each for each in CANDIDATES if each.name.startswith("Relé")]
-    former = [replace(each, name=f"{each.name}, before", checkout=before) for each in ours]
-    return [*CANDIDATES, *former]
+def _measure(options: argparse.Namespace, measures: Sequence[str], failed: list[str]) -> Figures:
+    """Run all in turn; those that are compared directly follow each other."""
+    figures: Figures = {}
+    for measure in measures:
+        able = [each for each in MEASURES[measure] if each in options.libraries]
+        rounds = 1 if measure in ONCE else options.rounds
+        for round_ in range(rounds):
+            turn = round_ % max(len(able), 1)
+            for library in able[turn:] + able[:turn]:
+                try:
+                    result = _run(options.checkout, library, measure)
+                except (subprocess.SubprocessError, json.JSONDecodeError) as error:
+                    failed.append(f"{library}, {measure}: {error}")
+                else:
+                    figures.setdefault(measure, {}).setdefault(library, []).append(result)
+        print(f"{measure}: {rounds} round(s)", file=sys.stderr, flush=True)
+    return figures
 
 
-def main(rounds: int, before: Path | None) -> None:
-    """Run all candidates in turn and print a table of medians and of ratios to the first."""
-    candidates = _candidates(before)
-    results: dict[Candidate, list[dict[str, float]]] = {each: [] for each in candidates}
-    for _ in range(rounds):
-        for candidate, column in results.items():
-            with tempfile.TemporaryDirectory() as folder:
-                column.append(_run(candidate, Path(folder)))
-    print("| what | messages/s | ratio | CPU µs a message | ratio | threads |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    first = results[candidates[0]]
-    for candidate, column in results.items():
-        rate, cost, threads = (
-            median(each[name] for each in column) for name in ("rate", "microseconds", "threads")
-        )
-        # Round by round, so that a machine whose speed drifts does not matter.
-        pairs = list(zip(column, first, strict=True))
-        rates = median(one["rate"] / other["rate"] for one, other in pairs)
-        costs = median(one["microseconds"] / other["microseconds"] for one, other in pairs)
-        print(
-            f"| {candidate.name} | {rate:,.0f} | {rates:.2f} | {cost:.0f} | {costs:.2f} "
-            f"| {threads:.0f} |"
-        )
+def main(options: argparse.Namespace) -> int:
+    """Measure, print and write; return 1 if a process failed."""
+    WRITTEN.mkdir(parents=True, exist_ok=True)
+    failed: list[str] = []
+    known: Figures = json.loads(FIGURES.read_text()) if FIGURES.exists() and options.only else {}
+    known |= _measure(options, options.only or list(MEASURES), failed)
+    text = table(known)
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    print(text)
+    print(f"\nMedians of {options.rounds} rounds; the machine's load at the end was {load}.")
+    FIGURES.write_text(json.dumps(known, indent=1))
+    FIGURES.with_suffix(".md").write_text(text + "\n")
+    print(f"Written to {WRITTEN}/consuming.md and, with every round, consuming.json.")
+    if options.record:
+        record("consuming", text)
+        print(f"Recorded in benchmarks/RESULTS.md and drawn in {CONSUMING.draw()}.")
+    for failure in failed:
+        print(f"Failed: {failure}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="What a consumed message costs.")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--before", type=Path, help="another checkout of Relé")
-    options = parser.parse_args()
-    main(options.rounds, options.before)
+    parser.add_argument("--only", nargs="*", default=[], choices=MEASURES, metavar="MEASURE")
+    parser.add_argument("--libraries", nargs="*", default=LIBRARIES, choices=LIBRARIES)
+    parser.add_argument("--checkout", type=Path, default=HERE.parent, help="of Relé")
+    parser.add_argument("--record", action="store_true", help="also write RESULTS.md and the chart")
+    sys.exit(main(parser.parse_args()))

@@ -1,22 +1,30 @@
 """A Pub/Sub server that streams as fast as the flow control permits: no bottleneck of its own.
 
-Run as ``python -m benchmarks.consuming_server``; it prints its address and serves until its
-standard input closes.
+Run as ``python -m benchmarks.consuming_server PAYLOAD_BYTES``; it prints its address and serves
+until its standard input closes. What it sends was serialised before it began, so that sending
+copies one piece of memory for each response.
+
+A subscription whose name has ``quiet`` in it gets one message when its first stream opens, and
+then those that are published to the topic that its name ends with. Every other one never runs
+out of messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
+import os
 import sys
+from collections import deque
 from collections.abc import AsyncIterator
+from itertools import accumulate
 from typing import Any
 
 import grpc
 from google.pubsub_v1 import types
 
 AcknowledgeRequest = types.AcknowledgeRequest.pb()
+PublishRequest = types.PublishRequest.pb()
 StreamingPullRequest = types.StreamingPullRequest.pb()
 StreamingPullResponse = types.StreamingPullResponse.pb()
 
@@ -27,64 +35,127 @@ MADE_BEFOREHAND = 20_000
 """Messages that are serialised once and sent round and round."""
 
 
-def _serialised_messages(payload_bytes: int) -> list[bytes]:
-    """Responses of one message each; several of them, one after the other, are one response."""
-    padding = "x" * max(payload_bytes - 20, 0)
-    return [
-        StreamingPullResponse(
-            received_messages=[
-                {
-                    "ack_id": f"ack-{number:060}",
-                    "message": {
-                        "message_id": str(number),
-                        "data": json.dumps({"id": number, "text": padding}).encode(),
-                        "attributes": {"published_at": "1764118800.123", "country": "ES"},
-                        "publish_time": {"seconds": 1764118800},
-                    },
-                }
-            ]
-        ).SerializeToString()
-        for number in range(MADE_BEFOREHAND)
-    ]
+def response_of(number: int, data: bytes) -> bytes:
+    """A response of one message; several of them, one after the other, are one response."""
+    attributes = {"published_at": "1764118800.123", "country": "ES"}
+    message = {
+        "message_id": str(10**16 + number),
+        "data": data,
+        "attributes": attributes,
+        "publish_time": {"seconds": 1764118800},
+    }
+    received = [{"ack_id": f"ack-{number:0180}", "message": message}]
+    response: bytes = StreamingPullResponse(received_messages=received).SerializeToString()
+    return response
 
 
-class _Subscription:
-    """How many messages are outstanding, over all streams of it."""
+class Supply:
+    """Messages without end, in responses that were serialised before."""
+
+    def __init__(self, payload_bytes: int) -> None:
+        padding = "x" * max(payload_bytes - 24, 0)
+        each = [
+            response_of(number, json.dumps({"id": number, "text": padding}).encode())
+            for number in range(MADE_BEFOREHAND)
+        ]
+        self._all = memoryview(b"".join(each))
+        self._starts = list(accumulate(map(len, each), initial=0))
+        self._next = 0
+
+    def take(self, number: int) -> tuple[int, bytes]:
+        """A response of at most ``number`` messages, and how many it has."""
+        first = self._next
+        last = min(first + number, MADE_BEFOREHAND)
+        self._next = last % MADE_BEFOREHAND
+        return last - first, bytes(self._all[self._starts[first] : self._starts[last]])
+
+
+class Stream:
+    """The flow control of one stream."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.outstanding = 0
+
+
+class Subscription:
+    """The streams of a subscription, and what waits where it is quiet."""
 
     def __init__(self) -> None:
-        self.outstanding = 0
+        self.streams: list[Stream] = []
+        self.ended = 0
+        """What is outstanding of streams that have ended."""
+        self.waiting: deque[bytes] = deque([response_of(0, b'{"id": 0}')])
         self.changed = asyncio.Event()
 
     def settle(self, number: int) -> None:
-        if number:
-            self.outstanding -= number
-            self.changed.set()
+        """Make room on the oldest streams first: that is the order in which they delivered."""
+        of_ended = min(number, self.ended)
+        self.ended -= of_ended
+        number -= of_ended
+        for stream in self.streams:
+            of_stream = min(number, stream.outstanding)
+            stream.outstanding -= of_stream
+            number -= of_stream
+        self.changed.set()
+
+    def close(self, stream: Stream) -> None:
+        self.streams.remove(stream)
+        self.ended += stream.outstanding
 
 
 class Handler(grpc.GenericRpcHandler):
-    """StreamingPull and acknowledgements; every other call is answered with what it asks for."""
+    """StreamingPull, acknowledgements and Publish; other calls are answered with their request."""
 
     def __init__(self, payload_bytes: int) -> None:
-        self._messages = itertools.cycle(_serialised_messages(payload_bytes))
-        self._subscriptions: dict[str, _Subscription] = {}
+        self._supply = Supply(payload_bytes)
+        self._subscriptions: dict[str, Subscription] = {}
+        self._acknowledged = 0
+        self._published = 0
 
     def service(self, details: Any) -> Any:
         method = details.method.rpartition("/")[2]
         if method == "StreamingPull":
             return grpc.stream_stream_rpc_method_handler(self._pull)
-        if method == "Acknowledge":
-            return grpc.unary_unary_rpc_method_handler(self._acknowledge)
-        if method == "GetSubscription":
-            return grpc.unary_unary_rpc_method_handler(self._get_subscription)
-        return grpc.unary_unary_rpc_method_handler(self._echo)
+        methods = {
+            "Acknowledge": self._acknowledge,
+            "Publish": self._publish,
+            "GetSubscription": self._get_subscription,
+            "Acknowledged": self._statistics,
+        }
+        return grpc.unary_unary_rpc_method_handler(methods.get(method, self._echo))
 
-    def _subscription(self, name: str) -> _Subscription:
-        return self._subscriptions.setdefault(name, _Subscription())
+    def _subscription(self, name: str) -> Subscription:
+        subscription = self._subscriptions.get(name)
+        if subscription is None:
+            subscription = self._subscriptions[name] = Subscription()
+        return subscription
 
     async def _acknowledge(self, payload: bytes, context: Any) -> bytes:
         request = AcknowledgeRequest.FromString(payload)
-        self._subscription(request.subscription).settle(len(request.ack_ids))
+        self._settle(self._subscription(request.subscription), len(request.ack_ids))
         return b""
+
+    def _settle(self, subscription: Subscription, number: int) -> None:
+        if number:
+            self._acknowledged += number
+            subscription.settle(number)
+
+    async def _statistics(self, payload: bytes, context: Any) -> bytes:
+        return str(self._acknowledged).encode()
+
+    async def _publish(self, payload: bytes, context: Any) -> bytes:
+        request = PublishRequest.FromString(payload)
+        topic = request.topic.rpartition("/")[2]
+        for name, subscription in self._subscriptions.items():
+            if name.endswith(topic):
+                for message in request.messages:
+                    self._published += 1
+                    subscription.waiting.append(response_of(self._published, message.data))
+                subscription.changed.set()
+        ids = [str(self._published)] * len(request.messages)
+        answer: bytes = types.PublishResponse.pb()(message_ids=ids).SerializeToString()
+        return answer
 
     async def _get_subscription(self, payload: bytes, context: Any) -> bytes:
         name = types.GetSubscriptionRequest.pb().FromString(payload).subscription
@@ -97,36 +168,65 @@ class Handler(grpc.GenericRpcHandler):
 
     async def _pull(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         first = StreamingPullRequest.FromString(await anext(requests))
-        limit = first.max_outstanding_messages or 1000
         subscription = self._subscription(first.subscription)
-        reading = asyncio.create_task(self._read(requests, subscription))
+        stream = Stream(first.max_outstanding_messages or 1000)
+        subscription.streams.append(stream)
+        answers: deque[bytes] = deque()
+        reading = asyncio.create_task(
+            self._read(requests, subscription, answers if first.protocol_version else None)
+        )
+        take = self._take_waiting if "quiet" in first.subscription else self._take
         try:
             while not reading.done():
-                room = min(limit - subscription.outstanding, IN_A_RESPONSE)
-                if room <= 0:
+                if answers:
+                    yield answers.popleft()
+                    continue
+                number, response = take(subscription, stream)
+                if number:
+                    stream.outstanding += number
+                    yield response
+                else:
                     subscription.changed.clear()
                     await subscription.changed.wait()
-                    continue
-                subscription.outstanding += room
-                yield b"".join(itertools.islice(self._messages, room))
         finally:
             reading.cancel()
-            subscription.outstanding = 0
+            subscription.close(stream)
 
-    async def _read(self, requests: AsyncIterator[bytes], subscription: _Subscription) -> None:
-        async for payload in requests:
-            subscription.settle(len(StreamingPullRequest.FromString(payload).ack_ids))
-        subscription.changed.set()
+    def _take(self, subscription: Subscription, stream: Stream) -> tuple[int, bytes]:
+        # A stream that was replaced sends nothing more.
+        room = stream.limit - stream.outstanding if stream is subscription.streams[-1] else 0
+        return self._supply.take(min(room, IN_A_RESPONSE)) if room > 0 else (0, b"")
+
+    def _take_waiting(self, subscription: Subscription, stream: Stream) -> tuple[int, bytes]:
+        return (1, subscription.waiting.popleft()) if subscription.waiting else (0, b"")
+
+    async def _read(
+        self,
+        requests: AsyncIterator[bytes],
+        subscription: Subscription,
+        answers: deque[bytes] | None,
+    ) -> None:
+        """Take acks that Google's older clients send on the stream, and answer keepalives."""
+        try:
+            async for payload in requests:
+                number = len(StreamingPullRequest.FromString(payload).ack_ids)
+                self._settle(subscription, number)
+                if not number and answers is not None:
+                    answers.append(b"")
+                    subscription.changed.set()
+        finally:
+            subscription.changed.set()
 
 
 async def serve(payload_bytes: int) -> None:
-    server = grpc.aio.server(options=[("grpc.max_concurrent_streams", 100)])
+    options = [("grpc.max_concurrent_streams", 100)]
+    server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((Handler(payload_bytes),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"127.0.0.1:{port}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    await server.stop(None)
+    os._exit(0)  # all clients have ended, and nothing waits for what is under way
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / ".venv-peers"
 
-PEERS = ("rele == 1.17.2",)
+PEERS = ("rele == 1.17.2", "repid[pubsub] == 2.1.4")
 """Run as they are."""
 
 AS_HERE = ("google-cloud-pubsub", "grpcio", "protobuf")

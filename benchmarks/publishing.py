@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks import peers, publishing_chart
+from benchmarks import peers
+from benchmarks.charts import PUBLISHING
 from benchmarks.publishing_table import ROWS, table
 from benchmarks.results import record
 
@@ -132,7 +133,7 @@ def main(options: argparse.Namespace) -> int:
     print(f"Written to {WRITTEN}/publishing.md and, with every round, publishing.json.")
     if options.record:
         record("publishing", text)
-        print(f"Recorded in benchmarks/RESULTS.md and drawn in {publishing_chart.draw()}.")
+        print(f"Recorded in benchmarks/RESULTS.md and drawn in {PUBLISHING.draw()}.")
     for failure in results.failed:
         print(f"Failed: {failure}", file=sys.stderr)
     return 1 if results.failed else 0

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import instructions, publishing_chart, publishing_table, results
+from benchmarks import charts, instructions, results, table
+from benchmarks.chart import Chart
 
 PYTHON = "CPython 3.11.7 (GCC 12.2.0), x86_64, protobuf 7.36.2"
 
@@ -67,11 +68,10 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
         "google": [{"rate": 10.0}, {"rate": 10.0}, {"rate": 90.0}],
     }
 
-    assert publishing_table.ratio("rate", rounds, "rele", "google") == 1.0
+    assert table.ratio("rate", rounds, "rele", "google") == 1.0
 
 
-def test_the_chart_is_of_the_table_in_the_results() -> None:
-    """``python -m benchmarks.publishing_chart`` draws it."""
-    drawn = publishing_chart.svg(results.recorded("publishing"))
-
-    assert publishing_chart.PATH.read_text(encoding="utf-8") == drawn
+@pytest.mark.parametrize("chart", [charts.PUBLISHING, charts.CONSUMING], ids=lambda each: each.name)
+def test_a_chart_is_of_the_table_in_the_results(chart: Chart) -> None:
+    """``python -m benchmarks.charts`` draws them."""
+    assert chart.path.read_text(encoding="utf-8") == chart.svg()

@@ -1,6 +1,6 @@
-"""The chart of publishing, ``publishing.svg``, from the table in ``RESULTS.md``.
+"""Charts of how many times better than Google's client each library is, drawn from a table.
 
-``python -m benchmarks.publishing_chart`` draws it again. Every bar begins at Google's client.
+Every bar begins at Google's client.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from benchmarks.publishing_table import COLUMNS, RATIO, ROWS
 from benchmarks.results import recorded
+from benchmarks.table import FORMER, GOOGLES, OURS, Table
 
-PATH = Path(__file__).parent / "publishing.svg"
-
-SHOWN = {"rele": "#0b6e99", "rele-1": "#b8b8b8"}
+SHOWN = {OURS: "#0b6e99", FORMER: "#b8b8b8"}
 """The libraries that are drawn, and their colours."""
 
 LEFT, RIGHT, TOP, WIDTH = 250, 60, 84, 860
@@ -34,16 +32,16 @@ class Group:
     times: dict[str, float]
 
 
-def _groups(text: str) -> Iterator[Group]:
+def _groups(table: Table, text: str) -> Iterator[Group]:
     heading, _, *lines = [line.strip("| ").split(" | ") for line in _table_lines(text)]
-    place = {name: heading.index(column) for name, column in COLUMNS.items()}
-    compared = {row.what: row for row in ROWS if row.target}
+    place = {name: heading.index(column) for name, column in table.columns.items()}
+    compared = {row.what: row for row in table.rows if row.target}
     for cells in lines:
-        if row := compared.get(cells[0]):
-            google, former = (_number(cells[place[name]]) for name in ("google", "rele-1"))
-            times = {"rele": _number(cells[heading.index(RATIO)])}
+        google, former = (_number(cells[place[name]]) for name in (GOOGLES, FORMER))
+        if google and (row := compared.get(cells[0])):
+            times = {OURS: _number(cells[heading.index(table.RATIO)])}
             if former:
-                times["rele-1"] = former / google
+                times[FORMER] = former / google
             times = {
                 name: 1 / value if row.is_cost else value for name, value in times.items() if value
             }
@@ -59,9 +57,9 @@ def _number(cell: str) -> float:
     return float(found[0].replace(",", "")) if found else 0.0
 
 
-def svg(text: str) -> str:
-    """The chart of a table."""
-    groups = list(_groups(text))
+def svg(title: str, table: Table, text: str) -> str:
+    """The chart of what ``table`` has written."""
+    groups = list(_groups(table, text))
     values = [value for group in groups for value in group.times.values()]
     low, high = min(0.9, *values) / 1.2, max(2.0, *values) * 1.25
     height = TOP + len(groups) * (BAR * len(SHOWN) + GAP) + 20
@@ -73,8 +71,8 @@ def svg(text: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {FONT}>',
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        _text(16, 26, "Publishing, beside Google's client", 'font-size="17" font-weight="600"'),
-        *_legend(),
+        _text(16, 26, title, 'font-size="17" font-weight="600"'),
+        *_legend(table),
     ]
     for tick in TICKS:
         if low <= tick <= high:
@@ -88,12 +86,12 @@ def svg(text: str) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _legend() -> list[str]:
+def _legend(table: Table) -> list[str]:
     parts, left = [], LEFT
     for name, colour in SHOWN.items():
         parts.append(f'<rect x="{left}" y="37" width="12" height="12" fill="{colour}"/>')
-        parts.append(_text(left + 18, 48, COLUMNS[name]))
-        left += 36 + 8 * len(COLUMNS[name])
+        parts.append(_text(left + 18, 48, table.columns[name]))
+        left += 36 + 8 * len(table.columns[name])
     parts.append(_text(16, 48, "times as fast or as cheap", 'fill="#555"'))
     return parts
 
@@ -121,11 +119,25 @@ def _text(x: float, y: float, text: str, attributes: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" {attributes}>{escape(text)}</text>'
 
 
-def draw() -> Path:
-    """Draw what ``RESULTS.md`` has now; return where."""
-    PATH.write_text(svg(recorded("publishing")), encoding="utf-8")
-    return PATH
+@dataclass(frozen=True)
+class Chart:
+    """The chart of one table in ``RESULTS.md``."""
 
+    name: str
+    """Of its place in ``RESULTS.md``, and of its file."""
+    title: str
+    table: Table
 
-if __name__ == "__main__":
-    print(draw())
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return Path(__file__).parent / f"{self.name}.svg"
+
+    def svg(self) -> str:
+        """The chart of what ``RESULTS.md`` has now."""
+        return svg(self.title, self.table, recorded(self.name))
+
+    def draw(self) -> Path:
+        """Write the file; return where."""
+        self.path.write_text(self.svg(), encoding="utf-8")
+        return self.path
