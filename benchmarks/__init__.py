@@ -1,7 +1,7 @@
 """Benchmarks: whole processes side by side. ``RESULTS.md`` has their figures.
 
 ``make bench`` (some 20 minutes) measures publishing and consuming, and fails where a published
-message costs more instructions than ``RESULTS.md`` says:
+or consumed message costs more instructions than ``RESULTS.md`` says:
 
 * ``python -m benchmarks.publishing``: beside Google's client, rele 1.x and the bare stub
 * ``python -m benchmarks.consuming``: beside Google's client, rele 1.x, repid and the bare stubs

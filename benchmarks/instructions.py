@@ -1,10 +1,11 @@
-"""How many instructions a published message costs: a figure that other work does not disturb.
+"""How many instructions a message costs: a figure that other work does not disturb.
 
-``python -m benchmarks.instructions [--pieces] [--record] [--checkout CHECKOUT]`` counts them by
-valgrind's callgrind, for the caller and the engine without threads and connections. It fails if
-they are more than 3 % above the figure in ``RESULTS.md`` for the same Python, so that a change that
-costs something is noticed, and is recorded (``--record``) only where it is wanted. ``--pieces``
-also shows where they go. The default of ``--checkout`` is this one.
+``python -m benchmarks.instructions [publishing|consuming] [--pieces] [--record] [--checkout PATH]``
+counts them by valgrind's callgrind, for Relé's engine and what calls it or what it calls, without
+threads and connections; by default both. It fails if they are more than 3 % above the figure in
+``RESULTS.md`` for the same Python, so that a change that costs something is noticed, and is recorded
+(``--record``) only where it is wanted. ``--pieces`` also shows where they go. The default of
+``--checkout`` is this one.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ NO_VALGRIND = (
 )
 TOO_MANY = (
     f"At most {TOLERANCE:+.0%} is allowed: find what the last changes added with `python -m "
-    "benchmarks.instructions --pieces`, or, if it is worth it, record the new figure with "
+    "benchmarks.instructions {kind} --pieces`, or, if it is worth it, record the new figure with "
     "`--record`."
 )
 HEADING = "| Python | instructions a message |\n| --- | --- |"
@@ -46,7 +47,10 @@ def this_python() -> str:
     )
 
 
-def count(checkout: Path, *arguments: str) -> dict[str, int]:
+PARTICIPLES = {"publishing": "published", "consuming": "consumed"}
+
+
+def count(checkout: Path, kind: str, *arguments: str) -> dict[str, int]:
     """The instructions a message of each part that the child counts."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -56,7 +60,7 @@ def count(checkout: Path, *arguments: str) -> dict[str, int]:
             "PYTHONPATH": str(checkout),
         }
         valgrind = ["valgrind", "--tool=callgrind", "--dump-before=getloadavg"]
-        child = [sys.executable, str(HERE / "instructions_child.py"), *arguments]
+        child = [sys.executable, str(HERE / f"instructions_{kind}.py"), *arguments]
         completed = subprocess.run(
             [*valgrind, f"--callgrind-out-file={folder}/counts", *child],
             env=environment,
@@ -82,15 +86,20 @@ def _total(dump: Path) -> int:
     return int(found[1])
 
 
-def recorded_figures() -> dict[str, int]:
+def place(kind: str) -> str:
+    """The name of the figures' place in ``RESULTS.md``."""
+    return "instructions" if kind == "publishing" else f"instructions of {kind}"
+
+
+def recorded_figures(kind: str) -> dict[str, int]:
     """For each Python the figure in ``RESULTS.md``."""
-    rows = re.findall(r"^\| (.+?) \| ([\d,]+) \|$", recorded("instructions"), re.MULTILINE)
+    rows = re.findall(r"^\| (.+?) \| ([\d,]+) \|$", recorded(place(kind)), re.MULTILINE)
     return {python: int(number.replace(",", "")) for python, number in rows}
 
 
-def verdict(counted: int, figures: dict[str, int], python: str) -> tuple[str, bool]:
+def verdict(kind: str, counted: int, figures: dict[str, int], python: str) -> tuple[str, bool]:
     """What to say of a count, and whether it is good enough."""
-    said = f"A published message costs {counted:,} instructions with {python}"
+    said = f"A {PARTICIPLES[kind]} message costs {counted:,} instructions with {python}"
     figure = figures.get(python)
     if figure is None:
         known = ", ".join(figures) or "none"
@@ -98,37 +107,47 @@ def verdict(counted: int, figures: dict[str, int], python: str) -> tuple[str, bo
     change = counted / figure - 1
     said = f"{said}: {change:+.1%} beside the {figure:,} in RESULTS.md."
     if counted > figure * (1 + TOLERANCE):
-        return f"{said} {TOO_MANY}", False
+        return f"{said} {TOO_MANY.format(kind=kind)}", False
     if counted < figure * (1 - TOLERANCE):
         return f"{said} Record it with `--record`, so that it stays so.", True
     return said, True
 
 
-def main(checkout: Path, *, shows_pieces: bool, is_recorded: bool) -> int:
-    """Count, print and compare; return 1 if a message costs too much."""
-    if shutil.which("valgrind") is None:
-        print(NO_VALGRIND)
-        return 0
-    parts = count(checkout, *(["--pieces"] if shows_pieces else []))
-    counted = parts["publish"]
+def compare(checkout: Path, kind: str, *, shows_pieces: bool, is_recorded: bool) -> bool:
+    """Count, print and compare; return whether a message costs no more than it may."""
+    parts = count(checkout, kind, *(["--pieces"] if shows_pieces else []))
+    counted = next(iter(parts.values()))
     if shows_pieces:
         print("| part | instructions | share |\n| --- | --- | --- |")
         for name, number in parts.items():
             print(f"| {name} | {number:,} | {number / counted:.0%} |")
-    figures, python = recorded_figures(), this_python()
+    figures, python = recorded_figures(kind), this_python()
     if is_recorded:
         figures[python] = counted
         rows = [f"| {each} | {number:,} |" for each, number in sorted(figures.items())]
-        record("instructions", "\n".join([HEADING, *rows]))
-    text, is_good = verdict(counted, figures, python)
+        record(place(kind), "\n".join([HEADING, *rows]))
+    text, is_good = verdict(kind, counted, figures, python)
     print(text, file=sys.stdout if is_good else sys.stderr)
-    return 0 if is_good else 1
+    return is_good
+
+
+def main(options: argparse.Namespace) -> int:
+    """Compare what is asked for; return 1 if a message costs too much."""
+    if shutil.which("valgrind") is None:
+        print(NO_VALGRIND)
+        return 0
+    kinds = [options.kind] if options.kind else list(PARTICIPLES)
+    results = [
+        compare(options.checkout, kind, shows_pieces=options.pieces, is_recorded=options.record)
+        for kind in kinds
+    ]
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="How many instructions a published message costs.")
+    parser = argparse.ArgumentParser(description="How many instructions a message costs.")
+    parser.add_argument("kind", nargs="?", choices=PARTICIPLES)
     parser.add_argument("--checkout", type=Path, default=HERE.parent, help="of Relé")
     parser.add_argument("--pieces", action="store_true", help="show where they go")
     parser.add_argument("--record", action="store_true", help="write the figure into RESULTS.md")
-    options = parser.parse_args()
-    sys.exit(main(options.checkout, shows_pieces=options.pieces, is_recorded=options.record))
+    sys.exit(main(parser.parse_args()))

@@ -25,7 +25,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("counted", "is_good"), [(100_000, True), (103_000, True), (103_001, False)]
 )
 def test_a_message_may_cost_3_percent_more_than_recorded(counted: int, is_good: bool) -> None:
-    text, verdict = instructions.verdict(counted, {PYTHON: 100_000}, PYTHON)
+    text, verdict = instructions.verdict("consuming", counted, {PYTHON: 100_000}, PYTHON)
 
     assert verdict is is_good
     assert "100,000 in RESULTS.md" in text
@@ -33,14 +33,14 @@ def test_a_message_may_cost_3_percent_more_than_recorded(counted: int, is_good: 
 
 
 def test_another_python_is_not_compared() -> None:
-    text, is_good = instructions.verdict(200_000, {PYTHON: 100_000}, "CPython 3.13.1")
+    text, is_good = instructions.verdict("consuming", 200_000, {PYTHON: 100_000}, "CPython 3.13.1")
 
     assert is_good
     assert f"RESULTS.md has no figure for it, but for {PYTHON}" in text
 
 
 def test_a_cheaper_message_is_to_be_recorded() -> None:
-    text, is_good = instructions.verdict(90_000, {PYTHON: 100_000}, PYTHON)
+    text, is_good = instructions.verdict("consuming", 90_000, {PYTHON: 100_000}, PYTHON)
 
     assert is_good
     assert "Record it with `--record`" in text

@@ -1,6 +1,6 @@
 """What is counted: publishing without a connection, in one thread.
 
-``python instructions_child.py [--pieces]``, under callgrind: ``getloadavg``, which nothing else
+``python instructions_publishing.py [--pieces]``, under callgrind: ``getloadavg``, which nothing else
 calls, marks where a part begins and ends. The parts are printed in their
 order, with the number of messages of each.
 """
