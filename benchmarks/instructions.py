@@ -3,9 +3,9 @@
 ``python -m benchmarks.instructions [publishing|consuming] [--pieces] [--record] [--checkout PATH]``
 counts them by valgrind's callgrind, for Relé's engine and what calls it or what it calls, without
 threads and connections; by default both. It fails if they are more than 3 % above the figure in
-``RESULTS.md`` for the same Python, so that a change that costs something is noticed, and is recorded
-(``--record``) only where it is wanted. ``--pieces`` also shows where they go. The default of
-``--checkout`` is this one.
+``RESULTS.md`` for the same Python, so that a change that costs something is noticed, and is
+recorded (``--record``) only where it is wanted. ``--pieces`` also shows where they go. The default
+of ``--checkout`` is this one.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import rele
 from google.pubsub_v1 import types
+
+import rele
 from rele.engine.native import consumer as native
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.handling.callback import Callback

@@ -1,8 +1,8 @@
 """What is counted: publishing without a connection, in one thread.
 
-``python instructions_publishing.py [--pieces]``, under callgrind: ``getloadavg``, which nothing else
-calls, marks where a part begins and ends. The parts are printed in their
-order, with the number of messages of each.
+``python instructions_publishing.py [--pieces]``, under callgrind: ``getloadavg``, which nothing
+else calls, marks where a part begins and ends. The parts are printed in their order, with the
+number of messages of each.
 """
 
 from __future__ import annotations
