@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rele.client import Subscriber as Subscriber
     from rele.config import setup as setup
     from rele.dead_letter_policy import DeadLetterPolicy as DeadLetterPolicy
+    from rele.declaration.batch import Batch as Batch
+    from rele.exceptions import PartialFailure as PartialFailure
+    from rele.handling.batch_message import BatchMessage as BatchMessage
     from rele.handling.current import ReceivedMessage as ReceivedMessage
     from rele.handling.current import current_message as current_message
     from rele.publishing import apublish as apublish
@@ -32,8 +35,11 @@ if TYPE_CHECKING:
     from rele.worker import Worker as Worker
 
 _MODULE_OF = {
+    "Batch": "rele.declaration.batch",
+    "BatchMessage": "rele.handling.batch_message",
     "Callback": "rele.subscription",
     "DeadLetterPolicy": "rele.dead_letter_policy",
+    "PartialFailure": "rele.exceptions",
     "Publisher": "rele.client",
     "ReceivedMessage": "rele.handling.current",
     "RetryPolicy": "rele.retry_policy",

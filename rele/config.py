@@ -14,7 +14,7 @@ from rele import discover
 from rele.backends import BaseBackend
 from rele.declaration.filters import Filters
 from rele.declaration.loading import load_subscriptions_from_paths as load_subscriptions_from_paths
-from rele.declaration.options import ALIASES, OPTIONS, SubscriptionOptions
+from rele.declaration.options import ALIASES, DEFAULT_OPTIONS, SubscriptionOptions
 from rele.endpoint import uses_emulator
 from rele.engine.connection import Connection
 from rele.engine.publisher_options import PublisherOptions
@@ -260,9 +260,9 @@ def _options(setting: Mapping[str, Any], stated: Mapping[str, Any]) -> Subscript
         ConfigurationError: a value is not valid for its option.
     """
     # The system checks warn of an unknown name, as they do of an unknown setting.
-    known = {name: value for name, value in stated.items() if name in OPTIONS}
+    known = {name: value for name, value in stated.items() if name in DEFAULT_OPTIONS}
     for name, value in known.items():
-        if complaint := OPTIONS[name].kind.complaint(value):
+        if complaint := DEFAULT_OPTIONS[name].kind.complaint(value):
             raise ConfigurationError(f"{_place_of(name, setting)} {complaint}")
     return SubscriptionOptions(**known)
 

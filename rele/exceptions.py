@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 MAX_DELAY = 600
 """Seconds: the longest ack deadline (ModifyAckDeadlineRequest in the Pub/Sub API reference)."""
@@ -174,6 +176,46 @@ class DeadLetter(Decision):
 
     On a subscription without a dead-letter policy the message is nacked, and an error is logged.
     """
+
+
+class PartialFailure(ReleError):  # noqa: N818 - named for what it says of the batch
+    """Raise it in a handler of batches if only some of its messages have failed::
+
+        raise PartialFailure({message: error})
+
+    Each message that it names is treated as if its handler had raised the error, which may be a
+    :class:`Decision`: ``Retry(delay)``, ``Drop()`` or ``DeadLetter()``. The others are
+    acknowledged.
+
+    Args:
+        errors: the error of each message that has failed; at least one.
+
+    Raises:
+        TypeError: an error is not an exception.
+        ValueError: no message is named.
+    """
+
+    def __init__(self, errors: Mapping[Any, BaseException]) -> None:
+        self.errors = dict(errors)
+        if not self.errors:
+            raise ValueError("A PartialFailure names no message: return, where none has failed.")
+        for message, error in self.errors.items():
+            if not isinstance(error, BaseException):
+                raise TypeError(
+                    f"A PartialFailure needs an exception for each message, not {error!r} for "
+                    f"{message!r}. Write PartialFailure({{message: error}})."
+                )
+        super().__init__(f"{len(self.errors)} messages of the batch have failed")
+
+
+class OrderingKeyFailed(ReleError):  # noqa: N818 - a consequence of another failure
+    """The error of a message of a batch that is redelivered only to keep the order of its key.
+
+    An earlier message of the same ordering key has failed, and is redelivered first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("redelivered after an earlier message of its ordering key, which failed")
 
 
 def import_failure(what: str, error: Exception) -> str:

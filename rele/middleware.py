@@ -235,10 +235,7 @@ def run_message_hook(hook_name: str, *args: Any) -> None:
             if (result := hook(*args)) is not None:
                 _check_result(result, hook_name, middleware)
         except BaseException as error:  # noqa: BLE001 - of the project's code, or of a signal
-            try:
-                _report(hook_name, middleware, error)
-            except BaseException:
-                logger.exception("The hook %s was interrupted.", hook_name)
+            _report_safely(hook_name, middleware, error)
 
 
 def calls_of(
@@ -256,6 +253,31 @@ def calls_of(
         if hook is not None:
             calls.append((hook, args, kwargs, hook_name, middleware))
     return calls
+
+
+Hook = tuple[Callable[..., Any], str, object]
+"""A hook, its name and its middleware."""
+
+
+def hooks_of(hook_name: str) -> list[Hook]:
+    """The hook of every registered middleware that has it and does something there, in order."""
+    nothing = getattr(BaseMiddleware, hook_name)
+    hooks: list[Hook] = []
+    for middleware in _middlewares(hook_name):
+        hook = getattr(middleware, hook_name, None)
+        if hook is not None and getattr(hook, "__func__", None) is not nothing:
+            hooks.append((hook, hook_name, middleware))
+    return hooks
+
+
+def call_message_hooks(hooks: Iterable[Hook], *args: Any) -> None:
+    """Call ``hooks`` for one message, as :func:`run_message_hook` does."""
+    for hook, hook_name, middleware in hooks:
+        try:
+            if (result := hook(*args)) is not None:
+                _check_result(result, hook_name, middleware)
+        except BaseException as error:  # noqa: BLE001 - of the project's code, or of a signal
+            _report_safely(hook_name, middleware, error)
 
 
 def call_hooks(
@@ -301,6 +323,13 @@ def _judged(error: BaseException, call: HookCall | None) -> BaseException | None
         return error
     _report(*call[3:], error)
     return None
+
+
+def _report_safely(hook_name: str, middleware: object, error: BaseException) -> None:
+    try:
+        _report(hook_name, middleware, error)
+    except BaseException:
+        logger.exception("The hook %s was interrupted.", hook_name)
 
 
 def _report(hook_name: str, middleware: object, error: BaseException) -> None:

@@ -38,7 +38,8 @@ def sub(
             ...
 
     The arguments are the same as for ``Subscription``. The function takes one positional argument,
-    the data, and ``**kwargs``, the message's attributes.
+    the data, and ``**kwargs``, the message's attributes; with the option ``batch`` it takes a list
+    of messages alone.
 
     Raises:
         RuntimeError: the function has other parameters.
@@ -52,7 +53,7 @@ def sub(
 
     def declare(func: Callable[P, R]) -> Subscription[P, R]:
         check_is_run(func)
-        check_signature(func)
+        check_signature(func, takes_batches=options.get("batch") is not None)
         warn_outside_subs(func)
         return Subscription(
             func, topic, prefix, suffix, filter_by, backend_filter_by, retry_policy, **options

@@ -55,14 +55,23 @@ def check_is_run(func: Callable[..., Any]) -> None:
         )
 
 
-def check_signature(func: Callable[..., Any]) -> None:
-    """Refuse a function that cannot be called with data and attributes.
+def check_signature(func: Callable[..., Any], *, takes_batches: bool = False) -> None:
+    """Refuse a function that cannot be called as the worker will call it.
+
+    Args:
+        func: the handler.
+        takes_batches: whether it is called with a list of messages alone, instead of with data and
+            attributes.
 
     Raises:
-        RuntimeError: it does not take one positional argument and ``**kwargs``.
+        RuntimeError: it does not take one positional argument and, unless it takes batches,
+            ``**kwargs``.
     """
     signature = signature_of(func)
     if signature is None:
+        return
+    if takes_batches:
+        _check_takes_a_list(func, signature)
         return
     parameters = signature.parameters.values()
     takes_attributes = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
@@ -72,6 +81,16 @@ def check_signature(func: Callable[..., Any]) -> None:
             f"attributes: declare it as `def {name_of(func)}(data, **kwargs)`, not with "
             f"{signature}."
         )
+
+
+def _check_takes_a_list(func: Callable[..., Any], signature: inspect.Signature) -> None:
+    try:
+        signature.bind([])
+    except TypeError:
+        raise RuntimeError(
+            f"{dotted_path(func)} takes batches, so it must take one positional argument, the list "
+            f"of messages: declare it as `def {name_of(func)}(messages)`, not with {signature}."
+        ) from None
 
 
 def warn_outside_subs(func: Callable[..., Any]) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_type_hints
 
 from rele.dead_letter_policy import DeadLetterPolicy
+from rele.declaration.batch import Batch
 from rele.retry_policy import RetryPolicy
 from rele.schema.kinds import (
     ACK_DEADLINE,
@@ -77,6 +78,11 @@ _DEAD_LETTER_POLICY = Kind(
     lambda value: isinstance(value, DeadLetterPolicy),
     example="DeadLetterPolicy()",
 )
+_BATCH = Kind(
+    "a rele.Batch",
+    lambda value: isinstance(value, Batch),
+    example="Batch(max_messages=500, max_wait=0.2)",
+)
 _RETENTION = Kind(
     f"a number of seconds, or a timedelta, from {MIN_RETENTION} to {MAX_RETENTION} s",
     is_duration,
@@ -115,6 +121,8 @@ class Option(Setting):
     """The field of Google's ``Subscription``; ``None`` if the option concerns only the worker."""
     is_fixed: bool = False
     """Whether Pub/Sub takes it only when the subscription is created."""
+    is_of_handler: bool = False
+    """Whether it says how the handler is called, so that there is no default for all of them."""
 
 
 class PositionalOptions(TypedDict, total=False):
@@ -241,6 +249,15 @@ class KeywordOptions(TypedDict, total=False):
             "by default",
         ),
     ]
+    batch: Annotated[
+        Batch | None,
+        Option(
+            _BATCH,
+            "``Batch(max_messages, max_wait)``: call the handler with a list of messages instead "
+            'of one message; needs ``ENGINE`` ``"rele"``',
+            is_of_handler=True,
+        ),
+    ]
 
 
 class Options(PositionalOptions, KeywordOptions, total=False):
@@ -257,6 +274,9 @@ TYPES: dict[str, Any] = {name: get_args(hint)[0] for name, hint in _HINTS.items(
 
 KEYWORD_ONLY = frozenset(KeywordOptions.__annotations__)
 """The names of the options that cannot be given by position."""
+
+DEFAULT_OPTIONS = {name: option for name, option in OPTIONS.items() if not option.is_of_handler}
+"""Those that ``RELE["SUBSCRIPTION_DEFAULTS"]`` may state."""
 
 DEFAULTS_WITHOUT_OPTION: dict[str, Setting] = {
     "prefix": Setting(STRING, "the first part of the subscription's name"),
@@ -293,6 +313,7 @@ class SubscriptionOptions:
             option = OPTIONS[name]
             if value is not None and (complaint := option.kind.complaint(value)):
                 raise ValueError(f"{name} {complaint} Write {name}={option.example}.")
+        _check_sizes(options.get("batch"), options.get("max_messages"))
         self._stated = {
             name: options[name]  # type: ignore[literal-required]
             for name in OPTIONS
@@ -316,5 +337,26 @@ class SubscriptionOptions:
         return dict(self._stated)
 
     def over(self, defaults: SubscriptionOptions) -> SubscriptionOptions:
-        """These options, and those of ``defaults`` where these state nothing."""
-        return SubscriptionOptions(**{**defaults.stated(), **self.stated()})
+        """These options, and those of ``defaults`` where these state nothing.
+
+        A default for ``max_messages`` gives way to a batch that would not fit into it.
+        """
+        stated = self.stated()
+        outstanding = stated.get("max_messages", defaults.max_messages)
+        if self.batch is not None and outstanding is not None:
+            stated["max_messages"] = max(outstanding, self.batch.max_messages)
+        return SubscriptionOptions(**{**defaults.stated(), **stated})
+
+
+def _check_sizes(batch: Batch | None, outstanding: int | None) -> None:
+    """Refuse a batch that could never be complete.
+
+    Raises:
+        ValueError: it has more messages than may be outstanding.
+    """
+    if batch is not None and outstanding is not None and batch.max_messages > outstanding:
+        raise ValueError(
+            f"batch cannot have {batch.max_messages} messages while max_messages={outstanding} "
+            f"are outstanding at most. Write max_messages={2 * batch.max_messages}, so that the "
+            "next batch is received while one is handled."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -24,6 +24,7 @@ from rele.schema.callables import (
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypeVar, Unpack
 
+    from rele.declaration.batch import Batch
     from rele.declaration.options import KeywordOptions
 
     # The defaults are for a bare `Subscription`, which says nothing about its handler.
@@ -103,6 +104,8 @@ class Subscription(Generic[Parameters, Result]):
         self.retry_policy = retry_policy
         self._own_names = names_filled_by_position(func)
         self._newer_options = options
+        self.batch: Batch | None = options.get("batch")
+        """How messages are gathered for the function; ``None`` if each is handled alone."""
         _ = self.options  # refuses wrong values where they are declared
 
     @property
@@ -179,6 +182,8 @@ class Subscription(Generic[Parameters, Result]):
 
             Returns ``None`` where a filter rejects the message.
             """
+            if self.batch is not None:
+                return self._func(data)
             if "published_at" in attributes:
                 attributes["published_at"] = _as_timestamp(attributes["published_at"], self)
             if not self._own_names.isdisjoint(attributes):
@@ -188,6 +193,17 @@ class Subscription(Generic[Parameters, Result]):
                     note_skip(self, "filtered")
                     return None
             return self._func(data, **attributes)
+
+    def accepts(self, attributes: Mapping[str, str]) -> bool:
+        """Whether all filters let a message with these attributes pass."""
+        arguments: dict[str, Any] = dict(attributes)
+        if "published_at" in arguments:
+            arguments["published_at"] = _as_timestamp(arguments["published_at"], self)
+        return all(self._passes(predicate, arguments) for predicate in self._predicates)
+
+    def handle_batch(self, messages: list[Any]) -> Any:
+        """Run the function, without the filters, with the messages of a batch."""
+        return self._func(messages)
 
     def _passes(self, predicate: Filter, attributes: dict[str, Any]) -> bool:
         verdict = predicate(attributes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -101,6 +101,11 @@ class Message(ABC):
     def _send(self, settlement: Settlement, with_response: bool) -> Any:
         """Settle the message; return the future of Pub/Sub's response if ``with_response``."""
 
+    def _ack_together(self, messages: Sequence[Message]) -> None:
+        """Acknowledge ``messages``, unsettled ones of one engine; this is the first of them."""
+        for message in messages:
+            message.ack()
+
     def _settle(self, settlement: Settlement, with_response: bool) -> None:
         with self._lock:
             if self._settled_as is not None:
@@ -128,6 +133,17 @@ class Message(ABC):
                 RuntimeError(f"The message was settled before, by {self._settled_as}.")
             )
         return response
+
+
+def ack_together(messages: Sequence[Message]) -> None:
+    """Acknowledge those of ``messages`` that are not settled, in one step where the engine can.
+
+    Args:
+        messages: all of one engine.
+    """
+    unsettled = [message for message in messages if message.settled_as is None]
+    if unsettled:
+        unsettled[0]._ack_together(unsettled)
 
 
 def _passed_through(name: str) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rele.engine.base import as_message
+from rele.engine.base import Message, as_message
 from rele.handling.handle import process
+from rele.handling.handle_batch import BatchRun, handle_batch
 from rele.handling.settlement import SettlementPolicy
 
 if TYPE_CHECKING:
@@ -45,4 +47,20 @@ class Callback:
             message: a :class:`rele.engine.base.Message`, or an object to wrap in one: Google's
                 message, or a stand-in of a test.
         """
+        if self._subscription.batch is not None:
+            return self.handle_batch([as_message(message)]).result
         return process(as_message(message), self._subscription, self._policy).result
+
+    def handle_batch(
+        self, messages: Sequence[Message], *, leaves_followers: bool = False
+    ) -> BatchRun:
+        """Handle ``messages`` by one call of a handler of batches, and settle each of them.
+
+        Args:
+            messages: in the order in which they were received; at least one.
+            leaves_followers: whether the caller settles those that did not fail, but follow a
+                failed one of their ordering key; otherwise they are nacked.
+        """
+        return handle_batch(
+            messages, self._subscription, self._policy, leaves_followers=leaves_followers
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rele.declaration.skips import Skippable, current_call
+from rele.declaration.skips import Skip, Skippable, current_call
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
@@ -32,31 +32,18 @@ class ReceivedMessage:
     """The subscription that handles the message."""
 
 
-class Handling(Skippable):
-    """The handling of a message: within the ``with`` block it is the current message.
+class _Checked(Skippable):
+    """A call of a handler, and what is checked after it."""
 
-    Args:
-        message: the message, as hooks get it.
-        subscription: the subscription whose handler is called.
-    """
-
-    __slots__ = ("checks", "error", "message", "result")
+    __slots__ = ("checks",)
 
     subscription: Subscription
 
-    def __init__(self, message: Message, subscription: Subscription) -> None:
-        self.subscription = subscription
-        self.skipped = None
-        self.message = message
-        self.checks: tuple[Callable[[], object], ...] = ()
-        """What is called once the handler has returned; if one raises, the message has failed."""
-        self.result: Any = None
-        """The handler's return value; ``None`` if the message failed."""
-        self.error: BaseException | None = None
-        """Why the message failed; ``None`` if it succeeded."""
+    checks: tuple[Callable[[], object], ...]
+    """What is called once the handler has returned; if one raises, the handler has failed."""
 
     def check_at_end(self, check: Callable[[], object]) -> None:
-        """Call ``check`` once the handler has returned; if it raises, the message has failed."""
+        """Call ``check`` once the handler has returned; if it raises, the handler has failed."""
         self.checks += (check,)
 
     def run_checks(self) -> None:
@@ -65,16 +52,67 @@ class Handling(Skippable):
             check()
 
 
-def current_handling() -> Handling | None:
+class Handling(_Checked):
+    """The handling of a message: within the ``with`` block it is the current message.
+
+    Args:
+        message: the message, as hooks get it.
+        subscription: the subscription whose handler is called.
+    """
+
+    __slots__ = ("error", "message", "result")
+
+    def __init__(self, message: Message, subscription: Subscription) -> None:
+        self.subscription = subscription
+        self.skipped = None
+        self.checks = ()
+        self.message = message
+        self.result: Any = None
+        """The handler's return value; ``None`` if the message failed."""
+        self.error: BaseException | None = None
+        """Why the message failed; ``None`` if it succeeded."""
+
+
+class BatchHandling(_Checked):
+    """The handling of a batch.
+
+    Args:
+        subscription: the subscription whose handler is called.
+    """
+
+    __slots__ = ("_skipped", "message")
+
+    def __init__(self, subscription: Subscription) -> None:
+        super().__init__(subscription)
+        self.checks = ()
+        self.message: Message | None = None
+        """The message whose hook or filter runs; ``None`` while the handler runs."""
+        self._skipped: dict[Message, Skip] = {}
+
+    def skip(self, message: Message, reason: Skip) -> None:
+        """Note that ``message`` succeeds without the handler."""
+        self._skipped[message] = reason
+
+    def why_skipped(self, message: Message) -> Skip | None:
+        """Why ``message`` succeeds without the handler; ``None`` if it does not."""
+        return self._skipped.get(message)
+
+
+def current_handling() -> Handling | BatchHandling | None:
     """The innermost handling that the caller belongs to; ``None`` if no message is handled."""
     call = current_call()
-    return call if isinstance(call, Handling) else None
+    return call if isinstance(call, (Handling, BatchHandling)) else None
 
 
 def current_message() -> ReceivedMessage | None:
-    """The message whose handler, filter or hook calls this function; ``None`` for other callers."""
+    """The message whose handler, filter or hook calls this function; ``None`` for other callers.
+
+    A handler of batches has no current message.
+    """
     handling = current_handling()
-    return None if handling is None else _describe(handling.message, handling.subscription)
+    if handling is None or handling.message is None:
+        return None
+    return _describe(handling.message, handling.subscription)
 
 
 def _describe(message: Message, subscription: Subscription) -> ReceivedMessage:

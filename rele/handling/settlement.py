@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +86,21 @@ class SettlementPolicy:
             )
             self._redeliver(message)
 
-    def confirm(self, message: Message) -> None:
+    def confirm_together(self, messages: Sequence[Message]) -> None:
+        """As :meth:`confirm` for each of ``messages``; the responses are waited for together."""
+        if not self.confirms_acks:
+            return
+        until = time.monotonic() + ACK_TIMEOUT
+        for message in messages:
+            self.confirm(message, timeout=max(until - time.monotonic(), 0))
+
+    def confirm(self, message: Message, timeout: float = ACK_TIMEOUT) -> None:
         """Wait for Pub/Sub's response to an ack, if the policy asks for it; report a failure."""
         response = message.ack_response if self.confirms_acks else None
         if response is None:
             return
         try:
-            response.result(timeout=ACK_TIMEOUT)
+            response.result(timeout=timeout)
         except Exception as error:  # noqa: BLE001 - AcknowledgeError, TimeoutError: not acked
             logger.error(
                 "The acknowledgement of the message %s of %s failed (%s): it may be delivered and "

@@ -12,7 +12,7 @@ from rele.backends import BaseBackend
 from rele.config import Config, stated_twice, unusable_credentials
 from rele.dead_letter_policy import ADVISED_ATTEMPTS, DeadLetterPolicy
 from rele.declaration.loading import declared_in, prepare, same_name
-from rele.declaration.options import ALIASES, DEFAULTS_WITHOUT_OPTION, OPTIONS
+from rele.declaration.options import ALIASES, DEFAULT_OPTIONS, DEFAULTS_WITHOUT_OPTION
 from rele.declaration.subscription import Subscription
 from rele.endpoint import emulator_named, is_global, pubsub_address, uses_emulator
 from rele.exceptions import ConfigurationError, import_failure
@@ -231,7 +231,7 @@ def _look_at_credentials(name: str, path: str | None) -> Iterator[Problem]:
 
 
 def _look_at_subscription_defaults(name: str, defaults: Mapping[str, Any]) -> Iterator[Problem]:
-    known = {**OPTIONS, **DEFAULTS_WITHOUT_OPTION}
+    known = {**DEFAULT_OPTIONS, **DEFAULTS_WITHOUT_OPTION}
     where = f"RELE[{name!r}]"
     stated = {key: value for key, value in defaults.items() if value is not None}
     wrong = list(problems_of_keys(stated, known, where))

@@ -7,6 +7,7 @@ from typing import Any
 
 from rele.config import Config
 from rele.dead_letter_policy import SUFFIX, DeadLetterPolicy
+from rele.declaration.batch import Batch
 from rele.declaration.options import NEVER, OPTIONS, seconds_of
 from rele.declaration.subscription import Subscription
 
@@ -52,6 +53,8 @@ def _plain(value: Any, subscription: str) -> Any:
             "dead_letter_topic": value.dead_letter_topic or f"{subscription}{SUFFIX}",
             "max_delivery_attempts": value.max_delivery_attempts,
         }
+    if isinstance(value, Batch):
+        return {"max_messages": value.max_messages, "max_wait": value.seconds}
     if isinstance(value, timedelta):
         return int(seconds) if (seconds := seconds_of(value)).is_integer() else seconds
     if hasattr(value, "minimum_backoff"):
@@ -64,6 +67,8 @@ def _text(key: str, value: Any) -> str:
         return "yes" if value else "no"
     if key == "dead_letter_policy":
         return f"to {value['dead_letter_topic']}, after {value['max_delivery_attempts']} attempts"
+    if key == "batch":
+        return f"{value['max_messages']} messages, or those of {value['max_wait']} s"
     if isinstance(value, dict):
         return ", ".join(f"{name}={text}" for name, text in value.items())
     if isinstance(value, list):

@@ -17,7 +17,8 @@ from rele import config as configuration
 from rele.config import Config
 from rele.engine.base import Message, as_message
 from rele.exceptions import ConfigurationError
-from rele.handling.handle import handle
+from rele.handling.handle import Outcome, handle
+from rele.handling.handle_batch import handle_batch
 from rele.handling.settlement import SettlementPolicy
 from rele.messages.codec import encode
 from rele.subscription import Subscription
@@ -27,7 +28,11 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of a message."""
+    """What became of a message, or of a batch.
+
+    Of a batch, ``acked``, ``handled``, ``filtered`` and ``duplicate`` are true if they are true of
+    all its messages, ``nacked`` and ``dead_lettered`` if they are true of any.
+    """
 
     acked: bool
     """Whether it was acknowledged, and is not redelivered."""
@@ -45,10 +50,17 @@ class Delivery:
     """Whether a filter turned it away, so that it was acknowledged without the handler."""
     duplicate: bool = False
     """Whether the inbox has it already, so that it was acknowledged without the handler."""
+    messages: tuple[Delivery, ...] = ()
+    """Of a batch: what became of each message, in order."""
 
 
 def deliver(
-    sub: Subscription, data: Any, /, *, raise_exceptions: bool = False, **attributes: str
+    sub: Subscription,
+    data: Any,
+    /,
+    *,
+    raise_exceptions: bool = False,
+    **attributes: str | list[str],
 ) -> Delivery:
     """Run ``sub`` with a message as the worker would: filters, middleware and all.
 
@@ -57,12 +69,15 @@ def deliver(
 
     Args:
         sub: what ``@sub`` has made.
-        data: what was published; ``bytes`` are taken as the payload itself.
+        data: what was published; ``bytes`` are taken as the payload itself. For a handler of
+            batches, a list with the data of each message.
         raise_exceptions: raise what the message failed with, after it was settled.
         attributes: those of the message. ``published_at`` is added where it is not given, and
-            ``ordering_key`` is the message's ordering key.
+            ``ordering_key`` is the message's ordering key. For a batch, a list has the value for
+            each message.
 
     Raises:
+        ValueError: the lists for a batch are not of the same length, or empty.
         TypeError: ``sub`` is a plain function, or the class of a subscription.
     """
     if not isinstance(sub, Subscription):
@@ -70,24 +85,80 @@ def deliver(
             f"deliver() takes a subscription, which `@sub(topic=…)` makes of a function, and an "
             f"instance of a subclass of Subscription is; not {sub!r}."
         )
-    payload = data if isinstance(data, bytes) else encode(data, _configured_encoder())
+    if sub.batch is not None:
+        return _deliver_batch(sub, data, attributes, raise_exceptions=raise_exceptions)
     dead_letters: list[Message] = []
     policy = _policy_of(sub, dead_letters.append)
-    message = _message(
-        payload,
-        {"published_at": str(time.time()), **attributes},
-        # Pub/Sub counts attempts only where there is a dead-letter policy; 0 stands for none.
-        delivery_attempt=0 if policy.send_to_dead_letters is None else 1,
-    )
+    message = _message(data, attributes, policy)
     outcome = handle(message, sub, policy)
     if raise_exceptions and outcome.error is not None:
         raise outcome.error
+    return _delivery(outcome, dead_lettered=bool(dead_letters))
+
+
+def _deliver_batch(
+    sub: Subscription,
+    data: Any,
+    attributes: Mapping[str, str | list[str]],
+    *,
+    raise_exceptions: bool,
+) -> Delivery:
+    _check_lengths(sub, data, attributes)
+    dead_letters: list[Message] = []
+    policy = _policy_of(sub, dead_letters.append)
+    messages = [
+        _message(
+            each,
+            {
+                name: value[number] if isinstance(value, list) else value
+                for name, value in attributes.items()
+            },
+            policy,
+        )
+        for number, each in enumerate(data)
+    ]
+    run = handle_batch(messages, sub, policy)
+    error = run.error or next(iter(run.errors.values()), None)
+    if raise_exceptions and error is not None:
+        raise error
+    each_delivery = tuple(
+        _delivery(outcome, dead_lettered=message in dead_letters)
+        for outcome, message in zip(run.outcomes(), messages, strict=True)
+    )
+    return Delivery(
+        acked=all(each.acked for each in each_delivery),
+        nacked=any(each.nacked for each in each_delivery),
+        exception=error,
+        result=run.result,
+        dead_lettered=any(each.dead_lettered for each in each_delivery),
+        handled=all(each.handled for each in each_delivery),
+        filtered=all(each.filtered for each in each_delivery),
+        duplicate=all(each.duplicate for each in each_delivery),
+        messages=each_delivery,
+    )
+
+
+def _check_lengths(sub: Subscription, data: Any, attributes: Mapping[str, str | list[str]]) -> None:
+    if not isinstance(data, (list, tuple)) or not data:
+        raise ValueError(
+            f"{sub.path} takes batches: deliver a list with the data of each message, at least "
+            f"one, not {data!r}."
+        )
+    for name, value in attributes.items():
+        if isinstance(value, list) and len(value) != len(data):
+            raise ValueError(
+                f"The attribute {name!r} has {len(value)} values for {len(data)} messages: give "
+                "one for each, or a string for all."
+            )
+
+
+def _delivery(outcome: Outcome, *, dead_lettered: bool) -> Delivery:
     return Delivery(
         acked=outcome.settled_as == "ack",
         nacked=outcome.settled_as in ("nack", "drop"),
         exception=outcome.error,
         result=outcome.result,
-        dead_lettered=bool(dead_letters),
+        dead_lettered=dead_lettered,
         handled=outcome.error is None and outcome.skipped is None,
         filtered=outcome.skipped == "filtered",
         duplicate=outcome.skipped == "duplicate",
@@ -111,9 +182,10 @@ def _policy_of(
     )
 
 
-def _message(payload: bytes, attributes: Mapping[str, str], delivery_attempt: int) -> Message:
+def _message(data: Any, attributes: Mapping[str, Any], policy: SettlementPolicy) -> Message:
+    payload = data if isinstance(data, bytes) else encode(data, _configured_encoder())
     number = next(_numbers)
-    attributes = dict(attributes)
+    attributes = {"published_at": str(time.time()), **attributes}
     message = PubsubMessage(
         data=payload,
         message_id=str(number),
@@ -126,7 +198,8 @@ def _message(payload: bytes, attributes: Mapping[str, str], delivery_attempt: in
         GoogleMessage(
             pb,
             ack_id=f"test-{number}",
-            delivery_attempt=delivery_attempt,
+            # Pub/Sub counts attempts only where there is a dead-letter policy; 0 stands for none.
+            delivery_attempt=0 if policy.send_to_dead_letters is None else 1,
             request_queue=queue.Queue(),
         )
     )

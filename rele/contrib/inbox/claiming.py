@@ -67,44 +67,44 @@ def claimed(
         django.db.DatabaseError: the database failed.
     """
     with ExitStack() as stack:
-        failed = stack.enter_context(_forgetting(alias))
+        failed = stack.enter_context(forgetting(alias))
         try:
-            is_part = not _commits_by_itself(alias)
+            is_part = not commits_by_itself(alias)
             stack.enter_context(transaction.atomic(using=alias))
             with named_where_missing(alias):
                 row = _insert(alias, subscription, event_id)
         except OperationalError as error:
-            if _is_handled_elsewhere(error):
+            if is_handled_elsewhere(error):
                 raise Retry from error
             raise
         if row is None:
             transaction.set_rollback(True, using=alias)
             yield False
             return
-        is_there = partial(_is_there, alias, row)
+        is_intact = partial(is_there, alias, row)
         if is_part:
-            check_at_end(partial(_keep, alias, is_there))
+            check_at_end(partial(keep, alias, is_intact))
         try:
-            with left_unbroken(alias, is_there):
+            with left_unbroken(alias, is_intact):
                 yield True
         except BaseException:
             failed.append(row)
             raise
 
 
-def _commits_by_itself(alias: str) -> bool:
+def commits_by_itself(alias: str) -> bool:
     """Whether the end of an atomic block that begins now is a commit."""
     connection = connections[alias]
     return not connection.in_atomic_block and connection.get_autocommit()
 
 
-def _keep(alias: str, is_there: Callable[[], bool]) -> None:
+def keep(alias: str, is_intact: Callable[[], bool]) -> None:
     """See to it that the transaction around the handler's is committed, or raise.
 
     One that is still open, as a TestCase has it, is somebody else's.
     """
     _commit(alias)
-    check_unbroken(alias, is_there)
+    check_unbroken(alias, is_intact)
 
 
 def _commit(alias: str) -> None:
@@ -114,7 +114,7 @@ def _commit(alias: str) -> None:
 
 
 @contextmanager
-def _forgetting(alias: str) -> Iterator[list[InboxMessage]]:
+def forgetting(alias: str) -> Iterator[list[InboxMessage]]:
     """After the block, delete the rows of the list that are there: of messages that have failed.
 
     The rollback has done so, unless the handler has ended the transaction: by a COMMIT of its own,
@@ -131,7 +131,7 @@ def _forgetting(alias: str) -> Iterator[list[InboxMessage]]:
 
 def _forget(alias: str, row: InboxMessage) -> None:
     try:
-        if not _is_there(alias, row):
+        if not is_there(alias, row):
             return
         InboxMessage.objects.using(alias).filter(id=row.id).delete()
         _commit(alias)
@@ -178,7 +178,7 @@ def _insert_on_postgresql(alias: str, row: InboxMessage) -> InboxMessage | None:
     return row
 
 
-def _is_there(alias: str, row: InboxMessage) -> bool:
+def is_there(alias: str, row: InboxMessage) -> bool:
     """Whether the transaction still has ``row``.
 
     If not, it was rolled back. Another transaction may have written a row for the same event since,
@@ -188,7 +188,7 @@ def _is_there(alias: str, row: InboxMessage) -> bool:
     return own.exists()
 
 
-def _is_handled_elsewhere(error: OperationalError) -> bool:
+def is_handled_elsewhere(error: OperationalError) -> bool:
     """Whether another transaction is still handling the message after the timeout."""
     cause = error.__cause__
     sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -10,26 +9,22 @@ from typing import Any, TypeVar, overload
 
 from django.db import router
 
+from rele.contrib.inbox.batches import handle_batch_once
 from rele.contrib.inbox.broken_transactions import unbroken_transaction
 from rele.contrib.inbox.claiming import claimed
+from rele.contrib.inbox.events import event_id_of, report_duplicate
 from rele.contrib.inbox.models import InboxMessage
 from rele.declaration.handlers import check_is_run, check_result
 from rele.declaration.skips import note_skip
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
-from rele.handling.current import current_handling
-from rele.middleware import run_middleware_hook
+from rele.handling.current import BatchHandling, Handling, current_handling
 from rele.schema.callables import name_of
-
-logger = logging.getLogger(__name__)
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-EVENT_ID = "event_id"
-"""The attribute that is the same in each message about an event, if a publisher sends several."""
-
-_claimed_message: ContextVar[Message | None] = ContextVar(
-    "rele_inbox_claimed_message", default=None
+_claimed: ContextVar[Handling | BatchHandling | None] = ContextVar(
+    "rele_inbox_claimed", default=None
 )
 
 
@@ -65,6 +60,11 @@ def idempotent(handler: Any = None, /, *, using: str | None = None) -> Any:
     Only writes to that database take effect once. An e-mail or a request can be made by
     ``transaction.on_commit``, then it may get lost, or by the handler, then it may be made twice.
 
+    A handler of batches runs in one transaction for each batch, without the messages that were
+    handled before. If it raises a :class:`rele.PartialFailure`, its writes are committed, with a
+    record of each message that the PartialFailure does not name: what the handler has written for
+    those, it must have undone, by a savepoint. Any other exception rolls everything back.
+
     In a plain call, outside of a worker, the handler runs in a transaction and nothing is recorded.
     Called by another idempotent handler, it is a part of that one. Called by a handler that is not
     idempotent, it raises a RuntimeError.
@@ -90,15 +90,19 @@ def _idempotent(handler: Handler, *, using: str | None) -> Handler:
     def handle_once(*args: Any, **attributes: Any) -> Any:
         alias = using or router.db_for_write(InboxMessage)
         handling = current_handling()
-        if handling is None or handling.message is _claimed_message.get():
+        if handling is None or handling is _claimed.get():
             with unbroken_transaction(alias):
                 return handler(*args, **attributes)
-        message, subscription = handling.message, handling.subscription
+        subscription = handling.subscription
         _check_call(subscription, handle_once)
-        event_id = message.attributes.get(EVENT_ID) or message.message_id
+        handle = partial(_handle, handling, handler)
+        if isinstance(handling, BatchHandling):
+            return handle_batch_once(handle, *args, handling=handling, alias=alias)
+        message = handling.message
+        event_id = event_id_of(message)
         with claimed(alias, subscription.name, event_id, handling.check_at_end) as is_first:
             if is_first:
-                result = _handle(message, partial(handler, *args, **attributes))
+                result = handle(*args, **attributes)
                 # Here, since the callback checks it only after the record is committed.
                 check_result(result, "The handler of %s", subscription)
                 return result
@@ -124,21 +128,17 @@ def _check_call(subscription: Subscription, function: Callable[..., Any]) -> Non
         )
 
 
-def _handle(message: Message, handle: Callable[[], Any]) -> Any:
-    """Run ``handle``, of which any other idempotent function that it calls is a part."""
-    token = _claimed_message.set(message)
+def _handle(
+    handling: Handling | BatchHandling, handler: Callable[..., Any], *args: Any, **attributes: Any
+) -> Any:
+    """Run ``handler``, of which any other idempotent function that it calls is a part."""
+    token = _claimed.set(handling)
     try:
-        return handle()
+        return handler(*args, **attributes)
     finally:
-        _claimed_message.reset(token)
+        _claimed.reset(token)
 
 
 def _skip(message: Message, subscription: Subscription, event_id: str) -> None:
-    logger.info(
-        "The message %s of %s is skipped: the event %s was handled before.",
-        message.message_id,
-        subscription,
-        event_id,
-    )
     note_skip(subscription, "duplicate")
-    run_middleware_hook("post_process_message_duplicate", subscription, message)
+    report_duplicate(message, subscription, event_id)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rele import DeadLetterPolicy, RetryPolicy, Subscription, sub
+from rele import Batch, DeadLetterPolicy, RetryPolicy, Subscription, sub
 from rele.declaration.options import OPTIONS, Options, SubscriptionOptions
 
 RIGHT: dict[str, list[Any]] = {
@@ -24,6 +24,7 @@ RIGHT: dict[str, list[Any]] = {
     "max_messages": [1, 5000],
     "max_bytes": [1],
     "max_lease_duration": [0.5, timedelta(hours=2)],
+    "batch": [Batch(), Batch(500, timedelta(seconds=1))],
 }
 WRONG: dict[str, list[Any]] = {
     "backend_filter_by": [1],
@@ -49,6 +50,7 @@ WRONG: dict[str, list[Any]] = {
     "max_messages": [0, -1],
     "max_bytes": [0, 1.5],
     "max_lease_duration": [0, -1, "1 h", timedelta(0)],
+    "batch": [500, True, {"max_messages": 500}],
 }
 
 
@@ -94,6 +96,7 @@ def test_a_declaration_refuses_it_too(name: str, value: Any) -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_what_the_error_says_to_write_can_be_written(name: str) -> None:
     names = {
+        "Batch": Batch,
         "DeadLetterPolicy": DeadLetterPolicy,
         "RetryPolicy": RetryPolicy,
         "timedelta": timedelta,

@@ -414,6 +414,7 @@ def ship(data, **attributes): ...
             "max_messages": None,
             "max_bytes": None,
             "max_lease_duration": None,
+            "batch": None,
         }
         assert photos["filters"] == ["in_spain", "is_new"]
         assert (photos["retry_policy"], photos["backend_filter"]) == ("5-50 s", "attributes:id")
