@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.client import Subscriber
 from rele.consuming.worker_plan import ConsumerPlan, WorkerPlan
 from rele.engine.base import Consumer
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.streams import RestartingStream
+from rele.engine.native.consumer_options import MAX_BYTES, MAX_MESSAGES, ConsumerOptions
 from rele.engine.times import Times
 from rele.subscription import Callback
+
+if TYPE_CHECKING:
+    from rele.engine.native.pull_engine import PullEngine
 
 
 class Consumers(Protocol):
@@ -91,33 +95,40 @@ class NativeConsumers:
     """
 
     def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+
+    @cached_property
+    def _engine(self) -> PullEngine:
+        """Made when the first consumer is: it needs credentials."""
         # Imported here because a worker on Google's client does not need it.
         from rele.engine.native.pull_engine import PullEngine
 
-        self._engine = PullEngine(subscriber.connection)
-        self._subscriber = subscriber
+        return PullEngine(self._subscriber.connection)
 
     def make(self, plan: ConsumerPlan, callback: Callback, restore: Callable[[], bool]) -> Consumer:
-        from rele.engine.native.consumer_options import ConsumerOptions
-
-        limits: dict[str, Any] = {}
-        if plan.flow_control is not None:
-            limits["max_messages"] = plan.flow_control.max_messages
-            limits["max_bytes"] = plan.flow_control.max_bytes
-        policy = plan.dead_letter_policy
-        options = ConsumerOptions(
-            plan.threads,
-            max_lease_duration=plan.max_lease_duration,
-            is_exactly_once=plan.confirms_acks,
-            max_attempts=None if policy is None else policy.max_delivery_attempts,
-            **limits,
-        )
-        return self._engine.consumer(plan.subscription.name, callback, options, restore)
+        return self._engine.consumer(plan.subscription.name, callback, options_of(plan), restore)
 
     @property
     def is_unavailable(self) -> bool:
-        return self._engine.is_unavailable
+        return "_engine" in vars(self) and self._engine.is_unavailable
 
     def close(self) -> None:
-        self._engine.close()
+        if "_engine" in vars(self):
+            self._engine.close()
         self._subscriber.close()
+
+
+def options_of(plan: ConsumerPlan) -> ConsumerOptions:
+    """How Relé's own engine consumes what ``plan`` says."""
+    stated, policy = plan.options, plan.dead_letter_policy
+    return ConsumerOptions(
+        plan.threads,
+        max_messages=stated.max_messages or max(MAX_MESSAGES, plan.threads),
+        max_bytes=stated.max_bytes or MAX_BYTES,
+        ack_deadline=plan.longest_lease,
+        max_lease_duration=plan.max_lease_duration,
+        is_exactly_once=plan.confirms_acks,
+        max_attempts=None if policy is None else policy.max_delivery_attempts,
+        streams=stated.streams or 1,
+        adapts=stated.flow != "fixed",
+    )

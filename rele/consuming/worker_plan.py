@@ -13,10 +13,7 @@ from rele.declaration.subscription import Subscription
 from rele.engine.connection import Connection
 from rele.engine.google.clients import no_project
 from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
-from rele.schema.settings import DEFAULTS
-
-ENGINE_OF_CONSUMERS = "google"
-"""What consumes, whatever ``RELE["ENGINE"]`` says: Relé's own engine does not do all that yet."""
+from rele.schema.settings import DEFAULT_ACK_DEADLINE, DEFAULTS
 
 Provisioning = Literal["apply", "create", "verify", "ignore", "create first"]
 """How topics and subscriptions are set up: a value of ``RELE["RESOURCES"]``, or as Relé 1.x did."""
@@ -38,6 +35,10 @@ class ConsumerPlan:
     logs_payloads: bool
     """Whether a payload that cannot be decoded may be logged."""
     dead_letter_policy: DeadLetterPolicy | None
+    options: SubscriptionOptions
+    """What the declaration and the defaults state."""
+    longest_lease: int
+    """Seconds for which one extension leases a message, at most: the ack deadline."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def plan_of_config(
                 each,
                 each.options.over(defaults),
                 threads=config.threads_per_subscription,
+                ack_deadline=config.ack_deadline,
                 limits_messages=True,
                 logs_payloads=config.log_payloads,
             )
@@ -97,7 +99,7 @@ def plan_of_config(
         provisioning=config.resources,  # type: ignore[arg-type]  # the schema has checked it
         defaults=defaults,
         is_resilient=True,
-        engine=ENGINE_OF_CONSUMERS,
+        engine=config.engine,
     )
 
 
@@ -116,6 +118,7 @@ def plan_as_in_1x(
                 each,
                 each.options,
                 threads=threads or DEFAULTS["THREADS_PER_SUBSCRIPTION"],
+                ack_deadline=connection.ack_deadline or DEFAULT_ACK_DEADLINE,
                 limits_messages=states_limits(each.options),
                 logs_payloads=True,
             )
@@ -133,6 +136,7 @@ def _plan_consumer(
     options: SubscriptionOptions,
     *,
     threads: int,
+    ack_deadline: int,
     limits_messages: bool,
     logs_payloads: bool,
 ) -> ConsumerPlan:
@@ -145,4 +149,6 @@ def _plan_consumer(
         confirms_acks=bool(options.enable_exactly_once_delivery),
         logs_payloads=logs_payloads,
         dead_letter_policy=options.dead_letter_policy,
+        options=options,
+        longest_lease=options.ack_deadline or ack_deadline,
     )

@@ -26,6 +26,7 @@ from rele.schema.kinds import (
     is_dict,
     is_duration,
     is_string,
+    one_of,
 )
 from rele.schema.problems import did_you_mean
 from rele.schema.settings import Setting
@@ -97,6 +98,7 @@ _EXPIRATION = Kind(
     example=repr(NEVER),
     in_seconds=True,
 )
+_FLOW = one_of("adaptive", "fixed")
 _LABELS = Kind(
     f"a dict of at most {MAX_LABELS} strings, of up to {_MAX_LABEL_CHARACTERS} lower-case "
     "letters, digits, - and _; keys begin with a letter",
@@ -230,8 +232,8 @@ class KeywordOptions(TypedDict, total=False):
         int | None,
         Option(
             COUNT,
-            "how many messages a process leases, running or queued; 100 by default, so that one "
-            "process does not take what others could handle",
+            "the most messages that a process leases, running or waiting for a thread; 1000 by "
+            "default (100 with ``ENGINE`` ``google``). ``flow`` says how many these are at first",
         ),
     ]
     max_bytes: Annotated[
@@ -239,6 +241,25 @@ class KeywordOptions(TypedDict, total=False):
         Option(
             COUNT,
             "how many bytes of messages a process leases; 100 MiB by default",
+        ),
+    ]
+    flow: Annotated[
+        str | None,
+        Option(
+            _FLOW,
+            '``"adaptive"``: a process leases few messages at first, and more where handlers are '
+            "idle because of that, up to ``max_messages``, so that it does not take what others "
+            'could handle; ``"fixed"``: it leases ``max_messages`` from the start. Adaptive by '
+            "default; ``ENGINE`` ``google`` has only fixed",
+        ),
+    ]
+    streams: Annotated[
+        int | None,
+        Option(
+            COUNT,
+            "how many streams a process opens, which divide ``max_messages`` and ``max_bytes`` "
+            "among them; 1 by default. Pub/Sub sends about 10 MB/s on each. ``ENGINE`` ``google`` "
+            "has only one",
         ),
     ]
     max_lease_duration: Annotated[

@@ -21,12 +21,15 @@ import rele
 from rele import Callback, Publisher, Subscriber, Subscription, publishing
 from rele.backends import Message
 from rele.config import Config
+from rele.consuming.consumers import options_of
+from rele.consuming.worker_plan import plan_of_config
 from rele.engine.base import Message as ReceivedByHooks
+from rele.engine.connection import Connection
+from rele.engine.native.flow import Flow
 from rele.exceptions import PublisherFull
 from rele.middleware import BaseMiddleware
 from rele.sending.publisher import Publisher as SendingPublisher
 from rele.testing import deliver
-from rele.worker import make_worker
 from tests.support.backends import HeldBackend
 from tests.support.in_use import register
 from tests.support.publish_server import PublishServer
@@ -277,15 +280,12 @@ def test_an_async_handler_is_refused() -> None:
         rele.sub(topic="orders")(handle)
 
 
-def test_a_process_holds_a_hundred_messages() -> None:
-    with (
-        patch("rele.client.pubsub_v1.SubscriberClient") as client,
-        patch("rele.worker.check_internet_connection", return_value=True),
-    ):
-        make_worker(
-            [Subscription(print, "orders")],
-            Config({"GC_PROJECT_ID": "shop", "RESOURCES": "ignore"}),
-        ).start()
+def test_a_process_leases_few_messages_at_first() -> None:
+    config = Config({"GC_PROJECT_ID": "shop"})
+    [consumer] = plan_of_config(
+        config, Connection("shop"), [Subscription(print, "orders", threads=2)]
+    ).consumers
+    options = options_of(consumer)
 
-    [call] = client.return_value.subscribe.call_args_list
-    assert call.kwargs["flow_control"].max_messages == 100
+    assert options.max_messages == 1000
+    assert Flow(options).limit == 4

@@ -21,6 +21,7 @@ from rele.engine.times import Times
 from rele.exceptions import NoProjectError
 from rele.resources import Change, Plan
 from rele.retry_policy import RetryPolicy
+from rele.schema.settings import DEFAULTS
 from rele.subscription import Callback, Subscription
 from rele.worker import (
     NotConnectionError,
@@ -65,6 +66,12 @@ class Streams:
 @pytest.fixture(autouse=True)
 def _no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _google_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consume with Google's client, whose streams have the stand-ins of these tests."""
+    monkeypatch.setitem(DEFAULTS, "ENGINE", "google")
 
 
 @pytest.fixture

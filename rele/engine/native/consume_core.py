@@ -160,14 +160,7 @@ class ConsumeCore:
 
     def act(self, now: float) -> Actions:
         """Decide what to do now."""
-        if self._flow.observe(
-            now,
-            is_full=self._streams.is_full,
-            is_short=self._streams.is_short,
-            handed=len(self._handed) + len(self._ready),
-            outstanding=self._keeper.unsettled,
-        ):
-            self._streams.resize(now)
+        self._set_limits(now)
         if self._flow.is_blocked:
             self._keeper.hurry(now)
         shed = self._shed(now) if self._ordered.held else 0
@@ -190,6 +183,19 @@ class ConsumeCore:
             return self._ordered.succeed(delivery)
         is_delayed = settled.kind == "delay" and settled.seconds > 0 and not is_lost
         return self._ordered.fail(delivery, now, settled.seconds if is_delayed else None)
+
+    def _set_limits(self, now: float) -> None:
+        if self._streams.is_clogged:
+            self._flow.grow(now)
+            self._streams.resize(now)
+        elif self._flow.observe(
+            now,
+            is_full=self._streams.is_full,
+            is_short=self._streams.is_short,
+            handed=len(self._handed) + len(self._ready),
+            outstanding=self._keeper.unsettled,
+        ):
+            self._streams.resize(now)
 
     def _leave(self, delivery: Delivery, now: float) -> None:
         """Have ``delivery`` redelivered, with which no handler has begun."""

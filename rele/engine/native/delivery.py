@@ -27,6 +27,8 @@ class Charge:
     """Pub/Sub counts these against the limit of the stream."""
     unsettled: int = 0
     """How many of these are not settled."""
+    delayed: int = 0
+    """How many of these are only to be redelivered later: until then Pub/Sub counts them."""
 
 
 class Delivery:

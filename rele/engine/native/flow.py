@@ -75,17 +75,20 @@ class Flow:
         """When to call :meth:`observe` although nothing happens."""
         return None if self.limit == self._least else self._shrinkable_since + SHRINKS_AFTER
 
+    def grow(self, now: float) -> None:
+        """Allow more messages from now on."""
+        self._shrinkable_since = now
+        self._reset_need()
+        self.limit = min(2 * self.limit, self._greatest)
+
     def _grows(self, now: float, is_short: bool) -> bool:
         seconds = now - self._window_began
         if seconds < WINDOW:
             return False
         grows = self._blocked >= BLOCKED_PART * seconds
         self._window_began, self._blocked = now, 0.0
-        if grows:
-            self._shrinkable_since = now
-            self._reset_need()
-            if not is_short:
-                self.limit = min(2 * self.limit, self._greatest)
+        if grows and not is_short:
+            self.grow(now)
         return grows
 
     def _shrinks(self, now: float) -> bool:

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Literal
 
-from rele.engine.native.delivery import Delivery, Settled
+from rele.engine.native.delivery import Charge, Delivery, Settled
 from rele.engine.native.lease_times import LeaseTimes
 
 MAX_IDS = 1000
@@ -114,6 +114,8 @@ class LeaseKeeper:
         self._retries: list[tuple[float, int, Call]] = []
         self._failures = 0
         self._learn_at = 0.0
+        self._delayed: list[tuple[float, int, Charge]] = []
+        """When messages that were delayed or dropped do not count against a stream any more."""
         self._work = Work()
         self.unsettled = 0
         """How many outstanding deliveries are not settled."""
@@ -144,6 +146,7 @@ class LeaseKeeper:
                 # Pub/Sub may accept it although it is late, and so need not redeliver the message.
                 self._enqueue(delivery, settled, now)
         elif settled.kind == "drop":
+            self._charge_until(delivery.lease_ends_at, delivery)
             self._confirm(delivery)
         elif settled.kind == "ack" or not delivery.is_being_extended:
             self._enqueue(delivery, settled, now)
@@ -181,6 +184,8 @@ class LeaseKeeper:
             self._note_extended(call, done, again, lost, now)
             return
         for delivery in done:
+            if call.purpose == "delay":
+                self._charge_until(now + call.seconds, delivery)
             self._confirm(delivery)
         for delivery in lost:
             delivery.is_lost = True
@@ -190,6 +195,7 @@ class LeaseKeeper:
 
     def act(self, now: float) -> Work:
         """Decide what to do now."""
+        self._uncharge(now)
         if now >= self._learn_at:
             self._times.learn()
             self._learn_at = now + _TO_LEARN_EVERY
@@ -328,6 +334,18 @@ class LeaseKeeper:
         if delivery.charge is not None:
             delivery.charge.leased += 1
             delivery.charge.unsettled += 1
+
+    def _charge_until(self, at: float, delivery: Delivery) -> None:
+        if (charge := delivery.charge) is not None:
+            charge.leased += 1
+            charge.delayed += 1
+            heappush(self._delayed, (at, next(self._numbers), charge))
+
+    def _uncharge(self, now: float) -> None:
+        while self._delayed and self._delayed[0][0] <= now:
+            charge = heappop(self._delayed)[2]
+            charge.leased -= 1
+            charge.delayed -= 1
 
     def _note_settled(self, delivery: Delivery) -> None:
         self.unsettled -= 1

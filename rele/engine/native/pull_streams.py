@@ -54,6 +54,14 @@ class Stream:
         """Whether its limit is reached."""
         return self.charge.leased >= self.limit
 
+    @property
+    def is_clogged(self) -> bool:
+        """Whether its limit is reached because of messages that are only to be redelivered later.
+
+        Pub/Sub counts them until then, though nobody works on them.
+        """
+        return self.is_full and 2 * self.charge.delayed >= self.limit
+
 
 @dataclass(eq=False)
 class Slot:
@@ -121,6 +129,11 @@ class PullStreams:
         return any(stream.is_full for stream in self.current)
 
     @property
+    def is_clogged(self) -> bool:
+        """Whether delayed messages keep a stream from delivering others."""
+        return any(stream.is_clogged for stream in self.current)
+
+    @property
     def is_short(self) -> bool:
         """Whether a stream has a smaller limit than it ought to have."""
         return any(stream.limit < self.share for stream in self.current)
@@ -131,10 +144,12 @@ class PullStreams:
         return max(self._flow.limit // len(self._slots), 1)
 
     def resize(self, now: float) -> None:
-        """Replace the streams whose limit is not what it ought to be."""
+        """Replace the streams that are clogged, or whose limit is not what it ought to be."""
         for slot in self._slots:
             stream = slot.stream
-            if stream is not None and stream.limit != self.share and slot.open_at is None:
+            if stream is None or slot.open_at is not None:
+                continue
+            if stream.limit != self.share or stream.is_clogged:
                 slot.open_at = now
 
     def note_received(self, stream: Stream, now: float, *, is_answer: bool) -> None:

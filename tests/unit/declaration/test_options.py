@@ -23,6 +23,8 @@ RIGHT: dict[str, list[Any]] = {
     "threads": [1, 100],
     "max_messages": [1, 5000],
     "max_bytes": [1],
+    "flow": ["adaptive", "fixed"],
+    "streams": [1, 4],
     "max_lease_duration": [0.5, timedelta(hours=2)],
     "batch": [Batch(), Batch(500, timedelta(seconds=1))],
 }
@@ -49,6 +51,8 @@ WRONG: dict[str, list[Any]] = {
     "threads": [0, 2.0, True],
     "max_messages": [0, -1],
     "max_bytes": [0, 1.5],
+    "flow": ["automatic", 1000],
+    "streams": [0, 1.5],
     "max_lease_duration": [0, -1, "1 h", timedelta(0)],
     "batch": [500, True, {"max_messages": 500}],
 }

@@ -412,6 +412,8 @@ def ship(data, **attributes): ...
             "labels": None,
             "threads": None,
             "max_messages": None,
+            "flow": None,
+            "streams": None,
             "max_bytes": None,
             "max_lease_duration": None,
             "batch": None,
