@@ -26,6 +26,8 @@ from rele.messages.codec import decode
 
 MESSAGES = 4000
 IN_A_RESPONSE = 100
+SOON = 0.02
+"""Seconds: acknowledgements are due, keepalives are not."""
 DATA = json.dumps({"id": 12345, "text": "x" * 76}).encode()
 ATTRIBUTES = {"published_at": "1764118800.123", "country": "ES"}
 
@@ -63,9 +65,9 @@ class Loop:
         return self.call_at(self.time + seconds, function, *args)
 
     def work(self) -> None:
-        """Make the calls that were asked for, and those that are due within a second."""
+        """Make the calls that were asked for, and those that are due soon."""
         for timer in self.timers:
-            if not timer.is_over and timer.at < self.time + 1:
+            if not timer.is_over and timer.at < self.time + SOON:
                 self.time = max(self.time, timer.at)
                 timer.is_over = True
                 self.calls.append(timer.run)
@@ -139,7 +141,7 @@ class Consuming:
 
     def acknowledge(self) -> None:
         self._loop.work()
-        self._loop.time += 0.1
+        self._loop.time += SOON
         self._loop.work()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -26,6 +25,7 @@ from rele.engine.native.lease_keeper import Call, Confirmed
 from rele.engine.native.native_message import NativeMessage
 from rele.engine.native.pull_loop import PullLoop
 from rele.engine.native.pull_streams import Stream
+from rele.engine.native.reports import Reports
 from rele.engine.native.stream_driver import StreamDriver
 
 logger = logging.getLogger(__name__)
@@ -76,9 +76,8 @@ class NativeConsumer:
         self._prepare = prepare
         self._core = ConsumeCore(options)
         self._streams: dict[Stream, StreamDriver] = {}
-        self._handlers = Handlers(options.threads, self._handle, threads)
-        self._events: deque[Callable[[], None]] = deque()
-        self._is_woken = False
+        self._reports = Reports(pull_loop, self._take_reports)
+        self._handlers = Handlers(options.threads, self._handle, threads, self._reports.wake)
         self._responses: dict[Delivery, Future[Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
@@ -116,7 +115,9 @@ class NativeConsumer:
         response: Future[Any] | None = None
         if settled.wants_response:
             response = self._responses[delivery] = Future()
-        self._report(lambda: self._core.settle(delivery, settled, self._loop.now()))
+        self._reports.add(delivery, settled)
+        if response is not None:
+            self._reports.wake()
         return response
 
     def _handle(self, delivery: Delivery) -> None:
@@ -126,21 +127,18 @@ class NativeConsumer:
                 self._callback(delivery.message)
             except BaseException:
                 logger.exception("The callback of %s raised.", self._name)
-        self._report(lambda: self._core.finish(delivery, self._loop.now()))
-
-    def _report(self, event: Callable[[], None]) -> None:
-        """Let the loop call ``event``."""
-        self._events.append(event)
-        if not self._is_woken:
-            self._is_woken = True
-            self._loop.call(self._take_events)
+        self._reports.add(delivery)
 
     # In the loop.
 
-    def _take_events(self) -> None:
-        self._is_woken = False
-        while self._events:
-            self._events.popleft()()
+    def _take_reports(self) -> None:
+        core, reports, now = self._core, self._reports.waiting, self._loop.now()
+        while reports:
+            delivery, settled = reports.popleft()
+            if settled is None:
+                core.finish(delivery, now)
+            else:
+                core.settle(delivery, settled, now)
         self._act()
 
     def _start(self, within: float) -> None:
@@ -163,16 +161,26 @@ class NativeConsumer:
             self._loop.begin(self._streams[stream].ping())
         for stream in actions.streams.close:
             self._loop.begin(self._streams[stream].half_close())
-        for delivery in actions.ready:
-            self._handlers.add(delivery)
+        if actions.ready:
+            for delivery in actions.ready:
+                self._handlers.add(delivery)
+            self._reports.watch()
         self._handlers.start()
         self._set_timer()
 
     def _set_timer(self) -> None:
         due = self._core.next_due()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if due is None else self._loop.loop.call_at(due, self._act)
+        timer = self._timer
+        if timer is not None:
+            # One that is too early costs less than another one for each message.
+            if due is not None and timer.when() <= due:
+                return
+            timer.cancel()
+        self._timer = None if due is None else self._loop.loop.call_at(due, self._act_in_time)
+
+    def _act_in_time(self) -> None:
+        self._timer = None
+        self._act()
 
     def _open_stream(self, stream: Stream) -> None:
         first_request = pull_calls.first_request(
@@ -215,9 +223,8 @@ class NativeConsumer:
             is_restored = self._prepare()
         except Exception as failure:  # noqa: BLE001 - logged in a line; the stream is opened again
             error = failure
-        self._report(
-            lambda: self._interruption.report(error, self._loop.now(), is_restored=is_restored)
-        )
+        now = self._loop.now()
+        self._loop.call(partial(self._interruption.report, error, now, is_restored=is_restored))
 
     def _receive(self, stream: Stream, response: bytes) -> None:
         now = self._loop.now()
@@ -278,8 +285,8 @@ class NativeConsumer:
         until = self._loop.now() + (
             _LAST_CALLS_UNAVAILABLE if self._loop.availability.is_unavailable else _LAST_CALLS
         )
-        while self._loop.now() < until and (self._events or self._core.is_busy):
+        while self._loop.now() < until and (self._reports.waiting or self._core.is_busy):
             self._core.hurry(self._loop.now())
-            self._act()
+            self._take_reports()
             await asyncio.sleep(_TICK / 5)
         self._ended.set()

@@ -77,14 +77,20 @@ class Handlers:
         threads: how many messages are handled at a time.
         handle: handles one message.
         of_process: the threads.
+        idle: called in a thread that has nothing more to handle.
     """
 
     def __init__(
-        self, threads: int, handle: Callable[[Delivery], None], of_process: HandlerThreads
+        self,
+        threads: int,
+        handle: Callable[[Delivery], None],
+        of_process: HandlerThreads,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._number = threads
         self._handle = handle
         self._threads = of_process
+        self._idle = idle
         self._ready: deque[Delivery] = deque()
         self._slots: list[None] = [None] * threads
         """A token for each thread that may be started."""
@@ -132,6 +138,7 @@ class Handlers:
                 self._slots.append(None)
                 # What was added meanwhile may have found no token.
                 if not self._ready:
+                    self._idle()
                     return
                 try:
                     self._slots.pop()
