@@ -89,11 +89,8 @@ class ConsumeCore:
         if self._is_draining:
             self._nack(deliveries, now)
             return
-        for delivery in deliveries:
-            if delivery.key:
-                self._take(self._ordered.receive(delivery), now)
-            else:
-                self._ready.append(delivery)
+        if not self._options.is_exactly_once:
+            self._make_ready(deliveries, now)
 
     def note_ended(self, stream: Stream, now: float) -> float | None:
         """Note that ``stream`` has ended.
@@ -135,6 +132,8 @@ class ConsumeCore:
     ) -> None:
         """Note the end of a call; see :meth:`LeaseKeeper.note_answer`."""
         self._keeper.note_answer(call, now, error=error, refused=refused)
+        if self._options.is_exactly_once and not self._is_draining:
+            self._make_ready(self._keeper.take_confirmed_receipts(), now)
 
     def drain(self, now: float, not_begun: Iterable[Delivery] = ()) -> None:
         """Hand out no more messages, and nack what no handler has begun with.
@@ -203,6 +202,13 @@ class ConsumeCore:
             self._keeper.lose([delivery])
         elif not delivery.is_lost:
             self._nack([delivery], now)
+
+    def _make_ready(self, deliveries: Iterable[Delivery], now: float) -> None:
+        for delivery in deliveries:
+            if delivery.key:
+                self._take(self._ordered.receive(delivery), now)
+            else:
+                self._ready.append(delivery)
 
     def _take(self, step: Step, now: float) -> None:
         self._nack(step.nack, now)

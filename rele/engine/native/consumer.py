@@ -55,6 +55,7 @@ class NativeConsumer:
         threads: run the callbacks.
         prepare: called, in a thread, when Pub/Sub has ended a stream; returns whether the
             subscription exists now.
+        opens_within: seconds, within which its first streams are opened at a random time.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class NativeConsumer:
         pull_loop: PullLoop,
         threads: HandlerThreads,
         prepare: Callable[[], bool] = lambda: True,
+        *,
+        opens_within: float = 0.0,
     ) -> None:
         self._path = path
         self._name = path.rpartition("/")[2]
@@ -74,6 +77,7 @@ class NativeConsumer:
         self._loop = pull_loop
         self._threads = threads
         self._prepare = prepare
+        self._opens_within = opens_within
         self._core = ConsumeCore(options)
         self._streams: dict[Stream, StreamDriver] = {}
         self._reports = Reports(pull_loop, self._take_reports)
@@ -85,14 +89,14 @@ class NativeConsumer:
 
     # From any thread.
 
-    def open(self, within: float = 0.0) -> Any:
-        """Begin to consume, at a random time ``within`` so many seconds.
+    def open(self) -> Any:
+        """Begin to consume.
 
         Raises:
             ThreadStartError: the system starts no more threads.
         """
         self._loop.start()
-        self._loop.call(self._start, within)
+        self._loop.call(self._start)
 
     def drain(self, deadline: float) -> None:
         """Start no more handlers, and nack what waits. Does not block."""
@@ -141,8 +145,8 @@ class NativeConsumer:
                 core.settle(delivery, settled, now)
         self._act()
 
-    def _start(self, within: float) -> None:
-        self._core.start(self._loop.now(), within)
+    def _start(self) -> None:
+        self._core.start(self._loop.now(), self._opens_within)
         self._act()
 
     def _act(self) -> None:

@@ -49,6 +49,7 @@ class Delivery:
         "begun_at",
         "charge",
         "is_being_extended",
+        "is_confirmed",
         "is_lost",
         "key",
         "lease_ends_at",
@@ -83,6 +84,8 @@ class Delivery:
         self.lease_ends_at = 0.0
         self.renew_at = 0.0
         self.is_being_extended = False
+        self.is_confirmed = False
+        """Whether Pub/Sub has answered an extension of it."""
         self.is_lost = False
         """Whether its lease is known to have ended: the message is redelivered."""
         self.settled: Settled | None = None

@@ -108,6 +108,7 @@ class LeaseKeeper:
         self._renewals: list[tuple[float, int, Delivery]] = []
         self._numbers = count()
         self._receipts: list[Delivery] = []
+        self._confirmed_receipts: list[Delivery] = []
         self._settled: dict[tuple[str, int], deque[Delivery]] = {}
         """What is to be sent, by kind and seconds."""
         self._send_at: float | None = None
@@ -193,6 +194,15 @@ class LeaseKeeper:
         if again := [delivery for delivery in again if not delivery.is_lost]:
             self._repeat(call, again, now)
 
+    def take_confirmed_receipts(self) -> list[Delivery]:
+        """The deliveries that may be handled now, with exactly-once delivery.
+
+        Pub/Sub may have given a message to another worker before it was received. Only where the
+        first extension succeeds, the lease is known to be held here.
+        """
+        confirmed, self._confirmed_receipts = self._confirmed_receipts, []
+        return confirmed
+
     def act(self, now: float) -> Work:
         """Decide what to do now."""
         self._uncharge(now)
@@ -268,6 +278,8 @@ class LeaseKeeper:
     ) -> None:
         for delivery in call.deliveries:
             delivery.is_being_extended = False
+        if self._is_exactly_once:
+            self._confirm_receipt(done)
         for delivery in done:
             delivery.lease_ends_at = call.sent_at + call.seconds
             renew_at = call.sent_at + self._times.renewed_after(call.seconds)
@@ -279,6 +291,13 @@ class LeaseKeeper:
             settled = delivery.settled
             if settled is not None and settled.kind in ("nack", "delay"):
                 self._enqueue(delivery, settled, now)
+
+    def _confirm_receipt(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            if not delivery.is_confirmed:
+                delivery.is_confirmed = True
+                if delivery.settled is None and not delivery.is_lost:
+                    self._confirmed_receipts.append(delivery)
 
     def _renew_at(self, delivery: Delivery, at: float) -> None:
         if delivery.settled is None:

@@ -12,6 +12,11 @@ from rele.engine.native.handler_threads import HandlerThreads
 from rele.engine.native.pull_channels import describe_pull_channel
 from rele.engine.native.pull_loop import PullLoop
 
+_SPREAD = 0.01
+_LONGEST_SPREAD = 1.0
+"""Seconds, for each subscription and at most, within which the first streams are opened at random
+times: a hundred workers that are deployed together do not open theirs at once."""
+
 
 class PullEngine:
     """Makes the consumers of one project.
@@ -27,6 +32,7 @@ class PullEngine:
         self._connection = connection
         self._loop = PullLoop(describe_pull_channel(connection), connection.address)
         self._threads = HandlerThreads("rele-handler")
+        self._number = 0
 
     def consumer(
         self,
@@ -36,8 +42,12 @@ class PullEngine:
         prepare: Callable[[], bool],
     ) -> NativeConsumer:
         """A consumer of the subscription ``name``, which is not open yet."""
+        self._number += 1
+        within = min(self._number * _SPREAD, _LONGEST_SPREAD)
         path = f"projects/{self._connection.gc_project_id}/subscriptions/{name}"
-        return NativeConsumer(path, callback, options, self._loop, self._threads, prepare)
+        return NativeConsumer(
+            path, callback, options, self._loop, self._threads, prepare, opens_within=within
+        )
 
     @property
     def is_unavailable(self) -> bool:
