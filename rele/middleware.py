@@ -11,6 +11,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.declaration.handlers import check_result
+from rele.declaration.hooks import completed
+from rele.declaration.hooks import no_io as no_io
+from rele.declaration.hooks import per_thread as per_thread
 from rele.exceptions import NoSettingsError
 from rele.runtime.in_use import IN_USE
 from rele.runtime.interruptions import has_begun, is_interruption
@@ -42,6 +45,10 @@ class MiddlewareConfig(Protocol):
 
 class BaseMiddleware:
     """Subclass this and define the hooks you need; here, each of them does nothing.
+
+    The hooks around a received message may be an ``async def``. They are awaited in the event loop
+    of the handler, if that is an ``async def`` too; otherwise each runs to its end in the thread
+    that handles the message.
 
     Hooks run in the order of ``RELE["MIDDLEWARE"]``. An exception of ``setup`` or ``pre_publish``
     is raised to the caller. An exception of any other hook is logged with the hook's name; then the
@@ -81,17 +88,21 @@ class BaseMiddleware:
         ``message`` is the data as it was published, before it was encoded.
         """
 
+    @no_io
     def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         """Called when the worker receives a message."""
 
+    @no_io
     def post_process_message(self) -> None:
         """Called after each message, however it ended, in the thread that handled it."""
 
+    @no_io
     def post_process_message_success(
         self, subscription: Subscription, start_time: float, message: Message
     ) -> None:
         """Called when the handler has returned; ``start_time`` is in seconds since the epoch."""
 
+    @no_io
     def post_process_message_failure(
         self,
         subscription: Subscription,
@@ -104,12 +115,14 @@ class BaseMiddleware:
         A hook that settles the message itself (``message.ack()``) is respected.
         """
 
+    @no_io
     def post_process_message_duplicate(self, subscription: Subscription, message: Message) -> None:
         """Called when a handler is not run, because it has handled the message already.
 
         The message is acknowledged after this, and counts as a success.
         """
 
+    @no_io
     def post_ack_failure(
         self, subscription: Subscription, exception: BaseException, message: Message
     ) -> None:
@@ -214,7 +227,7 @@ def run_middleware_hook(hook_name: str, *args: Any, **kwargs: Any) -> None:
         for middleware in _middlewares(hook_name):
             hook = getattr(middleware, hook_name, None)
             if hook is not None and (result := hook(*args, **kwargs)) is not None:
-                _check_result(result, hook_name, middleware)
+                check_hook_result(result, hook_name, middleware)
         return
     _, interruption = call_hooks({}, calls_of(hook_name, args, kwargs))
     if interruption is not None:
@@ -233,7 +246,7 @@ def run_message_hook(hook_name: str, *args: Any) -> None:
             continue
         try:
             if (result := hook(*args)) is not None:
-                _check_result(result, hook_name, middleware)
+                check_hook_result(completed(result, hook_name), hook_name, middleware)
         except BaseException as error:  # noqa: BLE001 - of the project's code, or of a signal
             _report_safely(hook_name, middleware, error)
 
@@ -275,7 +288,7 @@ def call_message_hooks(hooks: Iterable[Hook], *args: Any) -> None:
     for hook, hook_name, middleware in hooks:
         try:
             if (result := hook(*args)) is not None:
-                _check_result(result, hook_name, middleware)
+                check_hook_result(completed(result, hook_name), hook_name, middleware)
         except BaseException as error:  # noqa: BLE001 - of the project's code, or of a signal
             _report_safely(hook_name, middleware, error)
 
@@ -308,7 +321,7 @@ def call_hooks(
                     left = chain([its_call], left)
             for call in left:
                 if (result := call[0](*call[1], **call[2])) is not None:
-                    _check_result(result, *call[3:])
+                    check_hook_result(completed(result, call[3]), *call[3:])
             return True, interruption
         except BaseException as error:  # noqa: BLE001 - judged in the next round
             raised = error
@@ -321,18 +334,19 @@ def _judged(error: BaseException, call: HookCall | None) -> BaseException | None
     """Return ``error`` if a signal has raised it; otherwise log that the hook of ``call`` did."""
     if call is None or is_interruption(error):
         return error
-    _report(*call[3:], error)
+    report_hook(*call[3:], error)
     return None
 
 
 def _report_safely(hook_name: str, middleware: object, error: BaseException) -> None:
     try:
-        _report(hook_name, middleware, error)
+        report_hook(hook_name, middleware, error)
     except BaseException:
         logger.exception("The hook %s was interrupted.", hook_name)
 
 
-def _report(hook_name: str, middleware: object, error: BaseException) -> None:
+def report_hook(hook_name: str, middleware: object, error: BaseException) -> None:
+    """Log that a hook has failed."""
     _log_error(
         hook_name,
         error,
@@ -343,7 +357,8 @@ def _report(hook_name: str, middleware: object, error: BaseException) -> None:
     )
 
 
-def _check_result(result: Any, hook_name: str, middleware: object) -> None:
+def check_hook_result(result: Any, hook_name: str, middleware: object) -> None:
+    """Refuse a result of a hook whose work was not done, with a RuntimeError."""
     check_result(result, f"The hook {hook_name} of %s", type(middleware).__qualname__)
 
 

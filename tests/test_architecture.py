@@ -26,6 +26,7 @@ ROWS = {
         "exceptions",
         "messages",
         "retry_policy",
+        "runtime.completion",
         "runtime.in_use",
         "runtime.interruptions",
         "runtime.own_records",

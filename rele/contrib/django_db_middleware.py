@@ -8,7 +8,7 @@ from django.db import connections
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
 from rele.management.databases import close_connections, renew_connections
-from rele.middleware import BaseMiddleware
+from rele.middleware import BaseMiddleware, per_thread
 
 logger = logging.getLogger(__name__)
 
@@ -18,13 +18,18 @@ class DjangoDBMiddleware(BaseMiddleware):
 
     With ``CONN_MAX_AGE = 0`` no connection is left open after a message. A connection in the middle
     of a transaction is never closed. If closing one fails, the others are closed nevertheless.
+
+    A message of an async handler has connections only if it uses the ORM: in a thread of its own,
+    where they are closed when the message has ended.
     """
 
     closes_database_connections = True
 
+    @per_thread
     def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         _close_old_connections()
 
+    @per_thread
     def post_process_message(self) -> None:
         _close_old_connections()
 

@@ -14,7 +14,7 @@ from rele.exceptions import Decision
 from rele.handling.settlement import describe_without_payload, fingerprint
 from rele.messages.codec import encode
 from rele.messages.explaining import in_one_line, origin_of
-from rele.middleware import BaseMiddleware
+from rele.middleware import BaseMiddleware, no_io
 from rele.runtime.own_records import log_publishing
 from rele.sending.publication import failed_attributes
 
@@ -80,6 +80,7 @@ class LoggingMiddleware(BaseMiddleware):
                 exc_info=origin,
             )
 
+    @no_io
     def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         if self._logger.isEnabledFor(logging.DEBUG):
             self._logger.debug(
@@ -88,6 +89,7 @@ class LoggingMiddleware(BaseMiddleware):
                 extra={"metrics": self._processing("received", subscription, message)},
             )
 
+    @no_io
     def post_process_message_success(
         self, subscription: Subscription, start_time: float, message: Message
     ) -> None:
@@ -98,6 +100,7 @@ class LoggingMiddleware(BaseMiddleware):
                 extra={"metrics": self._processing("succeeded", subscription, message, start_time)},
             )
 
+    @no_io
     def post_process_message_failure(
         self,
         subscription: Subscription,

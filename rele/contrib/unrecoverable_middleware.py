@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
-from rele.middleware import BaseMiddleware
+from rele.middleware import BaseMiddleware, no_io
 
 
 class UnrecoverableException(Exception):  # noqa: N818 - the name is the API's
@@ -14,6 +14,7 @@ class UnrecoverableException(Exception):  # noqa: N818 - the name is the API's
 class UnrecoverableMiddleWare(BaseMiddleware):
     """Acknowledges the messages whose handler raised :class:`UnrecoverableException`."""
 
+    @no_io
     def post_process_message_failure(
         self,
         subscription: Subscription,

@@ -9,6 +9,7 @@ from typing import Any
 from rele.contrib.logging_middleware import LoggingMiddleware
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
+from rele.middleware import no_io
 
 
 class VerboseLoggingMiddleware(LoggingMiddleware):
@@ -18,6 +19,7 @@ class VerboseLoggingMiddleware(LoggingMiddleware):
     the record has its size and SHA-256 instead.
     """
 
+    @no_io
     def post_process_message_success(
         self, subscription: Subscription, start_time: float, message: Message
     ) -> None:

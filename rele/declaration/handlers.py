@@ -1,4 +1,4 @@
-"""What can be a handler: a function that does all its work when it is called."""
+"""What can be a handler: a function that does all its work when it is called, or awaited."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from rele.schema.callables import (
     code_that_does_not_run,
     dotted_path,
+    is_coroutine_function,
     layers,
     module_of,
     name_of,
@@ -21,8 +22,8 @@ from rele.schema.callables import (
 logger = logging.getLogger("rele.subscription")
 
 REMEDY = (
-    "Let a synchronous function run it, such as asgiref's `async_to_sync(function)` for an "
-    "`async def`, or write it with `def` and without `yield`."
+    "Write it without `yield`. What wraps an `async def` must be an `async def` as well and await "
+    "it, or run it, as asgiref's `async_to_sync(function)` does."
 )
 
 _UNDONE: dict[Any, str] = {
@@ -40,14 +41,14 @@ _ANY_UNDONE = tuple(_UNDONE)
 
 
 def check_is_run(func: Callable[..., Any]) -> None:
-    """Refuse a function whose code does not run when it is called.
+    """Refuse a function whose code does not run when it is called, or awaited.
 
     Raises:
-        RuntimeError: it is a coroutine function, a generator function or an async generator
-            function, or an object with such a ``__call__``.
+        RuntimeError: it is a generator function or an async generator function, or an object with
+            such a ``__call__``.
     """
     found = code_that_does_not_run(func)
-    if found is not None:
+    if found is not None and not is_coroutine_function(func):
         path, kind = found
         raise RuntimeError(
             f"{path} is {kind}: calling it, which is all that Relé does, runs none of its code. "

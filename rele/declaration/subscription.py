@@ -15,6 +15,7 @@ from rele.declaration.skips import note_skip
 from rele.retry_policy import RetryPolicy
 from rele.schema.callables import (
     dotted_path,
+    is_coroutine_function,
     layers,
     name_of,
     names_filled_by_position,
@@ -59,7 +60,7 @@ class Subscription(Generic[Parameters, Result]):
                 print(data["id"])
 
     Args:
-        func: called as ``func(data, **attributes)``.
+        func: called as ``func(data, **attributes)``; an ``async def`` is awaited.
         topic: the topic's id, without the project.
         prefix, suffix: parts of the subscription's name, ``prefix-topic-suffix``.
         filter_by: one or several callables over the attributes; where one of them is false, the
@@ -71,7 +72,7 @@ class Subscription(Generic[Parameters, Result]):
             is on the server.
 
     Raises:
-        RuntimeError: calling the function only makes a coroutine or a generator.
+        RuntimeError: the function is a generator function.
         TypeError: the topic is not a string, or there is no such option.
         ValueError: a value is not of the right kind, or out of range.
     """
@@ -94,6 +95,7 @@ class Subscription(Generic[Parameters, Result]):
         check_is_run(self)  # a subclass may have a __call__ of its own
         check_topic(topic)
         self._func: Callable[..., Result] = func
+        self._awaits = is_coroutine_function(func)
         self.topic = topic
         self._prefix = prefix
         self._has_own_prefix = bool(prefix)
@@ -107,6 +109,11 @@ class Subscription(Generic[Parameters, Result]):
         self.batch: Batch | None = options.get("batch")
         """How messages are gathered for the function; ``None`` if each is handled alone."""
         _ = self.options  # refuses wrong values where they are declared
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a call makes a coroutine: an ``async def`` handles the messages."""
+        return self._awaits or is_coroutine_function(self)
 
     @property
     def is_initialised(self) -> bool:
@@ -180,19 +187,31 @@ class Subscription(Generic[Parameters, Result]):
         def __call__(self, data: Any, /, **attributes: Any) -> Any:
             """Run the filters and then the function; return the function's result.
 
-            Returns ``None`` where a filter rejects the message.
+            Returns ``None`` where a filter rejects the message. Where the function is an
+            ``async def``, it returns a coroutine, which does all that.
             """
             if self.batch is not None:
                 return self._func(data)
-            if "published_at" in attributes:
-                attributes["published_at"] = _as_timestamp(attributes["published_at"], self)
-            if not self._own_names.isdisjoint(attributes):
-                self._remove_own_names(attributes)
-            for predicate in self._predicates:
-                if not self._passes(predicate, attributes):
-                    note_skip(self, "filtered")
-                    return None
-            return self._func(data, **attributes)
+            if self._awaits:
+                return self._filter_and_await(data, attributes)
+            return self._func(data, **attributes) if self._prepare(attributes) else None
+
+    async def _filter_and_await(self, data: Any, attributes: dict[str, Any]) -> Any:
+        if self._prepare(attributes):
+            return await self._func(data, **attributes)  # type: ignore[misc]  # an `async def`
+        return None
+
+    def _prepare(self, attributes: dict[str, Any]) -> bool:
+        """Make arguments of ``attributes``, in place; return whether all filters let them pass."""
+        if "published_at" in attributes:
+            attributes["published_at"] = _as_timestamp(attributes["published_at"], self)
+        if not self._own_names.isdisjoint(attributes):
+            self._remove_own_names(attributes)
+        for predicate in self._predicates:
+            if not self._passes(predicate, attributes):
+                note_skip(self, "filtered")
+                return False
+        return True
 
     def accepts(self, attributes: Mapping[str, str]) -> bool:
         """Whether all filters let a message with these attributes pass."""

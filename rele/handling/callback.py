@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rele.engine.base import Message, as_message
@@ -12,13 +12,16 @@ from rele.handling.settlement import SettlementPolicy
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
+    from rele.handling.current import Handling
+    from rele.handling.sync_calls import RunInThread
 
 
 class Callback:
     """A callable that handles and settles each message of a subscription.
 
     Errors of a filter, a handler, a decoder or a hook are not raised, because they would end the
-    stream. Each message is settled exactly once.
+    stream. Each message is settled exactly once. An ``async def`` runs to its end in the calling
+    thread; if that has a running event loop, in another thread, while the loop waits.
 
     Args:
         subscription: the subscription of the messages.
@@ -35,6 +38,7 @@ class Callback:
         policy: SettlementPolicy | None = None,
     ) -> None:
         self._subscription = subscription
+        self.is_async = subscription.is_async
         self._suffix = suffix
         self._policy = policy or SettlementPolicy(
             subscription, confirms_acks=bool(subscription.options.enable_exactly_once_delivery)
@@ -49,6 +53,10 @@ class Callback:
         """
         if self._subscription.batch is not None:
             return self.handle_batch([as_message(message)]).result
+        if self.is_async:
+            from rele.runtime.completion import run_to_completion
+
+            return run_to_completion(self.handle_async(message)).result
         return process(as_message(message), self._subscription, self._policy).result
 
     def handle_batch(
@@ -64,3 +72,18 @@ class Callback:
         return handle_batch(
             messages, self._subscription, self._policy, leaves_followers=leaves_followers
         )
+
+    def handle_async(
+        self, message: Any, run_in_thread: RunInThread | None = None
+    ) -> Coroutine[Any, Any, Handling]:
+        """Handle ``message`` in the running event loop, by an ``async def``, and settle it.
+
+        Args:
+            message: as for a call.
+            run_in_thread: runs a function in a thread, where the loop handles many messages at a
+                time: the ORM calls of each message get a thread then. Otherwise they run where
+                asgiref runs them.
+        """
+        from rele.handling.handle_async import process_async
+
+        return process_async(as_message(message), self._subscription, self._policy, run_in_thread)

@@ -42,11 +42,15 @@ def handle(message: Message, subscription: Subscription, policy: SettlementPolic
 
     Errors of a filter, a handler, a decoder or a hook are not raised.
     """
-    handling = process(message, subscription, policy)
+    return outcome_of(process(message, subscription, policy))
+
+
+def outcome_of(handling: Handling) -> Outcome:
+    """The outcome of a handling that has ended."""
     return Outcome(
         handling.result,
         handling.error,
-        message.settled_as,
+        handling.message.settled_as,
         handling.skipped if handling.error is None else None,
     )
 
@@ -77,10 +81,17 @@ def _process(handling: Handling, policy: SettlementPolicy) -> None:
         else:
             _conclude_failure(handling, policy, start_time, settle_failed)
         run_message_hook("post_process_message")
-    except BaseException as escaped:
-        logger.exception("The handling of a message of %s was ended.", handling.subscription)
-        _settle(handling, handling.message.nack)
-        handling.result, handling.error = None, escaped
+    except BaseException as escaped:  # noqa: BLE001 - raised to no one
+        settle_escaped(handling, escaped)
+
+
+def settle_escaped(handling: Handling, escaped: BaseException) -> None:
+    """Log an exception that no step expected, and nack the message."""
+    logger.error(
+        "The handling of a message of %s was ended.", handling.subscription, exc_info=escaped
+    )
+    settle(handling, handling.message.nack)
+    handling.result, handling.error = None, escaped
 
 
 def _call_handler(handling: Handling, policy: SettlementPolicy) -> Callable[..., None]:
@@ -106,7 +117,7 @@ def _call_handler(handling: Handling, policy: SettlementPolicy) -> Callable[...,
 
 def _conclude_success(handling: Handling, policy: SettlementPolicy, start_time: float) -> None:
     message = handling.message
-    _settle(handling, message.ack)
+    settle(handling, message.ack)
     if policy.confirms_acks:
         policy.confirm(message)
     run_message_hook("post_process_message_success", handling.subscription, start_time, message)
@@ -121,16 +132,16 @@ def _conclude_failure(
     """Run the hook before the settlement: it may settle the message itself."""
     message, subscription, error = handling.message, handling.subscription, handling.error
     run_message_hook("post_process_message_failure", subscription, error, start_time, message)
-    _settle(handling, settle_failed, message, error)
+    settle(handling, settle_failed, message, error)
     if policy.confirms_acks:
         policy.confirm(message)
 
 
-def _settle(handling: Handling, settle: Callable[..., None], *args: Any) -> None:
-    """Settle the message, unless a hook or the handler has settled it."""
+def settle(handling: Handling, how: Callable[..., None], *args: Any) -> None:
+    """Settle the message by ``how(*args)``, unless a hook or the handler has settled it."""
     if handling.message.settled_as is not None:
         return
     try:
-        settle(*args)
+        how(*args)
     except BaseException:
         logger.exception("A message of %s could not be settled.", handling.subscription)

@@ -142,7 +142,12 @@ class BatchRun:
 
     def _call_handler(self, ready: list[BatchMessage]) -> tuple[Any, BaseException | None]:
         try:
-            return self._subscription.handle_batch(ready), None
+            result = self._subscription.handle_batch(ready)
+            if self._subscription.is_async:
+                from rele.runtime.completion import run_to_completion
+
+                result = run_to_completion(result)
+            return result, None
         except BaseException as error:  # noqa: BLE001 - whatever it is, messages have failed
             return None, error
 

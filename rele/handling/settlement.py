@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,20 +97,34 @@ class SettlementPolicy:
 
     def confirm(self, message: Message, timeout: float = ACK_TIMEOUT) -> None:
         """Wait for Pub/Sub's response to an ack, if the policy asks for it; report a failure."""
-        response = message.ack_response if self.confirms_acks else None
+        response = self.response_to_confirm(message)
         if response is None:
             return
         try:
             response.result(timeout=timeout)
         except Exception as error:  # noqa: BLE001 - AcknowledgeError, TimeoutError: not acked
-            logger.error(
-                "The acknowledgement of the message %s of %s failed (%s): it may be delivered and "
-                "handled again.",
-                message.message_id,
-                self.subscription,
-                _reason(error),
-            )
+            self.report_unconfirmed(message, error)
             run_middleware_hook("post_ack_failure", self.subscription, error, message)
+
+    def response_to_confirm(self, message: Message) -> Future[Any] | None:
+        """Pub/Sub's response to an ack, if the policy asks to wait for it."""
+        return message.ack_response if self.confirms_acks else None
+
+    def report_unconfirmed(self, message: Message, error: BaseException) -> None:
+        """Log that an ack was not confirmed."""
+        logger.error(
+            "The acknowledgement of the message %s of %s failed (%s): it may be delivered and "
+            "handled again.",
+            message.message_id,
+            self.subscription,
+            _reason(error),
+        )
+
+    def may_publish(self, error: BaseException) -> bool:
+        """Whether settling a message that failed with ``error`` publishes it, and so waits."""
+        return self.send_to_dead_letters is not None and isinstance(
+            error, (DeadLetter, DecodeError)
+        )
 
     def _redeliver(self, message: Message) -> None:
         if self.failure_pause is None:
@@ -169,6 +184,6 @@ def _redeliver_later(message: Message, seconds: float) -> None:
     message.modify_ack_deadline(math.ceil(seconds))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     code = getattr(error, "error_code", None)
     return getattr(code, "name", None) or str(error) or type(error).__name__

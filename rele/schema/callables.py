@@ -75,13 +75,24 @@ def code_that_does_not_run(func: Any) -> tuple[str, str] | None:
 
     ``None`` for any other. Only ``func`` itself counts: a wrapper may well run what it wraps.
     """
+    found = _undone_code(func)
+    return None if found is None else (found[0], _KINDS[found[1]])
+
+
+def is_coroutine_function(func: Any) -> bool:
+    """Whether ``func`` is an ``async def``, or an object with such a ``__call__``."""
+    found = _undone_code(func)
+    return found is not None and found[1] == inspect.CO_COROUTINE
+
+
+def _undone_code(func: Any) -> tuple[str, int] | None:
     called = _without_bound_arguments(func)
     method = _without_bound_arguments(type(called).__call__)
     for code, path in ((called, ""), (method, ".__call__")):
         flags = getattr(getattr(code, "__code__", None), "co_flags", 0)
-        for flag, kind in _KINDS.items():
+        for flag in _KINDS:
             if flags & flag:
-                return f"{dotted_path(called)}{path}", kind
+                return f"{dotted_path(called)}{path}", flag
     return None
 
 

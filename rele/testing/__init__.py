@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from rele.testing.capture import PublishedMessagesMixin as PublishedMessagesMixin
     from rele.testing.capture import captured_messages as captured_messages
     from rele.testing.delivery import Delivery as Delivery
+    from rele.testing.delivery import adeliver as adeliver
     from rele.testing.delivery import deliver as deliver
 
 _MODULES = {
     "Delivery": "delivery",
     "PublishedMessagesMixin": "capture",
+    "adeliver": "delivery",
     "captured_messages": "capture",
     "deliver": "delivery",
 }
 
-__all__ = ["Delivery", "PublishedMessagesMixin", "captured_messages", "deliver"]
+__all__ = ["Delivery", "PublishedMessagesMixin", "adeliver", "captured_messages", "deliver"]
 
 
 def __getattr__(name: str) -> Any:

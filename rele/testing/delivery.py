@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import queue
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
@@ -17,10 +19,14 @@ from rele import config as configuration
 from rele.config import Config
 from rele.engine.base import Message, as_message
 from rele.exceptions import ConfigurationError
-from rele.handling.handle import Outcome, handle
+from rele.handling.handle import Outcome, handle, outcome_of
+from rele.handling.handle_async import process_async
 from rele.handling.handle_batch import handle_batch
 from rele.handling.settlement import SettlementPolicy
+from rele.handling.sync_calls import InCallingThread
 from rele.messages.codec import encode
+from rele.runtime.completion import run_to_completion
+from rele.sending.event_loops import is_in_running_loop
 from rele.subscription import Subscription
 
 _numbers = itertools.count(1)
@@ -67,6 +73,9 @@ def deliver(
     Nothing is raised for a message that fails, as nothing is in the worker, unless it is asked for:
     the result has the exception.
 
+    An ``async def`` runs to its end, with its ORM calls in the calling thread, so in the
+    transaction of a ``TestCase``. In a test that is itself an ``async def``, use :func:`adeliver`.
+
     Args:
         sub: what ``@sub`` has made.
         data: what was published; ``bytes`` are taken as the payload itself. For a handler of
@@ -79,21 +88,71 @@ def deliver(
     Raises:
         ValueError: the lists for a batch are not of the same length, or empty.
         TypeError: ``sub`` is a plain function, or the class of a subscription.
+        RuntimeError: ``sub`` is an ``async def``, and an event loop runs in this thread.
     """
+    _check_sub(sub)
+    if sub.batch is not None:
+        return _deliver_batch(sub, data, attributes, raise_exceptions=raise_exceptions)
+    test = _Test(sub, data, attributes)
+    if not sub.is_async:
+        return test.delivery(handle(test.message, sub, test.policy), raise_exceptions)
+    if is_in_running_loop():
+        raise RuntimeError(
+            f"{sub} is an `async def`, and deliver() would block the event loop that is to run it: "
+            "write `await adeliver(…)`, from rele.testing."
+        )
+    handling = run_to_completion(process_async(test.message, sub, test.policy))
+    return test.delivery(outcome_of(handling), raise_exceptions)
+
+
+async def adeliver(
+    sub: Subscription,
+    data: Any,
+    /,
+    *,
+    raise_exceptions: bool = False,
+    **attributes: str | list[str],
+) -> Delivery:
+    """As :func:`deliver`, for a test that is an ``async def``::
+
+        delivery = await adeliver(send_mail, {"id": 42})
+
+    An ``async def`` runs in the event loop of the test. Any other handler, and each handler of
+    batches, runs in the thread of the test's ORM calls.
+    """
+    _check_sub(sub)
+    if sub.is_async and sub.batch is None:
+        test = _Test(sub, data, attributes)
+        task = asyncio.create_task(process_async(test.message, sub, test.policy))
+        return test.delivery(outcome_of(await task), raise_exceptions)
+    call = partial(deliver, sub, data, raise_exceptions=raise_exceptions, **attributes)
+    delivery: Delivery = await InCallingThread().run(call)
+    return delivery
+
+
+def _check_sub(sub: Any) -> None:
     if not isinstance(sub, Subscription):
         raise TypeError(
             f"deliver() takes a subscription, which `@sub(topic=…)` makes of a function, and an "
             f"instance of a subclass of Subscription is; not {sub!r}."
         )
-    if sub.batch is not None:
-        return _deliver_batch(sub, data, attributes, raise_exceptions=raise_exceptions)
-    dead_letters: list[Message] = []
-    policy = _policy_of(sub, dead_letters.append)
-    message = _message(data, attributes, policy)
-    outcome = handle(message, sub, policy)
-    if raise_exceptions and outcome.error is not None:
-        raise outcome.error
-    return _delivery(outcome, dead_lettered=bool(dead_letters))
+
+
+class _Test:
+    """One delivery to ``sub``: its message, how it is settled, and what became of it."""
+
+    def __init__(
+        self, sub: Subscription, data: Any, attributes: Mapping[str, str | list[str]]
+    ) -> None:
+        self._dead_letters: list[Message] = []
+        self.policy = _policy_of(sub, self._dead_letters.append)
+        self.message = _message(data, attributes, self.policy)
+
+    def delivery(self, outcome: Outcome, raise_exceptions: bool) -> Delivery:
+        """What became of the message, or raise what it failed with."""
+        if raise_exceptions and outcome.error is not None:
+            raise outcome.error
+        return _delivery(outcome, dead_lettered=bool(self._dead_letters))
 
 
 def _deliver_batch(

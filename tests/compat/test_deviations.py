@@ -273,11 +273,20 @@ def test_attributes_are_checked_before_anything_is_sent() -> None:
     publisher._backend.send.assert_not_called()
 
 
-def test_an_async_handler_is_refused() -> None:
-    async def handle(data: Any, **attrs: Any) -> None: ...
+def test_an_async_handler_is_awaited_and_a_generator_is_refused() -> None:
+    handled = []
 
-    with pytest.raises(RuntimeError, match="async def"):
-        rele.sub(topic="orders")(handle)
+    async def handle(data: Any, **attrs: Any) -> None:
+        handled.append(data)
+
+    def generate(data: Any, **attrs: Any) -> Iterator[Any]:
+        yield data
+
+    deliver(rele.sub(topic="orders")(handle), 1)
+
+    assert handled == [1]
+    with pytest.raises(RuntimeError, match="generator function"):
+        rele.sub(topic="orders")(generate)
 
 
 def test_a_process_leases_few_messages_at_first() -> None:

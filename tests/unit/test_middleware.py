@@ -449,24 +449,29 @@ class Asynchronous(BaseMiddleware):
     async def post_process_message_success(self, *args: Any) -> None:  # type: ignore[override]
         calls.append(("success",))
 
+    async def post_worker_stop(self) -> None:  # type: ignore[override]
+        calls.append(("stop",))
+
 
 class SetUpAsynchronously(BaseMiddleware):
     async def setup(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         calls.append(("setup",))
 
 
-class TestAHookThatMakesACoroutine:
-    """It does not run, and nobody would hear of it."""
-
-    def test_is_an_error_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+class TestAHookThatIsAnAsyncDef:
+    def test_of_a_message_runs_to_its_end(self) -> None:
         register(Asynchronous())
 
         run_middleware_hook("post_process_message_success", None, 0, None)
 
-        assert (
-            "The hook post_process_message_success of Asynchronous returned a coroutine"
-            in caplog.text
-        )
+        assert calls == [("success",)]
+
+    def test_of_the_worker_is_an_error_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        register(Asynchronous())
+
+        run_middleware_hook("post_worker_stop")
+
+        assert "The hook post_worker_stop of Asynchronous returned a coroutine" in caplog.text
 
     def test_is_an_error_of_the_caller_where_a_hook_may_refuse(self) -> None:
         register(Asynchronous())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, TypeVar, overload
@@ -12,14 +13,14 @@ from django.db import router
 from rele.contrib.inbox.batches import handle_batch_once
 from rele.contrib.inbox.broken_transactions import unbroken_transaction
 from rele.contrib.inbox.claiming import claimed
-from rele.contrib.inbox.events import event_id_of, report_duplicate
+from rele.contrib.inbox.events import areport_duplicate, event_id_of, report_duplicate
+from rele.contrib.inbox.in_orm_thread import in_orm_thread
 from rele.contrib.inbox.models import InboxMessage
 from rele.declaration.handlers import check_is_run, check_result
 from rele.declaration.skips import note_skip
 from rele.declaration.subscription import Subscription
-from rele.engine.base import Message
 from rele.handling.current import BatchHandling, Handling, current_handling
-from rele.schema.callables import name_of
+from rele.schema.callables import is_coroutine_function, name_of
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -65,6 +66,10 @@ def idempotent(handler: Any = None, /, *, using: str | None = None) -> Any:
     record of each message that the PartialFailure does not name: what the handler has written for
     those, it must have undone, by a savepoint. Any other exception rolls everything back.
 
+    The transaction of an ``async def`` is that of its ORM calls, such as ``acreate``, and of what
+    ``sync_to_async`` calls for it. Calls with ``thread_sensitive=False`` run in other threads, on
+    other connections: what they write is not part of it.
+
     In a plain call, outside of a worker, the handler runs in a transaction and nothing is recorded.
     Called by another idempotent handler, it is a part of that one. Called by a handler that is not
     idempotent, it raises a RuntimeError.
@@ -75,8 +80,7 @@ def idempotent(handler: Any = None, /, *, using: str | None = None) -> Any:
             database routers choose for the inbox.
 
     Raises:
-        RuntimeError: ``handler`` is a subscription already, or a call of it only makes a coroutine
-            or a generator.
+        RuntimeError: ``handler`` is a subscription already, or a generator function.
     """
     if handler is None:
         return partial(_idempotent, using=using)
@@ -85,7 +89,13 @@ def idempotent(handler: Any = None, /, *, using: str | None = None) -> Any:
 
 def _idempotent(handler: Handler, *, using: str | None) -> Handler:
     _check(handler)
+    make = _awaited_once if is_coroutine_function(handler) else _called_once
+    once: Any = make(handler, using)
+    once.__name__ = name_of(handler)  # which wraps() cannot copy from an object
+    return once  # type: ignore[no-any-return] # it takes the same arguments
 
+
+def _called_once(handler: Callable[..., Any], using: str | None) -> Callable[..., Any]:
     @wraps(handler)
     def handle_once(*args: Any, **attributes: Any) -> Any:
         alias = using or router.db_for_write(InboxMessage)
@@ -98,19 +108,38 @@ def _idempotent(handler: Handler, *, using: str | None) -> Handler:
         handle = partial(_handle, handling, handler)
         if isinstance(handling, BatchHandling):
             return handle_batch_once(handle, *args, handling=handling, alias=alias)
-        message = handling.message
-        event_id = event_id_of(message)
-        with claimed(alias, subscription.name, event_id, handling.check_at_end) as is_first:
+        with _claim(alias, handling) as is_first:
             if is_first:
-                result = handle(*args, **attributes)
-                # Here, since the callback checks it only after the record is committed.
-                check_result(result, "The handler of %s", subscription)
-                return result
-        _skip(message, subscription, event_id)
+                return _checked(handle(*args, **attributes), subscription)
+        _skip(handling)
         return None
 
-    handle_once.__name__ = name_of(handler)  # which wraps() cannot copy from an object
-    return handle_once  # type: ignore[return-value] # it takes the same arguments
+    return handle_once
+
+
+def _awaited_once(
+    handler: Callable[..., Awaitable[Any]], using: str | None
+) -> Callable[..., Awaitable[Any]]:
+    @wraps(handler)
+    async def await_once(*args: Any, **attributes: Any) -> Any:
+        alias = using or router.db_for_write(InboxMessage)
+        handling = current_handling()
+        if handling is None or handling is _claimed.get():
+            async with in_orm_thread(unbroken_transaction(alias)):
+                return await handler(*args, **attributes)
+        subscription = handling.subscription
+        _check_call(subscription, await_once)
+        if isinstance(handling, BatchHandling):
+            raise RuntimeError(f"{subscription} handles batches: write it with `def`.")
+        async with in_orm_thread(_claim(alias, handling)) as is_first:
+            if is_first:
+                with _claiming(handling):
+                    return _checked(await handler(*args, **attributes), subscription)
+        note_skip(subscription, "duplicate")
+        await areport_duplicate(handling)
+        return None
+
+    return await_once
 
 
 def _check(handler: Any) -> None:
@@ -128,17 +157,34 @@ def _check_call(subscription: Subscription, function: Callable[..., Any]) -> Non
         )
 
 
+def _claim(alias: str, handling: Handling) -> AbstractContextManager[bool]:
+    event_id = event_id_of(handling.message)
+    return claimed(alias, handling.subscription.name, event_id, handling.check_at_end)
+
+
 def _handle(
     handling: Handling | BatchHandling, handler: Callable[..., Any], *args: Any, **attributes: Any
 ) -> Any:
-    """Run ``handler``, of which any other idempotent function that it calls is a part."""
+    with _claiming(handling):
+        return handler(*args, **attributes)
+
+
+@contextmanager
+def _claiming(handling: Handling | BatchHandling) -> Iterator[None]:
+    """Within the block, any other idempotent function is a part of the current handler."""
     token = _claimed.set(handling)
     try:
-        return handler(*args, **attributes)
+        yield
     finally:
         _claimed.reset(token)
 
 
-def _skip(message: Message, subscription: Subscription, event_id: str) -> None:
-    note_skip(subscription, "duplicate")
-    report_duplicate(message, subscription, event_id)
+def _checked(result: Any, subscription: Subscription) -> Any:
+    # Here, since the callback checks it only after the record is committed.
+    check_result(result, "The handler of %s", subscription)
+    return result
+
+
+def _skip(handling: Handling) -> None:
+    note_skip(handling.subscription, "duplicate")
+    report_duplicate(handling.message, handling.subscription, event_id_of(handling.message))

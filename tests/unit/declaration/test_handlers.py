@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import itertools
 import logging
@@ -102,12 +103,10 @@ def running(func: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
 
 
 NOT_RUN = [
-    pytest.param(coroutine, "coroutine is an `async def`", id="coroutine"),
     pytest.param(generator, "generator is a generator function", id="generator"),
     pytest.param(
         async_generator, "async_generator is an async generator function", id="async generator"
     ),
-    pytest.param(Handlers().coroutine, "Handlers.coroutine is an `async def`", id="method"),
     pytest.param(
         Handlers().generator, "Handlers.generator is a generator function", id="generator method"
     ),
@@ -117,21 +116,11 @@ NOT_RUN = [
         id="async generator method",
     ),
     pytest.param(
-        CoroutineObject(), "CoroutineObject.__call__ is an `async def`", id="coroutine object"
-    ),
-    pytest.param(
         GeneratorObject(),
         "GeneratorObject.__call__ is a generator function",
         id="generator object",
     ),
-    pytest.param(partial(coroutine), "coroutine is an `async def`", id="partial"),
-    pytest.param(
-        partial(CoroutineObject()),
-        "CoroutineObject.__call__ is an `async def`",
-        id="partial object",
-    ),
-    pytest.param(sync_to_async(print), ".__call__ is an `async def`", id="sync_to_async"),
-    pytest.param(AsyncMock(), "is an `async def`", id="mock"),
+    pytest.param(partial(generator), "generator is a generator function", id="partial"),
 ]
 
 
@@ -146,22 +135,65 @@ class TestDeclaration:
 
         assert "async_to_sync" in str(refusal.value)
 
-    def test_a_subclass_with_an_async_method_is_refused(self) -> None:
+    @pytest.mark.parametrize("declare", [sub("orders"), lambda func: Subscription(func, "orders")])
+    @pytest.mark.parametrize(
+        "handler",
+        [
+            coroutine,
+            Handlers().coroutine,
+            CoroutineObject(),
+            partial(coroutine, lang="en"),
+            partial(CoroutineObject()),
+            sync_to_async(lambda data, **attributes: None),
+        ],
+        ids=["function", "method", "object", "partial", "partial object", "sync_to_async"],
+    )
+    def test_what_is_awaited_is_an_async_handler(
+        self, declare: Callable[..., Any], handler: Callable[..., Any]
+    ) -> None:
+        assert declare(handler).is_async
+
+    def test_a_mock_of_one_is_an_async_handler(self) -> None:
+        assert Subscription(AsyncMock(), "orders").is_async
+
+    @pytest.mark.parametrize("handler", [running(coroutine), async_to_sync(coroutine), MagicMock()])
+    def test_what_is_called_is_none(self, handler: Callable[..., Any]) -> None:
+        assert not Subscription(handler, "orders").is_async
+
+    def test_a_call_of_an_async_subscription_is_awaited(self) -> None:
+        handle = sub("orders")(coroutine)
+
+        assert asyncio.run(handle(1, lang="en")) == (1, {"lang": "en"})
+
+    def test_a_filter_rejects_a_message_of_an_async_handler_when_it_is_awaited(self) -> None:
+        handle = sub("orders", filter_by=lambda attributes: "lang" in attributes)(coroutine)
+
+        assert asyncio.run(handle(1)) is None
+
+    def test_a_subclass_with_an_async_method_is_async(self) -> None:
         class Orders(Subscription):
             def __init__(self) -> None:
                 super().__init__(self.handle, "orders")
 
-            async def handle(self, data: Any, **attributes: Any) -> None: ...
+            async def handle(self, data: Any, **attributes: Any) -> Any:
+                return data
 
-        with pytest.raises(RuntimeError, match=r"Orders\.handle is an `async def`"):
-            Orders()
+        assert Orders().is_async
+        assert asyncio.run(Orders()(1)) == 1
 
-    def test_a_subclass_that_is_called_asynchronously_is_refused(self) -> None:
+    @pytest.mark.parametrize("handler", [coroutine, lambda data, **attributes: (data, attributes)])
+    def test_a_subclass_that_is_called_asynchronously_is_async(
+        self, handler: Callable[..., Any]
+    ) -> None:
         class Orders(Subscription):
-            async def __call__(self, data: Any, /, **attributes: Any) -> None: ...
+            async def __call__(self, data: Any, /, **attributes: Any) -> Any:
+                result = super().__call__(data, **attributes)
+                return await result if inspect.isawaitable(result) else result
 
-        with pytest.raises(RuntimeError, match=r"Orders\.__call__ is an `async def`"):
-            Orders(print, "orders")
+        orders = Orders(handler, "orders")
+
+        assert orders.is_async
+        assert asyncio.run(orders(1)) == (1, {})
 
     @pytest.mark.parametrize("declare", [sub("orders"), lambda func: Subscription(func, "orders")])
     @pytest.mark.parametrize(

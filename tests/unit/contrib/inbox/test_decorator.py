@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -135,11 +135,12 @@ class TestWhatItDecorates:
         with pytest.raises(RuntimeError, match="put @sub over @idempotent"):
             idempotent(ORDERS)
 
-    def test_a_coroutine_is_refused(self) -> None:
-        async def handler(data: str, **attributes: Any) -> None: ...
+    def test_a_generator_is_refused(self) -> None:
+        def handler(data: str, **attributes: Any) -> Iterator[str]:
+            yield data
 
-        with pytest.raises(RuntimeError, match="handler is an `async def`"):
-            idempotent(using="default")(handler)
+        with pytest.raises(RuntimeError, match="handler is a generator function"):
+            idempotent(handler)
 
     def test_a_coroutine_that_is_run_is_a_handler(self) -> None:
         async def handler(data: str, **attributes: Any) -> None:

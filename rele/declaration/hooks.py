@@ -1,0 +1,57 @@
+"""The marks by which a middleware says where its hooks may run, for async handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, TypeVar
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
+
+Mark = Literal["no_io", "per_thread"]
+
+HOOKS_OF_MESSAGES = frozenset(
+    {
+        "pre_process_message",
+        "post_process_message",
+        "post_process_message_success",
+        "post_process_message_failure",
+        "post_process_message_duplicate",
+        "post_ack_failure",
+    }
+)
+"""The hooks around a received message, which may be ``async def``."""
+
+
+def no_io(hook: Hook) -> Hook:
+    """Mark a hook that neither does I/O nor waits: with async handlers it runs in their loop.
+
+    Any other hook that is not an ``async def`` costs each message of an async handler a thread.
+    """
+    hook.rele_mark = "no_io"  # type: ignore[attr-defined]
+    return hook
+
+
+def per_thread(hook: Hook) -> Hook:
+    """Mark a hook that looks after the thread in which a message is handled.
+
+    For an async handler it runs only if the message uses a thread, for other hooks or for its ORM
+    calls, and runs there: ``pre_process_message`` before everything else in this thread,
+    ``post_process_message`` after it.
+    """
+    hook.rele_mark = "per_thread"  # type: ignore[attr-defined]
+    return hook
+
+
+def mark_of(hook: Callable[..., Any]) -> Mark | None:
+    """How ``hook`` is marked, if it is."""
+    mark: Mark | None = getattr(hook, "rele_mark", None)
+    return mark
+
+
+def completed(result: Any, hook_name: str) -> Any:
+    """The result of a hook; if that is an ``async def``, it has run to its end in this thread."""
+    if hook_name in HOOKS_OF_MESSAGES and isinstance(result, Coroutine):
+        from rele.runtime.completion import run_to_completion
+
+        return run_to_completion(result)
+    return result
