@@ -45,7 +45,7 @@ clean:
 # Each is made again only when what it installs from has changed, so that a second run starts at once.
 $(INSTALLED): setup.cfg pyproject.toml
 	@$(MAKE_VENV)
-	@$(PIP) install --editable '.[django,flask,postgres]' --group test --group dev
+	@$(PIP) install --editable '.[django,fast,flask,postgres]' --group test --group dev
 	@touch $(INSTALLED) $(INSTALLED_FOR_DEMO)
 
 $(INSTALLED_FOR_DEMO): setup.cfg pyproject.toml

@@ -88,6 +88,7 @@ class Config:
         self.gc_credentials_path: str | None = values["GC_CREDENTIALS_PATH"]
         self._gc_project_id: str | None = values["GC_PROJECT_ID"]
         self._encoder_path: str = values["ENCODER_PATH"]
+        self._decoder_path: str = values["DECODER_PATH"]
 
     @property
     def encoder(self) -> type[json.JSONEncoder]:
@@ -98,6 +99,16 @@ class Config:
         """
         encoder: type[json.JSONEncoder] = _import("ENCODER_PATH", self._encoder_path)
         return encoder
+
+    @property
+    def decoder(self) -> Callable[..., Any]:
+        """The class or the function that DECODER_PATH names.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        decoder: Callable[..., Any] = _import("DECODER_PATH", self._decoder_path)
+        return decoder
 
     @property
     def connection(self) -> Connection:

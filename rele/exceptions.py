@@ -124,11 +124,13 @@ class PublisherFull(ReleError):  # noqa: N818 - named like queue.Full
 
 
 class DecodeError(ReleError):
-    """The payload of a message is not JSON in UTF-8, the encoding that Relé publishes.
+    """The payload of a message cannot be decoded: it is not JSON in UTF-8, as Relé publishes it.
 
-    Relé raises one of the two subclasses, each of which is also an exception of the standard
-    library.
+    Relé raises one of the subclasses, each of which is also an exception of the standard library.
     """
+
+    in_short = "it is not JSON in UTF-8"
+    """What is wrong, without a byte of the payload."""
 
 
 class NotJSONError(DecodeError, json.JSONDecodeError):
@@ -140,6 +142,28 @@ class NotUTF8Error(DecodeError, UnicodeDecodeError):
 
     def __str__(self) -> str:
         return f"The payload is not JSON in UTF-8: {UnicodeDecodeError.__str__(self)}"
+
+
+class CodecError(DecodeError, ValueError):
+    """The function that decodes the payloads of a subscription cannot read this one.
+
+    Args:
+        codec: the function's dotted path.
+        error: what it has raised.
+    """
+
+    in_short = "its codec cannot read it"
+
+    def __init__(self, codec: str, error: Exception) -> None:
+        super().__init__(codec, error)
+        self.codec = codec
+        self.error = error
+
+    def __str__(self) -> str:
+        return (
+            f"The codec {self.codec} cannot read the payload: {type(self.error).__name__}: "
+            f"{self.error}"
+        )
 
 
 class Decision(ReleError):  # noqa: N818 - not an error, but a choice of the handler

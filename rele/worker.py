@@ -188,6 +188,7 @@ class Worker:
             confirms_acks=plan.confirms_acks,
             send_to_dead_letters=self._sender_to_dead_letters(plan),
             logs_payloads=plan.logs_payloads,
+            decode=plan.decode,
         )
         return Callback(subscription, policy=settlement)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from rele.declaration.subscription import Subscription
 from rele.engine.connection import Connection
 from rele.engine.google.clients import no_project
 from rele.engine.google.flow_control import flow_control, max_lease_duration, states_limits
+from rele.messages.codec import Decode, decoder
 from rele.schema.settings import DEFAULT_ACK_DEADLINE, DEFAULTS
 
 Provisioning = Literal["apply", "create", "verify", "ignore", "create first"]
@@ -34,6 +36,8 @@ class ConsumerPlan:
     """Whether an ack waits for Pub/Sub's response, as exactly-once delivery needs."""
     logs_payloads: bool
     """Whether a payload that cannot be decoded may be logged."""
+    decode: Decode
+    """Turns a payload into the handler's data."""
     dead_letter_policy: DeadLetterPolicy | None
     options: SubscriptionOptions
     """What the declaration and the defaults state."""
@@ -92,6 +96,7 @@ def plan_of_config(
                 ack_deadline=config.ack_deadline,
                 limits_messages=True,
                 logs_payloads=config.log_payloads,
+                json_decoder=config.decoder,
             )
             for each in subscriptions
         ),
@@ -139,6 +144,7 @@ def _plan_consumer(
     ack_deadline: int,
     limits_messages: bool,
     logs_payloads: bool,
+    json_decoder: Callable[..., Any] = json.JSONDecoder,
 ) -> ConsumerPlan:
     threads = options.threads or threads
     return ConsumerPlan(
@@ -148,6 +154,7 @@ def _plan_consumer(
         max_lease_duration(options),
         confirms_acks=bool(options.enable_exactly_once_delivery),
         logs_payloads=logs_payloads,
+        decode=decoder(options.codec or "json", json_decoder),
         dead_letter_policy=options.dead_letter_policy,
         options=options,
         longest_lease=options.ack_deadline or ack_deadline,

@@ -9,6 +9,7 @@ from rele.engine.base import Message, as_message
 from rele.handling.handle import process
 from rele.handling.handle_batch import BatchRun, handle_batch
 from rele.handling.settlement import SettlementPolicy
+from rele.messages.codec import decoder
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
@@ -41,7 +42,9 @@ class Callback:
         self.is_async = subscription.is_async
         self._suffix = suffix
         self._policy = policy or SettlementPolicy(
-            subscription, confirms_acks=bool(subscription.options.enable_exactly_once_delivery)
+            subscription,
+            confirms_acks=bool(subscription.options.enable_exactly_once_delivery),
+            decode=decoder(subscription.options.codec or "json"),
         )
 
     def __call__(self, message: Any) -> Any:

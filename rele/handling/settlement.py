@@ -80,10 +80,10 @@ class SettlementPolicy:
             # The payload may not be logged, but may be needed: Pub/Sub keeps it until its retention
             # ends.
             logger.error(
-                "%s of %s is nacked: it is not JSON in UTF-8. State a dead-letter policy to "
-                "keep such messages.",
+                "%s of %s is nacked: %s. State a dead-letter policy to keep such messages.",
                 describe_without_payload(message),
                 self.subscription,
+                error.in_short,
             )
             self._redeliver(message)
 

@@ -26,6 +26,7 @@ from rele.project.extensions import (
 )
 from rele.retry_policy import out_of_range
 from rele.schema.keys import problems_of_keys, problems_of_waits
+from rele.schema.kinds import is_callable
 from rele.schema.problems import Problem, about
 from rele.schema.settings import DEFAULTS, SETTINGS, Setting
 
@@ -139,6 +140,17 @@ def _stated_twice(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _look_at_class(where: str, path: str, base: type, what: str, example: str) -> Iterator[Problem]:
     """Import what ``path`` names; it must be a subclass of ``base``, or ``base`` itself."""
+
+    def is_right(found: object) -> bool:
+        return isinstance(found, type) and issubclass(found, base)
+
+    return _look_at_path(where, path, is_right, what, example)
+
+
+def _look_at_path(
+    where: str, path: str, is_right: Callable[[Any], bool], what: str, example: str
+) -> Iterator[Problem]:
+    """Import what ``path`` names; it must be ``what``."""
     hint = f"Write the dotted path of {what}, such as {example!r}."
     try:
         found = _resolve(path)
@@ -149,7 +161,7 @@ def _look_at_class(where: str, path: str, base: type, what: str, example: str) -
             _EXTRAS.get(getattr(error, "name", None) or "", hint),
         )
         return
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not is_right(found):
         yield Problem(
             "rele.E005",
             f"{where} names {path!r}, which is not {what}.",
@@ -184,6 +196,16 @@ def _look_at_encoder(name: str, path: str) -> Iterator[Problem]:
         json.JSONEncoder,
         "a subclass of json.JSONEncoder",
         "django.core.serializers.json.DjangoJSONEncoder",
+    )
+
+
+def _look_at_decoder(name: str, path: str) -> Iterator[Problem]:
+    return _look_at_path(
+        _place(name),
+        path,
+        is_callable,
+        "a subclass of json.JSONDecoder, or a function of the payload",
+        "json.JSONDecoder",
     )
 
 
@@ -268,6 +290,7 @@ _OPTION_LOOKS: dict[str, Callable[[str, Any], Iterator[Problem]]] = {
 """What is looked at in an option's value besides its kind and range."""
 
 _LOOKS: dict[str, Callable[[str, Any], Iterable[Problem]]] = {
+    "DECODER_PATH": _look_at_decoder,
     "DEFAULT_RETRY_POLICY": _look_at_default_retry_policy,
     "ENCODER_PATH": _look_at_encoder,
     "GC_CREDENTIALS_PATH": _look_at_credentials,

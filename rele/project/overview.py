@@ -10,6 +10,7 @@ from rele.dead_letter_policy import SUFFIX, DeadLetterPolicy
 from rele.declaration.batch import Batch
 from rele.declaration.options import NEVER, OPTIONS, seconds_of
 from rele.declaration.subscription import Subscription
+from rele.schema.callables import dotted_path
 
 _KEYS = {"backend_filter_by": "backend_filter"}
 """The names under which some options are shown."""
@@ -59,7 +60,7 @@ def _plain(value: Any, subscription: str) -> Any:
         return int(seconds) if (seconds := seconds_of(value)).is_integer() else seconds
     if hasattr(value, "minimum_backoff"):
         return f"{value.minimum_backoff}-{value.maximum_backoff} s"
-    return value
+    return dotted_path(value) if callable(value) else value
 
 
 def _text(key: str, value: Any) -> str:

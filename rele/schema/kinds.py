@@ -56,11 +56,12 @@ def is_positive(value: float) -> bool:
 def is_filter(value: Any) -> bool:
     """Whether it is a callable that returns its answer when it is called, or several of them."""
     if isinstance(value, (list, tuple, set, frozenset)):
-        return all(map(_answers, value))
-    return _answers(value)
+        return all(map(is_callable, value))
+    return is_callable(value)
 
 
-def _answers(value: Any) -> bool:
+def is_callable(value: Any) -> bool:
+    """Whether it returns its answer when it is called."""
     return callable(value) and code_that_does_not_run(value) is None
 
 
@@ -160,6 +161,7 @@ BATCH_WAIT = Kind(
 )
 BOOL = Kind("True or False", is_bool, example="True")
 BYTES = Kind("a whole number of bytes above 0", is_integer, is_positive, example="10000")
+CALLABLE_PATH = Kind("the dotted path of a class or a function", is_string)
 CLASS_PATH = Kind("the dotted path of a class", is_string)
 CLASS_PATHS = Kind("a list of dotted paths of classes", is_strings)
 CLIENT_OPTIONS = Kind(

@@ -14,6 +14,7 @@ from rele.schema.kinds import (
     BATCH_WAIT,
     BOOL,
     BYTES,
+    CALLABLE_PATH,
     CLASS_PATH,
     CLASS_PATHS,
     CLIENT_OPTIONS,
@@ -127,6 +128,12 @@ SETTINGS: dict[str, Setting] = {
         "dotted path of a JSONEncoder; ``django.core.serializers.json.DjangoJSONEncoder`` encodes "
         "dates, ``Decimal`` and ``UUID``",
         "json.JSONEncoder",
+    ),
+    "DECODER_PATH": Setting(
+        CALLABLE_PATH,
+        "dotted path of a JSONDecoder, or of a function that makes data of a payload (see "
+        "``docs/consuming.rst``)",
+        "json.JSONDecoder",
     ),
     "ACK_DEADLINE": Setting(
         ACK_DEADLINE.or_none(),

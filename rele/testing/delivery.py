@@ -24,7 +24,7 @@ from rele.handling.handle_async import process_async
 from rele.handling.handle_batch import handle_batch
 from rele.handling.settlement import SettlementPolicy
 from rele.handling.sync_calls import InCallingThread
-from rele.messages.codec import encode
+from rele.messages.codec import decoder, encode
 from rele.runtime.completion import run_to_completion
 from rele.sending.event_loops import is_in_running_loop
 from rele.subscription import Subscription
@@ -238,6 +238,7 @@ def _policy_of(
         confirms_acks=bool(options.enable_exactly_once_delivery),
         send_to_dead_letters=None if options.dead_letter_policy is None else send_to_dead_letters,
         logs_payloads=config.log_payloads,
+        decode=decoder(options.codec or "json", config.decoder),
     )
 
 

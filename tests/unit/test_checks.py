@@ -35,6 +35,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "APP_NAME": [1, ["shop"]],
     "CLIENT_OPTIONS": ["api_endpoint", ["api_endpoint"]],
     "DEFAULT_RETRY_POLICY": [10, (10, 600), SimpleNamespace(minimum_backoff=1)],
+    "DECODER_PATH": [None, json.JSONDecoder],
     "ENCODER_PATH": [None, json.JSONEncoder],
     "ENGINE": [None, 1, True],
     "FILTER_SUBS_BY": [1, "shop.filters", [print, None], AsyncMock(), [print, AsyncMock()]],
@@ -73,6 +74,7 @@ RIGHT: dict[str, list[Any]] = {
     "APP_NAME": [None, "shop"],
     "CLIENT_OPTIONS": [None, {}, {"api_endpoint": "localhost:1"}],
     "DEFAULT_RETRY_POLICY": [None, RetryPolicy(0.1, 600)],
+    "DECODER_PATH": ["json.JSONDecoder", "json.loads"],
     "ENCODER_PATH": ["django.core.serializers.json.DjangoJSONEncoder"],
     "ENGINE": ["rele", "google"],
     "FILTER_SUBS_BY": [None, callable, [callable, bool], (callable,)],
@@ -272,7 +274,9 @@ def test_e003_an_ack_deadline_of_the_environment(
 
 
 @pytest.mark.parametrize("path", ["no_such_module.Thing", "rele.contrib.NoSuchThing", "no path"])
-@pytest.mark.parametrize("name", ["MIDDLEWARE", "ENCODER_PATH", "PUBLISHER_BACKEND"])
+@pytest.mark.parametrize(
+    "name", ["MIDDLEWARE", "DECODER_PATH", "ENCODER_PATH", "PUBLISHER_BACKEND"]
+)
 def test_e004_a_path_that_cannot_be_imported(check: Check, name: str, path: str) -> None:
     [message] = check({name: [path] if name == "MIDDLEWARE" else path})
 
@@ -292,6 +296,8 @@ def test_e004_names_each_middleware_that_is_wrong(check: Check) -> None:
     [
         ("MIDDLEWARE", "rele.config.setup"),
         ("MIDDLEWARE", "rele.contrib"),
+        ("DECODER_PATH", "json.decoder.NaN"),
+        ("DECODER_PATH", "asyncio.sleep"),
         ("ENCODER_PATH", "json.dumps"),
         ("ENCODER_PATH", "json.JSONDecoder"),
         ("PUBLISHER_BACKEND", "rele.middleware.BaseMiddleware"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -20,6 +21,7 @@ RIGHT: dict[str, list[Any]] = {
     "retain_acked_messages": [True, False],
     "expiration_policy": [86400, timedelta(days=1), "never"],
     "labels": [{}, {"team": "shop", "cost-centre_1": "", "größe": "l"}],
+    "codec": ["bytes", "json", len],
     "threads": [1, 100],
     "max_messages": [1, 5000],
     "max_bytes": [1],
@@ -48,6 +50,7 @@ WRONG: dict[str, list[Any]] = {
         {"team": "x" * 64},
         {f"team-{number}": "" for number in range(65)},
     ],
+    "codec": ["utf-8", 1, b"bytes", AsyncMock()],
     "threads": [0, 2.0, True],
     "max_messages": [0, -1],
     "max_bytes": [0, 1.5],

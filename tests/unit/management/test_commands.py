@@ -410,6 +410,7 @@ def ship(data, **attributes): ...
             "retain_acked_messages": None,
             "expiration_policy": None,
             "labels": None,
+            "codec": None,
             "threads": None,
             "max_messages": None,
             "flow": None,
