@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -31,6 +33,28 @@ def test_a_published_message_reaches_the_handler_with_its_attributes(run_worker:
     assert data == {"hello": "wörld"}
     assert attributes["lang"] == "de"
     assert isinstance(attributes["published_at"], float)
+
+
+def test_payloads_are_decoded_as_the_project_and_the_subscription_say(run_worker: Run) -> None:
+    inbox, raw = Inbox(), Inbox()
+    run_worker(
+        [
+            Subscription(lambda data, **attrs: inbox.put(data), "prices"),
+            Subscription(lambda data, **attrs: raw.put(data), "prices", suffix="2", codec="bytes"),
+        ],
+        DECODER_PATH=f"{__name__}.ExactDecoder",
+    )
+
+    rele.publish("prices", 1.5)
+
+    assert inbox.wait_for(1) == [Decimal("1.5")]
+    assert isinstance(inbox.items[0], Decimal)
+    assert raw.wait_for(1) == [b"1.5"]
+
+
+class ExactDecoder(json.JSONDecoder):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "parse_float": Decimal})
 
 
 def test_a_failed_message_is_redelivered(run_worker: Run) -> None:

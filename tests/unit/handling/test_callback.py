@@ -14,7 +14,7 @@ import rele
 from rele import Callback, Subscription
 from rele.exceptions import DecodeError
 from rele.handling.settlement import SettlementPolicy
-from rele.messages.codec import decode
+from rele.messages.codec import decode, decoder
 from tests.support.deliveries import Delivery
 from tests.support.recorder import Recorder, raising
 
@@ -167,6 +167,62 @@ class TestCallback:
         assert record.levelname == "ERROR"
         assert "message-1 of photos - Recorder is acknowledged unhandled" in record.getMessage()
         assert repr(payload) in record.getMessage()
+
+    @pytest.mark.parametrize("payload", [b"", b"\xff\x00", b'{"a": 1}'])
+    def test_the_handler_gets_bytes_if_the_subscription_asks_for_them(
+        self, hooks: Recorder, deliver: Deliver, handler: Recorder, payload: bytes
+    ) -> None:
+        delivery = deliver(payload)
+
+        Callback(Subscription(handler, "photos", codec="bytes"))(delivery.message)
+
+        assert handler.calls == [(payload, {})]
+        assert delivery.settlements() == ["ack"]
+
+    def test_what_a_codec_cannot_read_is_settled_as_undecodable(
+        self,
+        hooks: Recorder,
+        deliver: Deliver,
+        handler: Recorder,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        delivery = deliver(b"x")
+        subscription = Subscription(handler, "photos", codec=int)
+
+        Callback(subscription)(delivery.message)
+
+        assert handler.calls == []
+        assert delivery.settlements() == ["ack"]
+        error = hooks.arguments_of("post_process_message_failure")[1]
+        assert isinstance(error, DecodeError)
+        assert "is acknowledged unhandled: The codec builtins.int cannot read" in caplog.text
+
+    def test_without_the_payload_in_the_log_nothing_of_it_is_told(
+        self, deliver: Deliver, handler: Recorder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        delivery = deliver(b"secret")
+        subscription = Subscription(handler, "photos")
+        policy = SettlementPolicy(subscription, logs_payloads=False, decode=decoder(int))
+
+        with caplog.at_level("ERROR", "rele.handling"):
+            Callback(subscription, policy=policy)(delivery.message)
+
+        assert delivery.settlements() == ["nack"]
+        [record] = [each for each in caplog.records if each.name.startswith("rele.handling")]
+        assert "is nacked: its codec cannot read it." in record.getMessage()
+        assert "secret" not in record.getMessage()
+
+    def test_another_error_of_a_codec_is_a_failure_like_any_other(
+        self, hooks: Recorder, deliver: Deliver, handler: Recorder
+    ) -> None:
+        delivery = deliver(b"x")
+        error = KeyError("schema")
+
+        Callback(Subscription(handler, "photos", codec=raising(error)))(delivery.message)
+
+        assert handler.calls == []
+        assert delivery.settlements() == ["nack"]
+        assert hooks.arguments_of("post_process_message_failure")[1] is error
 
     def test_a_json_error_of_the_handler_is_no_undecodable_payload(
         self, hooks: Recorder, deliver: Deliver

@@ -196,6 +196,19 @@ def test_the_middleware_and_the_encoder_of_the_project_are_used(
     assert len(Noted.handled) == 1
 
 
+def test_the_decoder_of_the_project_is_used(settings: Any, handler: Recorder) -> None:
+    settings.RELE = {"DECODER_PATH": f"{__name__}.in_capitals"}
+
+    deliver(Subscription(handler, "photos"), "a")
+    deliver(Subscription(handler, "photos", codec="bytes"), "a")
+
+    assert [data for data, _ in handler.calls] == [b'"A"', b'"a"']
+
+
+def in_capitals(payload: bytes) -> bytes:
+    return payload.upper()
+
+
 def test_neither_project_nor_settings_are_needed(
     handler: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
