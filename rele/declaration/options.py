@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_type_
 
 from rele.dead_letter_policy import DeadLetterPolicy
 from rele.declaration.batch import Batch
-from rele.messages.codec import CODECS, Codec
+from rele.messages.codec import Codec
 from rele.retry_policy import RetryPolicy
 from rele.schema.kinds import (
     ACK_DEADLINE,
     BOOL,
+    CODEC,
     COUNT,
     FILTER,
     RETRY_POLICY,
     STRING,
     Kind,
-    is_callable,
     is_dict,
     is_duration,
     is_string,
@@ -114,14 +114,6 @@ _LEASE = Kind(
     lambda value: seconds_of(value) > 0,
     example="3600",
     in_seconds=True,
-)
-
-
-_CODEC = Kind(
-    "'json', 'bytes' or a function of the payload (no `async def`, and without `yield`)",
-    lambda value: is_string(value) or is_callable(value),
-    lambda value: not is_string(value) or value in CODECS,
-    example="'bytes'",
 )
 
 
@@ -237,7 +229,7 @@ class KeywordOptions(TypedDict, total=False):
     codec: Annotated[
         Codec | None,
         Option(
-            _CODEC,
+            CODEC,
             'how a payload becomes the handler\'s data: ``"json"``, by ``RELE["DECODER_PATH"]``; '
             '``"bytes"``, as it is; or a function of the payload',
         ),

@@ -99,9 +99,6 @@ Decode = Callable[[bytes], Any]
 Codec = str | Decode
 """How a subscription's payloads are decoded: ``"json"``, ``"bytes"`` or a function."""
 
-CODECS = ("json", "bytes")
-"""The codecs that have names."""
-
 _DECODER = json.JSONDecoder()
 
 _SPACES = " \t\n\r"

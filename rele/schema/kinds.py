@@ -169,6 +169,11 @@ CLIENT_OPTIONS = Kind(
     _is_client_options,
     example="{'api_endpoint': 'europe-west1-pubsub.googleapis.com'}",
 )
+CODEC = Kind(
+    "'json', 'bytes' or a function of the payload (no `async def`, and without `yield`)",
+    lambda value: value in ("json", "bytes") or is_callable(value),
+    example="'bytes'",
+)
 COUNT = Kind("a whole number from 1", is_integer, is_positive, example="2")
 ENGINE = one_of("rele", "google")
 FILTER = Kind(
