@@ -83,9 +83,7 @@ class ConsumeCore:
     def receive(self, stream: Stream, deliveries: Sequence[Delivery], now: float) -> None:
         """Take what was received on ``stream``: nothing, if it is the answer to a keepalive."""
         self._streams.note_received(stream, now, is_answer=not deliveries)
-        for delivery in deliveries:
-            delivery.charge = stream.charge
-        self._keeper.receive(deliveries, now)
+        self._keeper.receive(deliveries, now, stream.charge)
         if self._is_draining:
             self._nack(deliveries, now)
             return

@@ -11,14 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rele.engine.native.delivery import Charge, Delivery, Settled
+from rele.engine.native.lease_requests import MAX_IDS, divided, sorted_by_outcome
 from rele.engine.native.lease_times import LeaseTimes
-
-MAX_IDS = 1000
-MAX_BYTES = 512 * 1024
-"""Quotas and limits of Pub/Sub, "Resource limits": of an Acknowledge or ModifyAckDeadline."""
 
 LEASE_LOST = "its lease was lost"
 """Why a settlement has no effect."""
@@ -56,8 +53,7 @@ class Call:
         return [delivery.ack_id for delivery in self.deliveries]
 
 
-@dataclass(frozen=True)
-class Confirmed:
+class Confirmed(NamedTuple):
     """The end of a delivery: Pub/Sub knows how it was settled, or its lease was lost."""
 
     delivery: Delivery
@@ -107,9 +103,10 @@ class LeaseKeeper:
         """By ack id: everything that Pub/Sub does not know to be settled."""
         self._renewals: list[tuple[float, int, Delivery]] = []
         self._numbers = count()
-        self._receipts: list[Delivery] = []
+        self._receipts: deque[tuple[float, Sequence[Delivery]]] = deque()
+        """What was received, and when its leases are to be extended for the first time."""
         self._confirmed_receipts: list[Delivery] = []
-        self._settled: dict[tuple[str, int], deque[Delivery]] = {}
+        self._settled: dict[tuple[str, int], list[Delivery]] = {}
         """What is to be sent, by kind and seconds."""
         self._send_at: float | None = None
         self._retries: list[tuple[float, int, Call]] = []
@@ -123,14 +120,27 @@ class LeaseKeeper:
         self.under_way = 0
         """How many calls have no answer yet."""
 
-    def receive(self, deliveries: Iterable[Delivery], now: float) -> None:
-        """Begin the leases of ``deliveries``, which were received now."""
+    def receive(
+        self, deliveries: Sequence[Delivery], now: float, charge: Charge | None = None
+    ) -> None:
+        """Begin the leases of ``deliveries``, which were received now.
+
+        Args:
+            deliveries: what was received together.
+            now: the time.
+            charge: of the stream that it was received on.
+        """
+        outstanding, ends_at = self.outstanding, now + self._times.seconds
         for delivery in deliveries:
             delivery.received_at = now
-            delivery.lease_ends_at = now + self._times.seconds
-            self.outstanding[delivery.ack_id] = delivery
-            self._receipts.append(delivery)
-            self._count(delivery)
+            delivery.lease_ends_at = ends_at
+            delivery.charge = charge
+            outstanding[delivery.ack_id] = delivery
+        self._receipts.append((now + self._times.receipts_after, deliveries))
+        self.unsettled += len(deliveries)
+        if charge is not None:
+            charge.leased += len(deliveries)
+            charge.unsettled += len(deliveries)
 
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""
@@ -177,9 +187,7 @@ class LeaseKeeper:
                 with ``TRANSIENT`` says that it may have one if it is repeated.
         """
         self.under_way -= 1
-        again = [d for d in call.deliveries if error or _is_transient(refused.get(d.ack_id))]
-        done = [d for d in call.deliveries if not error and d.ack_id not in refused]
-        lost = [d for d in call.deliveries if not error and _is_permanent(refused.get(d.ack_id))]
+        done, again, lost = sorted_by_outcome(call.deliveries, error, refused)
         self._failures = self._failures + 1 if again else 0
         if call.purpose == "extend":
             self._note_extended(call, done, again, lost, now)
@@ -209,9 +217,8 @@ class LeaseKeeper:
         if now >= self._learn_at:
             self._times.learn()
             self._learn_at = now + _TO_LEARN_EVERY
-        if self._receipts:
-            receipts, self._receipts = self._receipts, []
-            self._extend([d for d in receipts if d.settled is None], now)
+        if self._receipts and self._receipts[0][0] <= now:
+            self._send_receipts(now)
         self._renew_due(now)
         if self._send_at is not None and now >= self._send_at:
             self._send_settled(now)
@@ -224,7 +231,8 @@ class LeaseKeeper:
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
         times = [self._send_at] if self._send_at is not None else []
-        times += [queue[0][0] for queue in (self._renewals, self._retries) if queue]
+        queues = (self._receipts, self._renewals, self._retries)
+        times += [queue[0][0] for queue in queues if queue]
         return min(times, default=None)
 
     @property
@@ -246,6 +254,14 @@ class LeaseKeeper:
             settled = delivery.settled
             if settled is not None and settled.wants_response:
                 self._confirm(delivery, UNAVAILABLE)
+
+    def _send_receipts(self, now: float) -> None:
+        unsettled: list[Delivery] = []
+        while self._receipts and self._receipts[0][0] <= now:
+            unsettled += [
+                d for d in self._receipts.popleft()[1] if d.settled is None and not d.is_lost
+            ]
+        self._extend(unsettled, now)
 
     def _renew_due(self, now: float) -> None:
         if not (self._renewals and self._renewals[0][0] <= now):
@@ -271,9 +287,9 @@ class LeaseKeeper:
     def _note_extended(
         self,
         call: Call,
-        done: list[Delivery],
-        again: list[Delivery],
-        lost: list[Delivery],
+        done: Sequence[Delivery],
+        again: Sequence[Delivery],
+        lost: Sequence[Delivery],
         now: float,
     ) -> None:
         for delivery in call.deliveries:
@@ -305,7 +321,10 @@ class LeaseKeeper:
             heappush(self._renewals, (at, next(self._numbers), delivery))
 
     def _enqueue(self, delivery: Delivery, settled: Settled, now: float) -> None:
-        queue = self._settled.setdefault((settled.kind, settled.seconds), deque())
+        key = settled.kind, settled.seconds
+        queue = self._settled.get(key)
+        if queue is None:
+            queue = self._settled[key] = []
         queue.append(delivery)
         if self._send_at is None or len(queue) >= MAX_IDS:
             self._send_at = now if len(queue) >= MAX_IDS else now + _GATHERED_FOR
@@ -314,7 +333,7 @@ class LeaseKeeper:
         self._send_at = None
         settled, self._settled = self._settled, {}
         for (kind, seconds), deliveries in settled.items():
-            self._send(kind, list(deliveries), now, seconds)  # type: ignore[arg-type]
+            self._send(kind, deliveries, now, seconds)  # type: ignore[arg-type]
 
     def _send(
         self,
@@ -323,7 +342,7 @@ class LeaseKeeper:
         now: float,
         seconds: int,
     ) -> None:
-        for part in _parts(deliveries):
+        for part in divided(deliveries):
             self._work.calls.append(Call(purpose, part, now, seconds))
             self.under_way += 1
 
@@ -347,12 +366,6 @@ class LeaseKeeper:
     def _confirm(self, delivery: Delivery, error: str | None = None) -> None:
         if self._release(delivery) or error is not None:
             self._work.confirmed.append(Confirmed(delivery, error))
-
-    def _count(self, delivery: Delivery) -> None:
-        self.unsettled += 1
-        if delivery.charge is not None:
-            delivery.charge.leased += 1
-            delivery.charge.unsettled += 1
 
     def _charge_until(self, at: float, delivery: Delivery) -> None:
         if (charge := delivery.charge) is not None:
@@ -378,26 +391,3 @@ class LeaseKeeper:
         if delivery.charge is not None:
             delivery.charge.leased -= 1
         return True
-
-
-def _parts(deliveries: list[Delivery]) -> Iterable[list[Delivery]]:
-    """Divide ``deliveries`` so that each part fits into a request."""
-    part: list[Delivery] = []
-    size = 0
-    for delivery in deliveries:
-        bytes_needed = len(delivery.ack_id) + 4
-        if part and (len(part) >= MAX_IDS or size + bytes_needed > MAX_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(delivery)
-        size += bytes_needed
-    if part:
-        yield part
-
-
-def _is_transient(reason: str | None) -> bool:
-    return reason is not None and reason.startswith("TRANSIENT")
-
-
-def _is_permanent(reason: str | None) -> bool:
-    return reason is not None and not reason.startswith("TRANSIENT")

@@ -10,6 +10,9 @@ MIN_SECONDS = 10
 MIN_SECONDS_EXACTLY_ONCE = 60
 """The shortest lease that is asked for; with exactly-once delivery a lost lease costs more."""
 
+LONGEST_WAIT_OF_RECEIPTS = 1.0
+"""Seconds: a small part of the shortest lease."""
+
 _REMEMBERED = 1000
 _PERCENTILE = 0.99
 _RENEWED_BETWEEN = (0.6, 0.8)
@@ -35,6 +38,13 @@ class LeaseTimes:
         self._shortest = min(shortest, self._longest)
         self._random = random
         self._durations: deque[float] = deque(maxlen=_REMEMBERED)
+        self._delays_receipts = not is_exactly_once
+        self.receipts_after = 0.0
+        """Seconds after which what was received is extended for the first time.
+
+        Where nearly all messages are settled sooner than that, it spares their extensions. Until
+        then they have the lease that Pub/Sub gives them.
+        """
         self._seconds = self._shortest
 
     def note_handled(self, seconds: float) -> None:
@@ -47,6 +57,9 @@ class LeaseTimes:
             return
         ordered = sorted(self._durations)
         needed = ordered[min(int(len(ordered) * _PERCENTILE), len(ordered) - 1)]
+        waits = 2 * needed
+        can_wait = self._delays_receipts and waits <= LONGEST_WAIT_OF_RECEIPTS
+        self.receipts_after = waits if can_wait else 0.0
         self._seconds = min(max(math.ceil(needed), self._shortest), self._longest)
 
     @property

@@ -89,6 +89,40 @@ def test_a_lease_is_renewed_before_it_ends_as_long_as_the_message_is_outstanding
     assert leases.keeper.next_due() is None
 
 
+class TestReceipts:
+    def test_what_is_settled_as_fast_as_usual_is_not_extended(self, leases: VirtualLeases) -> None:
+        learn_that_handlers_take(leases, 0.1)
+
+        deliveries = leases.receive(3)
+        leases.advance(0.1)
+        for delivery in deliveries[:2]:
+            leases.settle(delivery)
+        leases.advance(5.0)
+
+        assert leases.purposes == [("ack", 0, 2), ("extend", 10, 1)]
+
+    def test_slow_handlers_do_not_delay_them(self, leases: VirtualLeases) -> None:
+        learn_that_handlers_take(leases, 0.6)
+        leases.receive()
+
+        assert leases.purposes == [("extend", 10, 1)]
+
+    def test_with_exactly_once_delivery_they_are_not_delayed(self) -> None:
+        leases = VirtualLeases(is_exactly_once=True)
+        learn_that_handlers_take(leases, 0.1)
+        leases.receive()
+
+        assert leases.purposes == [("extend", 60, 1)]
+
+
+def learn_that_handlers_take(leases: VirtualLeases, seconds: float) -> None:
+    (delivery,) = leases.receive()
+    leases.advance(seconds)
+    leases.settle(delivery)
+    leases.advance(2.0)
+    leases.calls.clear()
+
+
 def test_settlements_share_a_request(leases: VirtualLeases) -> None:
     deliveries = leases.receive(2500)
     for delivery in deliveries:
