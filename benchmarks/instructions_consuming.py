@@ -52,11 +52,10 @@ class Loop:
         self.calls.append(lambda: function(*args))
 
     def begin(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        for _ in coroutine.__await__():
-            raise RuntimeError("A call without a connection has waited.")
+        self.calls.append(lambda: _run(coroutine))
 
     def call_at(self, at: float, function: Callable[..., object], *args: Any) -> Any:
-        timer = SimpleNamespace(at=at, run=lambda: function(*args), is_over=False)
+        timer = SimpleNamespace(at=at, run=lambda: function(*args), is_over=False, when=lambda: at)
         timer.cancel = lambda: setattr(timer, "is_over", True)
         self.timers.append(timer)
         return timer
@@ -77,6 +76,11 @@ class Loop:
 
     def channel_for_calls(self) -> Any:
         return SimpleNamespace(unary_unary=lambda method: _answer)
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> None:
+    for _ in coroutine.__await__():
+        raise RuntimeError("A call without a connection has waited.")
 
 
 async def _answer(request: bytes, **options: Any) -> bytes:
