@@ -102,6 +102,7 @@ MAY_IMPORT_GOOGLE = {
 PURE = (
     "engine.availability",
     "engine.leases",
+    "engine.native.batching",
     "engine.native.bounds",
     "engine.native.consume_core",
     "engine.native.consumer_options",

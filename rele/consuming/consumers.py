@@ -120,10 +120,11 @@ class NativeConsumers:
 
 def options_of(plan: ConsumerPlan) -> ConsumerOptions:
     """How Relé's own engine consumes what ``plan`` says."""
-    stated, policy = plan.options, plan.dead_letter_policy
+    stated, policy, batch = plan.options, plan.dead_letter_policy, plan.subscription.batch
+    batch_size = 1 if batch is None else batch.max_messages
     return ConsumerOptions(
         plan.threads,
-        max_messages=stated.max_messages or max(MAX_MESSAGES, plan.threads),
+        max_messages=stated.max_messages or max(MAX_MESSAGES, 2 * plan.threads * batch_size),
         max_bytes=stated.max_bytes or MAX_BYTES,
         ack_deadline=plan.longest_lease,
         max_lease_duration=plan.max_lease_duration,
@@ -131,4 +132,6 @@ def options_of(plan: ConsumerPlan) -> ConsumerOptions:
         max_attempts=None if policy is None else policy.max_delivery_attempts,
         streams=stated.streams or 1,
         adapts=stated.flow != "fixed",
+        batch_size=batch_size,
+        batch_wait=None if batch is None else batch.seconds,
     )

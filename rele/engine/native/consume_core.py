@@ -14,6 +14,7 @@ from rele.engine.native.lease_times import LeaseTimes
 from rele.engine.native.ordered_keys import OrderedKeys, Step
 from rele.engine.native.pull_streams import PullStreams, Stream, StreamActions
 
+ACK = Settled("ack")
 NACK = Settled("nack")
 
 
@@ -55,7 +56,7 @@ class ConsumeCore:
         )
         self._flow = Flow(options)
         self._streams = PullStreams(self._flow, options.streams, random)
-        self._ordered = OrderedKeys(options.max_attempts)
+        self._ordered = OrderedKeys(options.max_attempts, together=options.batch_size)
         self._ready: list[Delivery] = []
         self._handed: set[Delivery] = set()
         """What was handed to handlers that have not returned."""
@@ -119,11 +120,17 @@ class ConsumeCore:
 
     def finish(self, delivery: Delivery, now: float) -> None:
         """Note that the handler of ``delivery`` has returned, or was not begun."""
+        if delivery not in self._handed:  # it was withdrawn
+            return
         self._handed.discard(delivery)
-        if delivery.begun_at is None and delivery.settled is None:
+        if delivery.settled is None and (delivery.begun_at is None or self._is_draining):
             self._leave(delivery, now)
         if delivery.key and not self._is_draining:
             self._take(self._step_after(delivery, now), now)
+
+    def is_handed(self, delivery: Delivery) -> bool:
+        """Whether ``delivery`` is to be handled, or is being handled."""
+        return delivery in self._handed
 
     def note_answer(
         self, call: Call, now: float, *, error: str | None, refused: Mapping[str, str]
@@ -160,7 +167,7 @@ class ConsumeCore:
         self._set_limits(now)
         if self._flow.is_blocked:
             self._keeper.hurry(now)
-        shed = self._shed(now) if self._ordered.held else 0
+        shed = self._shed(now) if self._ordered.is_holding else 0
         ready, self._ready = self._ready, []
         self._handed.update(ready)
         return Actions(self._keeper.act(now), self._streams.act(now), ready, shed)
@@ -212,8 +219,10 @@ class ConsumeCore:
         self._nack(step.nack, now)
         if step.replaced is not None:
             self._keeper.lose([step.replaced])
-        if step.next is not None:
-            self._ready.append(step.next)
+        for delivery in step.withdrawn:
+            self._handed.discard(delivery)
+            delivery.begun_at = None
+        self._ready += step.ready
 
     def _nack(self, deliveries: Iterable[Delivery], now: float) -> None:
         for delivery in deliveries:

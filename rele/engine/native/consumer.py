@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -16,7 +16,9 @@ from google.api_core.exceptions import NotFound
 from rele.engine.failures import is_passing
 from rele.engine.native import pull_calls
 from rele.engine.native.acknowledgements import AcknowledgeStatus, acknowledge_error
-from rele.engine.native.consume_core import ConsumeCore
+from rele.engine.native.batch_handlers import BatchHandlers
+from rele.engine.native.batching import Batching
+from rele.engine.native.consume_core import ACK, ConsumeCore
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.handler_threads import Handlers, HandlerThreads
@@ -49,7 +51,8 @@ class NativeConsumer:
 
     Args:
         path: ``projects/PROJECT/subscriptions/NAME``.
-        callback: called with each message, in one of ``threads``.
+        callback: called with each message, in one of ``threads``; where batches are handled, its
+            ``handle_batch`` is called with each of these.
         options: how it is consumed.
         pull_loop: where its streams and calls are made.
         threads: run the callbacks.
@@ -81,7 +84,7 @@ class NativeConsumer:
         self._core = ConsumeCore(options)
         self._streams: dict[Stream, StreamDriver] = {}
         self._reports = Reports(pull_loop, self._take_reports)
-        self._handlers = Handlers(options.threads, self._handle, threads, self._reports.wake)
+        self._handlers = self._make_handlers()
         self._responses: dict[Delivery, Future[Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
@@ -133,9 +136,40 @@ class NativeConsumer:
                 logger.exception("The callback of %s raised.", self._name)
         self._reports.add(delivery)
 
+    def ack_together(self, deliveries: Sequence[Delivery]) -> None:
+        """Note that a handler of batches has acked ``deliveries``."""
+        self._reports.add_all([(delivery, ACK) for delivery in deliveries])
+
     # In the loop.
 
+    def _make_handlers(self) -> Handlers | BatchHandlers:
+        options, threads = self._options, self._threads
+        if options.batch_wait is None:
+            return Handlers(options.threads, self._handle, threads, self._reports.wake)
+        return BatchHandlers(
+            options.threads,
+            Batching(options.batch_size, options.batch_wait),
+            threads,
+            begin=lambda delivery: self._core.begin(delivery, self._loop.now()),
+            handle=self._callback.handle_batch,  # type: ignore[attr-defined]
+            end=partial(self._loop.call, self._finish_batch),
+            now=self._loop.now,
+        )
+
+    def _finish_batch(self, batch: Sequence[Delivery]) -> None:
+        self._take_waiting_reports()
+        now = self._loop.now()
+        for delivery in batch:
+            self._core.finish(delivery, now)
+        assert isinstance(self._handlers, BatchHandlers)
+        self._handlers.finish(batch, self._core.is_handed)
+        self._act()
+
     def _take_reports(self) -> None:
+        self._take_waiting_reports()
+        self._act()
+
+    def _take_waiting_reports(self) -> None:
         core, reports, now = self._core, self._reports.waiting, self._loop.now()
         while reports:
             delivery, settled = reports.popleft()
@@ -143,7 +177,6 @@ class NativeConsumer:
                 core.finish(delivery, now)
             else:
                 core.settle(delivery, settled, now)
-        self._act()
 
     def _start(self) -> None:
         self._core.start(self._loop.now(), self._opens_within)
@@ -173,7 +206,8 @@ class NativeConsumer:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        due = self._core.next_due()
+        dues = (self._core.next_due(), self._handlers.next_due())
+        due = min((at for at in dues if at is not None), default=None)
         timer = self._timer
         if timer is not None:
             # One that is too early costs less than another one for each message.
@@ -246,7 +280,7 @@ class NativeConsumer:
             message.ByteSize(),
             received.delivery_attempt or None,
         )
-        delivery.message = NativeMessage(received, delivery, self.settle, True)
+        delivery.message = NativeMessage(received, delivery, self, True)
         return delivery
 
     async def _make_call(self, call: Call) -> None:

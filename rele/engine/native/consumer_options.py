@@ -33,6 +33,8 @@ class ConsumerOptions:
     """Whether the limit begins small and follows the handlers; otherwise it is ``max_messages``."""
     batch_size: int = 1
     """How many messages a handler takes at a time."""
+    batch_wait: float | None = None
+    """Seconds for which a message may wait for a batch; ``None`` if each is handled alone."""
 
     @property
     def capacity(self) -> int:

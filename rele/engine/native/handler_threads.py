@@ -104,6 +104,10 @@ class Handlers:
         """Let a thread handle ``delivery``, after :meth:`start`."""
         self._ready.append(delivery)
 
+    def next_due(self) -> float | None:
+        """When to call :meth:`start`: not before the next event."""
+        return None
+
     def clear(self) -> list[Delivery]:
         """Handle nothing of what waits; return it."""
         cleared: list[Delivery] = []

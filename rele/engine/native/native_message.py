@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timezone
 from operator import attrgetter
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol
 
 from rele.engine.base import Message, Settlement
 from rele.engine.native.delivery import Delivery, Settled
 
-Settle = Callable[[Delivery, Settled], Any]
-"""Notes in the engine how a delivery was settled; returns the future of the response, if any."""
+
+class Settler(Protocol):
+    """Notes in the engine how deliveries were settled."""
+
+    def settle(self, delivery: Delivery, settled: Settled) -> Any:
+        """Note it of one; return the future of the response, if any was asked for."""
+
+    def ack_together(self, deliveries: Sequence[Delivery]) -> None:
+        """Note that several were acked."""
+
 
 _WITHOUT_RESPONSE: dict[Settlement, Settled] = {
     "ack": Settled("ack"),
@@ -47,7 +55,7 @@ class NativeMessage(Message):
     Args:
         received: a ``ReceivedMessage`` of protobuf.
         delivery: what the engine knows of it.
-        settle: called when the message is settled.
+        settler: learns how the message is settled.
         has_attempts: whether the subscription counts delivery attempts.
     """
 
@@ -57,12 +65,12 @@ class NativeMessage(Message):
     size = property(attrgetter("_delivery.size"))
 
     def __init__(
-        self, received: Any, delivery: Delivery, settle: Settle, has_attempts: bool = True
+        self, received: Any, delivery: Delivery, settler: Settler, has_attempts: bool = True
     ) -> None:
         self._lock = RLock()
         self._received = received
         self._delivery = delivery
-        self._tell_engine = settle
+        self._settler = settler
         self._has_attempts = has_attempts
 
     @_MadeWhenRead
@@ -86,18 +94,29 @@ class NativeMessage(Message):
         return self._delivery.attempt if self._has_attempts else None
 
     def modify_ack_deadline(self, seconds: int) -> None:
-        self._tell_engine(self._delivery, Settled("delay", seconds))
+        self._settler.settle(self._delivery, Settled("delay", seconds))
 
     def modify_ack_deadline_with_response(self, seconds: int) -> Future[Any]:
-        response: Future[Any] = self._tell_engine(
+        response: Future[Any] = self._settler.settle(
             self._delivery, Settled("delay", seconds, wants_response=True)
         )
         return response
 
     def _send(self, settlement: Settlement, with_response: bool) -> Any:
         if with_response:
-            return self._tell_engine(self._delivery, Settled(settlement, wants_response=True))
-        return self._tell_engine(self._delivery, _WITHOUT_RESPONSE[settlement])
+            return self._settler.settle(self._delivery, Settled(settlement, wants_response=True))
+        return self._settler.settle(self._delivery, _WITHOUT_RESPONSE[settlement])
+
+    def _ack_together(self, messages: Sequence[Message]) -> None:
+        if self.acks_with_response:
+            super()._ack_together(messages)
+            return
+        deliveries = []
+        for message in messages:
+            assert isinstance(message, NativeMessage)
+            message._settled_as = "ack"
+            deliveries.append(message._delivery)
+        self._settler.ack_together(deliveries)
 
     def __repr__(self) -> str:
         return f"<Message {self.message_id}: {len(self.data)} bytes, {dict(self.attributes)}>"

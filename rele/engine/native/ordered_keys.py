@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from rele.engine.native.delivery import Delivery
 
@@ -18,44 +18,60 @@ After that another worker must have got it, and what is held behind it is nacked
 """
 
 
+NACKED_FOR = 10.0
+"""Seconds for which a message is nacked that may have been sent before the nack of an earlier one
+had arrived. Afterwards another worker must have got the earlier one."""
+
+
 @dataclass
 class OrderedKey:
     """The deliveries of one ordering key."""
 
     waiting: deque[Delivery] = field(default_factory=deque)
-    running: Delivery | None = None
+    handed: dict[str, Delivery] = field(default_factory=dict)
+    """What was given to a handler, in order, by message id."""
     failed_id: str | None = None
     """The id of the message that failed, until it is redelivered: the others are held behind it."""
+    is_probed: bool = False
+    """Whether the failed one was redelivered, and is handled without the others."""
     held_until: float = 0.0
+    is_nacked: bool = False
+    """Whether the others are nacked instead of held."""
 
 
 @dataclass(frozen=True)
 class Step:
     """What happens to the deliveries of a key now."""
 
-    nack: Sequence[Delivery] = ()
+    nack: list[Delivery] = field(default_factory=list)
     """What is to be nacked."""
-    next: Delivery | None = None
-    """What is to be handled, if anything."""
+    ready: list[Delivery] = field(default_factory=list)
+    """What is to be handled, in this order."""
     replaced: Delivery | None = None
     """An older delivery of a message that was redelivered: its lease has ended."""
+    withdrawn: list[Delivery] = field(default_factory=list)
+    """What was to be handled, but is not any more."""
 
 
 class OrderedKeys:
-    """Decides which delivery of a key is handled next.
+    """Decides which deliveries of a key are handled next.
 
     What is outstanding behind a failed message must not be handled before that message. Without a
-    dead-letter policy it is nacked as well, and Pub/Sub redelivers all of it in order. With one, a
+    dead-letter policy it is nacked as well, as is what arrives before the failed one does, and
+    Pub/Sub redelivers all of it in order. With one, a
     nack would count as a delivery attempt of messages that did not fail, so they are held until the
     failed one is redelivered. They are held as well behind a message that is delayed, since Pub/Sub
     would redeliver them before it.
 
     Args:
         max_attempts: of the dead-letter policy; ``None`` without one.
+        together: how many messages of a key a handler may have at a time. Whoever handles them sees
+            to it that they are settled in their order.
     """
 
-    def __init__(self, max_attempts: int | None = None) -> None:
+    def __init__(self, max_attempts: int | None = None, together: int = 1) -> None:
         self._max_attempts = max_attempts
+        self._together = together
         self._keys: dict[str, OrderedKey] = {}
         self._failed: dict[str, OrderedKey] = {}
         """Those whose messages are held."""
@@ -65,18 +81,21 @@ class OrderedKeys:
         key = self._keys.setdefault(delivery.key, OrderedKey())
         if delivery.message_id == key.failed_id:
             self._end_hold(delivery.key, key)
-            key.running = delivery
-            return Step(next=delivery)
+            key.handed[delivery.message_id] = delivery
+            return Step(ready=[delivery])
+        if key.is_nacked:
+            return Step(nack=[delivery])
         replaced = _wait(key, delivery)
-        return Step(next=self._next(delivery.key, key).next, replaced=replaced)
+        return Step(ready=self._next(delivery.key, key), replaced=replaced)
 
     def succeed(self, delivery: Delivery) -> Step:
         """Note that ``delivery`` was acked."""
         key = self._keys.get(delivery.key)
-        if key is None or key.running is not delivery:
+        if key is None or key.handed.get(delivery.message_id) is not delivery:
             return Step()
-        key.running = None
-        return self._next(delivery.key, key)
+        del key.handed[delivery.message_id]
+        key.is_probed = False
+        return Step(ready=self._next(delivery.key, key))
 
     def fail(self, delivery: Delivery, now: float, delay: float | None = None) -> Step:
         """Note that ``delivery`` was not acked, or that its lease was lost.
@@ -87,18 +106,24 @@ class OrderedKeys:
             delay: the seconds until its redelivery that its handler has asked for, if it has.
         """
         key = self._keys.get(delivery.key)
-        if key is None or key.running is not delivery:
+        if key is None or key.handed.get(delivery.message_id) is not delivery:
             return Step()
-        key.running = None
+        del key.handed[delivery.message_id]
+        followers = list(key.handed.values())
+        key.handed.clear()
+        key.is_probed = False
         if self._max_attempts is None and delay is None:
-            del self._keys[delivery.key]
-            return Step(nack=list(key.waiting))
+            self._hold(delivery, key, now + NACKED_FOR)
+            key.is_nacked = True
+            nack = [*followers, *key.waiting]
+            key.waiting.clear()
+            return Step(nack=nack, withdrawn=followers)
+        key.waiting.extendleft(each for each in reversed(followers) if each.settled is None)
         if self._max_attempts is not None and (delivery.attempt or 0) >= self._max_attempts:
-            return self._next(delivery.key, key)  # the failed one goes to the dead-letter topic
-        key.failed_id = delivery.message_id
-        key.held_until = now + (LONGEST_BACKOFF if delay is None else delay) + PATIENCE
-        self._failed[delivery.key] = key
-        return Step()
+            # The failed one goes to the dead-letter topic.
+            return Step(ready=self._next(delivery.key, key), withdrawn=followers)
+        self._hold(delivery, key, now + (LONGEST_BACKOFF if delay is None else delay) + PATIENCE)
+        return Step(withdrawn=followers)
 
     def shed(self, most: int) -> list[Delivery]:
         """Remove the newest deliveries that are held, until ``most`` remain; return them."""
@@ -124,28 +149,48 @@ class OrderedKeys:
         return min((key.held_until for key in self._failed.values()), default=None)
 
     @property
+    def is_holding(self) -> bool:
+        """Whether anything has failed that was not redelivered yet."""
+        return bool(self._failed)
+
+    @property
     def held(self) -> int:
         """How many deliveries are held behind failed messages."""
         return sum(len(key.waiting) for key in self._failed.values())
 
-    def _next(self, name: str, key: OrderedKey) -> Step:
-        if key.running is None and key.failed_id is None:
-            if key.waiting:
-                key.running = key.waiting.popleft()
-                return Step(next=key.running)
+    def _next(self, name: str, key: OrderedKey) -> list[Delivery]:
+        ready: list[Delivery] = []
+        if key.failed_id is not None:
+            return ready
+        most = 1 if key.is_probed else self._together
+        while len(key.handed) < most and key.waiting:
+            delivery = key.waiting[0]
+            if delivery.message_id in key.handed:  # a copy: one after the other
+                break
+            ready.append(key.waiting.popleft())
+            key.handed[delivery.message_id] = delivery
+        if not key.handed:
             del self._keys[name]
-        return Step()
+        return ready
+
+    def _hold(self, failed: Delivery, key: OrderedKey, until: float) -> None:
+        key.failed_id = failed.message_id
+        key.held_until = until
+        self._failed[failed.key] = key
 
     def _end_hold(self, name: str, key: OrderedKey) -> None:
         key.failed_id = None
+        key.is_nacked = False
+        key.is_probed = True
         del self._failed[name]
 
 
 def _wait(key: OrderedKey, delivery: Delivery) -> Delivery | None:
     """Append a delivery, or let it replace an older one of the same message, which is returned."""
-    if key.running is not None and key.running.message_id == delivery.message_id:
+    if delivery.message_id in key.handed:
         # The lease of the one that runs was lost. What followed it is redelivered as well.
-        key.waiting.appendleft(delivery)
+        copies = takewhile(lambda each: each.message_id in key.handed, key.waiting)
+        key.waiting.insert(len(list(copies)), delivery)
         return None
     for number, waiting in enumerate(key.waiting):
         if waiting.message_id == delivery.message_id:

@@ -18,17 +18,17 @@ def keys() -> OrderedKeys:
 def test_one_message_of_a_key_is_handled_at_a_time(keys: OrderedKeys) -> None:
     first, second = delivery(1), delivery(2)
 
-    assert keys.receive(first) == Step(next=first)
+    assert keys.receive(first) == Step(ready=[first])
     assert keys.receive(second) == Step()
-    assert keys.succeed(first) == Step(next=second)
+    assert keys.succeed(first) == Step(ready=[second])
     assert keys.succeed(second) == Step()
 
 
 def test_keys_do_not_wait_for_each_other(keys: OrderedKeys) -> None:
     first, other = delivery(1, key="a"), delivery(2, key="b")
 
-    assert keys.receive(first).next is first
-    assert keys.receive(other).next is other
+    assert keys.receive(first).ready == [first]
+    assert keys.receive(other).ready == [other]
 
 
 def test_what_waits_behind_a_failed_message_is_nacked_with_it(keys: OrderedKeys) -> None:
@@ -38,7 +38,7 @@ def test_what_waits_behind_a_failed_message_is_nacked_with_it(keys: OrderedKeys)
 
     assert keys.fail(first, 0) == Step(nack=[second, third])
     again = delivery(1, copy="again")
-    assert keys.receive(again).next is again
+    assert keys.receive(again).ready == [again]
 
 
 def test_what_waits_behind_a_delayed_message_is_held(keys: OrderedKeys) -> None:
@@ -49,9 +49,9 @@ def test_what_waits_behind_a_delayed_message_is_held(keys: OrderedKeys) -> None:
     assert keys.fail(first, 0, delay=30) == Step()
     assert keys.receive(third) == Step()
     again = delivery(1, copy="again")
-    assert keys.receive(again).next is again
-    assert keys.succeed(again).next is second
-    assert keys.succeed(second).next is third
+    assert keys.receive(again).ready == [again]
+    assert keys.succeed(again).ready == [second]
+    assert keys.succeed(second).ready == [third]
 
 
 def test_what_is_held_is_nacked_where_another_worker_has_the_failed_message(
@@ -66,7 +66,7 @@ def test_what_is_held_is_nacked_where_another_worker_has_the_failed_message(
     assert keys.expire(89) == []
     assert keys.expire(90) == [second]
     assert keys.next_due() is None
-    assert keys.receive(third).next is third
+    assert keys.receive(third).ready == [third]
 
 
 def test_a_copy_of_the_message_that_runs_is_the_next_one(keys: OrderedKeys) -> None:
@@ -74,8 +74,8 @@ def test_a_copy_of_the_message_that_runs_is_the_next_one(keys: OrderedKeys) -> N
     for each in (first, second, copy):
         keys.receive(each)
 
-    assert keys.succeed(first).next is copy
-    assert keys.succeed(copy).next is second
+    assert keys.succeed(first).ready == [copy]
+    assert keys.succeed(copy).ready == [second]
 
 
 class TestWithDeadLetters:
@@ -93,8 +93,8 @@ class TestWithDeadLetters:
         assert keys.fail(first, 0) == Step()
         assert keys.held == 1
         again = delivery(1, attempt=2, copy="again")
-        assert keys.receive(again).next is again
-        assert keys.succeed(again).next is second
+        assert keys.receive(again).ready == [again]
+        assert keys.succeed(again).ready == [second]
 
     def test_a_redelivered_copy_replaces_the_held_one(self, keys: OrderedKeys) -> None:
         first, second = delivery(1), delivery(2)
@@ -105,14 +105,14 @@ class TestWithDeadLetters:
         keys.receive(again)
 
         assert keys.receive(copy) == Step(replaced=second)
-        assert keys.succeed(again).next is copy
+        assert keys.succeed(again).ready == [copy]
 
     def test_the_last_attempt_holds_nothing(self, keys: OrderedKeys) -> None:
         first, second = delivery(1, attempt=5), delivery(2)
         keys.receive(first)
         keys.receive(second)
 
-        assert keys.fail(first, 0).next is second
+        assert keys.fail(first, 0).ready == [second]
 
     def test_the_newest_are_shed_where_too_many_are_held(self, keys: OrderedKeys) -> None:
         deliveries = [delivery(number) for number in range(6)]

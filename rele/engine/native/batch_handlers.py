@@ -1,0 +1,106 @@
+"""The batches of one subscription, and the threads that handle them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from rele.engine.native.batching import Batching
+from rele.engine.native.delivery import Delivery
+from rele.engine.native.handler_threads import HandlerThreads
+
+logger = logging.getLogger(__name__)
+
+
+class BatchHandlers:
+    """Hands batches to threads. Used in the loop alone.
+
+    Args:
+        threads: how many batches are handled at a time.
+        batching: gathers them.
+        of_process: the threads.
+        begin: called in a thread; whether a handler may begin with a delivery, as it does then.
+        handle: handles and settles messages, but for those that are left unsettled behind a failed
+            one of their ordering key.
+        end: called in the thread at the end of a batch. It lets the loop call :meth:`finish`.
+        now: the clock.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        batching: Batching,
+        of_process: HandlerThreads,
+        *,
+        begin: Callable[[Delivery], bool],
+        handle: Callable[..., object],
+        end: Callable[[Sequence[Delivery]], object],
+        now: Callable[[], float],
+    ) -> None:
+        self._number = threads
+        self._batching = batching
+        self._threads = of_process
+        self._begin = begin
+        self._handle = handle
+        self._end = end
+        self._now = now
+        self.running = 0
+        """How many batches are being handled."""
+
+    def add(self, delivery: Delivery) -> None:
+        """Let ``delivery`` be a part of a batch."""
+        self._batching.add(delivery)
+
+    def clear(self) -> list[Delivery]:
+        """Handle nothing of what waits; return it."""
+        return self._batching.clear()
+
+    def start(self) -> None:
+        """Hand over as many batches as are complete and allowed.
+
+        Raises:
+            ThreadStartError: the system starts no more threads.
+        """
+        while self.running < self._number and (batch := self._batching.take_due(self._now())):
+            try:
+                self._threads.run(partial(self._run, batch))
+            except BaseException:
+                self._batching.put_back(batch)
+                raise
+            self.running += 1
+
+    def finish(self, batch: Sequence[Delivery], is_wanted: Callable[[Delivery], bool]) -> None:
+        """Note that the thread of ``batch`` has ended.
+
+        Args:
+            batch: what was handled.
+            is_wanted: whether a delivery that waited for it is still to be handled.
+        """
+        self.running -= 1
+        self._batching.release(batch, is_wanted)
+
+    def next_due(self) -> float | None:
+        """When to call :meth:`start`; ``None``: not before the next event."""
+        return self._batching.next_due() if self.running < self._number else None
+
+    def _run(self, batch: Sequence[Delivery]) -> None:
+        """In a thread: handle those of ``batch`` that are still leased."""
+        messages: list[Any] = []
+        lost_keys: set[str] = set()
+        thread_id = threading.get_ident()
+        for delivery in batch:
+            if delivery.key not in lost_keys and self._begin(delivery):
+                delivery.thread_id = thread_id
+                messages.append(delivery.message)
+            elif delivery.key:
+                lost_keys.add(delivery.key)
+        try:
+            if messages:
+                self._handle(messages, leaves_followers=True)
+        except BaseException:
+            logger.exception("The callback of a batch raised.")
+        finally:
+            self._end(batch)
