@@ -91,6 +91,10 @@ def consume(pubsub: str, name: str, is_exactly_once: bool) -> Iterator[Consume]:
     engine.close()
 
 
+def flat(batches: list[list[int]]) -> list[int]:
+    return [each for batch in batches for each in batch]
+
+
 def end(consumer: NativeConsumer, seconds: float = 10) -> int:
     consumer.drain(time.monotonic() + seconds)
     return consumer.join(time.monotonic() + seconds)
@@ -111,7 +115,7 @@ class Handled(Inbox):
 
     def wait_for_messages(self, number: int, seconds: float = 60) -> list[list[int]]:
         batches: list[list[int]] = self.wait_until(
-            lambda batches: sum(map(len, batches)) >= number, seconds
+            lambda batches: len(flat(batches)) >= number, seconds
         )
         return batches
 
@@ -123,7 +127,7 @@ def test_messages_are_handled_in_batches_and_acked(consume: Consume, publish: Pu
 
     batches = handled.wait_for_messages(60, 30)
 
-    assert sorted(sum(batches, [])) == list(range(60))
+    assert sorted(flat(batches)) == list(range(60))
     assert max(map(len, batches)) <= 20
     assert len(batches) < 10
     assert end(consumer) == 0
@@ -140,7 +144,7 @@ def test_a_batch_that_is_not_full_is_handled_after_max_wait(
     consume(handled, Batch(max_messages=500, max_wait=0.2))
     publish(1, 2, 3)
 
-    assert sorted(sum(handled.wait_for_messages(3, 30), [])) == [1, 2, 3]
+    assert sorted(flat(handled.wait_for_messages(3, 30))) == [1, 2, 3]
 
 
 def test_what_a_handler_names_is_redelivered_alone(consume: Consume, publish: Publish) -> None:
@@ -158,7 +162,7 @@ def test_what_a_handler_names_is_redelivered_alone(consume: Consume, publish: Pu
 
     batches = handled.wait_for_messages(15)
 
-    assert sorted(sum(batches, [])) == sorted([*range(10), 1, 3, 5, 7, 9])
+    assert sorted(flat(batches)) == sorted([*range(10), 1, 3, 5, 7, 9])
 
 
 def test_an_error_redelivers_all(consume: Consume, publish: Publish) -> None:
@@ -172,7 +176,7 @@ def test_an_error_redelivers_all(consume: Consume, publish: Publish) -> None:
     publish(*range(5))
     consume(handled, Batch(max_messages=5, max_wait=2))
 
-    assert sorted(sum(handled.wait_for_messages(10), [])) == sorted([*range(5)] * 2)
+    assert sorted(flat(handled.wait_for_messages(10))) == sorted([*range(5)] * 2)
 
 
 def test_the_messages_of_a_key_keep_their_order_also_where_one_fails(
@@ -204,9 +208,9 @@ def test_with_exactly_once_delivery_all_acks_are_confirmed(
     publish(*range(100))
     consumer = consume(handled, Batch(max_messages=50, max_wait=0.5))
 
-    assert sorted(sum(handled.wait_for_messages(100), [])) == list(range(100))
+    assert sorted(flat(handled.wait_for_messages(100))) == list(range(100))
     assert end(consumer) == 0
-    assert len(sum(handled.items, [])) == 100
+    assert len(flat(handled.items)) == 100
 
 
 def test_at_a_stop_what_waits_is_nacked_and_not_handled(consume: Consume, publish: Publish) -> None:
@@ -224,7 +228,7 @@ def test_at_a_stop_what_waits_is_nacked_and_not_handled(consume: Consume, publis
     assert handled.items == []
     again = Handled()
     consume(again, Batch(max_messages=3, max_wait=5))
-    assert sorted(sum(again.wait_for_messages(3), [])) == [1, 2, 3]
+    assert sorted(flat(again.wait_for_messages(3))) == [1, 2, 3]
 
 
 def test_a_running_batch_is_finished_at_a_stop(consume: Consume, publish: Publish) -> None:
@@ -243,4 +247,4 @@ def test_a_running_batch_is_finished_at_a_stop(consume: Consume, publish: Publis
     may_end.set()
 
     assert consumer.join(time.monotonic() + 10) == 0
-    assert sorted(sum(handled.items, [])) == [1, 2, 3]
+    assert sorted(flat(handled.items)) == [1, 2, 3]
