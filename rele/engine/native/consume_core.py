@@ -91,13 +91,18 @@ class ConsumeCore:
         if not self._options.is_exactly_once:
             self._make_ready(deliveries, now)
 
-    def note_ended(self, stream: Stream, now: float) -> float | None:
+    def note_ended(self, stream: Stream, now: float, *, is_cut_off: bool = False) -> float | None:
         """Note that ``stream`` has ended.
+
+        Args:
+            stream: the stream.
+            now: the time.
+            is_cut_off: whether this process has ended it, to open another one at once.
 
         Returns:
             After how many seconds another one is opened; ``None`` if it was to end.
         """
-        return self._streams.note_ended(stream, now)
+        return self._streams.note_ended(stream, now, is_cut_off=is_cut_off)
 
     def begin(self, delivery: Delivery, now: float) -> bool:
         """Whether a handler may begin with ``delivery``; if so, it begins now.

@@ -236,8 +236,8 @@ class NativeConsumer:
 
     def _end_stream(self, stream: Stream, error: BaseException | None) -> None:
         now = self._loop.now()
-        del self._streams[stream]
-        pause = self._core.note_ended(stream, now)
+        driver = self._streams.pop(stream)
+        pause = self._core.note_ended(stream, now, is_cut_off=driver.is_cut_off)
         if pause is not None:
             logger.debug("The stream of %s ended (%r); next in %.1f s.", self._name, error, pause)
             self._report_end(stream, error, now)
@@ -287,8 +287,7 @@ class NativeConsumer:
         method, request = pull_calls.method_and_request(self._path, call)
         error, refused = None, {}
         try:
-            stub = self._loop.channel_for_calls().unary_unary(method)
-            await stub(request, timeout=_CALL_TIMEOUT, wait_for_ready=True)
+            await self._loop.connections.send(method, request, _CALL_TIMEOUT)
         except grpc.aio.AioRpcError as failure:
             refused = dict(pull_calls.refused_ids(failure.trailing_metadata()))
             error = None if refused else f"{failure.code().name}: {failure.details()}"

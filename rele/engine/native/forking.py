@@ -1,8 +1,9 @@
-"""Letting a process fork while it publishes.
+"""Letting a process fork while it publishes and consumes.
 
 gRPC prepares itself for a fork only where none of its calls is under way. Otherwise the child
 shares the parent's sockets and their events with it: it sends the parent's messages, too, and may
 crash. So no call is begun while the process forks, and a fork waits for those that are under way.
+The loops of consumers end their streams and calls for it, and stand still until it is over.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from rele.engine.native.grpc_threads import are_idle
 from rele.exceptions import ConfigurationError
 
 _VARIABLE = "GRPC_ENABLE_FORK_SUPPORT"
@@ -26,6 +28,9 @@ LONGEST_WAIT = 1.0
 
 LONGEST_CANCELLATION = 0.5
 """Seconds that a fork waits until requests that were not answered are cancelled."""
+
+LONGEST_SETTLING = 0.2
+"""Seconds that a fork waits until gRPC's own threads are idle."""
 
 _PAUSE = 0.001
 """Seconds between two checks. A lock would not do: a signal handler may fork at any moment."""
@@ -47,6 +52,17 @@ class AnyCalls(Protocol):
         ...
 
 
+class AnyLoop(AnyCalls, Protocol):
+    """What makes calls in a thread of its own: :class:`rele.engine.native.pull_loop.PullLoop`."""
+
+    thread_id: int | None
+    """Its thread, which cannot wait for itself where it forks."""
+
+    def leave(self) -> None:
+        """In a child: do nothing from now on."""
+        ...
+
+
 class ForkGate:
     """Counts the threads that are amid a function of gRPC, and delays others during a fork.
 
@@ -58,10 +74,18 @@ class ForkGate:
         self._longest_wait = longest_wait
         self.is_of_child = False
         """Whether this process was forked from one that has made calls."""
+        self.is_amid_streams = False
+        """Whether it was forked although streams were open: they could not be ended in time."""
+        self._loops: weakref.WeakSet[AnyLoop] = weakref.WeakSet()
+        self._has_streams = False
+        self._left: list[AnyLoop] = []
+        """The parent's loops, which must not be finalised."""
         self._renew()
 
     def _renew(self) -> None:
-        self._forks: list[None] = []
+        self._forks: list[int] = []
+        """The threads that fork, by their identity: one after the other, since gRPC's own threads
+        begin anew after each fork."""
         self._inside: list[int] = []
         """The threads that are amid a function of gRPC, by their identity."""
         self._calls: weakref.WeakSet[AnyCalls] = weakref.WeakSet()
@@ -69,6 +93,15 @@ class ForkGate:
     def watch(self, calls: AnyCalls) -> None:
         """Let forks wait for ``calls``, too."""
         self._calls.add(calls)
+
+    def watch_loop(self, loop: AnyLoop) -> None:
+        """Let forks wait for ``loop``, too."""
+        self._loops.add(loop)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process forks, or is about to."""
+        return bool(self._forks)
 
     @contextmanager
     def passed(self) -> Iterator[None]:
@@ -91,29 +124,47 @@ class ForkGate:
 
         Where Pub/Sub does not answer, calls may be under way for long: those are cancelled.
         """
-        self._forks.append(None)
+        me = _thread.get_ident()
+        self._forks.append(me)
         deadline = time.monotonic() + self._longest_wait + LONGEST_CANCELLATION
-        while not self._is_quiet() and (now := time.monotonic()) < deadline:
+        while not self._may_fork(me) and (now := time.monotonic()) < deadline:
             # Again each time: a call may have begun at the moment of the fork.
-            for calls in list(self._calls):
+            for calls in (*self._calls, *self._loops):
                 calls.cancel(begun_before=now - self._longest_wait)
             time.sleep(_PAUSE)
+        self._has_streams = not all(loop.is_quiet for loop in list(self._loops))
+        if self._calls or self._loops:
+            _settle()
 
     def open(self) -> None:
         """Let calls begin again."""
-        with suppress(IndexError):  # the gate was registered while the process forked
-            self._forks.pop()
+        with suppress(ValueError):  # the gate was registered while the process forked
+            self._forks.remove(_thread.get_ident())
 
     def renew(self) -> None:
         """Begin anew in a child, where no thread is amid a call, and no call is its own."""
-        self.is_of_child = self.is_of_child or bool(self._calls)
+        self.is_of_child = self.is_of_child or bool(self._calls) or bool(self._loops)
+        self.is_amid_streams = self.is_amid_streams or self._has_streams
+        for loop in list(self._loops):
+            loop.leave()
+            self._left.append(loop)
+        self._loops = weakref.WeakSet()
         self._renew()
 
-    def _is_quiet(self) -> bool:
-        me = _thread.get_ident()
-        if any(thread != me for thread in list(self._inside)):
+    def _may_fork(self, me: int) -> bool:
+        if self._forks[0] != me or any(thread != me for thread in list(self._inside)):
             return False
-        return all(calls.is_quiet for calls in list(self._calls))
+        loops = (loop for loop in list(self._loops) if loop.thread_id != me)
+        return all(calls.is_quiet for calls in (*self._calls, *loops))
+
+
+def _settle() -> None:
+    """Wait until gRPC's own threads were idle twice in a row, which is not for long."""
+    deadline = time.monotonic() + LONGEST_SETTLING
+    idle = 0
+    while idle < 2 and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        idle = idle + 1 if are_idle() else 0
 
 
 def check_child(environment: Mapping[str, str] = os.environ) -> None:
@@ -127,6 +178,12 @@ def check_child(environment: Mapping[str, str] = os.environ) -> None:
         raise ConfigurationError(
             f"A process that is forked from one that has published cannot publish with "
             f"{_VARIABLE}={setting}, because gRPC does not work in it. Remove that variable."
+        )
+    if gate.is_amid_streams:
+        raise ConfigurationError(
+            "This process was forked from a worker whose streams could not be ended before, so "
+            "gRPC does not work in it: it cannot publish or consume. Start it by "
+            "multiprocessing.get_context('spawn'), or by subprocess."
         )
 
 

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from grpc import _channel as _grpc_channel
@@ -19,6 +20,10 @@ _private: Any = _grpc_channel
 
 _SPARE = 3
 """Threads of gRPC beside its pool: two that look after pool and timers, one for a channel."""
+
+_THREADS = Path("/proc/self/task")
+_NAMES = (b"event_engine", b"lifeguard", b"grpc_", b"python")
+"""How the names of gRPC's threads begin; new ones have the name of the process."""
 
 _of_broken_channels: list[Any] = []
 
@@ -69,6 +74,35 @@ def can_open_first_channel() -> bool:
         # Python's words. It starts no threads then (3.12 and later), but gRPC's are not Python's.
         return "interpreter shutdown" in str(error)
     return True
+
+
+def poller_is_alive() -> bool:
+    """Whether gRPC's asyncio API has its thread, which a forked child must not inherit.
+
+    It ends with the last channel and call.
+    """
+    return any("_poll_wrapper" in thread.name for thread in threading.enumerate())
+
+
+def are_idle() -> bool:
+    """Whether gRPC's own threads have nothing to do. Where the system does not say so: yes.
+
+    For some milliseconds after a fork or the end of a connection they have, and then gRPC does not
+    prepare itself for a fork.
+    """
+    of_python = {str(thread.native_id) for thread in threading.enumerate()}
+    try:
+        return all(_is_idle(path) for path in _THREADS.iterdir() if path.name not in of_python)
+    except OSError:  # not on Linux
+        return True
+
+
+def _is_idle(thread: Path) -> bool:
+    try:
+        name, _, rest = (thread / "stat").read_bytes().partition(b"(")[2].rpartition(b")")
+    except OSError:  # it has ended
+        return True
+    return not name.startswith(_NAMES) or rest.split()[0] == b"S"
 
 
 def waited_for(channel: Any, otherwise: int) -> int:

@@ -30,23 +30,32 @@ class PullAvailability:
         self._availability = Availability(address, times or Times())
         self._channels = channels
         self._timer: asyncio.TimerHandle | None = None
+        self._blocked = 0.0
+        """Seconds in which the loop did not run: they are no part of an outage."""
 
     @property
     def is_unavailable(self) -> bool:
         """Whether streams fail now, or the connection is lost."""
         return isinstance(self._availability.state, Unavailable)
 
+    def note_blocked(self, seconds: float) -> None:
+        """Note that the loop did not run for the last ``seconds``."""
+        self._blocked += seconds
+
     def note_failure(self, now: float, age: float, reason: str) -> None:
         """Note that a stream has ended by an error after ``age`` seconds."""
-        if self._availability.note_failure(now, age, reason):
+        if self._availability.note_failure(now - self._blocked, age, reason):
             self._check()
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()
-        states = [channel.get_state(try_to_connect=True) for channel in self._channels()]
-        is_ready = any(state.name == "READY" for state in states)
-        self._availability.note_connection(loop.time(), is_ready=is_ready)
-        if (line := self._availability.check(loop.time())) is not None:
-            logger.log(line.level, line.text, *line.arguments)
-        if (at := self._availability.next_check(loop.time())) is not None:
-            self._timer = loop.call_at(at, self._check)
+        now = loop.time() - self._blocked
+        try:
+            states = [channel.get_state(try_to_connect=True) for channel in self._channels()]
+            is_ready = any(state.name == "READY" for state in states)
+            self._availability.note_connection(now, is_ready=is_ready)
+            if (line := self._availability.check(now)) is not None:
+                logger.log(line.level, line.text, *line.arguments)
+        finally:
+            if (at := self._availability.next_check(now)) is not None:
+                self._timer = loop.call_at(at + self._blocked, self._check)

@@ -166,8 +166,13 @@ class PullStreams:
             stream.pinged_at = None
             stream.has_answered = stream.has_answered or is_answer
 
-    def note_ended(self, stream: Stream, now: float) -> float | None:
+    def note_ended(self, stream: Stream, now: float, *, is_cut_off: bool = False) -> float | None:
         """Note that ``stream`` has ended; return after how many seconds another one is opened.
+
+        Args:
+            stream: the stream.
+            now: the time.
+            is_cut_off: whether this process has ended it, to open another one at once.
 
         Returns:
             ``None`` if it was to end, or no other is opened.
@@ -181,6 +186,9 @@ class PullStreams:
             return None
         slot.stream = None
         if self._is_draining or slot.open_at is not None:
+            return None
+        if is_cut_off:
+            slot.open_at = now
             return None
         if stream.is_accepted and now - stream.opened_at >= HEALTHY_AFTER:
             slot.failures = 0

@@ -39,6 +39,8 @@ class StreamDriver:
         self._receive = receive
         self._end = end
         self._call: Any = None
+        self.is_cut_off = False
+        """Whether it was ended because the process forks."""
         self._task = loop.begin(self._read())
         # A task that is cancelled before it has begun runs no code of its own.
         self._task.add_done_callback(self._note_done)
@@ -49,12 +51,20 @@ class StreamDriver:
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await self._call.write(pull_calls.KEEPALIVE)
 
-    async def half_close(self) -> None:
-        """End the stream, but take what the server has already sent on it."""
+    async def half_close(self, within: float = _LAST_MESSAGES) -> None:
+        """End the stream, but take what the server has already sent on it.
+
+        Args:
+            within: seconds after which it is cancelled.
+        """
         if self._call is not None:
-            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                await self._call.done_writing()
-                await asyncio.wait([self._task], timeout=_LAST_MESSAGES)
+            writing = asyncio.ensure_future(_done_writing(self._call))
+            await asyncio.wait([self._task], timeout=within)
+            writing.cancel()
+        self._task.cancel()
+
+    def cancel(self) -> None:
+        """End the stream at once."""
         self._task.cancel()
 
     def _note_done(self, task: asyncio.Task[BaseException | None]) -> None:
@@ -69,14 +79,21 @@ class StreamDriver:
 
     async def _read(self) -> BaseException | None:
         """Read until the stream ends; return the error that ended it."""
-        with self._loop.lent_channel() as channel:
-            call = channel.stream_stream(pull_calls.STREAMING_PULL)()
-            self._call = call
-            await call.write(self._first_request)
-            while (response := await call.read()) is not grpc.aio.EOF:
-                self._receive(response)
-            code = await call.code()
-            return None if code is grpc.StatusCode.OK else _error_of(code, await call.details())
+        async with self._loop.connections.lend(self) as channel:
+            call = self._call = channel.stream_stream(pull_calls.STREAMING_PULL)()
+            try:
+                await call.write(self._first_request)
+                while (response := await call.read()) is not grpc.aio.EOF:
+                    self._receive(response)
+                code = await call.code()
+                return None if code is grpc.StatusCode.OK else _error_of(code, await call.details())
+            finally:
+                call.cancel()
+
+
+async def _done_writing(call: Any) -> None:
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await call.done_writing()
 
 
 def _error_of(code: grpc.StatusCode, details: str | None) -> BaseException:
