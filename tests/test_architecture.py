@@ -103,6 +103,7 @@ PURE = (
     "engine.availability",
     "engine.leases",
     "engine.native.batching",
+    "engine.native.blocked",
     "engine.native.bounds",
     "engine.native.consume_core",
     "engine.native.consumer_options",

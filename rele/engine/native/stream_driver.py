@@ -12,6 +12,7 @@ from google.api_core.exceptions import from_grpc_status
 
 from rele.engine.native import pull_calls
 from rele.engine.native.pull_loop import PullLoop
+from rele.exceptions import ThreadStartError
 
 _LAST_MESSAGES = 1.0
 """Seconds that a stream may take to end, after which it is cancelled."""
@@ -71,24 +72,36 @@ class StreamDriver:
         self._call = None
         if task.cancelled():
             self._end(asyncio.CancelledError())
-            return
-        error = task.exception()
-        if isinstance(error, grpc.aio.AioRpcError):
-            error = _error_of(error.code(), error.details())
-        self._end(error or task.result())
+        elif task.exception() is not None:  # the loop has logged it
+            self._end(None)
+        else:
+            self._end(task.result())
 
     async def _read(self) -> BaseException | None:
-        """Read until the stream ends; return the error that ended it."""
-        async with self._loop.connections.lend(self) as channel:
-            call = self._call = channel.stream_stream(pull_calls.STREAMING_PULL)()
-            try:
-                await call.write(self._first_request)
-                while (response := await call.read()) is not grpc.aio.EOF:
-                    self._receive(response)
-                code = await call.code()
-                return None if code is grpc.StatusCode.OK else _error_of(code, await call.details())
-            finally:
-                call.cancel()
+        """Read until the stream ends; return the error that ended it.
+
+        Raises:
+            Exception: what ``receive`` raises; the stream has ended then, too.
+        """
+        try:
+            async with self._loop.connections.lend(self) as channel:
+                return await self._read_from(channel)
+        except grpc.aio.AioRpcError as error:
+            return _error_of(error.code(), error.details())
+        except (asyncio.InvalidStateError, ThreadStartError) as error:
+            # Without its traceback, which would keep the call alive.
+            return error.with_traceback(None)
+
+    async def _read_from(self, channel: Any) -> BaseException | None:
+        call = self._call = channel.stream_stream(pull_calls.STREAMING_PULL)()
+        try:
+            await call.write(self._first_request)
+            while (response := await call.read()) is not grpc.aio.EOF:
+                self._receive(response)
+            code = await call.code()
+            return None if code is grpc.StatusCode.OK else _error_of(code, await call.details())
+        finally:
+            call.cancel()
 
 
 async def _done_writing(call: Any) -> None:
