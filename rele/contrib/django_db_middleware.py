@@ -19,6 +19,9 @@ class DjangoDBMiddleware(BaseMiddleware):
     With ``CONN_MAX_AGE = 0`` no connection is left open after a message. A connection in the middle
     of a transaction is never closed. If closing one fails, the others are closed nevertheless.
 
+    What earlier messages have left in ``connection.queries``, under ``DEBUG``, is cleared before
+    each message, as Django clears it before each request.
+
     A message of an async handler has connections only if it uses the ORM: in a thread of its own,
     where they are closed when the message has ended.
     """
@@ -27,6 +30,7 @@ class DjangoDBMiddleware(BaseMiddleware):
 
     @per_thread
     def pre_process_message(self, subscription: Subscription, message: Message) -> None:
+        _forget_queries()
         _close_old_connections()
 
     @per_thread
@@ -39,6 +43,13 @@ class DjangoDBMiddleware(BaseMiddleware):
         except Exception as error:  # noqa: BLE001 - of the database's driver
             _warn(error)
             close_connections()
+
+
+def _forget_queries() -> None:
+    for connection in connections.all(initialized_only=True):
+        # Who forces the log, as assertNumQueries does, reads it after the message.
+        if not connection.force_debug_cursor:
+            connection.queries_log.clear()
 
 
 def _close_old_connections() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
@@ -102,6 +103,39 @@ def test_a_transaction_is_never_broken(
     close.assert_not_called()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_queries_of_an_earlier_message_are_forgotten(
+    deliver: Callable[..., Delivery], settings: Any
+) -> None:
+    settings.DEBUG = True
+    seen: list[list[str]] = []
+
+    def handle(data: Any, **attributes: Any) -> None:
+        with db.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {data}")
+        seen.append([query["sql"] for query in db.connection.queries])
+
+    callback = Callback(Subscription(handle, "photos"))
+    callback(deliver(b"1").message)
+    callback(deliver(b"2").message)
+
+    assert seen == [["SELECT 1"], ["SELECT 2"]]
+
+
+@pytest.mark.django_db
+def test_queries_that_a_test_counts_are_kept(
+    deliver: Callable[..., Delivery], django_assert_num_queries: Any
+) -> None:
+    def handle(data: Any, **attributes: Any) -> None:
+        with db.connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    callback = Callback(Subscription(handle, "photos"))
+    with django_assert_num_queries(2):
+        callback(deliver().message)
+        callback(deliver().message)
+
+
 def test_is_found_in_contrib_too() -> None:
     assert rele.contrib.DjangoDBMiddleware is DjangoDBMiddleware
     with pytest.raises(AttributeError, match="no attribute 'NoSuchMiddleware'"):
@@ -116,6 +150,8 @@ class Connection:
         self.error = error
         self.in_atomic_block = False
         self.errors_occurred = False
+        self.force_debug_cursor = False
+        self.queries_log: deque[dict[str, str]] = deque()
         self.is_open = True
 
     def close(self) -> None:
