@@ -134,4 +134,5 @@ def options_of(plan: ConsumerPlan) -> ConsumerOptions:
         adapts=stated.flow != "fixed",
         batch_size=batch_size,
         batch_wait=None if batch is None else batch.seconds,
+        is_async=plan.is_on_loop,
     )

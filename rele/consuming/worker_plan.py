@@ -17,6 +17,9 @@ from rele.engine.google.flow_control import flow_control, max_lease_duration, st
 from rele.messages.codec import Decode, decoder
 from rele.schema.settings import DEFAULT_ACK_DEADLINE, DEFAULTS
 
+TASKS = 100
+"""How many messages of an async handler run at a time, where ``threads`` is not stated."""
+
 Provisioning = Literal["apply", "create", "verify", "ignore", "create first"]
 """How topics and subscriptions are set up: a value of ``RELE["RESOURCES"]``, or as Relé 1.x did."""
 
@@ -43,6 +46,8 @@ class ConsumerPlan:
     """What the declaration and the defaults state."""
     longest_lease: int
     """Seconds for which one extension leases a message, at most: the ack deadline."""
+    is_on_loop: bool = False
+    """Whether tasks in one event loop handle the messages, instead of threads."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,12 @@ def plan_of_config(
             _plan_consumer(
                 each,
                 each.options.over(defaults),
-                threads=config.threads_per_subscription,
+                threads=defaults.threads or _threads_of(each, config.engine),
                 ack_deadline=config.ack_deadline,
                 limits_messages=True,
                 logs_payloads=config.log_payloads,
                 json_decoder=config.decoder,
+                is_on_loop=_is_on_loop(each, config.engine),
             )
             for each in subscriptions
         ),
@@ -145,6 +151,7 @@ def _plan_consumer(
     limits_messages: bool,
     logs_payloads: bool,
     json_decoder: Callable[..., Any] = json.JSONDecoder,
+    is_on_loop: bool = False,
 ) -> ConsumerPlan:
     threads = options.threads or threads
     return ConsumerPlan(
@@ -158,4 +165,17 @@ def _plan_consumer(
         dead_letter_policy=options.dead_letter_policy,
         options=options,
         longest_lease=options.ack_deadline or ack_deadline,
+        is_on_loop=is_on_loop,
     )
+
+
+def _is_on_loop(subscription: Subscription, engine: str) -> bool:
+    return engine == "rele" and subscription.is_async and subscription.batch is None
+
+
+def _threads_of(subscription: Subscription, engine: str) -> int:
+    """How many messages are handled at a time, where that is not stated."""
+    if _is_on_loop(subscription, engine):
+        return TASKS
+    threads: int = DEFAULTS["THREADS_PER_SUBSCRIPTION"]
+    return threads

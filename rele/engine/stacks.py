@@ -1,10 +1,11 @@
-"""Where a thread is, for the log."""
+"""Where a thread or a task is, for the log."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import traceback
+from typing import Any
 
 
 def stack_of(thread_id: int | None) -> str:
@@ -13,3 +14,13 @@ def stack_of(thread_id: int | None) -> str:
     frame = sys._current_frames().get(thread_id or 0)
     stack = "(it has ended)" if frame is None else "".join(traceback.format_stack(frame))
     return f"The thread {name} is at:\n{stack}"
+
+
+def stack_of_task(task: Any) -> str:
+    """The name of a task and where it waits, as several lines."""
+    frames, awaited = [], task.get_coro()
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        frames.append((frame, frame.f_lineno))
+        awaited = awaited.cr_await
+    stack = "".join(traceback.StackSummary.extract(iter(frames)).format())
+    return f"The task {task.get_name()} is at:\n{stack or '(it has ended)'}"

@@ -15,6 +15,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from rele.runtime.performing import perform
+
 RunInThread = Callable[[Callable[[], object]], object]
 """Runs a function soon, in some thread."""
 
@@ -113,21 +115,10 @@ class InOwnThread(Executor):
         try:
             self._begin()
             while (call := self._calls.get()) is not None:
-                _perform(*call)
+                perform(*call)
             self._end()
         finally:
             has_ended.set_result(None)
-
-
-def _perform(future: Future[Any], function: Callable[[], Any]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        result = function()
-    except BaseException as error:  # noqa: BLE001 - raised in the task that waits
-        future.set_exception(error)
-    else:
-        future.set_result(result)
 
 
 def _take_changes(context: Context) -> None:

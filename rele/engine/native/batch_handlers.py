@@ -58,6 +58,10 @@ class BatchHandlers:
         """Handle nothing of what waits; return it."""
         return self._batching.clear()
 
+    def cancel(self) -> bool:
+        """Cancel the handlers that run: a thread cannot be cancelled."""
+        return False
+
     def start(self) -> None:
         """Hand over as many batches as are complete and allowed.
 

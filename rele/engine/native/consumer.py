@@ -16,11 +16,13 @@ from google.api_core.exceptions import NotFound
 from rele.engine.failures import is_passing
 from rele.engine.native import pull_calls
 from rele.engine.native.acknowledgements import AcknowledgeStatus, acknowledge_error
+from rele.engine.native.async_handlers import AsyncHandlers
 from rele.engine.native.batch_handlers import BatchHandlers
 from rele.engine.native.batching import Batching
 from rele.engine.native.consume_core import ACK, ConsumeCore
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
+from rele.engine.native.handler_loop import HandlerLoop
 from rele.engine.native.handler_threads import Handlers, HandlerThreads
 from rele.engine.native.interruptions import Interruption, report_overdue, report_shed
 from rele.engine.native.lease_keeper import Call, Confirmed
@@ -59,18 +61,20 @@ class NativeConsumer:
         prepare: called, in a thread, when Pub/Sub has ended a stream; returns whether the
             subscription exists now.
         opens_within: seconds, within which its first streams are opened at a random time.
+        handler_loop: runs the callbacks that are an ``async def``.
     """
 
     def __init__(
         self,
         path: str,
-        callback: Callable[[NativeMessage], object],
+        callback: Any,
         options: ConsumerOptions,
         pull_loop: PullLoop,
         threads: HandlerThreads,
         prepare: Callable[[], bool] = lambda: True,
         *,
         opens_within: float = 0.0,
+        handler_loop: HandlerLoop | None = None,
     ) -> None:
         self._path = path
         self._name = path.rpartition("/")[2]
@@ -84,7 +88,7 @@ class NativeConsumer:
         self._core = ConsumeCore(options)
         self._streams: dict[Stream, StreamDriver] = {}
         self._reports = Reports(pull_loop, self._take_reports)
-        self._handlers = self._make_handlers()
+        self._handlers = self._make_handlers(handler_loop)
         self._responses: dict[Delivery, Future[Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
@@ -127,8 +131,11 @@ class NativeConsumer:
             self._reports.wake()
         return response
 
+    def _begin(self, delivery: Delivery) -> bool:
+        return self._core.begin(delivery, self._loop.now())
+
     def _handle(self, delivery: Delivery) -> None:
-        if self._core.begin(delivery, self._loop.now()):
+        if self._begin(delivery):
             delivery.thread_id = threading.get_ident()
             try:
                 self._callback(delivery.message)
@@ -142,19 +149,31 @@ class NativeConsumer:
 
     # In the loop.
 
-    def _make_handlers(self) -> Handlers | BatchHandlers:
-        options, threads = self._options, self._threads
-        if options.batch_wait is None:
-            return Handlers(options.threads, self._handle, threads, self._reports.wake)
-        return BatchHandlers(
-            options.threads,
-            Batching(options.batch_size, options.batch_wait),
-            threads,
-            begin=lambda delivery: self._core.begin(delivery, self._loop.now()),
-            handle=self._callback.handle_batch,  # type: ignore[attr-defined]
-            end=partial(self._loop.call, self._finish_batch),
-            now=self._loop.now,
-        )
+    def _make_handlers(
+        self, loop: HandlerLoop | None
+    ) -> Handlers[Delivery] | AsyncHandlers | BatchHandlers:
+        options, threads, idle = self._options, self._threads, self._reports.wake
+        if options.batch_wait is not None:
+            return BatchHandlers(
+                options.threads,
+                Batching(options.batch_size, options.batch_wait),
+                threads,
+                begin=self._begin,
+                handle=self._callback.handle_batch,
+                end=partial(self._loop.call, self._finish_batch),
+                now=self._loop.now,
+            )
+        if options.is_async and loop is not None:
+            return AsyncHandlers(
+                self._name,
+                options.threads,
+                loop,
+                begin=self._begin,
+                handle=self._callback.handle_async,
+                finish=self._reports.add,
+                idle=idle,
+            )
+        return Handlers(options.threads, self._handle, threads, idle)
 
     def _finish_batch(self, batch: Sequence[Delivery]) -> None:
         self._take_waiting_reports()
@@ -319,6 +338,8 @@ class NativeConsumer:
                 self._core.give_up()
                 self._act()
             await asyncio.sleep(_TICK)
+        if self._handlers.cancel():
+            await self._wait_for_cancelled()
         until = self._loop.now() + (
             _LAST_CALLS_UNAVAILABLE if self._loop.availability.is_unavailable else _LAST_CALLS
         )
@@ -327,3 +348,8 @@ class NativeConsumer:
             self._take_reports()
             await asyncio.sleep(_TICK / 5)
         self._ended.set()
+
+    async def _wait_for_cancelled(self) -> None:
+        until = self._loop.now() + _LAST_CALLS / 2
+        while self.running and self._loop.now() < until:
+            await asyncio.sleep(_TICK / 5)

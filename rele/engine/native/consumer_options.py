@@ -36,6 +36,9 @@ class ConsumerOptions:
     batch_wait: float | None = None
     """Seconds for which a message may wait for a batch; ``None`` if each is handled alone."""
 
+    is_async: bool = False
+    """Whether messages are handled by tasks in one event loop, instead of threads."""
+
     @property
     def capacity(self) -> int:
         """How many messages can be handled at a time."""

@@ -59,6 +59,7 @@ class Delivery:
         "renew_at",
         "settled",
         "size",
+        "task",
         "thread_id",
     )
 
@@ -89,5 +90,7 @@ class Delivery:
         self.is_lost = False
         """Whether its lease is known to have ended: the message is redelivered."""
         self.settled: Settled | None = None
+        self.task: Any = None
+        """The task of its handler, if that is an ``async def``."""
         self.thread_id: int | None = None
         """The thread of its handler, once it has begun."""

@@ -8,11 +8,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Generic, TypeVar
 
-from rele.engine.native.delivery import Delivery
 from rele.engine.threads import start_thread
 
 logger = logging.getLogger(__name__)
+
+Work = TypeVar("Work")
+"""What is handled: a delivery, for example."""
 
 IDLE_SECONDS = 30.0
 """After which a thread ends that has nothing to do."""
@@ -70,7 +73,7 @@ class HandlerThreads:
         return None
 
 
-class Handlers:
+class Handlers(Generic[Work]):
     """The messages of one subscription that can be handled, and the threads that handle them.
 
     Args:
@@ -83,7 +86,7 @@ class Handlers:
     def __init__(
         self,
         threads: int,
-        handle: Callable[[Delivery], None],
+        handle: Callable[[Work], None],
         of_process: HandlerThreads,
         idle: Callable[[], None] = lambda: None,
     ) -> None:
@@ -91,7 +94,7 @@ class Handlers:
         self._handle = handle
         self._threads = of_process
         self._idle = idle
-        self._ready: deque[Delivery] = deque()
+        self._ready: deque[Work] = deque()
         self._slots: list[None] = [None] * threads
         """A token for each thread that may be started."""
 
@@ -100,7 +103,7 @@ class Handlers:
         """How many threads handle messages now."""
         return self._number - len(self._slots)
 
-    def add(self, delivery: Delivery) -> None:
+    def add(self, delivery: Work) -> None:
         """Let a thread handle ``delivery``, after :meth:`start`."""
         self._ready.append(delivery)
 
@@ -108,13 +111,17 @@ class Handlers:
         """When to call :meth:`start`: not before the next event."""
         return None
 
-    def clear(self) -> list[Delivery]:
+    def clear(self) -> list[Work]:
         """Handle nothing of what waits; return it."""
-        cleared: list[Delivery] = []
+        cleared: list[Work] = []
         with suppress(IndexError):
             while True:
                 cleared.append(self._ready.popleft())
         return cleared
+
+    def cancel(self) -> bool:
+        """Cancel the handlers that run: a thread cannot be cancelled."""
+        return False
 
     def start(self) -> None:
         """Start as many threads as are needed and allowed.

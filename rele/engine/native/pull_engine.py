@@ -8,6 +8,7 @@ from typing import Any
 from rele.engine.connection import Connection
 from rele.engine.native.consumer import NativeConsumer
 from rele.engine.native.consumer_options import ConsumerOptions
+from rele.engine.native.handler_loop import HandlerLoop
 from rele.engine.native.handler_threads import HandlerThreads
 from rele.engine.native.pull_channels import describe_pull_channel
 from rele.engine.native.pull_loop import PullLoop
@@ -32,6 +33,7 @@ class PullEngine:
         self._connection = connection
         self._loop = PullLoop(describe_pull_channel(connection), connection.address)
         self._threads = HandlerThreads("rele-handler")
+        self._handler_loop = HandlerLoop(self._loop, self._threads)
         self._number = 0
 
     def consumer(
@@ -46,7 +48,14 @@ class PullEngine:
         within = min(self._number * _SPREAD, _LONGEST_SPREAD)
         path = f"projects/{self._connection.gc_project_id}/subscriptions/{name}"
         return NativeConsumer(
-            path, callback, options, self._loop, self._threads, prepare, opens_within=within
+            path,
+            callback,
+            options,
+            self._loop,
+            self._threads,
+            prepare,
+            opens_within=within,
+            handler_loop=self._handler_loop,
         )
 
     @property
@@ -56,4 +65,5 @@ class PullEngine:
 
     def close(self) -> None:
         """Close the connections, once all consumers are drained. Does not wait."""
+        self._handler_loop.stop()
         self._loop.stop()
