@@ -232,14 +232,15 @@ class PartialFailure(ReleError):  # noqa: N818 - named for what it says of the b
         super().__init__(f"{len(self.errors)} messages of the batch have failed")
 
 
-class OrderingKeyFailed(ReleError):  # noqa: N818 - a consequence of another failure
-    """The error of a message of a batch that is redelivered only to keep the order of its key.
+class OrderingKeyFailed(Retry):
+    """What hooks get for a message of a batch that has not failed itself.
 
-    An earlier message of the same ordering key has failed, and is redelivered first.
+    An earlier message of its ordering key has failed, and is to be redelivered before it.
     """
 
     def __init__(self) -> None:
-        super().__init__("redelivered after an earlier message of its ordering key, which failed")
+        super().__init__()
+        self.args = ("redelivered after an earlier message of its ordering key, which failed",)
 
 
 def import_failure(what: str, error: Exception) -> str:
