@@ -110,6 +110,9 @@ class Stream:
         self.receive = receive
         Stream.last = self
 
+    async def ping(self) -> None:
+        """There is no server to answer."""
+
 
 class Consuming:
     """A subscription, its handler and the responses that it gets."""
