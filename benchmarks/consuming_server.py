@@ -28,7 +28,7 @@ PublishRequest = types.PublishRequest.pb()
 StreamingPullRequest = types.StreamingPullRequest.pb()
 StreamingPullResponse = types.StreamingPullResponse.pb()
 
-IN_A_RESPONSE = 100
+IN_A_RESPONSE = 500
 """Messages at most."""
 
 MADE_BEFOREHAND = 20_000

@@ -128,6 +128,7 @@ class ConsumeCore:
         if delivery not in self._handed:  # it was withdrawn
             return
         self._handed.discard(delivery)
+        delivery.message = None  # they refer to each other, which only the garbage collector ends
         if delivery.settled is None and (delivery.begun_at is None or self._is_draining):
             self._leave(delivery, now)
         if delivery.key and not self._is_draining:
@@ -170,6 +171,8 @@ class ConsumeCore:
     def act(self, now: float) -> Actions:
         """Decide what to do now."""
         self._set_limits(now)
+        # So that Pub/Sub delivers more before the handlers have nothing to do.
+        self._keeper.enough = max(self._flow.limit // 4, 1)
         if self._flow.is_blocked:
             self._keeper.hurry(now)
         shed = self._shed(now) if self._ordered.is_holding else 0

@@ -193,7 +193,6 @@ class NativeConsumer:
         while reports:
             delivery, settled = reports.popleft()
             if settled is None:
-                delivery.message = None  # they refer to each other
                 core.finish(delivery, now)
             else:
                 core.settle(delivery, settled, now)

@@ -111,6 +111,8 @@ class LeaseKeeper:
         self._send_at: float | None = None
         self._retries: list[tuple[float, int, Call]] = []
         self._failures = 0
+        self.enough = MAX_IDS
+        """How many settlements are sent at once, without waiting for others to share a request."""
         self._learn_at = 0.0
         self._delayed: list[tuple[float, int, Charge]] = []
         """When messages that were delayed or dropped do not count against a stream any more."""
@@ -326,8 +328,10 @@ class LeaseKeeper:
         if queue is None:
             queue = self._settled[key] = []
         queue.append(delivery)
-        if self._send_at is None or len(queue) >= MAX_IDS:
-            self._send_at = now if len(queue) >= MAX_IDS else now + _GATHERED_FOR
+        if len(queue) >= self.enough:
+            self._send_at = now
+        elif self._send_at is None:
+            self._send_at = now + _GATHERED_FOR
 
     def _send_settled(self, now: float) -> None:
         self._send_at = None
