@@ -42,7 +42,7 @@ class Consumers(Protocol):
 def consumers_of(plan: WorkerPlan, subscriber: Subscriber, times: Times) -> Consumers:
     """What makes the consumers of a worker with ``plan``."""
     if plan.engine == "rele":
-        return NativeConsumers(subscriber)
+        return NativeConsumers(subscriber, times)
     return GoogleConsumers(subscriber, times)
 
 
@@ -92,10 +92,12 @@ class NativeConsumers:
 
     Args:
         subscriber: knows the connection.
+        times: the durations that they use.
     """
 
-    def __init__(self, subscriber: Subscriber) -> None:
+    def __init__(self, subscriber: Subscriber, times: Times) -> None:
         self._subscriber = subscriber
+        self._times = times
 
     @cached_property
     def _engine(self) -> PullEngine:
@@ -103,7 +105,7 @@ class NativeConsumers:
         # Imported here because a worker on Google's client does not need it.
         from rele.engine.native.pull_engine import PullEngine
 
-        return PullEngine(self._subscriber.connection)
+        return PullEngine(self._subscriber.connection, self._times)
 
     def make(self, plan: ConsumerPlan, callback: Callback, restore: Callable[[], bool]) -> Consumer:
         return self._engine.consumer(plan.subscription.name, callback, options_of(plan), restore)

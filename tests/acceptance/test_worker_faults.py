@@ -106,7 +106,14 @@ HANDS_FULL = (
 
     POLICY = RetryPolicy(0.1, 1)
 
-    @sub(topic="jobs", max_messages=500, threads=20, ack_deadline=10, retry_policy=POLICY)
+    @sub(
+        topic="jobs",
+        max_messages=500,
+        flow="fixed",
+        threads=20,
+        ack_deadline=10,
+        retry_policy=POLICY,
+    )
     def work(data, **kwargs):
         write(f"begin {data}")
         while data >= int(GATE.read_text()):

@@ -14,7 +14,6 @@ import pytest
 from rele.client import Subscriber
 from rele.config import Config
 from rele.emulator import ask_status
-from rele.engine.google import channel_watch
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.times import Times
 from rele.subscription import Callback, Subscription
@@ -41,9 +40,10 @@ class Records(logging.Handler):
 def said() -> Iterator[Inbox]:
     """What is logged about the outage, which is all the time."""
     handler = Records()
-    channel_watch.logger.addHandler(handler)
+    logger = logging.getLogger("rele.engine")
+    logger.addHandler(handler)
     yield handler.inbox
-    channel_watch.logger.removeHandler(handler)
+    logger.removeHandler(handler)
 
 
 @pytest.fixture

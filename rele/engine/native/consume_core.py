@@ -146,19 +146,24 @@ class ConsumeCore:
         if self._options.is_exactly_once and not self._is_draining:
             self._make_ready(self._keeper.take_confirmed_receipts(), now)
 
-    def drain(self, now: float, not_begun: Iterable[Delivery] = ()) -> None:
+    def drain(self, now: float, not_begun: Iterable[Delivery] = ()) -> int:
         """Hand out no more messages, and nack what no handler has begun with.
 
         Args:
             now: the time.
             not_begun: what was handed to the handlers, and no handler will begin with.
+
+        Returns:
+            how many messages are nacked.
         """
         self._is_draining = True
         self._streams.drain()
         self._ready.clear()
         self._handed.difference_update(not_begun)
+        before = self._keeper.unsettled
         outstanding = list(self._keeper.outstanding.values())
         self._nack((each for each in outstanding if each not in self._handed), now)
+        return before - self._keeper.unsettled
 
     def give_up(self) -> None:
         """Wait for no confirmation any more: Pub/Sub is unavailable, and the worker stops."""

@@ -24,7 +24,12 @@ from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.handler_loop import HandlerLoop
 from rele.engine.native.handler_threads import Handlers, HandlerThreads
-from rele.engine.native.interruptions import Interruption, report_overdue, report_shed
+from rele.engine.native.interruptions import (
+    Interruption,
+    report_drained,
+    report_overdue,
+    report_shed,
+)
 from rele.engine.native.lease_keeper import Call, Confirmed
 from rele.engine.native.native_message import NativeMessage
 from rele.engine.native.pull_loop import PullLoop
@@ -326,7 +331,8 @@ class NativeConsumer:
         if self._deadline is None:
             self._deadline = deadline
             self._interruption.is_of_interest = False
-            self._core.drain(self._loop.now(), self._handlers.clear())
+            nacked = self._core.drain(self._loop.now(), self._handlers.clear())
+            report_drained(nacked, self._name)
             self._loop.begin(self._end())
         self._act()
 

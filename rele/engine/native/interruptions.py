@@ -85,3 +85,9 @@ def report_shed(number: int, name: str) -> None:
         number,
         name,
     )
+
+
+def report_drained(number: int, name: str) -> None:
+    """Log how many messages the worker leaves to others when it stops."""
+    if number:
+        logger.info("%d message(s) of %s that were not begun are nacked.", number, name)

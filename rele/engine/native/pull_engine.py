@@ -12,6 +12,7 @@ from rele.engine.native.handler_loop import HandlerLoop
 from rele.engine.native.handler_threads import HandlerThreads
 from rele.engine.native.pull_channels import describe_pull_channel
 from rele.engine.native.pull_loop import PullLoop
+from rele.engine.times import Times
 
 _SPREAD = 0.01
 _LONGEST_SPREAD = 1.0
@@ -24,14 +25,15 @@ class PullEngine:
 
     Args:
         connection: where Pub/Sub is, and with which credentials.
+        times: the durations that they use; tests shorten them.
 
     Raises:
         NoCredentialsError: no credentials are given, and Google's libraries find none.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, times: Times | None = None) -> None:
         self._connection = connection
-        self._loop = PullLoop(describe_pull_channel(connection), connection.address)
+        self._loop = PullLoop(describe_pull_channel(connection), connection.address, times)
         self._threads = HandlerThreads("rele-handler")
         self._handler_loop = HandlerLoop(self._loop, self._threads)
         self._number = 0

@@ -18,6 +18,7 @@ from rele.engine.native.loop_watch import ThreadTimes, WatchedSelector, report_b
 from rele.engine.native.pull_availability import PullAvailability
 from rele.engine.native.pull_connections import PullConnections
 from rele.engine.threads import start_thread
+from rele.engine.times import Times
 from rele.exceptions import ThreadStartError
 
 T = TypeVar("T")
@@ -46,11 +47,14 @@ class PullLoop:
     Args:
         open_channel: opens an asyncio channel; called in the loop.
         address: the server's address, for the log.
+        times: the durations that it uses; tests shorten them.
     """
 
-    def __init__(self, open_channel: Callable[[], Any], address: str) -> None:
+    def __init__(
+        self, open_channel: Callable[[], Any], address: str, times: Times | None = None
+    ) -> None:
         self.connections = PullConnections(open_channel)
-        self.availability = PullAvailability(address, lambda: self.connections.channels)
+        self.availability = PullAvailability(address, lambda: self.connections.channels, times)
         self.blockable: weakref.WeakSet[Blockable] = weakref.WeakSet()
         self.is_inherited = False
         """Whether it belongs to the parent of this process: it does nothing here."""
