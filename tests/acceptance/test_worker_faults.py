@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -36,9 +37,10 @@ def new_project(
     """Make a project of its own, with a topic ``jobs``."""
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", embedded_server)
     projects: list[Project] = []
+    numbers = count()  # the rounds of a loop run in threads
 
     def new() -> Project:
-        name = f"{project_id}-{len(projects)}"
+        name = f"{project_id}-{next(numbers)}"
         project = Project(tmp_path / name, embedded_server, name)
         projects.append(project)
         project.folder.mkdir()
@@ -261,7 +263,7 @@ LOADED = (
     from rele import sub
     from rele.retry_policy import RetryPolicy
 
-    @sub(topic="jobs", threads=20, retry_policy=RetryPolicy(1, 2))
+    @sub(topic="jobs", flow="fixed", threads=20, retry_policy=RetryPolicy(1, 2))
     def work(data, **kwargs):
         write(f"begin {data}")
         time.sleep(0.08)  # long beside an acknowledgement, or at times none would wait
