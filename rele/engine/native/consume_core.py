@@ -104,6 +104,10 @@ class ConsumeCore:
         """
         return self._streams.note_ended(stream, now, is_cut_off=is_cut_off)
 
+    def note_blocked(self, seconds: float) -> None:
+        """Note that nothing could be received or sent for the last ``seconds``."""
+        self._streams.note_blocked(seconds)
+
     def begin(self, delivery: Delivery, now: float) -> bool:
         """Whether a handler may begin with ``delivery``; if so, it begins now.
 

@@ -19,7 +19,7 @@ from rele.engine.native.acknowledgements import AcknowledgeStatus, acknowledge_e
 from rele.engine.native.async_handlers import AsyncHandlers
 from rele.engine.native.batch_handlers import BatchHandlers
 from rele.engine.native.batching import Batching
-from rele.engine.native.consume_core import ACK, ConsumeCore
+from rele.engine.native.consume_core import ACK, Actions, ConsumeCore
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.handler_loop import HandlerLoop
@@ -33,9 +33,11 @@ from rele.engine.native.interruptions import (
 from rele.engine.native.lease_keeper import Call, Confirmed
 from rele.engine.native.native_message import NativeMessage
 from rele.engine.native.pull_loop import PullLoop
-from rele.engine.native.pull_streams import Stream
+from rele.engine.native.pull_streams import Stream, StreamActions
 from rele.engine.native.reports import Reports
 from rele.engine.native.stream_driver import StreamDriver
+from rele.engine.outage_reports import Outage
+from rele.exceptions import ThreadStartError
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,9 @@ _LAST_CALLS_UNAVAILABLE = 0.2
 """The same while Pub/Sub is unavailable: the calls would not arrive."""
 
 _TICK = 0.05
+
+_AGAIN = 1.0
+"""Seconds after which a step that has failed is tried again."""
 
 
 class NativeConsumer:
@@ -96,6 +101,8 @@ class NativeConsumer:
         self._handlers = self._make_handlers(handler_loop)
         self._responses: dict[Delivery, Future[Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._lack_of_threads = Outage()
         self._deadline: float | None = None
         self._ended = threading.Event()
 
@@ -116,6 +123,8 @@ class NativeConsumer:
 
     def join(self, deadline: float) -> int:
         """Wait until all is settled; return how many handlers still run at ``deadline``."""
+        if self._loop.is_inherited:
+            return 0
         self._ended.wait(max(deadline + _LAST_CALLS - self._loop.now(), 0))
         return self.running
 
@@ -134,6 +143,8 @@ class NativeConsumer:
         self._reports.add(delivery, settled)
         if response is not None:
             self._reports.wake()
+            if self._loop.is_inherited:
+                response.set_exception(acknowledge_error("This process was forked from a worker."))
         return response
 
     def _begin(self, delivery: Delivery) -> bool:
@@ -202,12 +213,36 @@ class NativeConsumer:
             else:
                 core.settle(delivery, settled, now)
 
+    def note_blocked(self, seconds: float) -> None:
+        """Note that the loop did not run for the last ``seconds``."""
+        self._core.note_blocked(seconds)
+
     def _start(self) -> None:
+        self._loop.blockable.add(self)
         self._core.start(self._loop.now(), self._opens_within)
         self._act()
 
     def _act(self) -> None:
-        actions = self._core.act(self._loop.now())
+        try:
+            self._carry_out(self._core.act(self._loop.now()))
+        except Exception:
+            logger.exception(
+                "A step of the consumer of %s has failed, which is an error in Relé. It is tried "
+                "again; what it was about may be redelivered.",
+                self._name,
+            )
+            self._act_again()
+        self._set_timer()
+
+    def _act_again(self) -> None:
+        if self._again is None:
+            self._again = self._loop.loop.call_later(_AGAIN, self._act_once_more)
+
+    def _act_once_more(self) -> None:
+        self._again = None
+        self._act()
+
+    def _carry_out(self, actions: Actions) -> None:
         for call in actions.work.calls:
             self._loop.begin(self._make_call(call))
         for confirmed in actions.work.confirmed:
@@ -216,18 +251,30 @@ class NativeConsumer:
             report_overdue(delivery, self._name, self._options.max_lease_duration)
         if actions.shed:
             report_shed(actions.shed, self._name)
-        for stream in actions.streams.open:
-            self._open_stream(stream)
-        for stream in actions.streams.ping:
-            self._loop.begin(self._streams[stream].ping())
-        for stream in actions.streams.close:
-            self._loop.begin(self._streams[stream].half_close())
+        self._act_on_streams(actions.streams)
         if actions.ready:
             for delivery in actions.ready:
                 self._handlers.add(delivery)
             self._reports.watch()
-        self._handlers.start()
-        self._set_timer()
+        self._start_handlers()
+
+    def _act_on_streams(self, actions: StreamActions) -> None:
+        for stream in actions.open:
+            self._open_stream(stream)
+        for stream in actions.ping:
+            if driver := self._streams.get(stream):
+                self._loop.begin(driver.ping())
+        for stream in actions.close:
+            if driver := self._streams.get(stream):
+                self._loop.begin(driver.half_close())
+
+    def _start_handlers(self) -> None:
+        try:
+            self._handlers.start()
+        except ThreadStartError as error:  # the messages wait, and their leases are kept
+            if self._lack_of_threads.should_report(self._loop.now()):
+                logger.error("Messages of %s wait for a thread. %s", self._name, error)
+            self._act_again()
 
     def _set_timer(self) -> None:
         dues = (self._core.next_due(), self._handlers.next_due())
@@ -264,7 +311,10 @@ class NativeConsumer:
         pause = self._core.note_ended(stream, now, is_cut_off=driver.is_cut_off)
         if pause is not None:
             logger.debug("The stream of %s ended (%r); next in %.1f s.", self._name, error, pause)
-            self._report_end(stream, error, now)
+            try:
+                self._report_end(stream, error, now)
+            except ThreadStartError as lack:  # the next end of a stream tries it again
+                self._interruption.report(lack, now)
         self._act()
 
     def _report_end(self, stream: Stream, error: BaseException | None, now: float) -> None:
@@ -315,6 +365,9 @@ class NativeConsumer:
         except grpc.aio.AioRpcError as failure:
             refused = dict(pull_calls.refused_ids(failure.trailing_metadata()))
             error = None if refused else f"{failure.code().name}: {failure.details()}"
+        except Exception as failure:  # the leases must know that it has ended
+            logger.exception("A call of the consumer of %s could not be made.", self._name)
+            error = repr(failure)
         self._core.note_answer(call, self._loop.now(), error=error, refused=refused)
         self._act()
 

@@ -74,6 +74,8 @@ class ForkGate:
         self._longest_wait = longest_wait
         self.is_of_child = False
         """Whether this process was forked from one that has made calls."""
+        self.generation = 0
+        """Another number in a child than in its parent."""
         self.is_amid_streams = False
         """Whether it was forked although streams were open: they could not be ended in time."""
         self._loops: weakref.WeakSet[AnyLoop] = weakref.WeakSet()
@@ -143,6 +145,7 @@ class ForkGate:
 
     def renew(self) -> None:
         """Begin anew in a child, where no thread is amid a call, and no call is its own."""
+        self.generation += 1
         self.is_of_child = self.is_of_child or bool(self._calls) or bool(self._loops)
         self.is_amid_streams = self.is_amid_streams or self._has_streams
         for loop in list(self._loops):

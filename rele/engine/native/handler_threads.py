@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+from rele.engine.native.forking import gate
 from rele.engine.threads import start_thread
 
 logger = logging.getLogger(__name__)
@@ -53,12 +54,14 @@ class HandlerThreads:
             self._work.put(function)
 
     def _live(self, function: Callable[[], object] | None) -> None:
+        generation = gate.generation
         while function is not None:
             try:
                 function()
             except BaseException:
                 logger.exception("A step of %s failed.", threading.current_thread().name)
-            function = self._wait_for_work()
+            # A handler that forks may return in the child, too, whose thread ends here.
+            function = self._wait_for_work() if gate.generation == generation else None
 
     def _wait_for_work(self) -> Callable[[], object] | None:
         self._idle.append(None)
@@ -142,7 +145,8 @@ class Handlers(Generic[Work]):
 
     def _handle_ready(self) -> None:
         """Handle what is ready, one message after the other, until there is none."""
-        while True:
+        generation = gate.generation
+        while gate.generation == generation:
             try:
                 delivery = self._ready.popleft()
             except IndexError:

@@ -166,6 +166,13 @@ class PullStreams:
             stream.pinged_at = None
             stream.has_answered = stream.has_answered or is_answer
 
+    def note_blocked(self, seconds: float) -> None:
+        """Do not count the last ``seconds`` as silence: this process did not run."""
+        for stream in self.current:
+            stream.heard_at += seconds
+            if stream.pinged_at is not None:
+                stream.pinged_at += seconds
+
     def note_ended(self, stream: Stream, now: float, *, is_cut_off: bool = False) -> float | None:
         """Note that ``stream`` has ended; return after how many seconds another one is opened.
 
