@@ -11,9 +11,7 @@ from functools import partial
 from typing import Any
 
 import grpc
-from google.api_core.exceptions import NotFound
 
-from rele.engine.failures import is_passing
 from rele.engine.native import pull_calls
 from rele.engine.native.acknowledgements import AcknowledgeStatus, acknowledge_error
 from rele.engine.native.async_handlers import AsyncHandlers
@@ -24,18 +22,14 @@ from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.handler_loop import HandlerLoop
 from rele.engine.native.handler_threads import Handlers, HandlerThreads
-from rele.engine.native.interruptions import (
-    Interruption,
-    report_drained,
-    report_overdue,
-    report_shed,
-)
+from rele.engine.native.interruptions import report_drained, report_overdue, report_shed
 from rele.engine.native.lease_keeper import Call, Confirmed
 from rele.engine.native.native_message import NativeMessage
 from rele.engine.native.pull_loop import PullLoop
 from rele.engine.native.pull_streams import Stream, StreamActions
 from rele.engine.native.reports import Reports
 from rele.engine.native.stream_driver import StreamDriver
+from rele.engine.native.stream_ends import StreamEnds
 from rele.engine.outage_reports import Outage
 from rele.exceptions import ThreadStartError
 
@@ -88,12 +82,11 @@ class NativeConsumer:
     ) -> None:
         self._path = path
         self._name = path.rpartition("/")[2]
-        self._interruption = Interruption(self._name)
+        self._ends = StreamEnds(self._name, pull_loop, threads, prepare)
         self._callback = callback
         self._options = options
         self._loop = pull_loop
         self._threads = threads
-        self._prepare = prepare
         self._opens_within = opens_within
         self._core = ConsumeCore(options)
         self._streams: dict[Stream, StreamDriver] = {}
@@ -101,7 +94,8 @@ class NativeConsumer:
         self._handlers = self._make_handlers(handler_loop)
         self._responses: dict[Delivery, Future[Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._again: asyncio.TimerHandle | None = None
+        self._again_at: float | None = None
+        """When to act again after a step has failed."""
         self._lack_of_threads = Outage()
         self._deadline: float | None = None
         self._ended = threading.Event()
@@ -223,6 +217,7 @@ class NativeConsumer:
         self._act()
 
     def _act(self) -> None:
+        self._again_at = None
         try:
             self._carry_out(self._core.act(self._loop.now()))
         except Exception:
@@ -231,16 +226,8 @@ class NativeConsumer:
                 "again; what it was about may be redelivered.",
                 self._name,
             )
-            self._act_again()
+            self._again_at = self._loop.now() + _AGAIN
         self._set_timer()
-
-    def _act_again(self) -> None:
-        if self._again is None:
-            self._again = self._loop.loop.call_later(_AGAIN, self._act_once_more)
-
-    def _act_once_more(self) -> None:
-        self._again = None
-        self._act()
 
     def _carry_out(self, actions: Actions) -> None:
         for call in actions.work.calls:
@@ -274,10 +261,10 @@ class NativeConsumer:
         except ThreadStartError as error:  # the messages wait, and their leases are kept
             if self._lack_of_threads.should_report(self._loop.now()):
                 logger.error("Messages of %s wait for a thread. %s", self._name, error)
-            self._act_again()
+            self._again_at = self._loop.now() + _AGAIN
 
     def _set_timer(self) -> None:
-        dues = (self._core.next_due(), self._handlers.next_due())
+        dues = (self._core.next_due(), self._handlers.next_due(), self._again_at)
         due = min((at for at in dues if at is not None), default=None)
         timer = self._timer
         if timer is not None:
@@ -311,36 +298,12 @@ class NativeConsumer:
         pause = self._core.note_ended(stream, now, is_cut_off=driver.is_cut_off)
         if pause is not None:
             logger.debug("The stream of %s ended (%r); next in %.1f s.", self._name, error, pause)
-            try:
-                self._report_end(stream, error, now)
-            except ThreadStartError as lack:  # the next end of a stream tries it again
-                self._interruption.report(lack, now)
+            self._ends.note(error, now - stream.opened_at)
         self._act()
-
-    def _report_end(self, stream: Stream, error: BaseException | None, now: float) -> None:
-        """Log an interruption that lasts, and see to a subscription that is missing."""
-        if error is not None and is_passing(error):
-            self._loop.availability.note_failure(now, now - stream.opened_at, str(error))
-        elif error is not None:
-            self._interruption.begin(now)
-            if isinstance(error, NotFound):
-                self._threads.run(partial(self._restore, error))
-            else:
-                self._interruption.report(error, now)
-
-    def _restore(self, error: BaseException) -> None:
-        """In a thread: create the subscription, if the worker may."""
-        is_restored = False
-        try:
-            is_restored = self._prepare()
-        except Exception as failure:  # noqa: BLE001 - logged in a line; the stream is opened again
-            error = failure
-        now = self._loop.now()
-        self._loop.call(partial(self._interruption.report, error, now, is_restored=is_restored))
 
     def _receive(self, stream: Stream, response: bytes) -> None:
         now = self._loop.now()
-        self._interruption.end(now)
+        self._ends.end()
         received = pull_calls.parsed(response).received_messages
         self._core.receive(stream, [self._delivery(each) for each in received], now)
         self._act()
@@ -383,7 +346,7 @@ class NativeConsumer:
     def _drain(self, deadline: float) -> None:
         if self._deadline is None:
             self._deadline = deadline
-            self._interruption.is_of_interest = False
+            self._ends.ignore()
             nacked = self._core.drain(self._loop.now(), self._handlers.clear())
             report_drained(nacked, self._name)
             self._loop.begin(self._end())

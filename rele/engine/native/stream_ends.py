@@ -1,0 +1,68 @@
+"""What follows from the end of a stream: a line in the log, and a subscription that is restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from google.api_core.exceptions import NotFound
+
+from rele.engine.failures import is_passing
+from rele.engine.native.handler_threads import HandlerThreads
+from rele.engine.native.interruptions import Interruption
+from rele.engine.native.pull_loop import PullLoop
+from rele.exceptions import ThreadStartError
+
+
+class StreamEnds:
+    """Sees to the ends of the streams of one subscription. Used in the loop.
+
+    Args:
+        name: the subscription's name.
+        loop: where its streams are.
+        threads: one of them restores the subscription.
+        restore: called in it, when the subscription is missing; returns whether it exists now.
+    """
+
+    def __init__(
+        self, name: str, loop: PullLoop, threads: HandlerThreads, restore: Callable[[], bool]
+    ) -> None:
+        self._interruption = Interruption(name)
+        self._loop = loop
+        self._threads = threads
+        self._restore = restore
+
+    def note(self, error: BaseException | None, age: float) -> None:
+        """Note that a stream has ended after ``age`` seconds, without being asked to."""
+        now = self._loop.now()
+        if error is None:
+            return
+        if is_passing(error):
+            self._loop.availability.note_failure(now, age, str(error))
+            return
+        self._interruption.begin(now)
+        if not isinstance(error, NotFound):
+            self._interruption.report(error, now)
+            return
+        try:
+            self._threads.run(partial(self._restore_subscription, error))
+        except ThreadStartError as lack:  # the next end of a stream tries it again
+            self._interruption.report(lack, now)
+
+    def end(self) -> None:
+        """Note that a stream is accepted."""
+        self._interruption.end(self._loop.now())
+
+    def ignore(self) -> None:
+        """Log nothing more: the subscription is drained."""
+        self._interruption.is_of_interest = False
+
+    def _restore_subscription(self, error: BaseException) -> None:
+        """In a thread: create the subscription, if the worker may."""
+        is_restored = False
+        try:
+            is_restored = self._restore()
+        except Exception as failure:  # noqa: BLE001 - logged in a line; the stream is opened again
+            error = failure
+        now = self._loop.now()
+        self._loop.call(partial(self._interruption.report, error, now, is_restored=is_restored))
