@@ -7,6 +7,7 @@ import os
 import pkgutil
 import warnings
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -62,6 +63,7 @@ class Config:
         self.sub_prefix: str | None = stated.pop("prefix", None)
         self.filter_by: Filters = stated.pop("filter_by", None)
         self.subscription_defaults = _options(setting, stated)
+        self.overrides = SubscriptionOptions()
         self.middleware: list[str] = values["MIDDLEWARE"]
         self.ack_deadline: int = _ack_deadline(self.subscription_defaults.ack_deadline)
         self.engine: str = _right("ENGINE", values["ENGINE"])
@@ -125,6 +127,12 @@ class Config:
             self.ack_deadline,
             self.retry_policy,
         )
+
+    def overridden_by(self, options: SubscriptionOptions) -> Config:
+        """A copy in which ``options`` take precedence over all that subscriptions declare."""
+        overridden = copy(self)
+        overridden.overrides = options
+        return overridden
 
     def setting(self, name: str, default: Any = None) -> Any:
         """The value of any key of ``RELE``; an extension reads its own settings by this method."""

@@ -14,7 +14,7 @@ from typing import Any
 from rele.client import Subscriber
 from rele.config import Config
 from rele.consuming.consumers import consumers_of
-from rele.consuming.shutdown import Shutdown, drain, end_process, report_abrupt_end
+from rele.consuming.shutdown import Patience, Shutdown, drain, end_process, report_abrupt_end
 from rele.consuming.worker_plan import ConsumerPlan, WorkerPlan, plan_as_in_1x, plan_of_config
 from rele.endpoint import can_connect, what_to_check
 from rele.engine.base import Consumer, Message
@@ -262,6 +262,22 @@ class Worker:
         elif signal is None:
             sys.exit(0)
 
+    def request_stop(self, *, unhurried: bool = False) -> None:
+        """Ask :meth:`run_forever` to stop, from any thread; it may not be running yet.
+
+        Args:
+            unhurried: running handlers may finish, for as long as their messages are leased, unless
+                a signal or another request follows.
+        """
+        if unhurried:
+            self._stop.request_unhurried()
+        else:
+            self._stop.request()
+
+    def end_at_once(self) -> None:
+        """End the process as a second signal does, from any thread."""
+        self._stop.end_at_once()
+
     def _shut_down(self) -> None:
         self._state = WorkerState.STOPPING
         timeout = self._plan.shutdown_timeout
@@ -272,10 +288,17 @@ class Worker:
             self._engine,
             timeout,
             self._stop.is_by_signal,
+            self._patience(),
         ).run()
         self._stop.allow_to_end()
         self._state = WorkerState.STOPPED
         end_process(still_running, timeout)
+
+    def _patience(self) -> Patience | None:
+        if self._stop.is_hurried or not self._stop.is_requested:
+            return None
+        longest = max((each.max_lease_duration for each in self._plan.consumers), default=0.0)
+        return Patience(longest, self._stop.wait_for_hurry)
 
     def _check_connection(self) -> None:
         check = partial(require_connection, self._address)
@@ -321,6 +344,7 @@ def create_and_run(
     *,
     on_start: Callable[[], None] | None = None,
     times: Times | None = None,
+    before_run: Callable[[Worker], object] = lambda worker: None,
 ) -> None:
     """Make a worker for ``subs`` and run it until SIGINT, SIGTERM, SIGHUP or SIGTSTP.
 
@@ -329,6 +353,7 @@ def create_and_run(
         config: the project's configuration.
         on_start: called when the subscriptions are being consumed.
         times: the durations that it uses; tests shorten them.
+        before_run: called with the worker before it connects, when signals are caught.
 
     Raises:
         NoProjectError, UnusableCredentialsError: no project is known.
@@ -339,6 +364,7 @@ def create_and_run(
     # Only the main thread can install signal handlers; Django's autoreloader uses another thread.
     if threading.current_thread() is threading.main_thread():
         catch_stop_signals(worker.stop, *STOP_SIGNALS, "SIGTSTP")
+    before_run(worker)
     if on_start is None:
         worker.run_forever()
     else:

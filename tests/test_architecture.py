@@ -124,6 +124,8 @@ PURE = (
     "engine.restarts",
     "engine.times",
     "resources.deleted_topics",
+    "runtime.recycling_rule",
+    "runtime.worker_processes",
 )
 """They decide; time and the world are given to them."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from rele.cli.parser import whole_number
+from rele.exceptions import ConfigurationError
 from rele.handling.current import current_message
+from rele.runtime.worker_process import this_worker_process
 
 LEVELS = (logging.ERROR, logging.INFO, logging.DEBUG)
 """The level by verbosity."""
@@ -103,17 +106,27 @@ class MessageFormatter(logging.Formatter):
     """Formats LoggingMiddleware's records as a line with the message's id, attempt and duration.
 
     The line has the attempt if the subscription has a dead-letter policy: otherwise Pub/Sub does
-    not count attempts. Other records are formatted by ``format``.
+    not count attempts. Other records are formatted by ``format``. In one of several worker
+    processes (``--processes``) each line begins with its number, such as ``[2]``.
     """
 
     def __init__(self, format: str = _FORMAT) -> None:  # noqa: A002 - as LOGGING calls it
         super().__init__(format)
+        self._mark = _mark_of_process()
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         line = _line_on_message(record)
         if line is None:
-            return super().formatMessage(record)
-        return f"{self.formatTime(record)} {record.levelname} {line}"
+            return self._mark + super().formatMessage(record)
+        return f"{self._mark}{self.formatTime(record)} {record.levelname} {line}"
+
+
+def _mark_of_process() -> str:
+    """``[2] `` in the second of several workers, so that their lines can be told apart."""
+    with suppress(ConfigurationError):  # the command that runs the worker raises it
+        if process := this_worker_process():
+            return f"[{process.number}] "
+    return ""
 
 
 _STATUSES = ("received", "succeeded", "failed")

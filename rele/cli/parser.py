@@ -58,6 +58,23 @@ def number_from(
     return read
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:iB|i|B)?|B)?", re.IGNORECASE)
+
+
+def size_in_bytes(text: str) -> int:
+    """What reads an option that is a number of bytes, for argparse's ``type``: ``500M``, ``2G``."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a size: write a number of bytes, or one with K, M or G, such as 500M"
+        )
+    number, unit = match.groups()
+    size = int(float(number) * 1024 ** (" KMGT".index(unit.upper()) if unit else 0))
+    if size == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is too small: the least is 1 byte")
+    return size
+
+
 def _read(text: str, kind: Callable[[str], Number], what: str) -> Number:
     try:
         number = kind(text)

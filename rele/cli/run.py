@@ -14,9 +14,11 @@ from rele.cli.extension_arguments import add_worker_arguments
 from rele.cli.log import add_verbosity, log_to_stderr
 from rele.cli.output import tolerant_output
 from rele.cli.subcommand import Options, Subcommand
+from rele.cli.worker_arguments import add_own_worker_arguments
 from rele.exceptions import ConfigurationError, import_failure
 from rele.project.loading import load_settings
-from rele.project.startup import run_worker, warn
+from rele.project.startup import is_supervisor, run_worker, warn
+from rele.runtime.worker_process import this_worker_process
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the dotted paths of further modules that declare subscriptions",
     )
     add_verbosity(parser)
+    add_own_worker_arguments(parser)
     add_worker_arguments(parser)
 
 
@@ -49,11 +52,16 @@ def _consume(options: Options) -> int:
     logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     project = load_settings(setting)
     # Before the modules are imported, because they may publish.
-    configuration.use(project.require_config())
+    config = project.require_config()
+    if is_supervisor(options):
+        configuration.init_global_publisher(config)  # the hooks are the workers'
+    else:
+        configuration.use(config)
     third_party = map(_imported, options["third_party_subscriptions"])
     project = project.with_subscriptions([*module_paths, *third_party])
     project.require_config()
-    warn(project.problems)
+    if this_worker_process() is None:
+        warn(project.problems)
     from rele.worker import create_and_run  # this late, since it loads Google's client
 
     run_worker(project, options, f"subs.py and subs/ below {Path.cwd()}", create_and_run)

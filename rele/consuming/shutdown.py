@@ -24,6 +24,9 @@ _CLOSE_TIMEOUT = 1.0
 _CLOSE_TIMEOUT_UNAVAILABLE = 0.2
 """Seconds; the second one while Pub/Sub is unavailable."""
 
+_CHECK_SECONDS = 0.1
+"""The interval of the checks whether handlers still run, where nobody is in a hurry."""
+
 _LAST_WORDS_TIMEOUT = 1.0
 """Seconds."""
 
@@ -43,6 +46,16 @@ class Stoppable(Protocol):
 
 
 @dataclass(frozen=True)
+class Patience:
+    """How long a stop may take that nobody waits for."""
+
+    seconds: float
+    """At most; after that the messages of handlers that still run are redelivered anyway."""
+    wait_for_hurry: Callable[[float], bool]
+    """Waits for that many seconds at most; returns whether somebody waits for the stop now."""
+
+
+@dataclass(frozen=True)
 class Shutdown:
     """The graceful shutdown of a worker."""
 
@@ -56,6 +69,8 @@ class Shutdown:
     """Seconds that running handlers have to finish."""
     is_by_signal: bool = False
     """Whether a second signal ends the process at once."""
+    patience: Patience | None = None
+    """How long running handlers may take before ``timeout`` begins, if nobody is in a hurry."""
 
     def run(self) -> int:
         """Shut down; return how many handlers still run when the timeout is over.
@@ -71,7 +86,9 @@ class Shutdown:
 
         # 3. Consuming ends: no more handlers start, waiting messages are nacked, so that another
         #    worker gets them at once, and running handlers finish. Acks need the connection.
-        still_running = drain(self.consumers, self.timeout, is_by_signal=self.is_by_signal)
+        still_running = drain(
+            self.consumers, self.timeout, is_by_signal=self.is_by_signal, patience=self.patience
+        )
 
         # 4. The connection is closed only after the last ack was sent.
         self._close_connection()
@@ -96,13 +113,20 @@ class Shutdown:
             closing.join(_CLOSE_TIMEOUT_UNAVAILABLE if unavailable else _CLOSE_TIMEOUT)
 
 
-def drain(consumers: Sequence[Consumer], timeout: float, *, is_by_signal: bool = False) -> int:
+def drain(
+    consumers: Sequence[Consumer],
+    timeout: float,
+    *,
+    is_by_signal: bool = False,
+    patience: Patience | None = None,
+) -> int:
     """End all consumers; return how many handlers still run after ``timeout`` seconds.
 
     Args:
         consumers: all consumers of the worker.
         timeout: seconds.
         is_by_signal: whether a second signal ends the process at once; if so, the log says this.
+        patience: how long handlers may run before the ``timeout`` begins.
     """
     advice = " A second signal, such as Ctrl-C, ends the process at once." if is_by_signal else ""
 
@@ -115,12 +139,21 @@ def drain(consumers: Sequence[Consumer], timeout: float, *, is_by_signal: bool =
                 advice,
             )
 
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + (timeout if patience is None else patience.seconds)
     # Drain all consumers before joining the first, so that they end at the same time.
     for consumer in consumers:
         consumer.drain(deadline)
+    if patience is not None:
+        _await_handlers(consumers, deadline, patience)
+        deadline = time.monotonic() + timeout
     with reported_if_long(report):
         return sum(consumer.join(deadline) for consumer in consumers)
+
+
+def _await_handlers(consumers: Sequence[Consumer], deadline: float, patience: Patience) -> None:
+    while number_running(consumers) and time.monotonic() < deadline:
+        if patience.wait_for_hurry(_CHECK_SECONDS):
+            return
 
 
 def number_running(consumers: Sequence[Consumer]) -> int:

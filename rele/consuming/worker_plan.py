@@ -96,7 +96,7 @@ def plan_of_config(
         tuple(
             _plan_consumer(
                 each,
-                each.options.over(defaults),
+                config.overrides.over(each.options.over(defaults)),
                 threads=defaults.threads or _threads_of(each, config.engine),
                 ack_deadline=config.ack_deadline,
                 limits_messages=True,

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rele.config import Config
+from rele.consuming.control import WorkerControl
+from rele.declaration.options import SubscriptionOptions
 from rele.declaration.subscription import Subscription
 from rele.endpoint import pubsub_address
-from rele.exceptions import ConfigurationError
+from rele.exceptions import ConfigurationError, ReleError
 from rele.project.extensions import beside_worker
 from rele.project.loading import Project, is_error_for_a_worker
+from rele.project.selection import select
+from rele.runtime.recycling_rule import RecyclingRule
+from rele.runtime.supervisor import supervise
+from rele.runtime.worker_process import WorkerProcess, this_worker_process
 from rele.schema.problems import Problem
 
 PULLING = "Pulling messages. Press Ctrl-C to stop."
+
+_LAST_STEPS = 4.0
+"""Seconds that a worker needs at its end beside handlers and published messages, at most."""
 
 Write = Callable[[str], object]
 
@@ -34,6 +44,8 @@ def run_worker(
 ) -> None:
     """Run a worker for ``project`` until it is stopped, with what the rooms run beside it.
 
+    With the option ``processes``, run that many, each in a process of its own.
+
     Args:
         project: whose configuration is in use.
         options: of the command line; rooms read theirs.
@@ -45,18 +57,68 @@ def run_worker(
         ConfigurationError: no worker can run for this project.
         NoProjectError, UnusableCredentialsError: no project is known.
         NotConnectionError: Pub/Sub cannot be reached.
+        WorkerFailedError: one of several processes cannot start.
         SystemExit: in the end.
     """
     config = project.require_config()
-    announce(project.subscriptions, looked_in, write)
+    subs = select(project.subscriptions, options.get("only", ()), options.get("exclude", ()))
+    if process := this_worker_process():
+        with _reported_to_supervisor(process):
+            _run_here(subs, config, options, run, lambda: process.tell("pulling"), process)
+        return
+    processes = options.get("processes")
+    announce(subs, looked_in, write, processes)
     say_project(config, write)
-    with beside_worker(config, options) as begin:
+    if processes:
+        stop_seconds = config.shutdown_timeout + config.publisher_timeout + _LAST_STEPS
+        sys.exit(supervise(processes, stop_seconds, lambda: write(PULLING)))
+    _run_here(subs, config, options, run, lambda: write(PULLING))
+
+
+def is_supervisor(options: Mapping[str, Any]) -> bool:
+    """Whether a command with these options only supervises processes that consume."""
+    return bool(options.get("processes")) and this_worker_process() is None
+
+
+def _run_here(
+    subs: Sequence[Subscription],
+    config: Config,
+    options: Mapping[str, Any],
+    run: Callable[..., None],
+    on_start: Callable[[], object],
+    process: WorkerProcess | None = None,
+) -> None:
+    if options.get("threads"):
+        config = config.overridden_by(SubscriptionOptions(threads=options["threads"]))
+    rule = RecyclingRule(options.get("max_messages"), options.get("max_rss"))
+    with ExitStack() as rooms:
+        begin = _nothing
+        if process is None or process.is_first:
+            begin = rooms.enter_context(beside_worker(config, options))
 
         def has_started() -> None:
             begin()
-            write(PULLING)
+            on_start()
 
-        run(list(project.subscriptions), config, on_start=has_started)
+        controls: dict[str, Any] = {}
+        if process or rule.is_set:
+            controls["before_run"] = WorkerControl(process, rule, rooms.close).take
+        run(subs, config, on_start=has_started, **controls)
+
+
+@contextmanager
+def _reported_to_supervisor(process: WorkerProcess) -> Iterator[None]:
+    """Within the block, an error ends the process, and its supervisor says why."""
+    try:
+        yield
+    except ReleError as error:
+        if process.tell("failed", str(error)):
+            sys.exit(1)
+        raise
+
+
+def _nothing() -> None:
+    """What begins beside a worker that no room runs anything beside."""
 
 
 def warn(problems: Iterable[Problem]) -> None:
@@ -78,8 +140,13 @@ def say_project(config: Config, write: Write = say) -> None:
         write(f"Using the Pub/Sub project {project} at {pubsub_address(config.client_options)}.")
 
 
-def announce(subs: Sequence[Subscription], looked_in: str, write: Write = say) -> None:
-    """Write what the worker will consume, a line each.
+def announce(
+    subs: Sequence[Subscription],
+    looked_in: str,
+    write: Write = say,
+    processes: int | None = None,
+) -> None:
+    """Write what the worker will consume, a line each, and in how many processes of its own.
 
     Raises:
         ConfigurationError: there is nothing to consume; it says where that was looked for.
@@ -89,6 +156,7 @@ def announce(subs: Sequence[Subscription], looked_in: str, write: Write = say) -
             f"There is no subscription to consume. Relé looked for {looked_in}; declare one there "
             'with @sub(topic="…").'
         )
-    write(f"Configuring worker with {len(subs)} subscription(s)...")
+    where = f" in {processes} process(es)" if processes else ""
+    write(f"Configuring worker with {len(subs)} subscription(s){where}...")
     for sub in subs:
         write(f"  {sub}")

@@ -35,6 +35,8 @@ class InUse:
         """The configuration read from the project's settings, if none was given."""
         self.middleware: list[Any] | None = None
         """The instances whose hooks run; ``None`` until some are registered."""
+        self.own_hooks: list[Any] = []
+        """Objects of Relé's own whose hooks run, too, whichever middleware is registered."""
         self._slot = _Slot()
         self.backend: Any = None
         """For tests: the backend for all messages, instead of the configuration's backend."""
@@ -110,6 +112,7 @@ class InUse:
         self.given = self.of_project = None
         with self.registering:
             self.middleware = None
+            self.own_hooks.clear()
 
     @contextmanager
     def sending_to(self, backend: Any) -> Iterator[None]:

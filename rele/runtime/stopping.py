@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-_SECOND_SIGNAL_AFTER = 1.0
+SECOND_SIGNAL_AFTER = 1.0
 """Seconds: one Ctrl-C may arrive twice, from the terminal and from a parent process."""
 
 _LONGEST_WAIT = 0.25
@@ -85,53 +85,77 @@ class StopRequest:
 
     def __init__(self, before_abrupt_end: Callable[[], object] = lambda: None) -> None:
         self._before_abrupt_end = before_abrupt_end
-        self._is_by_signal = False
+        self._is_requested = False
+        self._is_unhurried = False
         self._is_ending = False
-        self._requested_at: float | None = None
+        self._signalled_at: float | None = None
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     @property
     def is_requested(self) -> bool:
         """Whether a stop was requested."""
-        return self._requested_at is not None
+        return self._is_requested or self._is_unhurried
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether a stop was requested for which running handlers have a limited time only."""
+        return self._is_requested
 
     @property
     def is_by_signal(self) -> bool:
         """Whether a signal requested the stop, so that a second signal ends the process at once."""
-        return self._is_by_signal
+        return self._signalled_at is not None
 
     def request(self) -> None:
         """Request a stop, from any thread. A further request changes nothing."""
-        if self._requested_at is None:
-            self._requested_at = time.monotonic()
+        self._is_requested = True
+        self._wake_ups.put(None)
+
+    def request_unhurried(self) -> None:
+        """Request a stop for which there is time until :meth:`request` follows, if ever."""
+        self._is_unhurried = True
         self._wake_ups.put(None)
 
     def request_by_signal(self) -> None:
         """Request a stop in a signal handler.
 
-        A further signal, a second or more later, ends the process at once with status 1.
+        A further signal, a second or more later, ends the process at once with status 1. A stop
+        that was requested otherwise does not count as the first signal: whoever sends one may not
+        know of it.
         """
-        requested_at = self._requested_at
-        if requested_at is not None and time.monotonic() - requested_at >= _SECOND_SIGNAL_AFTER:
-            if self._is_ending:
-                return  # this signal interrupted the handler of an earlier one, which ends it
-            self._is_ending = True
-            self._before_abrupt_end()
-            os._exit(1)
-        self._is_by_signal = True
+        if self._signalled_at is None:
+            self._signalled_at = time.monotonic()
+        elif time.monotonic() - self._signalled_at >= SECOND_SIGNAL_AFTER:
+            self.end_at_once()
         self.request()
+
+    def end_at_once(self) -> None:
+        """End the process with status 1, as a second signal does."""
+        if self._is_ending:
+            return  # a signal interrupted the handler of an earlier one, which ends the process
+        self._is_ending = True
+        self._before_abrupt_end()
+        os._exit(1)
 
     def allow_to_end(self) -> None:
         """Give the process one more second to end before a signal ends it at once."""
-        if self._requested_at is not None:
-            self._requested_at = time.monotonic()
+        if self._signalled_at is not None:
+            self._signalled_at = time.monotonic()
 
     def wait(self, seconds: float) -> bool:
         """Wait until a stop is requested, but no longer than ``seconds``; return whether it is."""
-        deadline = time.monotonic() + seconds
-        while not self.is_requested and (left := deadline - time.monotonic()) > 0:
-            self._await_wake_up(left)
+        self._wait(seconds, lambda: self.is_requested)
         return self.is_requested
+
+    def wait_for_hurry(self, seconds: float) -> bool:
+        """As :meth:`wait`, for a stop that is not unhurried."""
+        self._wait(seconds, lambda: self.is_hurried)
+        return self.is_hurried
+
+    def _wait(self, seconds: float, is_over: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while not is_over() and (left := deadline - time.monotonic()) > 0:
+            self._await_wake_up(left)
 
     def run_unless_stopped(self, function: Callable[[], Result]) -> Result:
         """Call ``function`` in a thread, because waiting for a server may take minutes.

@@ -19,10 +19,12 @@ from rele.cli.extension_arguments import (
 from rele.cli.log import log_to_stderr
 from rele.cli.output import tolerant, tolerant_output
 from rele.cli.parser import say_wrong_use_plainly
+from rele.cli.worker_arguments import add_own_worker_arguments
 from rele.exceptions import ReleError
 from rele.management.databases import LASTING_CONNECTIONS
 from rele.management.project import loaded_once
-from rele.project.startup import run_worker
+from rele.project.startup import is_supervisor, run_worker
+from rele.runtime.worker_process import this_worker_process
 from rele.worker import create_and_run
 
 
@@ -48,6 +50,7 @@ class Command(BaseCommand):
         say_wrong_use_plainly(parser)
         # None shows that no -v was given; Django's default is 1.
         parser.set_defaults(verbosity=None)
+        add_own_worker_arguments(parser)
         add_worker_arguments(parser)
         add_refused_worker_arguments(parser)
 
@@ -58,16 +61,19 @@ class Command(BaseCommand):
         """
         with _shown_by_django():
             self._project.require_config()
+            if this_worker_process():
+                return  # the supervisor has shown what the checks say
         super().check(*args, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:
         log_to_stderr(options["verbosity"])
         with _shown_by_django():
             config = self._project.require_config()
-            if options["skip_checks"]:
+            if options["skip_checks"] and this_worker_process() is None:
                 self._warn_of_lasting_connections()
             refuse_worker_arguments(options)
-            configuration.use(config)
+            if not is_supervisor(options):
+                configuration.use(config)
             names = ", ".join(app.name for app in apps.get_app_configs())
             looked_in = f"subs.py and subs/ in the installed apps: {names}"
             run_worker(self._project, options, looked_in, create_and_run, self._say)
