@@ -216,7 +216,8 @@ class WorkerProcesses:
             self.failure, self.exit_status = process.failure, 1
             self._stop(now)
         else:
-            self._restart(process, process.failure or describe_end(returncode), now)
+            failure = process.failure and f"could not start: {process.failure}"
+            self._restart(process, failure or describe_end(returncode), now)
 
     # What is to be done
 

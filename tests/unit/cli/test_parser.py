@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from rele.cli import RUN, SHARED_COMMANDS, main
-from rele.cli.parser import number_from, say_wrong_use_plainly, whole_number
+from rele.cli.parser import number_from, say_wrong_use_plainly, size_in_bytes, whole_number
 from rele.project.extensions import rooms_in_use
 
 Output = Any
@@ -48,6 +48,33 @@ def test_what_is_no_finite_number_is_none(text: str) -> None:
 def test_numbers_are_read() -> None:
     assert whole_number("7") == 7
     assert number_from(0, float, "number of days", 1)("0.5") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1048576", 1 << 20),
+        ("512B", 512),
+        ("100K", 100 << 10),
+        ("500M", 500 << 20),
+        ("500 MiB", 500 << 20),
+        ("1.5g", 3 << 29),
+        ("2GB", 2 << 30),
+    ],
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert size_in_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1M", "500 apples", "1e9", "0x10"])
+def test_what_is_no_size_is_described_with_an_example(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is not a size: .* such as 500M"):
+        size_in_bytes(text)
+
+
+def test_no_process_fits_into_no_memory() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="too small: the least is 1 byte"):
+        size_in_bytes("0M")
 
 
 @pytest.mark.parametrize("command", ["runrele", "showsubscriptions"])

@@ -125,3 +125,35 @@ def test_what_is_run_meanwhile_returns_or_raises_as_if_it_were_called() -> None:
     assert StopRequest().run_unless_stopped(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         StopRequest().run_unless_stopped(lambda: 1 / 0)
+
+
+def test_a_stop_that_no_signal_has_requested_is_not_the_first_of_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    statuses: list[int] = []
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    stop = StopRequest()
+    now = time.monotonic()
+
+    for act, seconds, ended in (
+        (stop.request_unhurried, 0, []),
+        (stop.request, 5, []),
+        (stop.request_by_signal, 10, []),
+        (stop.request_by_signal, 11, [1]),
+    ):
+        monkeypatch.setattr(time, "monotonic", lambda moment=now + seconds: moment)
+        act()
+        assert statuses == ended
+
+
+def test_a_stop_without_hurry_becomes_one_with_it() -> None:
+    stop = StopRequest()
+    stop.request_unhurried()
+
+    assert (stop.wait(60), stop.is_requested, stop.is_hurried) == (True, True, False)
+    assert not stop.wait_for_hurry(0.01)
+
+    threading.Timer(0.05, stop.request).start()
+
+    assert stop.wait_for_hurry(60)
+    assert stop.is_hurried
