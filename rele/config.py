@@ -7,7 +7,6 @@ import os
 import pkgutil
 import warnings
 from collections.abc import Callable, Mapping
-from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -127,12 +126,6 @@ class Config:
             self.ack_deadline,
             self.retry_policy,
         )
-
-    def overridden_by(self, options: SubscriptionOptions) -> Config:
-        """A copy in which ``options`` take precedence over all that subscriptions declare."""
-        overridden = copy(self)
-        overridden.overrides = options
-        return overridden
 
     def setting(self, name: str, default: Any = None) -> Any:
         """The value of any key of ``RELE``; an extension reads its own settings by this method."""

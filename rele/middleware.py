@@ -206,14 +206,6 @@ def _set_up(config: MiddlewareConfig, **kwargs: Any) -> list[Any]:
     return [*middlewares, *IN_USE.own_hooks]
 
 
-def add_own_hooks(hooks: object) -> None:
-    """Let the hooks of ``hooks`` run after those of the middleware, whichever is registered."""
-    with IN_USE.registering:
-        IN_USE.own_hooks.append(hooks)
-        if IN_USE.middleware is not None:
-            IN_USE.middleware = [*IN_USE.middleware, hooks]
-
-
 def forget_middleware() -> None:
     """Forget the registered middleware.
 

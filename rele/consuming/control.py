@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from rele.declaration.hooks import no_io
 from rele.exceptions import ConfigurationError
-from rele.middleware import add_own_hooks
+from rele.runtime.in_use import IN_USE
 from rele.runtime.memory import resident_bytes
 from rele.runtime.recycling_rule import RecyclingRule
 from rele.runtime.worker_process import WorkerProcess
@@ -57,8 +58,9 @@ class WorkerControl:
                 }
             )
         if self._rule.is_set:
-            add_own_hooks(self)
+            IN_USE.add_own_hooks(self)
 
+    @no_io
     def post_process_message(self) -> None:
         """The hook: after a message, see whether the worker is to be recycled."""
         reason = self._rule.note_message(time.monotonic(), resident_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import Any
 
 from rele.config import Config
@@ -89,7 +90,8 @@ def _run_here(
     process: WorkerProcess | None = None,
 ) -> None:
     if options.get("threads"):
-        config = config.overridden_by(SubscriptionOptions(threads=options["threads"]))
+        config = copy(config)
+        config.overrides = SubscriptionOptions(threads=options["threads"])
     rule = RecyclingRule(options.get("max_messages"), options.get("max_rss"))
     with ExitStack() as rooms:
         begin = _nothing

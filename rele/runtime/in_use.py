@@ -54,6 +54,13 @@ class InUse:
         # takes `lock`, perhaps in another thread.
         self.registering = threading.RLock()
 
+    def add_own_hooks(self, hooks: object) -> None:
+        """Let the hooks of ``hooks`` run after those of the middleware, whichever is registered."""
+        with self.registering:
+            self.own_hooks.append(hooks)
+            if self.middleware is not None:
+                self.middleware = [*self.middleware, hooks]
+
     @property
     def configuration(self) -> Any:
         """The configuration in use; ``None`` until one is given or read."""
