@@ -55,6 +55,7 @@ class WorkerControl:
                     "stop": worker.request_stop,
                     "recycle": self._retire,
                     "end": worker.end_at_once,
+                    "alone": self._stop_alone,
                 }
             )
         if self._rule.is_set:
@@ -71,6 +72,10 @@ class WorkerControl:
         else:
             logger.info("The worker stops gracefully: %s.", reason)
             self._worker.request_stop(unhurried=True)
+
+    def _stop_alone(self) -> None:
+        logger.warning("The supervisor of this worker has ended: the worker stops gracefully.")
+        self._worker.request_stop()
 
     def _retire(self) -> None:
         assert self._process is not None, "only a supervisor sends this command"

@@ -1,7 +1,7 @@
 """This process as one of the workers that a supervisor has started, and what connects the two.
 
-Each side sends lines of JSON over a pair of sockets. A supervisor that is killed closes its side,
-which its workers take for the command to stop.
+Each side sends lines of JSON over a pair of sockets. If a supervisor is killed, its side is closed,
+which its workers notice.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class WorkerProcess:
         Call it in the main thread, once signals are caught.
 
         Args:
-            commands: what to call, by command; ``stop`` is also called if the supervisor is gone.
+            commands: what to call, by command; ``alone`` is called if the supervisor has ended.
         """
         thread = threading.Thread(
             target=self._obey, args=(commands,), name="rele-supervised", daemon=True
@@ -72,7 +72,7 @@ class WorkerProcess:
             while data := self._connection.recv(_CHUNK):
                 for command, _ in lines.read(data):
                     commands[command]()
-        commands["stop"]()
+        commands["alone"]()
 
 
 @cache

@@ -231,7 +231,10 @@ class WorkerProcesses:
                     self._spawn(slot)
             self._let_one_leave(now)
         actions, self._actions = self._actions, []
-        return actions
+        return [each for each in actions if not self._is_for_one_that_has_ended(each)]
+
+    def _is_for_one_that_has_ended(self, action: Action) -> bool:
+        return isinstance(action, (Tell, Kill)) and action.key not in self._processes
 
     def next_due(self) -> float | None:
         """When :meth:`act` has something to do if nothing happens before; ``None``: never."""

@@ -34,6 +34,9 @@ SUBS = """
         write(f"end {data}")
 """
 
+OCCUPYING = 200
+"""Jobs, twice as many as a worker leases."""
+
 DOORS = pytest.mark.parametrize(
     "door", [("-m", "rele", "run"), ("-m", "django", "runrele")], ids=" ".join
 )
@@ -115,6 +118,25 @@ def wait_for(project: Project, word: str, count: int, seconds: float = 60) -> li
     return found
 
 
+def wait_for_all(project: Project, numbers: range, seconds: float) -> None:
+    """Wait until each of the jobs has ended at least once."""
+    deadline = time.monotonic() + seconds
+    while missing := set(numbers) - {data for _, data in ledger(project, "end")}:
+        assert time.monotonic() < deadline, missing
+        time.sleep(0.05)  # other processes write the file
+
+
+def occupy(project: Project, publish: Callable[[range], None]) -> list[tuple[int, int]]:
+    """Close the gate and publish so many jobs that no worker can lease all of them.
+
+    Returns:
+        what has begun, two jobs in each of two workers.
+    """
+    close_gate(project)
+    publish(range(OCCUPYING))
+    return wait_for(project, "begin", 4)
+
+
 def wait_until_gone(pids: Sequence[int], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while any(is_alive(pid) for pid in pids):
@@ -135,9 +157,7 @@ def test_messages_are_handled_in_all_processes_and_a_signal_stops_them(
     shop: Project, start: Start, publish: Callable[[range], None], door: Sequence[str]
 ) -> None:
     workers = start(door=door)
-    close_gate(shop)
-    publish(range(4))
-    begun = wait_for(shop, "begin", 4)
+    begun = occupy(shop, publish)
 
     workers.process.send_signal(signal.SIGTERM)
     open_gate(shop)
@@ -146,7 +166,8 @@ def test_messages_are_handled_in_all_processes_and_a_signal_stops_them(
     assert status == 0, said
     assert {pid for pid, _ in begun} == set(workers.pids)
     assert workers.process.pid not in workers.pids
-    assert sorted(data for _, data in ledger(shop, "end")) == [0, 1, 2, 3]
+    assert set(begun) <= set(ledger(shop, "end"))
+    assert len(ledger(shop, "begin")) == len(ledger(shop, "end"))
     assert "Configuring worker with 1 subscription(s) in 2 process(es)..." in said
     assert said.count("Pulling messages") == 1
     assert "Traceback" not in said
@@ -159,9 +180,7 @@ def test_a_signal_to_the_whole_group_is_one_signal(
 ) -> None:
     """As Ctrl-C in a terminal is."""
     workers = start()
-    close_gate(shop)
-    publish(range(4))
-    wait_for(shop, "begin", 4)
+    occupy(shop, publish)
 
     os.killpg(workers.process.pid, signum)
     time.sleep(1.5)  # a second signal would end them now
@@ -169,7 +188,7 @@ def test_a_signal_to_the_whole_group_is_one_signal(
 
     status, said = workers.end()
     assert status == 0, said
-    assert len(ledger(shop, "end")) == 4
+    assert len(ledger(shop, "end")) == len(ledger(shop, "begin")) >= 4
     assert "Traceback" not in said
 
 
@@ -178,9 +197,7 @@ def test_a_second_signal_ends_all_at_once(
     shop: Project, start: Start, publish: Callable[[range], None], to_group: bool
 ) -> None:
     workers = start()
-    close_gate(shop)
-    publish(range(4))
-    wait_for(shop, "begin", 4)
+    occupy(shop, publish)
     send = os.killpg if to_group else os.kill
 
     send(workers.process.pid, signal.SIGINT)
@@ -200,22 +217,19 @@ def test_a_worker_that_is_killed_is_replaced_and_its_messages_are_handled(
     shop: Project, start: Start, publish: Callable[[range], None]
 ) -> None:
     workers = start()
-    close_gate(shop)
-    publish(range(4))
-    wait_for(shop, "begin", 4)
+    occupy(shop, publish)
 
     os.kill(workers.pids[0], signal.SIGKILL)
     said = workers.read_until("Restarting it")
     workers.read_until("Started worker 1")
     open_gate(shop)
-    ends = wait_for(shop, "end", 4)
+    wait_for_all(shop, range(OCCUPYING), seconds=100)
 
     assert re.search(
         rf"Worker 1 \(process {workers.pids[0]}\) was killed by SIGKILL: unless somebody has "
         r"killed it, the system or the container was out of memory\. Restarting it in \d\.\d s\.",
         said,
     ), said
-    assert {data for _, data in ends} == {0, 1, 2, 3}
     workers.process.send_signal(signal.SIGTERM)
     assert workers.end()[0] == 0, "what has happened before does not count"
 
@@ -224,20 +238,18 @@ def test_workers_end_what_they_have_begun_if_their_supervisor_is_killed(
     shop: Project, start: Start, publish: Callable[[range], None]
 ) -> None:
     workers = start()
-    close_gate(shop)
-    publish(range(40))
-    wait_for(shop, "begin", 4)
+    occupy(shop, publish)
 
     workers.process.kill()
     workers.process.wait(timeout=10)
-    workers.read_until("are nacked")
+    workers.read_until("The supervisor of this worker has ended")
     open_gate(shop)
     wait_until_gone(workers.pids)
 
-    assert len(ledger(shop, "end")) == len(ledger(shop, "begin")) < 40
+    assert len(ledger(shop, "end")) == len(ledger(shop, "begin")) < OCCUPYING
     start()
-    ends = wait_for(shop, "end", 40)
-    assert Counter(data for _, data in ends) == Counter(range(40)), "each once"
+    ends = wait_for(shop, "end", OCCUPYING)
+    assert Counter(data for _, data in ends) == Counter(range(OCCUPYING)), "each once"
 
 
 def test_a_worker_that_does_not_stop_is_killed(

@@ -200,6 +200,15 @@ class TestStopping:
         bench.workers.note_end(1, 0, bench.now)
         assert (bench.workers.is_over, bench.workers.exit_status) == (True, 0)
 
+    def test_one_that_ends_at_the_same_time_is_not_told(self) -> None:
+        bench = Bench(2)
+        bench.start_all()
+
+        bench.workers.note_signal(0)
+        bench.workers.note_end(1, 0, 0)
+
+        assert bench.act() == [Tell(2, "stop")]
+
     def test_the_status_says_that_one_has_not_stopped_well(self) -> None:
         bench = Bench(2)
         bench.start_all()
