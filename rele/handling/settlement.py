@@ -112,7 +112,10 @@ class SettlementPolicy:
 
     def report_unconfirmed(self, message: Message, error: BaseException) -> None:
         """Log that an ack was not confirmed."""
-        logger.error(
+        # Leases are lost in numbers, and the engine logs how many.
+        level = logging.INFO if getattr(error, "is_lease_lost", False) else logging.ERROR
+        logger.log(
+            level,
             "The acknowledgement of the message %s of %s failed (%s): it may be delivered and "
             "handled again.",
             message.message_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from rele.config import Config
 from rele.subscription import Subscription
 from rele.worker import Worker, make_worker
 from tests.support.in_use import register
+from tests.support.inbox import Inbox
 from tests.support.publish_server import PublishServer
 from tests.support.pull_server import PullServer
 from tests.support.recorder import Recorder
@@ -47,6 +49,28 @@ def pull_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PullServer]:
     with PullServer() as server:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
         yield server
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.inbox = Inbox()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.inbox.put(f"{record.levelname} {record.getMessage()}")
+
+
+@pytest.fixture
+def lines() -> Iterator[Inbox]:
+    """What Relé logs above DEBUG."""
+    handler = _Lines()
+    logger = logging.getLogger("rele")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield handler.inbox
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture

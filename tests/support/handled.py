@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rele.engine.connection import Connection
-from rele.engine.native.consumer import ConsumerOptions, NativeConsumer
+from rele.engine.native.consumer import NativeConsumer
+from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.pull_engine import PullEngine
 from tests.support.inbox import Inbox
 

@@ -6,15 +6,21 @@ from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeError, Ackno
 
 from rele.engine.native.lease_keeper import LEASE_LOST
 
-__all__ = ["AcknowledgeStatus", "acknowledge_error"]
+__all__ = ["AcknowledgeStatus", "LeaseLostError", "acknowledge_error"]
 
-_STATUS = {
-    LEASE_LOST: AcknowledgeStatus.INVALID_ACK_ID,
-    "PERMANENT_FAILURE_INVALID_ACK_ID": AcknowledgeStatus.INVALID_ACK_ID,
-}
+_LOST = (LEASE_LOST, "PERMANENT_FAILURE_INVALID_ACK_ID")
+
+
+class LeaseLostError(AcknowledgeError):  # type: ignore[misc]
+    """The lease of the message had ended before Pub/Sub knew of the settlement."""
+
+    is_lease_lost = True
 
 
 def acknowledge_error(reason: str) -> Exception:
     """The error for ``reason``: a text of Pub/Sub, or of the leases."""
-    error: Exception = AcknowledgeError(_STATUS.get(reason, AcknowledgeStatus.OTHER), reason)
+    kind, status = AcknowledgeError, AcknowledgeStatus.OTHER
+    if reason in _LOST:
+        kind, status = LeaseLostError, AcknowledgeStatus.INVALID_ACK_ID
+    error: Exception = kind(status, reason)
     return error

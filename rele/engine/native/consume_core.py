@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.flow import Flow
-from rele.engine.native.lease_keeper import Call, LeaseKeeper, Work
+from rele.engine.native.lease_calls import Call, Work
+from rele.engine.native.lease_keeper import LeaseKeeper
 from rele.engine.native.lease_times import LeaseTimes
 from rele.engine.native.ordered_keys import OrderedKeys, Step
 from rele.engine.native.pull_streams import PullStreams, Stream, StreamActions
@@ -184,6 +185,7 @@ class ConsumeCore:
         self._keeper.enough = max(self._flow.limit // 4, 1)
         if self._flow.is_blocked:
             self._keeper.hurry(now)
+        self._ready += self._ordered.resume(now)
         shed = self._shed(now) if self._ordered.is_holding else 0
         ready, self._ready = self._ready, []
         self._handed.update(ready)
@@ -201,7 +203,7 @@ class ConsumeCore:
         if settled is None or (is_lost and self._options.is_exactly_once):
             return self._ordered.fail(delivery, now)
         if settled.kind == "ack":
-            return self._ordered.succeed(delivery)
+            return self._ordered.succeed(delivery, now)
         is_delayed = settled.kind == "delay" and settled.seconds > 0 and not is_lost
         return self._ordered.fail(delivery, now, settled.seconds if is_delayed else None)
 
@@ -228,7 +230,7 @@ class ConsumeCore:
     def _make_ready(self, deliveries: Iterable[Delivery], now: float) -> None:
         for delivery in deliveries:
             if delivery.key:
-                self._take(self._ordered.receive(delivery), now)
+                self._take(self._ordered.receive(delivery, now), now)
             else:
                 self._ready.append(delivery)
 

@@ -23,11 +23,12 @@ from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.handler_loop import HandlerLoop
 from rele.engine.native.handler_threads import Handlers, HandlerThreads
 from rele.engine.native.interruptions import report_drained, report_overdue, report_shed
-from rele.engine.native.lease_keeper import Call, Confirmed
+from rele.engine.native.lease_calls import Call, Confirmed, Work
 from rele.engine.native.native_message import NativeMessage
 from rele.engine.native.pull_loop import PullLoop
 from rele.engine.native.pull_streams import Stream, StreamActions
 from rele.engine.native.reports import Reports
+from rele.engine.native.settlement_reports import SettlementReports
 from rele.engine.native.stream_driver import StreamDriver
 from rele.engine.native.stream_ends import StreamEnds
 from rele.engine.outage_reports import Outage
@@ -83,6 +84,7 @@ class NativeConsumer:
         self._path = path
         self._name = path.rpartition("/")[2]
         self._ends = StreamEnds(self._name, pull_loop, threads, prepare)
+        self._settlements = SettlementReports(self._name)
         self._callback = callback
         self._options = options
         self._loop = pull_loop
@@ -230,12 +232,7 @@ class NativeConsumer:
         self._set_timer()
 
     def _carry_out(self, actions: Actions) -> None:
-        for call in actions.work.calls:
-            self._loop.begin(self._make_call(call))
-        for confirmed in actions.work.confirmed:
-            self._confirm(confirmed)
-        for delivery in actions.work.overdue:
-            report_overdue(delivery, self._name, self._options.max_lease_duration)
+        self._act_on_work(actions.work)
         if actions.shed:
             report_shed(actions.shed, self._name)
         self._act_on_streams(actions.streams)
@@ -244,6 +241,16 @@ class NativeConsumer:
                 self._handlers.add(delivery)
             self._reports.watch()
         self._start_handlers()
+
+    def _act_on_work(self, work: Work) -> None:
+        for call in work.calls:
+            self._loop.begin(self._make_call(call))
+        for confirmed in work.confirmed:
+            self._confirm(confirmed)
+        for delivery in work.overdue:
+            report_overdue(delivery, self._name, self._options.max_lease_duration)
+        if work.lost:
+            self._settlements.note_lost(work.lost, self._loop.now())
 
     def _act_on_streams(self, actions: StreamActions) -> None:
         for stream in actions.open:
@@ -322,16 +329,19 @@ class NativeConsumer:
 
     async def _make_call(self, call: Call) -> None:
         method, request = pull_calls.method_and_request(self._path, call)
-        error, refused = None, {}
+        error: str | None = None
+        refused: Mapping[str, str] = {}
         try:
             await self._loop.connections.send(method, request, _CALL_TIMEOUT)
         except grpc.aio.AioRpcError as failure:
-            refused = dict(pull_calls.refused_ids(failure.trailing_metadata()))
-            error = None if refused else f"{failure.code().name}: {failure.details()}"
+            error, refused = pull_calls.outcome_of(call, failure)
         except Exception as failure:  # the leases must know that it has ended
             logger.exception("A call of the consumer of %s could not be made.", self._name)
             error = repr(failure)
-        self._core.note_answer(call, self._loop.now(), error=error, refused=refused)
+        now = self._loop.now()
+        is_unavailable = self._loop.availability.is_unavailable
+        self._settlements.note_end(call, error, now, is_unavailable=is_unavailable)
+        self._core.note_answer(call, now, error=error, refused=refused)
         self._act()
 
     def _confirm(self, confirmed: Confirmed) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import random as random_numbers
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from rele.engine.native.delivery import Charge, Delivery, Settled
+from rele.engine.native.lease_calls import Call, Confirmed, Work
 from rele.engine.native.lease_requests import MAX_IDS, divided, sorted_by_outcome
 from rele.engine.native.lease_times import LeaseTimes
 
@@ -35,40 +35,11 @@ _RETRIED_AFTER = (0.1, 5.0)
 _ASKED_AGAIN_AFTER = 5.0
 """Seconds after which a nack or a delay without an answer is sent again."""
 
+_MOST_UNDER_WAY = 20
+"""Calls without an answer, beyond which settlements and receipts are gathered. So however long an
+answer takes, calls do not wait behind each other for their turn on the connection."""
+
 _TO_LEARN_EVERY = 1.0
-
-
-@dataclass(frozen=True)
-class Call:
-    """An Acknowledge (without ``seconds``) or a ModifyAckDeadline to make."""
-
-    purpose: Literal["ack", "nack", "delay", "extend"]
-    deliveries: Sequence[Delivery]
-    sent_at: float
-    seconds: int = 0
-
-    @property
-    def ack_ids(self) -> list[str]:
-        """What it is about."""
-        return [delivery.ack_id for delivery in self.deliveries]
-
-
-class Confirmed(NamedTuple):
-    """The end of a delivery: Pub/Sub knows how it was settled, or its lease was lost."""
-
-    delivery: Delivery
-    error: str | None = None
-    """Why the settlement has no effect; ``None`` if it has."""
-
-
-@dataclass
-class Work:
-    """What the driver has to do."""
-
-    calls: list[Call] = field(default_factory=list)
-    confirmed: list[Confirmed] = field(default_factory=list)
-    overdue: list[Delivery] = field(default_factory=list)
-    """Deliveries that were outstanding for the longest time allowed, and are nacked."""
 
 
 class LeaseKeeper:
@@ -198,6 +169,7 @@ class LeaseKeeper:
             if call.purpose == "delay":
                 self._charge_until(now + call.seconds, delivery)
             self._confirm(delivery)
+        self._work.lost += lost
         for delivery in lost:
             delivery.is_lost = True
             self._confirm(delivery, refused[delivery.ack_id])
@@ -219,11 +191,9 @@ class LeaseKeeper:
         if now >= self._learn_at:
             self._times.learn()
             self._learn_at = now + _TO_LEARN_EVERY
-        if self._receipts and self._receipts[0][0] <= now:
-            self._send_receipts(now)
         self._renew_due(now)
-        if self._send_at is not None and now >= self._send_at:
-            self._send_settled(now)
+        if self._has_room:
+            self._send_what_can_wait(now)
         while self._retries and self._retries[0][0] <= now:
             call = heappop(self._retries)[2]
             self._send(call.purpose, self._still_valid(call, now), now, call.seconds)
@@ -232,10 +202,16 @@ class LeaseKeeper:
 
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
-        times = [self._send_at] if self._send_at is not None else []
-        queues = (self._receipts, self._renewals, self._retries)
-        times += [queue[0][0] for queue in queues if queue]
+        times = [queue[0][0] for queue in (self._renewals, self._retries) if queue]
+        if self._has_room:
+            times += [self._receipts[0][0]] if self._receipts else []
+            times += [self._send_at] if self._send_at is not None else []
         return min(times, default=None)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether another call may be begun that can wait."""
+        return self.under_way < _MOST_UNDER_WAY
 
     @property
     def is_busy(self) -> bool:
@@ -257,6 +233,12 @@ class LeaseKeeper:
             if settled is not None and settled.wants_response:
                 self._confirm(delivery, UNAVAILABLE)
 
+    def _send_what_can_wait(self, now: float) -> None:
+        if self._receipts and self._receipts[0][0] <= now:
+            self._send_receipts(now)
+        if self._send_at is not None and now >= self._send_at:
+            self._send_settled(now)
+
     def _send_receipts(self, now: float) -> None:
         unsettled: list[Delivery] = []
         while self._receipts and self._receipts[0][0] <= now:
@@ -273,8 +255,7 @@ class LeaseKeeper:
             at, _, delivery = heappop(self._renewals)
             if delivery.renew_at == at and delivery.settled is None and not delivery.is_lost:
                 due.append(delivery)
-        lost = [delivery for delivery in due if delivery.lease_ends_at <= now]
-        self.lose(lost)
+        self._lose([delivery for delivery in due if delivery.lease_ends_at <= now])
         overdue = [d for d in due if not d.is_lost and now - d.received_at >= self._max_lease]
         for delivery in overdue:
             self.settle(delivery, Settled("nack"), now)
@@ -304,7 +285,7 @@ class LeaseKeeper:
             self._renew_at(delivery, min(renew_at, delivery.received_at + self._max_lease))
         for delivery in again:
             self._renew_at(delivery, now + self._pause())
-        self.lose(lost)
+        self._lose(lost)
         for delivery in (*done, *again):
             settled = delivery.settled
             if settled is not None and settled.kind in ("nack", "delay"):
@@ -360,8 +341,12 @@ class LeaseKeeper:
     def _still_valid(self, call: Call, now: float) -> list[Delivery]:
         """The deliveries of a failed call whose leases have not ended; the others are lost."""
         valid = [delivery for delivery in call.deliveries if delivery.lease_ends_at > now]
-        self.lose(delivery for delivery in call.deliveries if delivery.lease_ends_at <= now)
+        self._lose([delivery for delivery in call.deliveries if delivery.lease_ends_at <= now])
         return valid
+
+    def _lose(self, deliveries: Sequence[Delivery]) -> None:
+        self._work.lost += [delivery for delivery in deliveries if not delivery.is_lost]
+        self.lose(deliveries)
 
     def _pause(self) -> float:
         first, longest = _RETRIED_AFTER

@@ -17,10 +17,16 @@ PATIENCE = 60.0
 After that another worker must have got it, and what is held behind it is nacked.
 """
 
-
 NACKED_FOR = 10.0
 """Seconds for which a message is nacked that may have been sent before the nack of an earlier one
 had arrived. Afterwards another worker must have got the earlier one."""
+
+COPIES_WITHIN = 0.5
+"""Seconds for which what was held is not handled, unless it is redelivered meanwhile.
+
+Pub/Sub redelivers it after the message that failed: its leases have ended then, and what is handled
+of it would be handled again. Google's emulator does not redeliver it.
+"""
 
 
 @dataclass
@@ -37,6 +43,9 @@ class OrderedKey:
     held_until: float = 0.0
     is_nacked: bool = False
     """Whether the others are nacked instead of held."""
+    stale_ids: set[str] = field(default_factory=set)
+    """The ids of those that were held, and may be redelivered until ``resumed_at``."""
+    resumed_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,27 +84,31 @@ class OrderedKeys:
         self._keys: dict[str, OrderedKey] = {}
         self._failed: dict[str, OrderedKey] = {}
         """Those whose messages are held."""
+        self._resuming: dict[str, OrderedKey] = {}
+        """Those whose next message may be redelivered soon."""
 
-    def receive(self, delivery: Delivery) -> Step:
-        """Take a delivery that was received."""
+    def receive(self, delivery: Delivery, now: float) -> Step:
+        """Take a delivery that was received now."""
         key = self._keys.setdefault(delivery.key, OrderedKey())
         if delivery.message_id == key.failed_id:
             self._end_hold(delivery.key, key)
+            _expect_copies(key, now)
             key.handed[delivery.message_id] = delivery
             return Step(ready=[delivery])
         if key.is_nacked:
             return Step(nack=[delivery])
         replaced = _wait(key, delivery)
-        return Step(ready=self._next(delivery.key, key), replaced=replaced)
+        key.stale_ids.discard(delivery.message_id)
+        return Step(ready=self._next(delivery.key, key, now), replaced=replaced)
 
-    def succeed(self, delivery: Delivery) -> Step:
+    def succeed(self, delivery: Delivery, now: float) -> Step:
         """Note that ``delivery`` was acked."""
         key = self._keys.get(delivery.key)
         if key is None or key.handed.get(delivery.message_id) is not delivery:
             return Step()
         del key.handed[delivery.message_id]
         key.is_probed = False
-        return Step(ready=self._next(delivery.key, key))
+        return Step(ready=self._next(delivery.key, key, now))
 
     def fail(self, delivery: Delivery, now: float, delay: float | None = None) -> Step:
         """Note that ``delivery`` was not acked, or that its lease was lost.
@@ -121,9 +134,15 @@ class OrderedKeys:
         key.waiting.extendleft(each for each in reversed(followers) if each.settled is None)
         if self._max_attempts is not None and (delivery.attempt or 0) >= self._max_attempts:
             # The failed one goes to the dead-letter topic.
-            return Step(ready=self._next(delivery.key, key), withdrawn=followers)
+            _expect_copies(key, now)
+            return Step(ready=self._next(delivery.key, key, now), withdrawn=followers)
         self._hold(delivery, key, now + (LONGEST_BACKOFF if delay is None else delay) + PATIENCE)
         return Step(withdrawn=followers)
+
+    def resume(self, now: float) -> list[Delivery]:
+        """What is to be handled now, since it was not redelivered."""
+        due = [(name, key) for name, key in self._resuming.items() if key.resumed_at <= now]
+        return [delivery for name, key in due for delivery in self._next(name, key, now)]
 
     def shed(self, most: int) -> list[Delivery]:
         """Remove the newest deliveries that are held, until ``most`` remain; return them."""
@@ -145,8 +164,10 @@ class OrderedKeys:
         return expired
 
     def next_due(self) -> float | None:
-        """When to call :meth:`expire`; ``None``: not before something fails."""
-        return min((key.held_until for key in self._failed.values()), default=None)
+        """When to call :meth:`expire` and :meth:`resume`; ``None``: not before something fails."""
+        times = [key.held_until for key in self._failed.values()]
+        times += [key.resumed_at for key in self._resuming.values()]
+        return min(times, default=None)
 
     @property
     def is_holding(self) -> bool:
@@ -158,7 +179,8 @@ class OrderedKeys:
         """How many deliveries are held behind failed messages."""
         return sum(len(key.waiting) for key in self._failed.values())
 
-    def _next(self, name: str, key: OrderedKey) -> list[Delivery]:
+    def _next(self, name: str, key: OrderedKey, now: float) -> list[Delivery]:
+        self._resuming.pop(name, None)
         ready: list[Delivery] = []
         if key.failed_id is not None:
             return ready
@@ -167,6 +189,9 @@ class OrderedKeys:
             delivery = key.waiting[0]
             if delivery.message_id in key.handed:  # a copy: one after the other
                 break
+            if delivery.message_id in key.stale_ids and now < key.resumed_at:
+                self._resuming[name] = key
+                return ready
             ready.append(key.waiting.popleft())
             key.handed[delivery.message_id] = delivery
         if not key.handed:
@@ -183,6 +208,12 @@ class OrderedKeys:
         key.is_nacked = False
         key.is_probed = True
         del self._failed[name]
+
+
+def _expect_copies(key: OrderedKey, now: float) -> None:
+    """Note that what was held may be redelivered: what waits, and was received before ``now``."""
+    key.stale_ids = {delivery.message_id for delivery in key.waiting}
+    key.resumed_at = now + COPIES_WITHIN
 
 
 def _wait(key: OrderedKey, delivery: Delivery) -> Delivery | None:

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import grpc
+
 from google.pubsub_v1.types import (
     AcknowledgeRequest,
     ModifyAckDeadlineRequest,
@@ -15,12 +17,18 @@ from google.pubsub_v1.types import (
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from rele.engine.native.lease_keeper import Call
+from rele.engine.native.lease_calls import Call
 
 _SERVICE = "/google.pubsub.v1.Subscriber/"
 STREAMING_PULL = f"{_SERVICE}StreamingPull"
 ACKNOWLEDGE = f"{_SERVICE}Acknowledge"
 MODIFY_ACK_DEADLINE = f"{_SERVICE}ModifyAckDeadline"
+
+_FINAL = frozenset(
+    {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+)
+"""After these an acknowledgement or an extension has no effect, however often it is repeated: its
+ack ids are not valid any more, or the subscription was deleted or detached."""
 
 _Acknowledge = AcknowledgeRequest.pb()
 _ModifyAckDeadline = ModifyAckDeadlineRequest.pb()
@@ -62,8 +70,18 @@ def method_and_request(path: str, call: Call) -> tuple[str, bytes]:
         subscription=path, ack_ids=call.ack_ids, ack_deadline_seconds=call.seconds
     ).SerializeToString()
 
+def outcome_of(call: Call, failure: grpc.aio.AioRpcError) -> tuple[str | None, Mapping[str, str]]:
+    """Why a call has failed as a whole, if it may succeed later, and why ack ids are refused."""
+    if refused := _refused_ids(failure.trailing_metadata()):
+        return None, refused
+    error = f"{failure.code().name}: {failure.details()}"
+    if failure.code() in _FINAL:
+        return None, dict.fromkeys(call.ack_ids, error)
+    return error, {}
 
-def refused_ids(trailing_metadata: Any) -> Mapping[str, str]:
+
+
+def _refused_ids(trailing_metadata: Any) -> Mapping[str, str]:
     """Why single ack ids were refused, as exactly-once delivery says it; empty without it.
 
     See https://cloud.google.com/pubsub/docs/exactly-once-delivery: an ``ErrorInfo`` in the details

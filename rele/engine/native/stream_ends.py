@@ -11,6 +11,7 @@ from rele.engine.failures import is_passing
 from rele.engine.native.handler_threads import HandlerThreads
 from rele.engine.native.interruptions import Interruption
 from rele.engine.native.pull_loop import PullLoop
+from rele.engine.stream_errors import reason_of
 from rele.exceptions import ThreadStartError
 
 
@@ -38,7 +39,7 @@ class StreamEnds:
         if error is None:
             return
         if is_passing(error):
-            self._loop.availability.note_failure(now, age, str(error))
+            self._loop.availability.note_failure(now, age, reason_of(error))
             return
         self._interruption.begin(now)
         if not isinstance(error, NotFound):

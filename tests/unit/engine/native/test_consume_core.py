@@ -6,7 +6,7 @@ from typing import Any
 from rele.engine.native.consume_core import Actions, ConsumeCore
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
-from rele.engine.native.lease_keeper import Call
+from rele.engine.native.lease_calls import Call
 from rele.engine.native.pull_streams import Stream
 
 ACK, NACK = Settled("ack"), Settled("nack")

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from rele.engine.native.delivery import Delivery, Settled
-from rele.engine.native.lease_keeper import Call, Confirmed, LeaseKeeper, Work
+from rele.engine.native.lease_calls import Call, Confirmed, Work
+from rele.engine.native.lease_keeper import LeaseKeeper
 from rele.engine.native.lease_times import LeaseTimes
 
 ACK, NACK, DROP = Settled("ack"), Settled("nack"), Settled("drop")
@@ -24,6 +25,7 @@ class VirtualLeases:
         self.calls: list[Call] = []
         self.confirmed: list[Confirmed] = []
         self.overdue: list[Delivery] = []
+        self.lost: list[Delivery] = []
 
     def receive(self, number: int = 1) -> list[Delivery]:
         deliveries = [Delivery(f"ack-{n}", f"id-{n}") for n in range(number)]
@@ -53,6 +55,7 @@ class VirtualLeases:
         self.under_way += work.calls
         self.calls += work.calls
         self.confirmed += work.confirmed
+        self.lost += work.lost
         self.overdue += work.overdue
 
     @property
@@ -133,6 +136,26 @@ def test_settlements_share_a_request(leases: VirtualLeases) -> None:
     assert [len(call.deliveries) for call in acks] == [1000, 1000, 500]
 
 
+def test_calls_without_an_answer_let_the_next_ones_gather_more(leases: VirtualLeases) -> None:
+    """At a latency of half a second, one call for each message would be too many at a time."""
+    deliveries = leases.receive(500)
+    leases.answer()
+    for number, delivery in enumerate(deliveries):
+        leases.settle(delivery)
+        leases.advance(0.01)
+        if number % 50 == 49:  # half a second later
+            for _ in range(len(leases.under_way)):
+                leases.answer()
+    leases.advance(1)
+    while leases.under_way:
+        leases.answer()
+
+    acks = [call for call in leases.calls if call.purpose == "ack"]
+    assert sum(len(call.deliveries) for call in acks) == 500
+    assert len(acks) < 250
+    assert len(leases.confirmed) == 500
+
+
 def test_a_request_has_no_more_bytes_than_pubsub_takes(leases: VirtualLeases) -> None:
     deliveries = [Delivery("a" * 1020, f"id-{n}") for n in range(600)]
     for number, delivery in enumerate(deliveries):
@@ -204,6 +227,7 @@ class TestLostLeases:
                 leases.answer("UNAVAILABLE")
 
         assert delivery.is_lost
+        assert leases.lost == [delivery]
         assert leases.keeper.outstanding == {}
         assert leases.keeper.next_due() is None
 

@@ -18,64 +18,64 @@ def keys() -> OrderedKeys:
 def test_one_message_of_a_key_is_handled_at_a_time(keys: OrderedKeys) -> None:
     first, second = delivery(1), delivery(2)
 
-    assert keys.receive(first) == Step(ready=[first])
-    assert keys.receive(second) == Step()
-    assert keys.succeed(first) == Step(ready=[second])
-    assert keys.succeed(second) == Step()
+    assert keys.receive(first, 0) == Step(ready=[first])
+    assert keys.receive(second, 0) == Step()
+    assert keys.succeed(first, 1) == Step(ready=[second])
+    assert keys.succeed(second, 1) == Step()
 
 
 def test_keys_do_not_wait_for_each_other(keys: OrderedKeys) -> None:
     first, other = delivery(1, key="a"), delivery(2, key="b")
 
-    assert keys.receive(first).ready == [first]
-    assert keys.receive(other).ready == [other]
+    assert keys.receive(first, 0).ready == [first]
+    assert keys.receive(other, 0).ready == [other]
 
 
 def test_what_waits_behind_a_failed_message_is_nacked_with_it(keys: OrderedKeys) -> None:
     first, second, third = (delivery(n) for n in (1, 2, 3))
     for each in (first, second, third):
-        keys.receive(each)
+        keys.receive(each, 0)
 
     assert keys.fail(first, 0) == Step(nack=[second, third])
     again = delivery(1, copy="again")
-    assert keys.receive(again).ready == [again]
+    assert keys.receive(again, 0).ready == [again]
 
 
 def test_what_waits_behind_a_delayed_message_is_held(keys: OrderedKeys) -> None:
     first, second, third = (delivery(n) for n in (1, 2, 3))
-    keys.receive(first)
-    keys.receive(second)
+    keys.receive(first, 0)
+    keys.receive(second, 0)
 
     assert keys.fail(first, 0, delay=30) == Step()
-    assert keys.receive(third) == Step()
+    assert keys.receive(third, 0) == Step()
     again = delivery(1, copy="again")
-    assert keys.receive(again).ready == [again]
-    assert keys.succeed(again).ready == [second]
-    assert keys.succeed(second).ready == [third]
+    assert keys.receive(again, 0).ready == [again]
+    assert keys.succeed(again, 1).ready == [second]
+    assert keys.succeed(second, 1).ready == [third]
 
 
 def test_what_is_held_is_nacked_where_another_worker_has_the_failed_message(
     keys: OrderedKeys,
 ) -> None:
     first, second, third = (delivery(n) for n in (1, 2, 3))
-    keys.receive(first)
-    keys.receive(second)
+    keys.receive(first, 0)
+    keys.receive(second, 0)
     keys.fail(first, 0, delay=30)
 
     assert keys.next_due() == 90
     assert keys.expire(89) == []
     assert keys.expire(90) == [second]
     assert keys.next_due() is None
-    assert keys.receive(third).ready == [third]
+    assert keys.receive(third, 0).ready == [third]
 
 
 def test_a_copy_of_the_message_that_runs_is_the_next_one(keys: OrderedKeys) -> None:
     first, second, copy = delivery(1), delivery(2), delivery(1, copy="again")
     for each in (first, second, copy):
-        keys.receive(each)
+        keys.receive(each, 0)
 
-    assert keys.succeed(first).ready == [copy]
-    assert keys.succeed(copy).ready == [second]
+    assert keys.succeed(first, 1).ready == [copy]
+    assert keys.succeed(copy, 1).ready == [second]
 
 
 class TestWithDeadLetters:
@@ -87,37 +87,60 @@ class TestWithDeadLetters:
         self, keys: OrderedKeys
     ) -> None:
         first, second = delivery(1), delivery(2)
-        keys.receive(first)
-        keys.receive(second)
+        keys.receive(first, 0)
+        keys.receive(second, 0)
 
         assert keys.fail(first, 0) == Step()
         assert keys.held == 1
         again = delivery(1, attempt=2, copy="again")
-        assert keys.receive(again).ready == [again]
-        assert keys.succeed(again).ready == [second]
+        assert keys.receive(again, 0).ready == [again]
+        assert keys.succeed(again, 1).ready == [second]
 
     def test_a_redelivered_copy_replaces_the_held_one(self, keys: OrderedKeys) -> None:
         first, second = delivery(1), delivery(2)
-        keys.receive(first)
-        keys.receive(second)
+        keys.receive(first, 0)
+        keys.receive(second, 0)
         keys.fail(first, 0)
         again, copy = delivery(1, attempt=2, copy="again"), delivery(2, copy="again")
-        keys.receive(again)
+        keys.receive(again, 0)
 
-        assert keys.receive(copy) == Step(replaced=second)
-        assert keys.succeed(again).ready == [copy]
+        assert keys.receive(copy, 0) == Step(replaced=second)
+        assert keys.succeed(again, 1).ready == [copy]
 
     def test_the_last_attempt_holds_nothing(self, keys: OrderedKeys) -> None:
         first, second = delivery(1, attempt=5), delivery(2)
-        keys.receive(first)
-        keys.receive(second)
+        keys.receive(first, 0)
+        keys.receive(second, 0)
 
-        assert keys.fail(first, 0).ready == [second]
+        assert keys.fail(first, 0) == Step()
+        assert keys.next_due() == 0.5
+        assert keys.resume(0.4) == []
+        assert keys.resume(0.5) == [second]
+        assert keys.next_due() is None
+
+    def test_what_was_held_is_not_handled_before_its_copy_may_have_arrived(
+        self, keys: OrderedKeys
+    ) -> None:
+        """Its lease has ended where Pub/Sub redelivers what follows a nacked message."""
+        deliveries = [delivery(number) for number in range(3)]
+        for each in deliveries:
+            keys.receive(each, 0)
+        keys.fail(deliveries[0], 0)
+        again = delivery(0, attempt=2, copy="again")
+        keys.receive(again, 10)
+
+        assert keys.succeed(again, 10.1) == Step()
+        copies = [delivery(number, copy="again") for number in (1, 2)]
+        assert keys.receive(copies[0], 10.2) == Step(ready=[copies[0]], replaced=deliveries[1])
+        assert keys.succeed(copies[0], 10.3) == Step()
+        assert keys.receive(copies[1], 10.4) == Step(ready=[copies[1]], replaced=deliveries[2])
+        assert keys.succeed(copies[1], 10.4) == Step()
+        assert keys.next_due() is None
 
     def test_the_newest_are_shed_where_too_many_are_held(self, keys: OrderedKeys) -> None:
         deliveries = [delivery(number) for number in range(6)]
         for each in deliveries:
-            keys.receive(each)
+            keys.receive(each, 0)
         assert keys.shed(2) == []
         keys.fail(deliveries[0], 0)
 
