@@ -158,21 +158,21 @@ class TestTogether:
     def test_as_many_are_handed_out_as_a_handler_takes(self, keys: OrderedKeys) -> None:
         deliveries = [delivery(number) for number in range(5)]
 
-        assert [keys.receive(each).ready for each in deliveries] == [
+        assert [keys.receive(each, 0).ready for each in deliveries] == [
             [deliveries[0]],
             [deliveries[1]],
             [deliveries[2]],
             [],
             [],
         ]
-        assert keys.succeed(deliveries[0]).ready == [deliveries[3]]
-        assert keys.succeed(deliveries[1]).ready == [deliveries[4]]
+        assert keys.succeed(deliveries[0], 1).ready == [deliveries[3]]
+        assert keys.succeed(deliveries[1], 1).ready == [deliveries[4]]
 
     def test_what_was_handed_out_behind_a_failed_one_is_nacked(self, keys: OrderedKeys) -> None:
         deliveries = [delivery(number) for number in range(5)]
         for each in deliveries:
-            keys.receive(each)
-        keys.succeed(deliveries[0])
+            keys.receive(each, 0)
+        keys.succeed(deliveries[0], 1)
 
         assert keys.fail(deliveries[1], 0) == Step(nack=deliveries[2:], withdrawn=deliveries[2:4])
         assert keys.fail(deliveries[2], 0) == Step(), "it was withdrawn"
@@ -181,44 +181,44 @@ class TestTogether:
         keys = OrderedKeys(max_attempts=5, together=3)
         first, second, third, fourth = (delivery(number) for number in range(4))
         for each in (first, second, third, fourth):
-            keys.receive(each)
+            keys.receive(each, 0)
 
         assert keys.fail(first, 0) == Step(withdrawn=[second, third])
         assert keys.held == 3
         again = delivery(0, attempt=2, copy="again")
-        assert keys.receive(again).ready == [again], "alone, since it may fail again"
-        assert keys.receive(delivery(4)).ready == []
-        assert keys.succeed(again).ready == [second, third, fourth]
+        assert keys.receive(again, 0).ready == [again], "alone, since it may fail again"
+        assert keys.receive(delivery(4), 0).ready == []
+        assert keys.succeed(again, 1).ready == [second, third, fourth]
 
     def test_copies_of_what_runs_are_handed_out_after_it_in_order(self, keys: OrderedKeys) -> None:
         first, second, third = (delivery(number) for number in range(3))
         copies = [delivery(number, copy="again") for number in range(2)]
         for each in (first, second, third, *copies):
-            keys.receive(each)
+            keys.receive(each, 0)
 
-        assert keys.succeed(first).ready == [copies[0]]
-        assert keys.succeed(second).ready == [copies[1]]
+        assert keys.succeed(first, 1).ready == [copies[0]]
+        assert keys.succeed(second, 1).ready == [copies[1]]
 
 
 def test_what_arrives_before_the_failed_message_does_is_nacked(keys: OrderedKeys) -> None:
     """Pub/Sub may have sent it before it knew of the failure."""
     first, late = delivery(1), delivery(2)
-    keys.receive(first)
+    keys.receive(first, 0)
     keys.fail(first, 0)
 
-    assert keys.receive(late) == Step(nack=[late])
+    assert keys.receive(late, 0) == Step(nack=[late])
     again, late_again = delivery(1, copy="again"), delivery(2, copy="again")
-    assert keys.receive(again).ready == [again]
-    assert keys.receive(late_again) == Step()
-    assert keys.succeed(again).ready == [late_again]
+    assert keys.receive(again, 0).ready == [again]
+    assert keys.receive(late_again, 0) == Step()
+    assert keys.succeed(again, 1).ready == [late_again]
 
 
 def test_not_for_ever_since_another_worker_may_have_got_it(keys: OrderedKeys) -> None:
     first, late = delivery(1), delivery(2)
-    keys.receive(first)
+    keys.receive(first, 0)
     keys.fail(first, 0)
 
     assert keys.next_due() == 10
     assert keys.expire(10) == []
     assert keys.next_due() is None
-    assert keys.receive(late).ready == [late]
+    assert keys.receive(late, 0).ready == [late]
