@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import grpc
-
 from google.pubsub_v1.types import (
     AcknowledgeRequest,
     ModifyAckDeadlineRequest,
@@ -25,7 +24,11 @@ ACKNOWLEDGE = f"{_SERVICE}Acknowledge"
 MODIFY_ACK_DEADLINE = f"{_SERVICE}ModifyAckDeadline"
 
 _FINAL = frozenset(
-    {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
 )
 """After these an acknowledgement or an extension has no effect, however often it is repeated: its
 ack ids are not valid any more, or the subscription was deleted or detached."""
@@ -70,6 +73,7 @@ def method_and_request(path: str, call: Call) -> tuple[str, bytes]:
         subscription=path, ack_ids=call.ack_ids, ack_deadline_seconds=call.seconds
     ).SerializeToString()
 
+
 def outcome_of(call: Call, failure: grpc.aio.AioRpcError) -> tuple[str | None, Mapping[str, str]]:
     """Why a call has failed as a whole, if it may succeed later, and why ack ids are refused."""
     if refused := _refused_ids(failure.trailing_metadata()):
@@ -78,7 +82,6 @@ def outcome_of(call: Call, failure: grpc.aio.AioRpcError) -> tuple[str | None, M
     if failure.code() in _FINAL:
         return None, dict.fromkeys(call.ack_ids, error)
     return error, {}
-
 
 
 def _refused_ids(trailing_metadata: Any) -> Mapping[str, str]:
