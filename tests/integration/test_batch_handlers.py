@@ -35,7 +35,7 @@ def name() -> str:
 
 @pytest.fixture
 def publish(
-    pubsub: str, name: str, is_exactly_once: bool, max_attempts: int | None
+    pubsub: str, name: str, is_exactly_once: bool, is_ordered: bool, max_attempts: int | None
 ) -> Iterator[Publish]:
     """Publish one message for each of the data."""
     options = pubsub_v1.types.PublisherOptions(enable_message_ordering=True)
@@ -55,7 +55,7 @@ def publish(
                     "name": subscriber.subscription_path(PROJECT, name),
                     "topic": path,
                     "ack_deadline_seconds": 10,
-                    "enable_message_ordering": True,
+                    "enable_message_ordering": is_ordered,
                     "enable_exactly_once_delivery": is_exactly_once,
                     **({"dead_letter_policy": policy} if max_attempts else {}),
                 }
@@ -72,6 +72,11 @@ def publish(
 @pytest.fixture
 def is_exactly_once() -> bool:
     return False
+
+
+@pytest.fixture
+def is_ordered() -> bool:
+    return True
 
 
 @pytest.fixture
@@ -262,11 +267,12 @@ def test_only_the_poisonous_head_of_a_key_becomes_a_dead_letter(
 
 
 @pytest.mark.parametrize("is_exactly_once", [True])
+@pytest.mark.parametrize(("is_ordered", "key"), [(False, ""), (True, "a")])
 def test_with_exactly_once_delivery_all_acks_are_confirmed(
-    consume: Consume, publish: Publish
+    consume: Consume, publish: Publish, key: str
 ) -> None:
     handled = Handled()
-    publish(*range(100))
+    publish(*range(100), key=key)
     consumer = consume(handled, Batch(max_messages=50, max_wait=0.5))
 
     assert sorted(flat(handled.wait_for_messages(100))) == list(range(100))
