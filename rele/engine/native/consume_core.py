@@ -133,7 +133,8 @@ class ConsumeCore:
         if delivery not in self._handed:  # it was withdrawn
             return
         self._handed.discard(delivery)
-        delivery.message = None  # they refer to each other, which only the garbage collector ends
+        # They refer to each other, which only the garbage collector would end.
+        delivery.message = delivery.received = None
         if delivery.settled is None and (delivery.begun_at is None or self._is_draining):
             self._leave(delivery, now)
         if delivery.key and not self._is_draining:

@@ -144,7 +144,15 @@ class NativeConsumer:
         return response
 
     def _begin(self, delivery: Delivery) -> bool:
-        return self._core.begin(delivery, self._loop.now())
+        """Whether ``delivery`` is to be handled; if so, it gets its message.
+
+        Not before: what is received and not yet handled is to be small, since the garbage collector
+        looks through it again and again.
+        """
+        if not self._core.begin(delivery, self._loop.now()):
+            return False
+        delivery.message = NativeMessage(delivery, self)
+        return True
 
     def _handle(self, delivery: Delivery) -> None:
         if self._begin(delivery):
@@ -312,20 +320,9 @@ class NativeConsumer:
         now = self._loop.now()
         self._ends.end()
         received = pull_calls.parsed(response).received_messages
-        self._core.receive(stream, [self._delivery(each) for each in received], now)
+        size = len(response) // max(len(received), 1)
+        self._core.receive(stream, [_delivery(each, size) for each in received], now)
         self._act()
-
-    def _delivery(self, received: Any) -> Delivery:
-        message = received.message
-        delivery = Delivery(
-            received.ack_id,
-            message.message_id,
-            message.ordering_key,
-            message.ByteSize(),
-            received.delivery_attempt or None,
-        )
-        delivery.message = NativeMessage(received, delivery, self, True)
-        return delivery
 
     async def _make_call(self, call: Call) -> None:
         method, request = pull_calls.method_and_request(self._path, call)
@@ -385,3 +382,15 @@ class NativeConsumer:
         until = self._loop.now() + _LAST_CALLS / 2
         while self.running and self._loop.now() < until:
             await asyncio.sleep(_TICK / 5)
+
+
+def _delivery(received: Any, size: int) -> Delivery:
+    message = received.message
+    return Delivery(
+        received.ack_id,
+        message.message_id,
+        message.ordering_key,
+        size,
+        received.delivery_attempt or None,
+        received,
+    )

@@ -38,9 +38,9 @@ class Delivery:
         ack_id: identifies it to Pub/Sub.
         message_id: the same at each delivery of the message.
         key: the ordering key; empty if there is none.
-        size: the bytes of the message.
+        size: the bytes of the message, about.
         attempt: the number of the delivery, from 1; ``None`` without a dead-letter policy.
-        message: what the handler gets.
+        received: what was received, of protobuf.
     """
 
     __slots__ = (
@@ -55,6 +55,7 @@ class Delivery:
         "lease_ends_at",
         "message",
         "message_id",
+        "received",
         "received_at",
         "renew_at",
         "settled",
@@ -70,14 +71,16 @@ class Delivery:
         key: str = "",
         size: int = 0,
         attempt: int | None = None,
-        message: Any = None,
+        received: Any = None,
     ) -> None:
         self.ack_id = ack_id
         self.message_id = message_id
         self.key = key
         self.size = size
         self.attempt = attempt
-        self.message = message
+        self.received = received
+        self.message: Any = None
+        """What the handler gets, once it has begun."""
         self.charge: Charge | None = None
         """Of the stream that it was received on."""
         self.received_at = 0.0

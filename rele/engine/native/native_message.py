@@ -45,7 +45,8 @@ class _MadeWhenRead:
     def __get__(self, message: NativeMessage | None, owner: type) -> Any:
         if message is None:
             return self
-        value = message.__dict__[self._name] = self._make(message)
+        value = self._make(message)
+        setattr(message, self._name, value)  # not into its __dict__, which would have to be made
         return value
 
 
@@ -53,25 +54,20 @@ class NativeMessage(Message):
     """What a handler gets. What few read is made when it is read.
 
     Args:
-        received: a ``ReceivedMessage`` of protobuf.
         delivery: what the engine knows of it.
         settler: learns how the message is settled.
-        has_attempts: whether the subscription counts delivery attempts.
     """
 
     message_id = property(attrgetter("_delivery.message_id"))
     ordering_key = property(attrgetter("_delivery.key"))
     ack_id = property(attrgetter("_delivery.ack_id"))
-    size = property(attrgetter("_delivery.size"))
+    delivery_attempt = property(attrgetter("_delivery.attempt"))
 
-    def __init__(
-        self, received: Any, delivery: Delivery, settler: Settler, has_attempts: bool = True
-    ) -> None:
+    def __init__(self, delivery: Delivery, settler: Settler) -> None:
         self._lock = RLock()
-        self._received = received
+        self._received = delivery.received
         self._delivery = delivery
         self._settler = settler
-        self._has_attempts = has_attempts
 
     @_MadeWhenRead
     def data(self) -> bytes:
@@ -89,9 +85,10 @@ class NativeMessage(Message):
         time: datetime = self._received.message.publish_time.ToDatetime(timezone.utc)
         return time
 
-    @property
-    def delivery_attempt(self) -> int | None:  # type: ignore[override]
-        return self._delivery.attempt if self._has_attempts else None
+    @_MadeWhenRead
+    def size(self) -> int:
+        number: int = self._received.message.ByteSize()
+        return number
 
     def modify_ack_deadline(self, seconds: int) -> None:
         self._settler.settle(self._delivery, Settled("delay", seconds))

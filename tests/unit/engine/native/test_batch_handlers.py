@@ -44,7 +44,9 @@ class Driver:
 
     def add(self, *names: str, key: str = "") -> None:
         for name in names:
-            self.handlers.add(Delivery(f"ack-{name}", name, key, message=name))
+            delivery = Delivery(f"ack-{name}", name, key)
+            delivery.message = name
+            self.handlers.add(delivery)
         self.handlers.start()
 
     def finish(self) -> list[str]:
