@@ -1,6 +1,7 @@
-"""Publishing in a process whose threads are greenlets, of gevent or of eventlet.
+"""Processes whose threads are greenlets, of gevent or of eventlet.
 
-gRPC waits in C, which stops all greenlets. So what waits there must be threads of the system.
+gRPC waits in C, which stops all greenlets. So what waits there must be threads of the system. That
+is done for publishing; a worker is refused.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Protocol
 
+from rele.exceptions import ConfigurationError
 from rele.runtime.queues import GreenQueue, new_queue
 
 
@@ -78,10 +80,31 @@ class _SocketQueue(GreenQueue):
 
 def threads_in_use() -> Threads:
     """The kind of threads that this process has."""
+    library = _patched_by()
+    if library == "gevent":
+        return _Gevent()
+    return _Eventlet() if library == "eventlet" else _SystemThreads()
+
+
+def refuse_to_consume() -> None:
+    """See that the threads of this process are threads of the system, as a worker needs them.
+
+    Raises:
+        ConfigurationError: they are greenlets.
+    """
+    if (library := _patched_by()) is not None:
+        raise ConfigurationError(
+            f"A worker cannot run in a process that {library} has patched: it needs threads of the "
+            f"system, to handle messages and to extend their leases meanwhile. Start it without "
+            f"{library}'s monkey patching. Publishing works with it."
+        )
+
+
+def _patched_by() -> str | None:
     gevent: Any = sys.modules.get("gevent.monkey")
     if gevent is not None and gevent.is_module_patched("threading"):
-        return _Gevent()
+        return "gevent"
     eventlet: Any = sys.modules.get("eventlet.patcher")
     if eventlet is not None and eventlet.is_monkey_patched("thread"):
-        return _Eventlet()
-    return _SystemThreads()
+        return "eventlet"
+    return None

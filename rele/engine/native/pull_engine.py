@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rele.engine.connection import Connection
+from rele.engine.native import green
 from rele.engine.native.consumer import NativeConsumer
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.handler_loop import HandlerLoop
@@ -28,10 +29,12 @@ class PullEngine:
         times: the durations that they use; tests shorten them.
 
     Raises:
+        ConfigurationError: gevent or eventlet has patched this process.
         NoCredentialsError: no credentials are given, and Google's libraries find none.
     """
 
     def __init__(self, connection: Connection, times: Times | None = None) -> None:
+        green.refuse_to_consume()
         self._connection = connection
         self._loop = PullLoop(describe_pull_channel(connection), connection.address, times)
         self._threads = HandlerThreads("rele-handler")
