@@ -49,3 +49,6 @@ class Times:
     """The longest interval between two attempts to connect; gRPC's default is 120."""
     connect_timeout: float = 10.0
     """The timeout of one attempt to connect; gRPC's default is 20."""
+
+    blocked_after: float = 3.0
+    """How long the event loop of consumers may not run before that is logged."""

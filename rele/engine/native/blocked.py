@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-LONGEST_BUSY = 3.0
-"""Seconds for which an event loop may not run before that is worth a line: leases last for 10."""
-
 _MAIN_PART = 0.5
 """The part of that time for which the thread that blocked the others has used the processor."""
 
@@ -18,7 +15,7 @@ class BlockedWatch:
         longest: seconds that are not worth mentioning.
     """
 
-    def __init__(self, longest: float = LONGEST_BUSY) -> None:
+    def __init__(self, longest: float) -> None:
         self._longest = longest
         self._last: float | None = None
 

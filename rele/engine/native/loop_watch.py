@@ -77,21 +77,26 @@ def report_blocked(seconds: float, thread: int | None) -> None:
     """Log that nothing of this process ran for ``seconds``, because of ``thread``."""
     if thread is None:
         logger.warning(
-            "This process did not run for %.1f s, so no lease was extended meanwhile: it was "
-            "suspended, the machine is overloaded, or a C extension holds the interpreter while it "
-            "waits. That is no outage of Pub/Sub.\n%s",
+            "Relé's thread did not run for %.1f s, so no lease was extended meanwhile. The process "
+            "was suspended, the machine is overloaded, a log handler waits, or a C extension holds "
+            "the interpreter while it waits. That is no outage of Pub/Sub.\n%s",
             seconds,
             "\n".join(_stacks_of_others()),
         )
-        return
-    name = next((each.name for each in threading.enumerate() if each.ident == thread), "?")
-    logger.warning(
-        "The interpreter was blocked for %.1f s by the thread %s: no other thread ran, so no lease "
-        "was extended meanwhile. That is no outage of Pub/Sub. %s",
-        seconds,
-        name,
-        stack_of(thread),
-    )
+    elif thread == threading.get_ident():
+        logger.warning(
+            "Relé's thread was busy for %.1f s, so no lease was extended meanwhile: there is more "
+            "to do than one process can. More processes help.",
+            seconds,
+        )
+    else:
+        logger.warning(
+            "The interpreter was blocked for %.1f s by the thread %s: no other thread ran, so no "
+            "lease was extended meanwhile. That is no outage of Pub/Sub. %s",
+            seconds,
+            next((each.name for each in threading.enumerate() if each.ident == thread), "?"),
+            stack_of(thread),
+        )
 
 
 def _stacks_of_others() -> list[Any]:

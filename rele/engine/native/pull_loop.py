@@ -61,8 +61,8 @@ class PullLoop:
         self.loop: asyncio.AbstractEventLoop
         self.thread_id: int | None = None
         """The thread of the loop, while it runs."""
-        self._watch = BlockedWatch()
-        self._times = ThreadTimes()
+        self._watch = BlockedWatch((times or Times()).blocked_after)
+        self._processor = ThreadTimes()
         self._selector: WatchedSelector | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_started = False
@@ -148,7 +148,7 @@ class PullLoop:
         loop.close()
 
     def _tick(self) -> None:
-        self._times.look()
+        self._processor.look()
         self.loop.call_later(_TICK, self._tick)
 
     def _note_blocked(self, seconds: float) -> None:
@@ -156,7 +156,7 @@ class PullLoop:
         self.availability.note_blocked(seconds)
         for each in list(self.blockable):
             each.note_blocked(seconds)
-        report_blocked(seconds, self._times.busiest(seconds))
+        report_blocked(seconds, self._processor.busiest(seconds))
 
     def _note_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -128,6 +128,89 @@ def test_a_child_waits_for_nothing_of_its_parent(gate: ForkGate) -> None:
         gate.close()
 
 
+class FakeLoop(FakeCalls):
+    """The loop of consumers, which stands still when a test says so."""
+
+    thread_id: int | None = None
+    is_inherited = False
+
+    def leave(self) -> None:
+        self.is_inherited = True
+
+
+class TestForksAmidConsumers:
+    def test_a_fork_waits_until_the_loop_stands_still(self, gate: ForkGate) -> None:
+        loop = FakeLoop(sent=1)
+        gate.watch_loop(loop)
+
+        with in_thread(gate.close) as has_closed:
+            assert not has_closed.wait(0.05)
+            assert gate.is_closed
+            loop.sent = 0
+            assert has_closed.wait(10)
+
+    def test_the_thread_of_the_loop_does_not_wait_for_itself(self, gate: ForkGate) -> None:
+        loop = FakeLoop(sent=1)
+        loop.thread_id = threading.get_ident()
+        gate.watch_loop(loop)
+
+        gate.close()
+
+        assert loop.sent, "nothing has ended"
+
+    def test_one_thread_forks_after_the_other(self, gate: ForkGate) -> None:
+        gate.close()
+
+        with in_thread(gate.close) as has_closed:
+            assert not has_closed.wait(0.05)
+            gate.open()
+            assert has_closed.wait(10)
+
+    def test_a_signal_may_fork_in_the_middle_of_a_fork(self, gate: ForkGate) -> None:
+        gate.close()
+        gate.close()
+        gate.open()
+        assert gate.is_closed
+
+        gate.open()
+
+        assert not gate.is_closed
+
+    def test_a_child_leaves_the_loops_of_its_parent_alone(self, gate: ForkGate) -> None:
+        loop = FakeLoop()
+        gate.watch_loop(loop)
+        gate.close()
+
+        gate.renew()
+
+        assert loop.is_inherited
+        assert not gate.is_closed
+        gate.close()
+
+    def test_a_child_that_was_forked_amid_streams_says_that_grpc_does_not_work(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate, loop = ForkGate(longest_wait=0.01), FakeLoop(sent=1)
+        loop.cancel = lambda **when: None  # type: ignore[method-assign]
+        monkeypatch.setattr(forking, "gate", gate)
+        gate.watch_loop(loop)
+
+        gate.close()
+        gate.open()
+        check_child({})
+
+        gate.renew()
+        with pytest.raises(ConfigurationError, match="could not be ended before"):
+            check_child({})
+
+    def test_a_grandchild_is_another_generation(self, gate: ForkGate) -> None:
+        before = gate.generation
+
+        gate.renew()
+
+        assert gate.generation != before
+
+
 class TestDisabledSupport:
     """GRPC_ENABLE_FORK_SUPPORT=0: gRPC would end a child by a signal."""
 

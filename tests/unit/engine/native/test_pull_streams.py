@@ -171,3 +171,29 @@ def test_a_replaced_stream_may_end(streams: VirtualStreams) -> None:
 
     assert streams.streams.note_ended(first, streams.now) is None
     assert streams.streams.current == [second]
+
+
+class TestOurOwnDoing:
+    def test_a_stream_that_a_fork_has_ended_is_opened_again_at_once(
+        self, streams: VirtualStreams
+    ) -> None:
+        streams.end()
+        streams.advance(2)
+        ended = streams.opened[-1]
+
+        assert streams.streams.note_ended(ended, streams.now, is_cut_off=True) is None
+        assert len(streams.act().open) == 1
+
+        assert streams.end() == 2.0, "and it is no failure: the pauses are as before"
+
+    def test_time_in_which_this_process_did_not_run_is_no_silence(
+        self, streams: VirtualStreams
+    ) -> None:
+        streams.advance(299)
+
+        streams.now += 60
+        streams.streams.note_blocked(60.0)
+
+        assert not streams.act().open
+        streams.advance(2)
+        assert len(streams.opened) == 2
