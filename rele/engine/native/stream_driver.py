@@ -15,7 +15,9 @@ from rele.engine.native.pull_loop import PullLoop
 from rele.exceptions import ThreadStartError
 
 _LAST_MESSAGES = 1.0
-"""Seconds that a stream may take to end, after which it is cancelled."""
+_LAST_MESSAGES_UNANSWERED = 0.2
+"""Seconds that a stream may take to end, after which it is cancelled; the second one where nothing
+was received on it, as from a server that is silent."""
 
 
 class StreamDriver:
@@ -40,6 +42,7 @@ class StreamDriver:
         self._receive = receive
         self._end = end
         self._call: Any = None
+        self._has_received = False
         self.is_cut_off = False
         """Whether it was ended because the process forks."""
         self._task = loop.begin(self._read())
@@ -52,12 +55,14 @@ class StreamDriver:
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await self._call.write(pull_calls.KEEPALIVE)
 
-    async def half_close(self, within: float = _LAST_MESSAGES) -> None:
+    async def half_close(self, within: float | None = None) -> None:
         """End the stream, but take what the server has already sent on it.
 
         Args:
-            within: seconds after which it is cancelled.
+            within: seconds after which it is cancelled; by default as long as messages may take.
         """
+        if within is None:
+            within = _LAST_MESSAGES if self._has_received else _LAST_MESSAGES_UNANSWERED
         if self._call is not None:
             writing = asyncio.ensure_future(_done_writing(self._call))
             await asyncio.wait([self._task], timeout=within)
@@ -97,6 +102,7 @@ class StreamDriver:
         try:
             await call.write(self._first_request)
             while (response := await call.read()) is not grpc.aio.EOF:
+                self._has_received = True
                 self._receive(response)
             code = await call.code()
             return None if code is grpc.StatusCode.OK else _error_of(code, await call.details())
