@@ -17,6 +17,7 @@ from rele.declaration.subscription import Subscription
 from rele.endpoint import emulator_named, is_global, pubsub_address, uses_emulator
 from rele.exceptions import ConfigurationError, import_failure
 from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
+from rele.project.batches import problems_of_batches
 from rele.project.extensions import (
     Room,
     problems_of_rooms,
@@ -319,6 +320,7 @@ def find_subscriptions(
         except Exception as error:  # noqa: BLE001 - the project's own code runs here
             problems.append(_not_importable(path, error))
     problems += problems_of_subscriptions(found)
+    problems += problems_of_batches(found, config)
     return found, [*problems, *_problems_of_order(found, config)]
 
 

@@ -609,6 +609,25 @@ def test_w007_too_few_attempts_before_the_dead_letter_topic(
     assert "subs.handle: after 5 deliveries" in message.msg
 
 
+BATCHES = "from rele import Batch, sub\n@sub('photos', batch=Batch())\ndef handle(messages): ...\n"
+
+
+def test_w011_batches_on_an_engine_that_gathers_none(check: Check, write_subs: WriteSubs) -> None:
+    write_subs(BATCHES)
+
+    [message] = check({"MIDDLEWARE": [DATABASE_MIDDLEWARE], "ENGINE": "google"})
+
+    assert (message.id, type(message)) == ("rele.W011", checks.Warning)
+    assert message.msg.endswith("is handled at a time by checked_app.subs.handle.")
+    assert "RELE['ENGINE'] = 'rele'" in str(message.hint)
+
+
+def test_batches_on_the_own_engine_are_right(check: Check, write_subs: WriteSubs) -> None:
+    write_subs(BATCHES)
+
+    assert check({"MIDDLEWARE": [DATABASE_MIDDLEWARE], "ENGINE": "rele"}) == []
+
+
 ORDERED = HANDLER.replace("'photos'", "'photos', enable_message_ordering=True")
 GLOBAL = "pubsub.googleapis.com:443"
 REGIONAL = "europe-west1-pubsub.googleapis.com:443"

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, TypeVar, overload
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import router
 
 from rele.contrib.inbox.batches import handle_batch_once
@@ -130,7 +131,9 @@ def _awaited_once(
         subscription = handling.subscription
         _check_call(subscription, await_once)
         if isinstance(handling, BatchHandling):
-            raise RuntimeError(f"{subscription} handles batches: write it with `def`.")
+            handle = partial(_handle, handling, async_to_sync(handler))
+            handle_batch = sync_to_async(handle_batch_once, thread_sensitive=True)
+            return await handle_batch(handle, *args, handling=handling, alias=alias)
         async with in_orm_thread(_claim(alias, handling)) as is_first:
             if is_first:
                 with _claiming(handling):

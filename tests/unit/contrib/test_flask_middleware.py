@@ -8,8 +8,9 @@ import pytest
 from flask import Flask, current_app, g, has_app_context
 
 import rele
-from rele import Callback, Subscription
+from rele import Batch, BatchMessage, Callback, Subscription
 from rele.exceptions import ConfigurationError
+from rele.testing import deliver as deliver_now
 from tests.support.deliveries import Delivery
 from tests.support.recorder import raising
 
@@ -103,3 +104,21 @@ def test_the_end_of_a_message_that_had_no_context_is_fine(app: Flask) -> None:
         run_middleware_hook("post_process_message")
 
         assert current_app.name == "shop"
+
+
+def test_a_handler_of_batches_has_a_context_for_each_batch(app: Flask) -> None:
+    contexts: list[int] = []
+    torn_down: list[int] = []
+    app.teardown_appcontext(lambda error: torn_down.append(g.number))
+
+    def handle(messages: list[BatchMessage]) -> None:
+        g.number = len(messages)
+        contexts.append(g.number)
+
+    batches: Subscription = Subscription(handle, "photos", batch=Batch())
+
+    deliver_now(batches, [1, 2, 3])
+    deliver_now(batches, [4])
+
+    assert contexts == torn_down == [3, 1]
+    assert not has_app_context()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rele import BatchMessage, PartialFailure, Subscription, current_message
+from rele import BatchMessage, Callback, PartialFailure, Subscription, current_message
 from rele.declaration.batch import Batch
 from rele.engine.base import Message, Settlement
 from rele.exceptions import DeadLetter, DecodeError, Drop, OrderingKeyFailed, Retry
@@ -437,3 +437,30 @@ def test_json_is_decoded_as_for_a_single_message() -> None:
     )
 
     assert seen == [content]
+
+
+def test_an_async_handler_is_awaited() -> None:
+    messages = batch_of("", "")
+    seen: list[Any] = []
+
+    async def handler(batch: list[BatchMessage]) -> str:
+        seen.extend(each.data for each in batch)
+        batch[1].nack()
+        return "done"
+
+    done = run(handler, messages)
+
+    assert done.result == "done"
+    assert seen == [0, 1]
+    assert settled(messages) == ["ack", "nack"]
+
+
+def test_without_an_engine_that_gathers_a_batch_has_one_message() -> None:
+    seen: list[list[Any]] = []
+    message = Received(1, b"1")
+
+    result = Callback(subscription_of(lambda batch: seen.append(batch) or "done"))(message)
+
+    assert result == "done"
+    assert [[each.id for each in batch] for batch in seen] == [["1"]]
+    assert message.settled_as == "ack"

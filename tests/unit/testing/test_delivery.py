@@ -8,7 +8,7 @@ import pytest
 
 import rele
 import rele.testing
-from rele import DeadLetterPolicy, Subscription, config
+from rele import Batch, BatchMessage, DeadLetterPolicy, Subscription, config
 from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
 from rele.middleware import BaseMiddleware
 from rele.runtime.in_use import IN_USE
@@ -231,3 +231,49 @@ def test_a_handler_may_publish_meanwhile(rele_messages: list[Any]) -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"module 'rele\.testing' has no attribute 'deliv'"):
         _ = rele.testing.deliv
+
+
+class TestBatches:
+    def test_each_message_of_a_batch_is_delivered(self) -> None:
+        def handle(messages: list[BatchMessage]) -> str:
+            messages[1].nack(ValueError("boo"))
+            return "done"
+
+        delivery = deliver(batches_of(handle), [1, b"\xff", {"id": 3}, 4], lang="en")
+
+        assert not delivery.acked
+        assert delivery.nacked
+        assert [each.acked for each in delivery.messages] == [True, True, False, True]
+        assert [each.handled for each in delivery.messages] == [True, False, False, True]
+        assert [each.result for each in delivery.messages] == ["done", None, None, "done"]
+        assert isinstance(delivery.messages[1].exception, DecodeError)
+        assert str(delivery.messages[2].exception) == "boo"
+
+    def test_an_attribute_may_differ(self) -> None:
+        seen: list[Any] = []
+        subscription = batches_of(
+            lambda messages: seen.extend((each.ordering_key, each.attributes) for each in messages)
+        )
+
+        deliver(subscription, [1, 2], ordering_key=["a", "b"], lang=["en", "es"], country="ES")
+
+        assert [key for key, _ in seen] == ["a", "b"]
+        assert [of["lang"] for _, of in seen] == ["en", "es"]
+        assert [of["country"] for _, of in seen] == ["ES", "ES"]
+
+    def test_what_it_fails_with_may_be_raised(self) -> None:
+        with pytest.raises(ValueError, match="boo"):
+            deliver(batches_of(raising(ValueError("boo"))), [1, 2], raise_exceptions=True)
+
+    @pytest.mark.parametrize("data", [1, "text", b"1", []])
+    def test_it_takes_a_list(self, data: Any) -> None:
+        with pytest.raises(ValueError, match="deliver a list with the data of each message"):
+            deliver(batches_of(print), data)
+
+    def test_the_lists_have_one_length(self) -> None:
+        with pytest.raises(ValueError, match="'lang' has 1 values for 2 messages"):
+            deliver(batches_of(print), [1, 2], lang=["en"])
+
+
+def batches_of(handler: Any) -> Subscription:
+    return Subscription(handler, "photos", batch=Batch())

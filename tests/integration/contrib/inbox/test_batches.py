@@ -308,3 +308,26 @@ def test_the_lock_timeout_of_the_project_counts_for_the_handler(postgres: str) -
     send(writer(postgres, ask), a="one", b="two")
 
     assert seen == ["0"]
+
+
+def test_an_async_handler_has_one_transaction_a_batch(alias: str) -> None:
+    @idempotent(using=alias)
+    async def handler(messages: list[BatchMessage]) -> None:
+        failed = {}
+        for message in messages:
+            await Activity.objects.using(alias).acreate(photo=next(numbers), text=message.data)
+            if message.data == "bad":
+                failed[message] = ValueError("bad")
+        if any(message.data == "worse" for message in messages):
+            raise ValueError("worse")
+        if failed:
+            await Activity.objects.using(alias).filter(text="bad").adelete()
+            raise PartialFailure(failed)
+
+    orders: Subscription = Subscription(handler, "orders", batch=Batch())
+
+    assert [each.acked for each in send(orders, a="one", b="bad").messages] == [True, False]
+    assert [each.acked for each in send(orders, c="three", d="worse").messages] == [False, False]
+    assert send(orders, a="again", c="three", b="good").acked
+    assert texts(alias) == ["good", "one", "three"]
+    assert handled(alias) == ["a", "b", "c"]
