@@ -95,7 +95,7 @@ def _rate(counter: Counter, size: int = 0) -> Figures:
         "cpu": cpu / number * 1e6,
         "megabytes": number / seconds * size / 1e6,
         "threads": _threads(),
-        "python threads": threading.active_count(),
+        "python threads": threading.active_count() - 1,  # without the one that measures
         "memory": _resident_megabytes(),
     }
 

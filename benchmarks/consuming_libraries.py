@@ -56,6 +56,7 @@ class Rele:
             codec = {"codec": "bytes"} if kind == "batch of bytes" else {}
             return {"batch": batch, **codec}, lambda: _batch_handler(count)
         if kind.startswith("async"):
+            del self._settings["THREADS_PER_SUBSCRIPTION"]  # so many run at once as by default
             return {}, lambda: _async_handler(count, WAIT if kind == "async that waits" else 0)
         return {}, lambda: _handler(count)
 
