@@ -1,4 +1,4 @@
-"""Where a thread or a task is, for the log."""
+"""Where a thread or a coroutine is, for the log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def stack_of(thread_id: int | None) -> str:
     return f"The thread {name} is at:\n{stack}"
 
 
-def stack_of_task(task: Any) -> str:
-    """The name of a task and where it waits, as several lines."""
-    frames, awaited = [], task.get_coro()
+def stack_of_coroutine(coroutine: Any) -> str:
+    """Where a coroutine waits, as several lines."""
+    frames, awaited = [], coroutine
     while (frame := getattr(awaited, "cr_frame", None)) is not None:
         frames.append((frame, frame.f_lineno))
         awaited = awaited.cr_await
     stack = "".join(traceback.StackSummary.extract(iter(frames)).format())
-    return f"The task {task.get_name()} is at:\n{stack or '(it has ended)'}"
+    return f"The task is at:\n{stack or '(it has ended)'}"

@@ -67,11 +67,14 @@ class AsyncHandling(Handling):
             what is to be awaited; ``None`` if all is done.
         """
         hooks = hooks_of(hook_name)
-        for position, hook in enumerate(hooks):
-            if mark_of(hook[0]) != "no_io":
-                call_message_hooks(hooks[:position], *args)
+        for position, (hook, _, middleware) in enumerate(hooks):
+            if getattr(hook, "rele_mark", None) != "no_io":  # as mark_of(), at less cost
                 return self._run_rest(hooks[position:], args)
-        call_message_hooks(hooks, *args)
+            try:
+                if (result := hook(*args)) is not None:
+                    check_hook_result(result, hook_name, middleware)
+            except BaseException as error:  # noqa: BLE001 - logged; everything else continues
+                report_hook(hook_name, middleware, error)
         return None
 
     async def _run_rest(self, hooks: Sequence[Hook], args: tuple[Any, ...]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rele.engine.base import Message, as_message
@@ -87,6 +88,12 @@ class Callback:
                 time: the ORM calls of each message get a thread then. Otherwise they run where
                 asgiref runs them.
         """
-        from rele.handling.handle_async import process_async
+        return self._process_async(
+            as_message(message), self._subscription, self._policy, run_in_thread
+        )
 
-        return process_async(as_message(message), self._subscription, self._policy, run_in_thread)
+    @cached_property
+    def _process_async(self) -> Callable[..., Coroutine[Any, Any, Handling]]:
+        from rele.handling.handle_async import process_async  # not at import: it loads asyncio
+
+        return process_async

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from rele.declaration.handlers import check_result
@@ -95,7 +96,7 @@ async def _call_handler(handling: AsyncHandling, policy: SettlementPolicy) -> Se
             settle_failed = policy.settle_undecodable
             raise
         result = subscription(data, **message.attributes)
-        if result is not None and isinstance(result, Awaitable):
+        if type(result) is CoroutineType or isinstance(result, Awaitable):
             result = await result
         if result is not None:
             check_result(result, "The handler of %s", subscription)

@@ -7,10 +7,12 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 from rele.engine.native.delivery import Delivery
 from rele.engine.native.handler_loop import HandlerLoop
+from rele.engine.native.steps import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +56,11 @@ class AsyncHandlers:
         self._idle = idle
         self._ready: deque[Delivery] = deque()
         self._tasks: dict[Delivery, asyncio.Task[Any]] = {}
+        """Those of the handlers that wait for something."""
         self.running = 0
         """How many handlers have begun and not ended."""
-        self._is_woken = False
-        self._is_creating = False
+        self._is_scheduled = False
+        """Whether a task is about to take what is ready."""
         self._will_be_idle = False
 
     # From the thread of the consumer.
@@ -84,13 +87,12 @@ class AsyncHandlers:
         Raises:
             ThreadStartError: the system does not start the thread of the loop.
         """
-        # Otherwise a task that ends goes on with what is ready.
-        if self._ready and not self._is_woken and self.running < self._number:
-            self._is_woken = True
+        if self._can_begin():
+            self._is_scheduled = True
             try:
-                self._loop.call(self._start_tasks)
+                self._loop.call(self._start_task)
             except BaseException:
-                self._is_woken = False
+                self._is_scheduled = False
                 raise
             self._loop.watch(self._is_in_use)
 
@@ -110,32 +112,37 @@ class AsyncHandlers:
     def _is_in_use(self) -> bool:
         return self.running > 0
 
+    def _can_begin(self) -> bool:
+        # Where too many run, the one that ends looks for the next.
+        return bool(self._ready) and not self._is_scheduled and self.running < self._number
+
     # In the loop.
 
-    def _start_tasks(self) -> None:
-        self._is_woken = False
-        if not self._is_creating:
-            self._is_creating = True
-            try:
-                self._loop.run(self._create_tasks)
-            finally:
-                self._is_creating = False
+    def _start_task(self) -> None:
+        self._loop.new_task(self._handle_ready())
 
-    def _create_tasks(self) -> None:
-        for _ in range(self._number):  # so that other subscriptions have their turn, too
-            if self.running >= self._number:
-                return
+    async def _handle_ready(self) -> None:
+        """Handle what is ready, until a message waits for something: this is its task then."""
+        me: Any = asyncio.current_task()
+        for _ in range(self._number):  # then other subscriptions have their turn
+            if self.running >= self._number or is_cancelled(me):
+                break
             self.running += 1  # before the message is taken: a stop waits for what runs
             try:
                 delivery = self._ready.popleft()
             except IndexError:
                 self.running -= 1
+                break
+            coroutine = self._run(delivery)
+            steps = Steps(coroutine, Context())
+            if steps.take_first():
+                delivery.coroutine = coroutine
+                self._tasks[delivery] = me
+                self._end_turn()
+                await steps
+                self._look_for_more()
                 return
-            delivery.task = task = self._loop.new_task(self._run(delivery))
-            if not task.done():
-                self._tasks[delivery] = task
-        if self._ready:
-            self._loop.call_soon(self._start_tasks)
+        self._end_turn()
 
     async def _run(self, delivery: Delivery) -> None:
         try:
@@ -148,15 +155,18 @@ class AsyncHandlers:
         self._tasks.pop(delivery, None)
         self.running -= 1
         self._finish(delivery)
-        self._go_on()
 
-    def _go_on(self) -> None:
-        if self._ready:
-            self._start_tasks()
-        elif not self._will_be_idle:
+    def _end_turn(self) -> None:
+        self._is_scheduled = False  # first, for what is added meanwhile
+        self._look_for_more()
+
+    def _look_for_more(self) -> None:
+        if self._can_begin():
+            self._is_scheduled = True
+            self._loop.call_soon(self._start_task)
+        elif not self._ready and not self._will_be_idle:
             self._will_be_idle = True
-            # After all tasks that end in this round of the loop.
-            self._loop.call_soon(self._be_idle)
+            self._loop.call_soon(self._be_idle)  # after all that ends in this round
 
     def _be_idle(self) -> None:
         self._will_be_idle = False
@@ -164,6 +174,11 @@ class AsyncHandlers:
             self._idle()
 
     def _cancel_tasks(self) -> None:
-        for delivery, task in list(self._tasks.items()):
-            if delivery.begun_at is not None:  # otherwise it will not begin
-                task.cancel()
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+
+def is_cancelled(task: Any) -> bool:
+    """Whether the cancellation of ``task`` is requested; never, before Python 3.11."""
+    cancelling = getattr(task, "cancelling", None)
+    return cancelling is not None and cancelling() > 0

@@ -48,6 +48,7 @@ class Delivery:
         "attempt",
         "begun_at",
         "charge",
+        "coroutine",
         "is_being_extended",
         "is_confirmed",
         "is_lost",
@@ -60,7 +61,6 @@ class Delivery:
         "renew_at",
         "settled",
         "size",
-        "task",
         "thread_id",
     )
 
@@ -93,7 +93,7 @@ class Delivery:
         self.is_lost = False
         """Whether its lease is known to have ended: the message is redelivered."""
         self.settled: Settled | None = None
-        self.task: Any = None
-        """The task of its handler, if that is an ``async def``."""
+        self.coroutine: Any = None
+        """That of its handler, if that is an ``async def`` which waits."""
         self.thread_id: int | None = None
         """The thread of its handler, once it has begun."""

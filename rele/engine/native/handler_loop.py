@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,9 +32,6 @@ _THREADS = 32
 _LAST_STEPS = 0.5
 """Seconds that cancelled tasks may take to end."""
 
-_HOW: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-"""A task that ends without waiting for anything is not even scheduled."""
-
 
 class HandlerLoop:
     """One thread with an event loop, in which handlers run as tasks.
@@ -49,6 +45,7 @@ class HandlerLoop:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.threads = threads
         self._context = Context()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._pull_loop = pull_loop
         self._thread: threading.Thread | None = None
         self._is_used: list[Callable[[], object]] = []
@@ -86,15 +83,14 @@ class HandlerLoop:
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call ``function`` after what is ready now."""
         assert self.loop is not None
-        self.loop.call_soon(function)
+        self.loop.call_soon(function, context=self._context)
 
-    def run(self, create_tasks: Callable[[], object]) -> None:
-        """Call ``create_tasks`` in a context that no handler has changed."""
-        self._context.run(create_tasks)
-
-    def new_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run ``coroutine`` as a task, in a context of its own."""
-        return asyncio.Task(coroutine, loop=self.loop, **_HOW)
+    def new_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run ``coroutine`` as a task."""
+        assert self.loop is not None
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _start(self) -> None:
         loop = asyncio.new_event_loop()

@@ -6,7 +6,7 @@ import logging
 
 from rele.engine.native.delivery import Delivery
 from rele.engine.outage_reports import Outage
-from rele.engine.stacks import stack_of, stack_of_task
+from rele.engine.stacks import stack_of, stack_of_coroutine
 from rele.engine.stream_errors import needs_a_person, reason_of, remedy_for
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,9 @@ def report_overdue(delivery: Delivery, name: str, seconds: float) -> None:
         name,
         delivery.message_id,
         seconds,
-        stack_of(delivery.thread_id) if delivery.task is None else stack_of_task(delivery.task),
+        stack_of(delivery.thread_id)
+        if delivery.coroutine is None
+        else stack_of_coroutine(delivery.coroutine),
     )
 
 
