@@ -272,7 +272,8 @@ def test_an_exit_in_a_task_of_a_handler_does_not_end_the_others(run_worker: Run)
 
     async def handle(data: Any, **attributes: Any) -> None:
         inbox.put(data)
-        tasks.append(asyncio.ensure_future(leave()))
+        if data == 1:
+            tasks.append(asyncio.ensure_future(leave()))
 
     tasks: list[Any] = []
     run_worker([sub("orders")(handle)])
@@ -280,3 +281,4 @@ def test_an_exit_in_a_task_of_a_handler_does_not_end_the_others(run_worker: Run)
     for number in (1, 2):
         rele.publish("orders", number)
         inbox.wait_for(number)
+    assert isinstance(tasks[0].exception(), SystemExit)

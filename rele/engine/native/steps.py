@@ -39,6 +39,9 @@ class Steps:
         while True:
             try:
                 value = yield awaited
+            except GeneratorExit:  # the loop is gone, and perhaps the coroutine
+                run(coroutine.close)
+                raise
             except BaseException as error:  # noqa: BLE001 - it is the coroutine's
                 thrown: BaseException | None = error
             else:
