@@ -6,10 +6,11 @@ import random as random_numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rele.engine.native.confirmed_receipts import ConfirmedReceipts
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.flow import Flow
-from rele.engine.native.lease_calls import Call, Work
+from rele.engine.native.lease_calls import Call, Confirmed, Work
 from rele.engine.native.lease_keeper import LeaseKeeper
 from rele.engine.native.lease_times import LeaseTimes
 from rele.engine.native.ordered_keys import OrderedKeys, Step
@@ -58,6 +59,7 @@ class ConsumeCore:
         self._flow = Flow(options)
         self._streams = PullStreams(self._flow, options.streams, random)
         self._ordered = OrderedKeys(options.max_attempts, together=options.batch_size)
+        self._receipts = ConfirmedReceipts()
         self._ready: list[Delivery] = []
         self._handed: set[Delivery] = set()
         """What was handed to handlers that have not returned."""
@@ -89,7 +91,9 @@ class ConsumeCore:
         if self._is_draining:
             self._nack(deliveries, now)
             return
-        if not self._options.is_exactly_once:
+        if self._options.is_exactly_once:
+            self._receipts.expect(deliveries)
+        else:
             self._make_ready(deliveries, now)
 
     def note_ended(self, stream: Stream, now: float, *, is_cut_off: bool = False) -> float | None:
@@ -138,7 +142,9 @@ class ConsumeCore:
         if delivery.settled is None and (delivery.begun_at is None or self._is_draining):
             self._leave(delivery, now)
         if delivery.key and not self._is_draining:
-            self._take(self._step_after(delivery, now), now)
+            step = self._step_after(delivery, now)
+            self._settle_copies(step.copies, delivery.settled or NACK, now)
+            self._take(step, now)
 
     def is_handed(self, delivery: Delivery) -> bool:
         """Whether ``delivery`` is to be handled, or is being handled."""
@@ -150,7 +156,8 @@ class ConsumeCore:
         """Note the end of a call; see :meth:`LeaseKeeper.note_answer`."""
         self._keeper.note_answer(call, now, error=error, refused=refused)
         if self._options.is_exactly_once and not self._is_draining:
-            self._make_ready(self._keeper.take_confirmed_receipts(), now)
+            confirmed = self._keeper.take_confirmed_receipts()
+            self._make_ready(self._receipts.in_order(confirmed), now)
 
     def drain(self, now: float, not_begun: Iterable[Delivery] = ()) -> int:
         """Hand out no more messages, and nack what no handler has begun with.
@@ -186,11 +193,14 @@ class ConsumeCore:
         self._keeper.enough = max(self._flow.limit // 4, 1)
         if self._flow.is_blocked:
             self._keeper.hurry(now)
+        work = self._keeper.act(now)
+        if work.overdue and not self._is_draining:
+            self._abandon(work.overdue, now)
         self._ready += self._ordered.resume(now)
-        shed = self._shed(now) if self._ordered.is_holding else 0
+        shed = self._see_to_held(work.confirmed, now) if self._ordered.is_holding else 0
         ready, self._ready = self._ready, []
         self._handed.update(ready)
-        return Actions(self._keeper.act(now), self._streams.act(now), ready, shed)
+        return Actions(work, self._streams.act(now), ready, shed)
 
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
@@ -248,9 +258,29 @@ class ConsumeCore:
         for delivery in deliveries:
             self._keeper.settle(delivery, NACK, now)
 
-    def _shed(self, now: float) -> int:
-        """Keep room for other keys, however many messages are held behind failed ones."""
-        self._nack(self._ordered.expire(now), now)
-        shed = self._ordered.shed(max(self._options.max_messages // 2, 1))
+    def _settle_copies(self, copies: Iterable[Delivery], settled: Settled, now: float) -> None:
+        """Settle redelivered messages, which must not be handled again, as they were before."""
+        for copy in copies:
+            self._keeper.settle(copy, Settled(settled.kind, settled.seconds), now)
+
+    def _abandon(self, deliveries: Iterable[Delivery], now: float) -> None:
+        """Let the keys go on of handlers that may never return."""
+        for delivery in deliveries:
+            if delivery.key:
+                step = self._ordered.abandon(delivery, now)
+                self._settle_copies(step.copies, NACK, now)
+                self._take(step, now)
+
+    def _see_to_held(self, confirmed: Iterable[Confirmed], now: float) -> int:
+        """Hold messages behind failed ones no longer, and no more of them, than is good.
+
+        Returns:
+            How many were nacked to keep room for other keys.
+        """
+        for each in confirmed:
+            self._nack(self._ordered.note_confirmed(each.delivery, now), now)
+        for step in self._ordered.expire(now):
+            self._take(step, now)
+        shed = self._ordered.shed(max(self._options.max_messages // 2, 1), now)
         self._nack(shed, now)
         return len(shed)

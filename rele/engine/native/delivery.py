@@ -51,6 +51,7 @@ class Delivery:
         "coroutine",
         "is_being_extended",
         "is_confirmed",
+        "is_doubtful",
         "is_lost",
         "key",
         "lease_ends_at",
@@ -90,6 +91,8 @@ class Delivery:
         self.is_being_extended = False
         self.is_confirmed = False
         """Whether Pub/Sub has answered an extension of it."""
+        self.is_doubtful = False
+        """Whether an extension of it, which has failed, may still take effect."""
         self.is_lost = False
         """Whether its lease is known to have ended: the message is redelivered."""
         self.settled: Settled | None = None

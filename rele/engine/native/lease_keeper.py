@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Literal
 
+from rele.engine.native.delayed_charges import DelayedCharges
 from rele.engine.native.delivery import Charge, Delivery, Settled
 from rele.engine.native.lease_calls import Call, Confirmed, Work
 from rele.engine.native.lease_requests import MAX_IDS, divided, sorted_by_outcome
@@ -85,8 +86,7 @@ class LeaseKeeper:
         self.enough = MAX_IDS
         """How many settlements are sent at once, without waiting for others to share a request."""
         self._learn_at = 0.0
-        self._delayed: list[tuple[float, int, Charge]] = []
-        """When messages that were delayed or dropped do not count against a stream any more."""
+        self._delayed = DelayedCharges()
         self._work = Work()
         self.unsettled = 0
         """How many outstanding deliveries are not settled."""
@@ -130,7 +130,7 @@ class LeaseKeeper:
                 # Pub/Sub may accept it although it is late, and so need not redeliver the message.
                 self._enqueue(delivery, settled, now)
         elif settled.kind == "drop":
-            self._charge_until(delivery.lease_ends_at, delivery)
+            self._delayed.add(delivery.lease_ends_at, delivery)
             self._confirm(delivery)
         elif settled.kind == "ack" or not delivery.is_being_extended:
             self._enqueue(delivery, settled, now)
@@ -165,9 +165,9 @@ class LeaseKeeper:
         if call.purpose == "extend":
             self._note_extended(call, done, again, lost, now)
             return
+        if call.purpose == "delay":
+            self._note_delayed(call, done, now)
         for delivery in done:
-            if call.purpose == "delay":
-                self._charge_until(now + call.seconds, delivery)
             self._confirm(delivery)
         self._work.lost += lost
         for delivery in lost:
@@ -187,7 +187,7 @@ class LeaseKeeper:
 
     def act(self, now: float) -> Work:
         """Decide what to do now."""
-        self._uncharge(now)
+        self._delayed.end_due(now)
         if now >= self._learn_at:
             self._times.learn()
             self._learn_at = now + _TO_LEARN_EVERY
@@ -284,12 +284,27 @@ class LeaseKeeper:
             renew_at = call.sent_at + self._times.renewed_after(call.seconds)
             self._renew_at(delivery, min(renew_at, delivery.received_at + self._max_lease))
         for delivery in again:
+            delivery.is_doubtful = True
             self._renew_at(delivery, now + self._pause())
         self._lose(lost)
         for delivery in (*done, *again):
             settled = delivery.settled
             if settled is not None and settled.kind in ("nack", "delay"):
                 self._enqueue(delivery, settled, now)
+
+    def _note_delayed(self, call: Call, deliveries: Sequence[Delivery], now: float) -> None:
+        doubtful: list[Delivery] = []
+        for delivery in deliveries:
+            delivery.lease_ends_at = now + call.seconds
+            if delivery.ack_id in self.outstanding:
+                self._delayed.add(delivery.lease_ends_at, delivery)
+            if delivery.is_doubtful:
+                delivery.is_doubtful = False
+                doubtful.append(delivery)
+        if doubtful and call.seconds > _ASKED_AGAIN_AFTER:
+            # The extension may have arrived after the delay, and have undone it.
+            seconds = call.seconds - int(_ASKED_AGAIN_AFTER)
+            self._repeat(Call("delay", doubtful, call.sent_at, seconds), doubtful, now)
 
     def _confirm_receipt(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
@@ -355,18 +370,6 @@ class LeaseKeeper:
     def _confirm(self, delivery: Delivery, error: str | None = None) -> None:
         if self._release(delivery) or error is not None:
             self._work.confirmed.append(Confirmed(delivery, error))
-
-    def _charge_until(self, at: float, delivery: Delivery) -> None:
-        if (charge := delivery.charge) is not None:
-            charge.leased += 1
-            charge.delayed += 1
-            heappush(self._delayed, (at, next(self._numbers), charge))
-
-    def _uncharge(self, now: float) -> None:
-        while self._delayed and self._delayed[0][0] <= now:
-            charge = heappop(self._delayed)[2]
-            charge.leased -= 1
-            charge.delayed -= 1
 
     def _note_settled(self, delivery: Delivery) -> None:
         self.unsettled -= 1

@@ -17,9 +17,11 @@ PATIENCE = 60.0
 After that another worker must have got it, and what is held behind it is nacked.
 """
 
-NACKED_FOR = 10.0
-"""Seconds for which a message is nacked that may have been sent before the nack of an earlier one
-had arrived. Afterwards another worker must have got the earlier one."""
+IN_TRANSIT = 5.0
+"""Seconds for which messages may arrive that Pub/Sub sent before it knew of a failure."""
+
+SHED_EVERY = 1.0
+"""Seconds between two times that held messages are nacked since there are too many of them."""
 
 COPIES_WITHIN = 0.5
 """Seconds for which what was held is not handled, unless it is redelivered meanwhile.
@@ -42,7 +44,8 @@ class OrderedKey:
     """Whether the failed one was redelivered, and is handled without the others."""
     held_until: float = 0.0
     is_nacked: bool = False
-    """Whether the others are nacked instead of held."""
+    """Whether the others were nacked, so that what arrives was sent before that, or is sent since
+    another worker has settled the failed one."""
     stale_ids: set[str] = field(default_factory=set)
     """The ids of those that were held, and may be redelivered until ``resumed_at``."""
     resumed_at: float = 0.0
@@ -60,17 +63,19 @@ class Step:
     """An older delivery of a message that was redelivered: its lease has ended."""
     withdrawn: list[Delivery] = field(default_factory=list)
     """What was to be handled, but is not any more."""
+    copies: list[Delivery] = field(default_factory=list)
+    """Newer deliveries of the message that was handled just now, to be settled as it was."""
 
 
 class OrderedKeys:
     """Decides which deliveries of a key are handled next.
 
     What is outstanding behind a failed message must not be handled before that message. Without a
-    dead-letter policy it is nacked as well, as is what arrives before the failed one does, and
-    Pub/Sub redelivers all of it in order. With one, a
-    nack would count as a delivery attempt of messages that did not fail, so they are held until the
-    failed one is redelivered. They are held as well behind a message that is delayed, since Pub/Sub
-    would redeliver them before it.
+    dead-letter policy it is nacked as well, and Pub/Sub redelivers all of it in order. What arrives
+    before the failed one is held for some seconds, since it may have been sent before the nack.
+    With a policy, a nack would count as a delivery attempt of messages that did not fail, so they
+    are held until the failed one is redelivered. They are held as well behind a message that is
+    delayed, since Pub/Sub would redeliver them before it.
 
     Args:
         max_attempts: of the dead-letter policy; ``None`` without one.
@@ -84,6 +89,9 @@ class OrderedKeys:
         self._keys: dict[str, OrderedKey] = {}
         self._failed: dict[str, OrderedKey] = {}
         """Those whose messages are held."""
+        self._is_excess = False
+        self._shed_at = 0.0
+        """When too many held messages are removed, if there are."""
         self._resuming: dict[str, OrderedKey] = {}
         """Those whose next message may be redelivered soon."""
 
@@ -91,12 +99,12 @@ class OrderedKeys:
         """Take a delivery that was received now."""
         key = self._keys.setdefault(delivery.key, OrderedKey())
         if delivery.message_id == key.failed_id:
+            stale = _take_waiting(key) if key.is_nacked else []
             self._end_hold(delivery.key, key)
+            key.is_probed = True
             _expect_copies(key, now)
             key.handed[delivery.message_id] = delivery
-            return Step(ready=[delivery])
-        if key.is_nacked:
-            return Step(nack=[delivery])
+            return Step(nack=stale, ready=[delivery])
         replaced = _wait(key, delivery)
         key.stale_ids.discard(delivery.message_id)
         return Step(ready=self._next(delivery.key, key, now), replaced=replaced)
@@ -106,9 +114,10 @@ class OrderedKeys:
         key = self._keys.get(delivery.key)
         if key is None or key.handed.get(delivery.message_id) is not delivery:
             return Step()
+        copies = _take_copies(key, delivery)
         del key.handed[delivery.message_id]
         key.is_probed = False
-        return Step(ready=self._next(delivery.key, key, now))
+        return Step(ready=self._next(delivery.key, key, now), copies=copies)
 
     def fail(self, delivery: Delivery, now: float, delay: float | None = None) -> Step:
         """Note that ``delivery`` was not acked, or that its lease was lost.
@@ -121,52 +130,91 @@ class OrderedKeys:
         key = self._keys.get(delivery.key)
         if key is None or key.handed.get(delivery.message_id) is not delivery:
             return Step()
+        copies = _take_copies(key, delivery)
         del key.handed[delivery.message_id]
         followers = list(key.handed.values())
         key.handed.clear()
         key.is_probed = False
+        if delivery.settled is None and copies:  # it was not begun: its copy is handled instead
+            key.waiting.extendleft(reversed([*copies, *followers]))
+            return Step(ready=self._next(delivery.key, key, now), withdrawn=followers)
         if self._max_attempts is None and delay is None:
-            self._hold(delivery, key, now + NACKED_FOR)
+            self._hold(delivery, key, now + (IN_TRANSIT if delivery.is_lost else LONGEST_BACKOFF))
             key.is_nacked = True
-            nack = [*followers, *key.waiting]
-            key.waiting.clear()
-            return Step(nack=nack, withdrawn=followers)
+            nack = [*followers, *_take_waiting(key)]
+            return Step(nack=nack, withdrawn=followers, copies=copies)
         key.waiting.extendleft(each for each in reversed(followers) if each.settled is None)
         if self._max_attempts is not None and (delivery.attempt or 0) >= self._max_attempts:
             # The failed one goes to the dead-letter topic.
             _expect_copies(key, now)
-            return Step(ready=self._next(delivery.key, key, now), withdrawn=followers)
+            ready = self._next(delivery.key, key, now)
+            return Step(ready=ready, withdrawn=followers, copies=copies)
         self._hold(delivery, key, now + (LONGEST_BACKOFF if delay is None else delay) + PATIENCE)
-        return Step(withdrawn=followers)
+        return Step(withdrawn=followers, copies=copies)
+
+    def abandon(self, delivery: Delivery, now: float) -> Step:
+        """Go on without the end of a handler that may never return.
+
+        Args:
+            delivery: what was outstanding for too long: what the handler has, or a copy of it.
+            now: the time.
+        """
+        key = self._keys.get(delivery.key)
+        handed = key.handed.get(delivery.message_id) if key is not None else None
+        return Step() if handed is None else self.fail(handed, now)
+
+    def note_confirmed(self, delivery: Delivery, now: float) -> list[Delivery]:
+        """Note that Pub/Sub knows that ``delivery`` failed; return what was sent before that."""
+        key = self._failed.get(delivery.key)
+        if key is None or not key.is_nacked or key.failed_id != delivery.message_id:
+            return []
+        key.held_until = now + IN_TRANSIT
+        return _take_waiting(key)
 
     def resume(self, now: float) -> list[Delivery]:
         """What is to be handled now, since it was not redelivered."""
         due = [(name, key) for name, key in self._resuming.items() if key.resumed_at <= now]
         return [delivery for name, key in due for delivery in self._next(name, key, now)]
 
-    def shed(self, most: int) -> list[Delivery]:
-        """Remove the newest deliveries that are held, until ``most`` remain; return them."""
-        shed: list[Delivery] = []
+    def shed(self, most: int, now: float) -> list[Delivery]:
+        """Remove the newest deliveries that are held, until ``most`` remain; return them.
+
+        They are redelivered soon, so this happens only now and then.
+        """
         excess = self.held - most
+        self._is_excess = excess > 0
+        if not self._is_excess or now < self._shed_at:
+            return []
+        self._shed_at = now + SHED_EVERY
+        self._is_excess = False
+        shed: list[Delivery] = []
         for key in self._failed.values():
             while excess > 0 and key.waiting:
                 shed.append(key.waiting.pop())
                 excess -= 1
         return shed
 
-    def expire(self, now: float) -> list[Delivery]:
-        """Remove the deliveries that were held for the longest time; return them."""
-        expired: list[Delivery] = []
+    def expire(self, now: float) -> list[Step]:
+        """End what was held for long enough: another worker has got the message that failed."""
+        steps: list[Step] = []
         for name, key in list(self._failed.items()):
-            if key.held_until <= now:
-                expired += key.waiting
-                del self._failed[name], self._keys[name]
-        return expired
+            if key.held_until > now:
+                continue
+            is_stale = not key.is_nacked
+            self._end_hold(name, key)
+            if is_stale:
+                steps.append(Step(nack=list(key.waiting)))
+                del self._keys[name]
+            else:
+                steps.append(Step(ready=self._next(name, key, now)))
+        return steps
 
     def next_due(self) -> float | None:
         """When to call :meth:`expire` and :meth:`resume`; ``None``: not before something fails."""
         times = [key.held_until for key in self._failed.values()]
         times += [key.resumed_at for key in self._resuming.values()]
+        if self._is_excess and self._failed:
+            times.append(self._shed_at)
         return min(times, default=None)
 
     @property
@@ -206,8 +254,26 @@ class OrderedKeys:
     def _end_hold(self, name: str, key: OrderedKey) -> None:
         key.failed_id = None
         key.is_nacked = False
-        key.is_probed = True
         del self._failed[name]
+
+
+def _take_waiting(key: OrderedKey) -> list[Delivery]:
+    waiting = list(key.waiting)
+    key.waiting.clear()
+    return waiting
+
+
+def _take_copies(key: OrderedKey, delivery: Delivery) -> list[Delivery]:
+    """Remove and return newer deliveries of a message that was handled: they wait first of all."""
+    copies: list[Delivery] = []
+    for waiting in key.waiting:
+        if waiting.message_id == delivery.message_id:
+            copies.append(waiting)
+        elif waiting.message_id not in key.handed:
+            break
+    for copy in copies:
+        key.waiting.remove(copy)
+    return copies
 
 
 def _expect_copies(key: OrderedKey, now: float) -> None:

@@ -207,6 +207,20 @@ class TestTheSettlementIsTheLastWord:
 
         assert len(leases.calls) == 3, "the lease has ended: it would undo the redelivery"
 
+    def test_a_delay_is_sent_again_where_an_extension_may_arrive_after_it(
+        self, leases: VirtualLeases
+    ) -> None:
+        (delivery,) = leases.receive()
+        leases.settle(delivery, Settled("delay", 60))
+        leases.answer("DEADLINE_EXCEEDED")
+        leases.advance(0.01)
+        leases.answer()
+        leases.advance(6)
+        leases.answer()
+        leases.advance(100)
+
+        assert leases.purposes == [("extend", 10, 1), ("delay", 60, 1), ("delay", 55, 1)]
+
     def test_the_first_settlement_counts(self, leases: VirtualLeases) -> None:
         (delivery,) = leases.receive()
         leases.answer()

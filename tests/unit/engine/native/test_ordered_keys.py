@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rele.engine.native.delivery import Delivery
+from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.ordered_keys import OrderedKeys, Step
 
 
@@ -64,18 +64,48 @@ def test_what_is_held_is_nacked_where_another_worker_has_the_failed_message(
 
     assert keys.next_due() == 90
     assert keys.expire(89) == []
-    assert keys.expire(90) == [second]
+    assert keys.expire(90) == [Step(nack=[second])]
     assert keys.next_due() is None
     assert keys.receive(third, 0).ready == [third]
 
 
-def test_a_copy_of_the_message_that_runs_is_the_next_one(keys: OrderedKeys) -> None:
+def test_a_copy_of_what_was_handled_is_settled_as_that_was(keys: OrderedKeys) -> None:
     first, second, copy = delivery(1), delivery(2), delivery(1, copy="again")
     for each in (first, second, copy):
         keys.receive(each, 0)
 
-    assert keys.succeed(first, 1).ready == [copy]
+    assert keys.succeed(first, 1) == Step(ready=[second], copies=[copy])
+
+
+def test_a_copy_of_what_was_not_begun_is_handled_instead(keys: OrderedKeys) -> None:
+    first, second, copy = delivery(1), delivery(2), delivery(1, copy="again")
+    for each in (first, second, copy):
+        keys.receive(each, 0)
+    first.is_lost = True
+
+    assert keys.fail(first, 1) == Step(ready=[copy])
     assert keys.succeed(copy, 1).ready == [second]
+
+
+def test_a_key_goes_on_although_a_handler_never_returns(keys: OrderedKeys) -> None:
+    first, second, copy = delivery(1), delivery(2), delivery(1, copy="again")
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+    first.settled = Settled("nack")
+
+    assert keys.abandon(first, 600) == Step(nack=[second])
+    assert keys.receive(copy, 601).ready == [copy]
+    assert keys.succeed(first, 602) == Step()
+    assert keys.succeed(copy, 603) == Step()
+
+
+def test_it_goes_on_as_well_where_the_lease_was_lost_and_a_copy_waits(keys: OrderedKeys) -> None:
+    first, copy = delivery(1), delivery(1, copy="again")
+    keys.receive(first, 0)
+    first.is_lost = True
+    keys.receive(copy, 60)
+
+    assert keys.abandon(copy, 660).ready == [copy]
 
 
 class TestWithDeadLetters:
@@ -141,11 +171,25 @@ class TestWithDeadLetters:
         deliveries = [delivery(number) for number in range(6)]
         for each in deliveries:
             keys.receive(each, 0)
-        assert keys.shed(2) == []
+        assert keys.shed(2, 0) == []
         keys.fail(deliveries[0], 0)
 
-        assert keys.shed(2) == [deliveries[5], deliveries[4], deliveries[3]]
+        assert keys.shed(2, 0) == [deliveries[5], deliveries[4], deliveries[3]]
         assert keys.held == 2
+
+    def test_they_are_shed_once_a_second_however_often_they_are_redelivered(
+        self, keys: OrderedKeys
+    ) -> None:
+        first, second, third = (delivery(number) for number in range(3))
+        for each in (first, second, third):
+            keys.receive(each, 0)
+        keys.fail(first, 0)
+        assert keys.shed(1, 0) == [third]
+
+        keys.receive(third, 0.1)
+        assert keys.shed(1, 0.1) == []
+        assert keys.next_due() == 1
+        assert keys.shed(1, 1) == [third]
 
 
 class TestTogether:
@@ -190,35 +234,48 @@ class TestTogether:
         assert keys.receive(delivery(4), 0).ready == []
         assert keys.succeed(again, 1).ready == [second, third, fourth]
 
-    def test_copies_of_what_runs_are_handed_out_after_it_in_order(self, keys: OrderedKeys) -> None:
+    def test_copies_of_what_runs_are_settled_as_it_is(self, keys: OrderedKeys) -> None:
         first, second, third = (delivery(number) for number in range(3))
         copies = [delivery(number, copy="again") for number in range(2)]
         for each in (first, second, third, *copies):
             keys.receive(each, 0)
 
-        assert keys.succeed(first, 1).ready == [copies[0]]
-        assert keys.succeed(second, 1).ready == [copies[1]]
+        assert keys.succeed(first, 1).copies == [copies[0]]
+        assert keys.succeed(second, 1).copies == [copies[1]]
 
 
-def test_what_arrives_before_the_failed_message_does_is_nacked(keys: OrderedKeys) -> None:
+def test_what_arrives_before_the_failed_message_does_is_held(keys: OrderedKeys) -> None:
     """Pub/Sub may have sent it before it knew of the failure."""
     first, late = delivery(1), delivery(2)
     keys.receive(first, 0)
     keys.fail(first, 0)
 
-    assert keys.receive(late, 0) == Step(nack=[late])
+    assert keys.receive(late, 0) == Step()
     again, late_again = delivery(1, copy="again"), delivery(2, copy="again")
-    assert keys.receive(again, 0).ready == [again]
+    assert keys.receive(again, 0) == Step(nack=[late], ready=[again])
     assert keys.receive(late_again, 0) == Step()
     assert keys.succeed(again, 1).ready == [late_again]
 
 
-def test_not_for_ever_since_another_worker_may_have_got_it(keys: OrderedKeys) -> None:
+def test_what_arrived_before_pubsub_knew_of_the_failure_is_nacked_then(keys: OrderedKeys) -> None:
     first, late = delivery(1), delivery(2)
     keys.receive(first, 0)
     keys.fail(first, 0)
+    keys.receive(late, 1)
 
-    assert keys.next_due() == 10
-    assert keys.expire(10) == []
+    assert keys.note_confirmed(first, 2) == [late]
+    assert keys.next_due() == 7
+
+
+def test_what_arrives_later_is_handled_since_another_worker_may_have_got_the_failed_one(
+    keys: OrderedKeys,
+) -> None:
+    first, late = delivery(1), delivery(2)
+    keys.receive(first, 0)
+    keys.fail(first, 0)
+    keys.note_confirmed(first, 2)
+    assert keys.receive(late, 3) == Step()
+
+    assert keys.expire(6) == []
+    assert keys.expire(7) == [Step(ready=[late])]
     assert keys.next_due() is None
-    assert keys.receive(late, 0).ready == [late]
