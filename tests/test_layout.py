@@ -43,4 +43,5 @@ def test_what_tests_share_is_in_support() -> None:
         if not path.name.startswith("test_") and path.name not in ("__init__.py", "conftest.py")
     ]
 
-    assert [str(path) for path in helpers if path.parts[0] != "support"] == []
+    programs = ("support", "simulation")
+    assert [str(path) for path in helpers if path.parts[0] not in programs] == []

@@ -1,0 +1,12 @@
+"""The engine's core and the embedded server's core, together, in virtual time.
+
+Both decide without a clock, a thread or a socket, so one thread can run servers, workers, handlers,
+deploys and everything that goes wrong between them, an hour in some milliseconds. A seed determines
+all of it:
+
+    python -m tests.simulation SEED
+
+``scenario.py`` makes a scenario of a seed, ``world.py`` plays it, and ``tests/support/history.py``
+checks what happened. ``server.py`` and ``worker.py`` are what ``rele/emulator/rpc`` and
+``rele/engine/native/consumer.py`` are elsewhere: thin drivers of the cores.
+"""
