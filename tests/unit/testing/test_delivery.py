@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from rele import Batch, BatchMessage, DeadLetterPolicy, Subscription, config
 from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
 from rele.middleware import BaseMiddleware
 from rele.runtime.in_use import IN_USE
-from rele.testing import Delivery, deliver
+from rele.testing import Delivery, adeliver, deliver
 from tests.support.in_use import without_django
 from tests.support.recorder import Recorder, raising
 
@@ -277,3 +278,46 @@ class TestBatches:
 
 def batches_of(handler: Any) -> Subscription:
     return Subscription(handler, "photos", batch=Batch())
+
+
+class TestAsyncHandlers:
+    @staticmethod
+    async def handle(data: Any, **attributes: Any) -> Any:
+        await asyncio.sleep(0)
+        return data, attributes["lang"]
+
+    def test_one_is_awaited(self) -> None:
+        delivery = deliver(Subscription(self.handle, "orders"), 1, lang="de")
+
+        assert (delivery.result, delivery.acked) == ((1, "de"), True)
+
+    def test_an_async_test_awaits_the_delivery(self) -> None:
+        delivery = asyncio.run(adeliver(Subscription(self.handle, "orders"), 1, lang="de"))
+
+        assert (delivery.result, delivery.acked) == ((1, "de"), True)
+
+    def test_it_runs_in_the_loop_of_the_test(self) -> None:
+        async def loop(data: Any, **attributes: Any) -> Any:
+            return asyncio.get_running_loop()
+
+        async def main() -> bool:
+            delivery = await adeliver(Subscription(loop, "orders"), 1)
+            return delivery.result is asyncio.get_running_loop()
+
+        assert asyncio.run(main())
+
+    def test_a_sync_handler_is_delivered_to_as_well(self, handler: Recorder) -> None:
+        assert asyncio.run(adeliver(Subscription(handler, "orders"), 1)).handled
+
+    def test_what_it_fails_with_can_be_raised(self) -> None:
+        with pytest.raises(KeyError, match="lang"):
+            deliver(Subscription(self.handle, "orders"), 1, raise_exceptions=True)
+        with pytest.raises(KeyError, match="lang"):
+            asyncio.run(adeliver(Subscription(self.handle, "orders"), 1, raise_exceptions=True))
+
+    def test_a_delivery_that_would_block_the_loop_is_refused_with_the_remedy(self) -> None:
+        async def main() -> None:
+            deliver(Subscription(self.handle, "orders"), 1)
+
+        with pytest.raises(RuntimeError, match=r"await adeliver"):
+            asyncio.run(main())

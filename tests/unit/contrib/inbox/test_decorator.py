@@ -16,6 +16,7 @@ from rele import Callback, Subscription, sub
 from rele.contrib.inbox import idempotent
 from rele.contrib.inbox.exceptions import TransactionBrokenError
 from rele.contrib.inbox.models import InboxMessage
+from rele.testing import adeliver
 from rele.testing import deliver as deliver_to
 from testproject.activity.models import Activity
 from tests.support.deliveries import Delivery
@@ -261,3 +262,44 @@ class TestInAProjectsTestCase(TestCase):
             deliver_to(Subscription(handler, "orders"), "first", event_id=EVENT)
 
         assert len(callbacks) == 1
+
+
+class TestAnAsyncHandler:
+    """Its ORM calls run in the thread of the test, and so in the transaction of the test."""
+
+    @staticmethod
+    @idempotent
+    async def write(data: str, **attributes: Any) -> str:
+        await Activity.objects.acreate(photo=next(numbers), text=data)
+        return data.upper()
+
+    def test_handles_an_event_once(self) -> None:
+        orders = Subscription(self.write, "orders")
+
+        assert deliver_to(orders, "first", event_id=EVENT).result == "FIRST"
+        again = deliver_to(orders, "again", event_id=EVENT)
+
+        assert (again.result, again.duplicate, again.acked) == (None, True, True)
+        assert texts() == ["first"]
+
+    def test_that_fails_leaves_nothing(self) -> None:
+        @idempotent
+        async def fail(data: str, **attributes: Any) -> None:
+            await self.write(data)
+            raise ValueError("no")
+
+        assert deliver_to(Subscription(fail, "orders"), "first", event_id=EVENT).nacked
+        assert texts() == []
+        assert not InboxMessage.objects.exists()
+
+    def test_can_be_called_by_itself(self) -> None:
+        assert async_to_sync(self.write)("first") == "FIRST"
+        assert texts() == ["first"]
+        assert not InboxMessage.objects.exists()
+
+    def test_is_delivered_to_by_an_async_test(self) -> None:
+        orders = Subscription(self.write, "orders")
+
+        assert async_to_sync(adeliver)(orders, "first", event_id=EVENT).handled
+        assert async_to_sync(adeliver)(orders, "again", event_id=EVENT).duplicate
+        assert texts() == ["first"]
