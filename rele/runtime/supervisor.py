@@ -57,7 +57,8 @@ def supervise(count: int, stop_seconds: float, on_all_pull: Callable[[], object]
         the exit status: 0 if all workers have stopped with status 0.
 
     Raises:
-        ConfigurationError: this is not the main thread, which alone can catch signals.
+        ConfigurationError: this is not the main thread, which alone can catch signals, or the
+            system has no POSIX signals.
         WorkerFailedError: in the beginning, a worker could not start; the others were stopped.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -65,6 +66,8 @@ def supervise(count: int, stop_seconds: float, on_all_pull: Callable[[], object]
             "--processes needs the main thread, which Django's autoreloader does not give it: "
             "reload without --processes."
         )
+    if not hasattr(signal, "SIGCHLD"):
+        raise ConfigurationError("--processes needs Linux, macOS or another POSIX system.")
     workers = WorkerProcesses(count, stop_seconds)
     Supervisor(workers, own_command(), on_all_pull).run()
     if workers.failure:
@@ -149,7 +152,11 @@ class Supervisor:
                 self._on_all_pull()
 
     def _spawn(self, key: int, number: int) -> None:
-        own_end, its_end = socket.socketpair()
+        try:
+            own_end, its_end = socket.socketpair()
+        except OSError as error:
+            self._workers.note_not_spawned(key, error, time.monotonic())
+            return
         own_end.setblocking(False)
         descriptor = its_end.fileno()
         try:

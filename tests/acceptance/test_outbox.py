@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -244,6 +245,29 @@ def test_a_worker_can_relay_too(shop: Project) -> None:
     read_until(worker.stdout, "handled ")
     read_until(worker.stdout, "handled ")
     end(worker, 10)
+    assert "No relay is running" in manage(shop, "rele", "outbox")[1]
+
+
+def test_of_several_worker_processes_one_relays_and_so_does_its_replacement(shop: Project) -> None:
+    """On SQLite there can be only one relay."""
+    workers = start_worker(shop, "--relay", "--processes", "2", "--max-messages", "1")
+    said = ""
+    for _ in range(20):  # the server decides which of the workers gets a message
+        was_replaced = "Replacing worker 1" in said
+        publish(shop)
+        said += read_until(workers.stdout, "handled ")
+        said += read_until(workers.stdout, "handled ")
+        if was_replaced:
+            break
+    relays: list[str] = []
+    while not relays:  # the last replacement may be starting; the test's time limit is the limit
+        relays = json.loads(manage(shop, "rele", "outbox", "--format", "json")[1])["relays"]
+
+    said += end(workers, 15)
+
+    assert "Replacing worker 1" in said
+    assert len(relays) == 1
+    assert "ERROR" not in said
     assert "No relay is running" in manage(shop, "rele", "outbox")[1]
 
 

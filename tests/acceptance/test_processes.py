@@ -192,6 +192,18 @@ def test_a_signal_to_the_whole_group_is_one_signal(
     assert "Traceback" not in said
 
 
+def test_a_signal_to_the_group_while_workers_start_stops_them_well(shop: Project) -> None:
+    """Python itself would end an interpreter that is still importing with a traceback."""
+    supervisor = shop.start("-m", "rele", "run", "--processes", "2")
+    read_until(supervisor.stdout, "Started worker 2")
+
+    os.killpg(supervisor.pid, signal.SIGINT)
+
+    output, _ = supervisor.communicate(timeout=60)
+    assert supervisor.returncode == 0, output
+    assert "Traceback" not in output
+
+
 @pytest.mark.parametrize("to_group", [False, True], ids=["supervisor", "group"])
 def test_a_second_signal_ends_all_at_once(
     shop: Project, start: Start, publish: Callable[[range], None], to_group: bool
@@ -288,6 +300,7 @@ def test_a_worker_that_does_not_stop_is_killed(
 
 
 class TestRecycling:
+    @pytest.mark.both_engines(slow="google")
     def test_by_messages_without_losing_or_repeating_any(
         self, shop: Project, start: Start, publish: Callable[[range], None]
     ) -> None:
@@ -317,6 +330,7 @@ class TestRecycling:
         close_gate(shop)
         return shop
 
+    @pytest.mark.both_engines(slow="google")
     def test_a_handler_that_takes_long_ends_before(
         self, slow_first: Project, start: Start, publish: Callable[[range], None]
     ) -> None:
@@ -337,6 +351,7 @@ class TestRecycling:
         assert (workers.pids[0], 0) in ends
         assert "abandoned" not in said
 
+    @pytest.mark.both_engines(slow="google")
     def test_a_signal_limits_the_time_of_that_handler_as_of_any(
         self, slow_first: Project, start: Start, publish: Callable[[range], None]
     ) -> None:
