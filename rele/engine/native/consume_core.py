@@ -6,6 +6,7 @@ import random as random_numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rele.engine.native.caution import Caution
 from rele.engine.native.confirmed_receipts import ConfirmedReceipts
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
@@ -60,6 +61,7 @@ class ConsumeCore:
         self._streams = PullStreams(self._flow, options.streams, random)
         self._ordered = OrderedKeys(options.max_attempts, together=options.batch_size)
         self._receipts = ConfirmedReceipts()
+        self._caution = Caution()
         self._ready: list[Delivery] = []
         self._handed: set[Delivery] = set()
         """What was handed to handlers that have not returned."""
@@ -83,6 +85,7 @@ class ConsumeCore:
     def start(self, now: float, within: float = 0.0) -> None:
         """Begin to consume, at a random time ``within`` so many seconds."""
         self._streams.start(now, within)
+        self._caution.start(now + within)
 
     def receive(self, stream: Stream, deliveries: Sequence[Delivery], now: float) -> None:
         """Take what was received on ``stream``: nothing, if it is the answer to a keepalive."""
@@ -131,6 +134,8 @@ class ConsumeCore:
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""
         self._keeper.settle(delivery, settled, now)
+        if settled.kind != "ack":
+            self._caution.note_failed(delivery, now)
 
     def finish(self, delivery: Delivery, now: float) -> None:
         """Note that the handler of ``delivery`` has returned, or was not begun."""
@@ -198,13 +203,14 @@ class ConsumeCore:
             self._abandon(work.overdue, now)
         self._ready += self._ordered.resume(now)
         shed = self._see_to_held(work.confirmed, now) if self._ordered.is_holding else 0
-        ready, self._ready = self._ready, []
+        ready = self._caution.admit(self._ready, now, self._keeper.is_done)
+        self._ready = []
         self._handed.update(ready)
         return Actions(work, self._streams.act(now), ready, shed)
 
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
-        parts = (self._keeper, self._streams, self._flow, self._ordered)
+        parts = (self._keeper, self._streams, self._flow, self._ordered, self._caution)
         dues = (part.next_due() for part in parts)
         return min((at for at in dues if at is not None), default=None)
 

@@ -176,6 +176,10 @@ class LeaseKeeper:
         if again := [delivery for delivery in again if not delivery.is_lost]:
             self._repeat(call, again, now)
 
+    def is_done(self, delivery: Delivery) -> bool:
+        """Whether Pub/Sub knows how ``delivery`` was settled, or its lease was lost."""
+        return delivery.ack_id not in self.outstanding
+
     def take_confirmed_receipts(self) -> list[Delivery]:
         """The deliveries that may be handled now, with exactly-once delivery.
 
