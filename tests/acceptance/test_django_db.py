@@ -45,6 +45,23 @@ SUBS = """
 """
 
 
+ASYNC_SUBS = """
+    from asgiref.sync import sync_to_async
+    from django.db import connection
+
+    from rele import sub
+    from rele.retry_policy import RetryPolicy
+
+    def insert(data):
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO orders (id) VALUES (%s)", [data])
+
+    @sub(topic="orders", retry_policy=RetryPolicy(1, 1))
+    async def write(data, **attributes):
+        await sync_to_async(insert)(data)
+"""
+
+
 class Database(ABC):
     """A database with a table ``orders``, looked at beside Django."""
 
@@ -167,6 +184,31 @@ def test_500_messages_over_8_threads_leave_no_connection_open(
 
     wait_until(lambda: len(set(database.orders())) == 500)
     wait_until(lambda: database.open_connections(worker) == [])
+
+
+def test_500_messages_of_an_async_handler_leave_no_connection_open(
+    shop: Callable[..., Any], project: Project, database: Database
+) -> None:
+    project.write("shop/subs.py", ASYNC_SUBS)
+    worker = shop(database)
+
+    publish(range(500))
+
+    wait_until(lambda: len(set(database.orders())) == 500)
+    wait_until(lambda: database.open_connections(worker) == [])
+
+
+def test_the_connections_of_an_async_handler_are_used_again(
+    shop: Callable[..., Any], project: Project, postgres: Postgres
+) -> None:
+    project.write("shop/subs.py", ASYNC_SUBS)
+    worker = shop(postgres, CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True)
+
+    publish(range(200))
+
+    wait_until(lambda: len(set(postgres.orders())) == 200)
+    # Of 8 messages at a time; a thread that has just ended one may be replaced by another.
+    assert 1 <= len(postgres.open_connections(worker)) <= 16
 
 
 @pytest.mark.parametrize("health_checks", [True, False])
