@@ -11,7 +11,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.declaration.handlers import check_result
-from rele.declaration.hooks import completed
+from rele.declaration.hooks import completed, is_needed
+from rele.declaration.hooks import needed_if as needed_if
 from rele.declaration.hooks import no_io as no_io
 from rele.declaration.hooks import per_thread as per_thread
 from rele.exceptions import NoSettingsError
@@ -278,7 +279,9 @@ def hooks_of(hook_name: str) -> list[Hook]:
     hooks: list[Hook] = []
     for middleware in _middlewares(hook_name):
         hook = getattr(middleware, hook_name, None)
-        if hook is not None and getattr(hook, "__func__", None) is not nothing:
+        if hook is None or getattr(hook, "__func__", None) is nothing:
+            continue
+        if is_needed(hook, middleware):
             hooks.append((hook, hook_name, middleware))
     return hooks
 

@@ -120,6 +120,7 @@ PURE = (
     "engine.native.publish_outage",
     "engine.native.pull_streams",
     "engine.native.retrying",
+    "engine.native.settled_queue",
     "engine.outage_reports",
     "engine.restarts",
     "engine.times",

@@ -14,7 +14,7 @@ from rele.exceptions import Decision
 from rele.handling.settlement import describe_without_payload, fingerprint
 from rele.messages.codec import encode
 from rele.messages.explaining import in_one_line, origin_of
-from rele.middleware import BaseMiddleware, no_io
+from rele.middleware import BaseMiddleware, needed_if, no_io
 from rele.runtime.own_records import log_publishing
 from rele.sending.publication import failed_attributes
 
@@ -81,6 +81,7 @@ class LoggingMiddleware(BaseMiddleware):
             )
 
     @no_io
+    @needed_if(lambda middleware: middleware._logger.isEnabledFor(logging.DEBUG))
     def pre_process_message(self, subscription: Subscription, message: Message) -> None:
         if self._logger.isEnabledFor(logging.DEBUG):
             self._logger.debug(
@@ -90,6 +91,7 @@ class LoggingMiddleware(BaseMiddleware):
             )
 
     @no_io
+    @needed_if(lambda middleware: middleware._logger.isEnabledFor(logging.INFO))
     def post_process_message_success(
         self, subscription: Subscription, start_time: float, message: Message
     ) -> None:

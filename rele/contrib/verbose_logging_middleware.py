@@ -9,7 +9,7 @@ from typing import Any
 from rele.contrib.logging_middleware import LoggingMiddleware
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
-from rele.middleware import no_io
+from rele.middleware import needed_if, no_io
 
 
 class VerboseLoggingMiddleware(LoggingMiddleware):
@@ -20,6 +20,7 @@ class VerboseLoggingMiddleware(LoggingMiddleware):
     """
 
     @no_io
+    @needed_if(lambda middleware: middleware._logger.isEnabledFor(logging.INFO))
     def post_process_message_success(
         self, subscription: Subscription, start_time: float, message: Message
     ) -> None:

@@ -42,6 +42,25 @@ def per_thread(hook: Hook) -> Hook:
     return hook
 
 
+def needed_if(is_needed: Callable[[Any], bool]) -> Callable[[Hook], Hook]:
+    """Mark a hook that does nothing while ``is_needed`` of its middleware is false.
+
+    Then it need not be called for each message of a batch. A hook that overrides it is not marked.
+    """
+
+    def mark(hook: Hook) -> Hook:
+        hook.rele_is_needed = is_needed  # type: ignore[attr-defined]
+        return hook
+
+    return mark
+
+
+def is_needed(hook: Callable[..., Any], middleware: object) -> bool:
+    """Whether ``hook`` may do something now."""
+    needed: Callable[[Any], bool] | None = getattr(hook, "rele_is_needed", None)
+    return needed is None or needed(middleware)
+
+
 def mark_of(hook: Callable[..., Any]) -> Mark | None:
     """How ``hook`` is marked, if it is."""
     mark: Mark | None = getattr(hook, "rele_mark", None)

@@ -84,6 +84,11 @@ class BatchMessage:
         """
         self._outcome = Retry() if error is None else error
 
+    @property
+    def has_outcome(self) -> bool:
+        """Whether its handler has called :meth:`ack` or :meth:`nack`."""
+        return self._outcome is not None
+
     def withdraw_ack(self) -> None:
         """Forget a call of :meth:`ack`, since what the handler wrote was rolled back."""
         if self._outcome is True:
@@ -98,6 +103,20 @@ class BatchMessage:
 
     def __repr__(self) -> str:
         return f"<BatchMessage {self.id}: {len(self.raw)} bytes>"
+
+
+class RawBatchMessage(BatchMessage):
+    """A message whose data are its payload, read only when they are looked at."""
+
+    __slots__ = ()
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._outcome = None
+
+    @property
+    def data(self) -> bytes:
+        return self._message.data
 
 
 def received(message: BatchMessage) -> Message:

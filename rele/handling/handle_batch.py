@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rele.declaration.handlers import check_result
 from rele.engine.base import ack_together
 from rele.exceptions import DecodeError, OrderingKeyFailed, PartialFailure
-from rele.handling.batch_message import BatchMessage, check_named, received
+from rele.handling.batch_message import BatchMessage, RawBatchMessage, check_named, received
 from rele.handling.current import BatchHandling
 from rele.handling.handle import Outcome
+from rele.messages.codec import as_it_is
 from rele.middleware import call_message_hooks, hooks_of
 
 if TYPE_CHECKING:
@@ -154,6 +155,9 @@ class BatchRun:
     def _decoded_and_filtered(self) -> list[BatchMessage]:
         ready: list[BatchMessage] = []
         decode, has_filters = self._policy.decode, bool(self._subscription.filter_by)
+        if decode is as_it_is and not has_filters:
+            ready += map(RawBatchMessage, self.messages)
+            return ready
         for message in self.messages:
             try:
                 data = decode(message.data)
@@ -200,7 +204,10 @@ class BatchRun:
         if isinstance(error, PartialFailure):
             named = error.errors
             error = None
-        for message in self._ready:
+        undecided = self._ready
+        if error is None and not named:
+            undecided = [message for message in self._ready if message.has_outcome]
+        for message in undecided:
             failure = named.get(message) or message.failure(error)
             if failure is not None and self._handling.why_skipped(received(message)) is None:
                 self.errors[received(message)] = failure

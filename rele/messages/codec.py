@@ -113,7 +113,7 @@ def decoder(codec: Codec = "json", json_decoder: Callable[..., Any] = json.JSOND
             function of the payload.
     """
     if codec == "bytes":
-        return _as_it_is
+        return as_it_is
     if callable(codec):
         return _reporting(codec)
     if json_decoder is json.JSONDecoder:
@@ -154,7 +154,8 @@ def _loads(text: str) -> Any:
     return value if end == len(text) or not text[end:].strip(_SPACES) else json.loads(text)
 
 
-def _as_it_is(payload: bytes) -> bytes:
+def as_it_is(payload: bytes) -> bytes:
+    """What the codec ``"bytes"`` decodes with."""
     return payload
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -22,7 +21,8 @@ class BatchHandlers:
         threads: how many batches are handled at a time.
         batching: gathers them.
         of_process: the threads.
-        begin: called in a thread; whether a handler may begin with a delivery, as it does then.
+        begin: called in a thread with a batch; returns the messages of those deliveries with which
+            a handler may begin, as it does then.
         handle: handles and settles messages, but for those that are left unsettled behind a failed
             one of their ordering key.
         end: called in the thread at the end of a batch. It lets the loop call :meth:`finish`.
@@ -35,7 +35,7 @@ class BatchHandlers:
         batching: Batching,
         of_process: HandlerThreads,
         *,
-        begin: Callable[[Delivery], bool],
+        begin: Callable[[Sequence[Delivery]], list[Any]],
         handle: Callable[..., object],
         end: Callable[[Sequence[Delivery]], object],
         now: Callable[[], float],
@@ -92,16 +92,8 @@ class BatchHandlers:
 
     def _run(self, batch: Sequence[Delivery]) -> None:
         """In a thread: handle those of ``batch`` that are still leased."""
-        messages: list[Any] = []
-        lost_keys: set[str] = set()
-        thread_id = threading.get_ident()
-        for delivery in batch:
-            if delivery.key not in lost_keys and self._begin(delivery):
-                delivery.thread_id = thread_id
-                messages.append(delivery.message)
-            elif delivery.key:
-                lost_keys.add(delivery.key)
         try:
+            messages = self._begin(batch)
             if messages:
                 self._handle(messages, leaves_followers=True)
         except BaseException:

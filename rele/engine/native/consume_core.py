@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from rele.engine.native.caution import Caution
 from rele.engine.native.confirmed_receipts import ConfirmedReceipts
 from rele.engine.native.consumer_options import ConsumerOptions
-from rele.engine.native.delivery import Delivery, Settled
+from rele.engine.native.delivery import NACK, Delivery, Settled
 from rele.engine.native.flow import Flow
 from rele.engine.native.lease_calls import Call, Confirmed, Work
 from rele.engine.native.lease_keeper import LeaseKeeper
 from rele.engine.native.lease_times import LeaseTimes
 from rele.engine.native.ordered_keys import OrderedKeys, Step
 from rele.engine.native.pull_streams import PullStreams, Stream, StreamActions
-
-ACK = Settled("ack")
-NACK = Settled("nack")
 
 
 @dataclass
@@ -131,6 +128,33 @@ class ConsumeCore:
         delivery.begun_at = now
         return True
 
+    def begin_together(self, batch: Iterable[Delivery], now: float) -> list[Delivery]:
+        """Let a handler begin with those of ``batch`` that :meth:`begin` allows; return them.
+
+        Nothing of a key is begun after what may not be begun.
+        """
+        begun: list[Delivery] = []
+        refused_keys: set[str] = set()
+        for delivery in batch:
+            if delivery.key not in refused_keys and self.begin(delivery, now):
+                begun.append(delivery)
+            elif delivery.key:
+                refused_keys.add(delivery.key)
+        return begun
+
+    def ack_together(self, deliveries: Iterable[Delivery], now: float) -> None:
+        """Note that ``deliveries`` were acked, as :meth:`settle` does for one."""
+        self._keeper.ack_together(deliveries, now)
+
+    def finish_together(self, batch: Sequence[Delivery], now: float) -> None:
+        """As :meth:`finish` for all of ``batch``, in their order."""
+        for delivery in batch:
+            if delivery.key or delivery.settled is None:
+                self.finish(delivery, now)
+            else:
+                delivery.message = delivery.received = None
+        self._handed.difference_update(batch)
+
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""
         self._keeper.settle(delivery, settled, now)
@@ -195,7 +219,7 @@ class ConsumeCore:
         """Decide what to do now."""
         self._set_limits(now)
         # So that Pub/Sub delivers more before the handlers have nothing to do.
-        self._keeper.enough = max(self._flow.limit // 4, 1)
+        self._keeper.settled.enough = max(self._flow.limit // 4, 1)
         if self._flow.is_blocked:
             self._keeper.hurry(now)
         work = self._keeper.act(now)

@@ -17,7 +17,7 @@ from rele.engine.native.acknowledgements import AcknowledgeStatus, acknowledge_e
 from rele.engine.native.async_handlers import AsyncHandlers
 from rele.engine.native.batch_handlers import BatchHandlers
 from rele.engine.native.batching import Batching
-from rele.engine.native.consume_core import ACK, Actions, ConsumeCore
+from rele.engine.native.consume_core import Actions, ConsumeCore
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.handler_loop import HandlerLoop
@@ -165,7 +165,14 @@ class NativeConsumer:
 
     def ack_together(self, deliveries: Sequence[Delivery]) -> None:
         """Note that a handler of batches has acked ``deliveries``."""
-        self._reports.add_all([(delivery, ACK) for delivery in deliveries])
+        self._loop.call(self._note_acked, deliveries)
+
+    def _begin_batch(self, batch: Sequence[Delivery]) -> list[NativeMessage]:
+        thread_id, messages = threading.get_ident(), []
+        for delivery in self._core.begin_together(batch, self._loop.now()):
+            delivery.thread_id = thread_id
+            messages.append(NativeMessage(delivery, self))
+        return messages
 
     # In the loop.
 
@@ -178,7 +185,7 @@ class NativeConsumer:
                 options.threads,
                 Batching(options.batch_size, options.batch_wait),
                 threads,
-                begin=self._begin,
+                begin=self._begin_batch,
                 handle=self._callback.handle_batch,
                 end=partial(self._loop.call, self._finish_batch),
                 now=self._loop.now,
@@ -195,11 +202,14 @@ class NativeConsumer:
             )
         return Handlers(options.threads, self._handle, threads, idle)
 
+    def _note_acked(self, deliveries: Sequence[Delivery]) -> None:
+        self._core.ack_together(deliveries, self._loop.now())
+        self._act()
+
     def _finish_batch(self, batch: Sequence[Delivery]) -> None:
         self._take_waiting_reports()
         now = self._loop.now()
-        for delivery in batch:
-            self._core.finish(delivery, now)
+        self._core.finish_together(batch, now)
         assert isinstance(self._handlers, BatchHandlers)
         self._handlers.finish(batch, self._core.is_handed)
         self._act()
@@ -253,8 +263,9 @@ class NativeConsumer:
     def _act_on_work(self, work: Work) -> None:
         for call in work.calls:
             self._loop.begin(self._make_call(call))
-        for confirmed in work.confirmed:
-            self._confirm(confirmed)
+        if self._responses:
+            for confirmed in work.confirmed:
+                self._confirm(confirmed)
         for delivery in work.overdue:
             report_overdue(delivery, self._name, self._options.max_lease_duration)
         if work.lost:
@@ -319,9 +330,7 @@ class NativeConsumer:
     def _receive(self, stream: Stream, response: bytes) -> None:
         now = self._loop.now()
         self._ends.end()
-        received = pull_calls.parsed(response).received_messages
-        size = len(response) // max(len(received), 1)
-        self._core.receive(stream, [_delivery(each, size) for each in received], now)
+        self._core.receive(stream, pull_calls.deliveries_of(response), now)
         self._act()
 
     async def _make_call(self, call: Call) -> None:
@@ -382,15 +391,3 @@ class NativeConsumer:
         until = self._loop.now() + _LAST_CALLS / 2
         while self.running and self._loop.now() < until:
             await asyncio.sleep(_TICK / 5)
-
-
-def _delivery(received: Any, size: int) -> Delivery:
-    message = received.message
-    return Delivery(
-        received.ack_id,
-        message.message_id,
-        message.ordering_key,
-        size,
-        received.delivery_attempt or None,
-        received,
-    )

@@ -19,6 +19,10 @@ class Settled:
     """Whether somebody waits until Pub/Sub has confirmed it."""
 
 
+ACK = Settled("ack")
+NACK = Settled("nack")
+
+
 @dataclass(eq=False)
 class Charge:
     """How many deliveries of a stream are outstanding."""

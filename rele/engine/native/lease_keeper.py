@@ -13,19 +13,17 @@ from itertools import count
 from typing import Literal
 
 from rele.engine.native.delayed_charges import DelayedCharges
-from rele.engine.native.delivery import Charge, Delivery, Settled
+from rele.engine.native.delivery import ACK, Charge, Delivery, Settled
 from rele.engine.native.lease_calls import Call, Confirmed, Work
-from rele.engine.native.lease_requests import MAX_IDS, divided, sorted_by_outcome
+from rele.engine.native.lease_requests import divided, sorted_by_outcome
 from rele.engine.native.lease_times import LeaseTimes
+from rele.engine.native.settled_queue import SettledQueue
 
 LEASE_LOST = "its lease was lost"
 """Why a settlement has no effect."""
 
 UNAVAILABLE = "Pub/Sub is unavailable"
 """Why it is not known whether a settlement has an effect."""
-
-_GATHERED_FOR = 0.01
-"""Seconds that settlements wait for others, to share a request."""
 
 _GATHERED_AHEAD = 1.0
 """Leases that are due within so many seconds are renewed together."""
@@ -78,13 +76,10 @@ class LeaseKeeper:
         self._receipts: deque[tuple[float, Sequence[Delivery]]] = deque()
         """What was received, and when its leases are to be extended for the first time."""
         self._confirmed_receipts: list[Delivery] = []
-        self._settled: dict[tuple[str, int], list[Delivery]] = {}
-        """What is to be sent, by kind and seconds."""
-        self._send_at: float | None = None
+        self.settled = SettledQueue()
+        """What is to be sent of settlements."""
         self._retries: list[tuple[float, int, Call]] = []
         self._failures = 0
-        self.enough = MAX_IDS
-        """How many settlements are sent at once, without waiting for others to share a request."""
         self._learn_at = 0.0
         self._delayed = DelayedCharges()
         self._work = Work()
@@ -128,12 +123,31 @@ class LeaseKeeper:
             self._confirm(delivery, LEASE_LOST)
             if settled.kind == "ack" and not self._is_exactly_once:
                 # Pub/Sub may accept it although it is late, and so need not redeliver the message.
-                self._enqueue(delivery, settled, now)
+                self.settled.add([delivery], settled, now)
         elif settled.kind == "drop":
             self._delayed.add(delivery.lease_ends_at, delivery)
             self._confirm(delivery)
         elif settled.kind == "ack" or not delivery.is_being_extended:
-            self._enqueue(delivery, settled, now)
+            self.settled.add([delivery], settled, now)
+
+    def ack_together(self, deliveries: Iterable[Delivery], now: float) -> None:
+        """Note that ``deliveries`` were acked, and that nobody waits for a response."""
+        acked: list[Delivery] = []
+        received_at: float | None = None
+        for delivery in deliveries:
+            if delivery.settled is not None or delivery.is_lost:
+                self.settle(delivery, ACK, now)
+                continue
+            delivery.settled = ACK
+            acked.append(delivery)
+            if delivery.charge is not None:
+                delivery.charge.unsettled -= 1
+            if delivery.received_at != received_at:  # one for all that were received together
+                received_at = delivery.received_at
+                self._times.note_handled(now - received_at)
+        self.unsettled -= len(acked)
+        if acked:
+            self.settled.add(acked, ACK, now)
 
     def lose(self, deliveries: Iterable[Delivery]) -> None:
         """Note that the leases of ``deliveries`` have ended, or are not valid any more."""
@@ -209,7 +223,7 @@ class LeaseKeeper:
         times = [queue[0][0] for queue in (self._renewals, self._retries) if queue]
         if self._has_room:
             times += [self._receipts[0][0]] if self._receipts else []
-            times += [self._send_at] if self._send_at is not None else []
+            times += [self.settled.send_at] if self.settled.send_at is not None else []
         return min(times, default=None)
 
     @property
@@ -220,12 +234,11 @@ class LeaseKeeper:
     @property
     def is_busy(self) -> bool:
         """Whether Pub/Sub is still to be told of a settlement."""
-        return bool(self.under_way or self._settled or self._retries)
+        return bool(self.under_way or self.settled.send_at is not None or self._retries)
 
     def hurry(self, now: float) -> None:
         """Send at the next :meth:`act` what was settled, instead of gathering more."""
-        if self._send_at is not None:
-            self._send_at = now
+        self.settled.hurry(now)
 
     def give_up(self) -> None:
         """Wait for no confirmation any more: Pub/Sub is unavailable.
@@ -240,8 +253,9 @@ class LeaseKeeper:
     def _send_what_can_wait(self, now: float) -> None:
         if self._receipts and self._receipts[0][0] <= now:
             self._send_receipts(now)
-        if self._send_at is not None and now >= self._send_at:
-            self._send_settled(now)
+        if self.settled.send_at is not None and now >= self.settled.send_at:
+            for (kind, seconds), deliveries in self.settled.take().items():
+                self._send(kind, deliveries, now, seconds)
 
     def _send_receipts(self, now: float) -> None:
         unsettled: list[Delivery] = []
@@ -294,7 +308,7 @@ class LeaseKeeper:
         for delivery in (*done, *again):
             settled = delivery.settled
             if settled is not None and settled.kind in ("nack", "delay"):
-                self._enqueue(delivery, settled, now)
+                self.settled.add([delivery], settled, now)
 
     def _note_delayed(self, call: Call, deliveries: Sequence[Delivery], now: float) -> None:
         doubtful: list[Delivery] = []
@@ -321,23 +335,6 @@ class LeaseKeeper:
         if delivery.settled is None:
             delivery.renew_at = at
             heappush(self._renewals, (at, next(self._numbers), delivery))
-
-    def _enqueue(self, delivery: Delivery, settled: Settled, now: float) -> None:
-        key = settled.kind, settled.seconds
-        queue = self._settled.get(key)
-        if queue is None:
-            queue = self._settled[key] = []
-        queue.append(delivery)
-        if len(queue) >= self.enough:
-            self._send_at = now
-        elif self._send_at is None:
-            self._send_at = now + _GATHERED_FOR
-
-    def _send_settled(self, now: float) -> None:
-        self._send_at = None
-        settled, self._settled = self._settled, {}
-        for (kind, seconds), deliveries in settled.items():
-            self._send(kind, deliveries, now, seconds)  # type: ignore[arg-type]
 
     def _send(
         self,

@@ -16,6 +16,7 @@ from google.pubsub_v1.types import (
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from rele.engine.native.delivery import Delivery
 from rele.engine.native.lease_calls import Call
 
 _SERVICE = "/google.pubsub.v1.Subscriber/"
@@ -58,9 +59,18 @@ KEEPALIVE: bytes = _Pull().SerializeToString()
 """A request without content, which the server answers from protocol version 1 on."""
 
 
-def parsed(response: bytes) -> Any:
-    """A ``StreamingPullResponse`` of protobuf."""
-    return _Pulled.FromString(response)
+def deliveries_of(response: bytes) -> list[Delivery]:
+    """What was received in a ``StreamingPullResponse``."""
+    received_messages = _Pulled.FromString(response).received_messages
+    size = len(response) // max(len(received_messages), 1)
+    deliveries: list[Delivery] = []
+    for received in received_messages:
+        message = received.message
+        key, attempt = message.ordering_key, received.delivery_attempt or None
+        deliveries.append(
+            Delivery(received.ack_id, message.message_id, key, size, attempt, received)
+        )
+    return deliveries
 
 
 def method_and_request(path: str, call: Call) -> tuple[str, bytes]:

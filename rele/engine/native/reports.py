@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.pull_loop import PullLoop
@@ -40,12 +40,6 @@ class Reports:
         """From any thread: report that ``delivery`` was settled, or that its handler returned."""
         self.waiting.append((delivery, settled))
         # The loop looks once more after it has noted that it looks no more.
-        if not self._is_watched:
-            self.wake()
-
-    def add_all(self, reports: Sequence[Report]) -> None:
-        """From any thread: as :meth:`add`, for several."""
-        self.waiting.extend(reports)
         if not self._is_watched:
             self.wake()
 

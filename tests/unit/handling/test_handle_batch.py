@@ -17,6 +17,9 @@ from rele.engine.base import Message, Settlement
 from rele.exceptions import DeadLetter, DecodeError, Drop, OrderingKeyFailed, Retry
 from rele.handling.handle_batch import BatchRun, handle_batch
 from rele.handling.settlement import SettlementPolicy
+from rele.messages.codec import decoder
+from rele.middleware import BaseMiddleware, needed_if
+from tests.support.in_use import register
 from tests.support.recorder import Recorder, raising
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -464,3 +467,51 @@ def test_without_an_engine_that_gathers_a_batch_has_one_message() -> None:
     assert result == "done"
     assert [[each.id for each in batch] for batch in seen] == [["1"]]
     assert message.settled_as == "ack"
+
+
+def test_bytes_are_handed_over_as_they_are() -> None:
+    seen: list[Any] = []
+    messages = [Received(1, b"\xff"), Received(2, b"2")]
+    subscription = subscription_of(lambda batch: seen.extend(each.data for each in batch))
+    policy = SettlementPolicy(subscription, decode=decoder("bytes"))
+
+    handle_batch(messages, subscription, policy)
+
+    assert seen == [b"\xff", b"2"]
+    assert settled(messages) == ["ack", "ack"]
+
+
+class Idle(BaseMiddleware):
+    """Has a hook that is needed at times, and one that overrides such a hook."""
+
+    calls: list[str] = []  # noqa: RUF012 - one for all instances
+    is_needed = False
+
+    @needed_if(lambda middleware: middleware.is_needed)
+    def pre_process_message(self, *args: Any) -> None:
+        self.calls.append("pre")
+
+
+class NeverIdle(Idle):
+    def pre_process_message(self, *args: Any) -> None:
+        self.calls.append("overridden")
+
+
+@pytest.mark.parametrize(
+    ("middleware", "is_needed", "calls"),
+    [
+        (Idle, False, []),
+        (Idle, True, ["pre", "pre"]),
+        (NeverIdle, False, ["overridden", "overridden"]),
+    ],
+)
+def test_a_hook_that_is_not_needed_is_not_called(
+    monkeypatch: pytest.MonkeyPatch, middleware: type[Idle], is_needed: bool, calls: list[str]
+) -> None:
+    monkeypatch.setattr(Idle, "calls", [])
+    monkeypatch.setattr(Idle, "is_needed", is_needed)
+    register(middleware())
+
+    run(lambda batch: None, batch_of("", ""))
+
+    assert Idle.calls == calls

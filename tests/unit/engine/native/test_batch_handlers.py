@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
@@ -30,7 +29,9 @@ class Driver:
             threads,
             Batching(max_messages, 10),
             self.threads,
-            begin=lambda delivery: delivery.message_id not in self.not_begun,
+            begin=lambda batch: [
+                each.message_id for each in batch if each.message_id not in self.not_begun
+            ],
             handle=self.handle,
             end=self.ended.put,
             now=lambda: self.now,
@@ -79,15 +80,6 @@ def test_what_is_not_leased_any_more_is_not_handled() -> None:
     assert driver.finish() == ["a", "b"]
 
 
-def test_nor_is_what_follows_it_in_its_key() -> None:
-    driver = Driver(max_messages=3)
-    driver.not_begun = {"b"}
-    driver.add("a", "b", "c", key="key")
-
-    assert driver.handled.get(timeout=10) == ["a"]
-    assert driver.finish() == ["a", "b", "c"]
-
-
 def test_where_nothing_is_left_nothing_is_handled() -> None:
     driver = Driver()
     driver.not_begun = {"a", "b"}
@@ -121,12 +113,3 @@ def test_a_batch_for_which_no_thread_starts_waits_on(monkeypatch: pytest.MonkeyP
     driver.handlers.start()
     assert driver.handled.get(timeout=10) == ["a", "b"]
     assert driver.finish() == ["a", "b"]
-
-
-def test_a_thread_is_told_of_its_messages() -> None:
-    driver = Driver()
-    driver.add("a", "b")
-
-    batch = driver.ended.get(timeout=10)
-    assert {delivery.thread_id for delivery in batch} != {None}
-    assert threading.get_ident() not in {delivery.thread_id for delivery in batch}

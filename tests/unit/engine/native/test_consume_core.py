@@ -209,3 +209,90 @@ class TestTheLimit:
         consumer.answer()
 
         assert [stream.limit for stream in consumer.opened] == [4, 8]
+
+
+class TestBatches:
+    """Several messages that are begun, acked and finished together."""
+
+    @staticmethod
+    def consumer(**options: Any) -> VirtualConsumer:
+        return VirtualConsumer(batch_size=10, batch_wait=1.0, **options)
+
+    def test_they_are_acked_by_one_call(self) -> None:
+        consumer = self.consumer()
+        batch = consumer.receive("", "a", "a", "")
+        consumer.answer()
+
+        assert consumer.core.begin_together(batch, consumer.now) == batch
+        consumer.core.ack_together(batch, consumer.now)
+        consumer.core.finish_together(batch, consumer.now)
+        consumer.advance(0.01, answering=False)
+
+        [call] = consumer.calls
+        assert (call.purpose, call.deliveries) == ("ack", batch)
+        assert consumer.core.outstanding == 0
+        consumer.answer()
+        assert not consumer.core.is_busy
+
+    def test_nothing_is_begun_whose_lease_has_ended_or_what_follows_it(self) -> None:
+        consumer = self.consumer()
+        lost = consumer.receive("a", "")
+        consumer.advance(11, answering=False)
+        later = consumer.receive("a", "b", "")
+
+        assert consumer.core.begin_together([*lost, *later], consumer.now) == later[1:]
+
+    def test_what_was_settled_otherwise_stays_as_it_is(self) -> None:
+        consumer = self.consumer()
+        batch = consumer.receive("", "")
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.settle(batch[0], NACK, consumer.now)
+
+        consumer.core.ack_together(batch, consumer.now)
+        consumer.core.finish_together(batch, consumer.now)
+
+        assert settle_of(batch) == ["nack", "ack"]
+
+    def test_what_follows_a_failed_message_unsettled_is_nacked(self) -> None:
+        consumer = self.consumer()
+        batch = consumer.receive("a", "a", "a")
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.ack_together(batch[:1], consumer.now)
+        consumer.core.settle(batch[1], NACK, consumer.now)
+
+        consumer.core.finish_together(batch, consumer.now)
+
+        assert settle_of(batch) == ["ack", "nack", "nack"]
+        assert not any(map(consumer.core.is_handed, batch))
+
+    def test_with_dead_letters_it_is_held_and_handed_out_again(self) -> None:
+        consumer = self.consumer(max_attempts=5)
+        batch = consumer.receive("a", "a", "a")
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.settle(batch[0], NACK, consumer.now)
+
+        consumer.core.finish_together(batch, consumer.now)
+
+        assert settle_of(batch) == ["nack", None, None]
+        again = Delivery("ack-again", batch[0].message_id, "a", attempt=2)
+        consumer.ready.clear()
+        consumer.core.receive(consumer.opened[-1], [again], consumer.now)
+        consumer.act()
+        assert consumer.ready == [again]
+        consumer.core.begin_together([again], consumer.now)
+        consumer.core.ack_together([again], consumer.now)
+        consumer.core.finish_together([again], consumer.now)
+        consumer.advance(2)
+        assert consumer.ready == [again, *batch[1:]]
+        assert consumer.core.begin_together(batch[1:], consumer.now) == batch[1:]
+
+    def test_at_a_stop_it_is_nacked(self) -> None:
+        consumer = self.consumer(max_attempts=5)
+        batch = consumer.receive("a", "a")
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.drain(consumer.now)
+        consumer.core.settle(batch[0], NACK, consumer.now)
+
+        consumer.core.finish_together(batch, consumer.now)
+
+        assert settle_of(batch) == ["nack", "nack"]
