@@ -241,7 +241,8 @@ def run_message_hook(hook_name: str, *args: Any) -> None:
     Whatever a hook raises is logged, and the others run: the message is handled nevertheless. This
     is :func:`run_middleware_hook` at less cost, for what is called with every message.
     """
-    for middleware in _middlewares(hook_name):
+    registered = IN_USE.middleware
+    for middleware in _first_middlewares(hook_name) if registered is None else registered:
         hook = getattr(middleware, hook_name, None)
         if hook is None:
             continue

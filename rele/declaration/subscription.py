@@ -123,7 +123,7 @@ class Subscription(Generic[Parameters, Result]):
     @property
     def name(self) -> str:
         """The subscription's id, without the project: prefix, topic and suffix by hyphens."""
-        return "-".join(part for part in (self._prefix, self.topic, self._suffix) if part)
+        return "-".join(filter(None, (self._prefix, self.topic, self._suffix)))
 
     @cached_property
     def function_name(self) -> str:

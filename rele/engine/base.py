@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from threading import RLock
 from typing import Any, Literal, Protocol
@@ -227,7 +228,13 @@ class WrappedMessage(Message):
 
 def as_message(received: Any) -> Message:
     """Return ``received`` if it is a :class:`Message`, else a Message that wraps it."""
-    return received if isinstance(received, Message) else WrappedMessage(received)
+    return received if _is_message(received.__class__) else WrappedMessage(received)
+
+
+@lru_cache(maxsize=64)  # the stand-ins of tests are each of a class of their own
+def _is_message(kind: type) -> bool:
+    """Whether it is a class of messages: kept, since the class is abstract, which takes time."""
+    return issubclass(kind, Message)
 
 
 class PublishedMessage(Protocol):

@@ -41,6 +41,7 @@ class Callback:
     ) -> None:
         self._subscription = subscription
         self.is_async = subscription.is_async
+        self.is_batch = subscription.batch is not None
         self._suffix = suffix
         self._policy = policy or SettlementPolicy(
             subscription,
@@ -55,7 +56,7 @@ class Callback:
             message: a :class:`rele.engine.base.Message`, or an object to wrap in one: Google's
                 message, or a stand-in of a test.
         """
-        if self._subscription.batch is not None:
+        if self.is_batch:
             return self.handle_batch([as_message(message)]).result
         if self.is_async:
             from rele.runtime.completion import run_to_completion

@@ -71,13 +71,17 @@ def process(message: Message, subscription: Subscription, policy: SettlementPoli
 
 def _process(handling: Handling, policy: SettlementPolicy) -> None:
     """In the context of the message: run everything that belongs to it."""
+    message, subscription = handling.message, handling.subscription
     handling.begin()
     try:
         start_time = time.time()
-        run_message_hook("pre_process_message", handling.subscription, handling.message)
+        run_message_hook("pre_process_message", subscription, message)
         settle_failed = _call_handler(handling, policy)
         if handling.error is None:
-            _conclude_success(handling, policy, start_time)
+            settle(handling, message.ack)
+            if policy.confirms_acks:
+                policy.confirm(message)
+            run_message_hook("post_process_message_success", subscription, start_time, message)
         else:
             _conclude_failure(handling, policy, start_time, settle_failed)
         run_message_hook("post_process_message")
@@ -113,14 +117,6 @@ def _call_handler(handling: Handling, policy: SettlementPolicy) -> Callable[...,
     except BaseException as error:  # noqa: BLE001 - whatever it is, the message has failed
         handling.error = error
     return settle_failed
-
-
-def _conclude_success(handling: Handling, policy: SettlementPolicy, start_time: float) -> None:
-    message = handling.message
-    settle(handling, message.ack)
-    if policy.confirms_acks:
-        policy.confirm(message)
-    run_message_hook("post_process_message_success", handling.subscription, start_time, message)
 
 
 def _conclude_failure(

@@ -65,29 +65,25 @@ class NativeMessage(Message):
 
     def __init__(self, delivery: Delivery, settler: Settler) -> None:
         self._lock = RLock()
-        self._received = delivery.received
+        self._received = received = delivery.received.message
         self._delivery = delivery
         self._settler = settler
-
-    @_MadeWhenRead
-    def data(self) -> bytes:
-        payload: bytes = self._received.message.data
-        return payload
+        self.data = received.data
 
     @_MadeWhenRead
     def attributes(self) -> Mapping[str, str]:
-        received = self._received.message.attributes
+        received = self._received.attributes
         # A quarter of the time that dict() takes with a map of protobuf.
         return {name: received[name] for name in received}
 
     @_MadeWhenRead
     def publish_time(self) -> datetime:
-        time: datetime = self._received.message.publish_time.ToDatetime(timezone.utc)
+        time: datetime = self._received.publish_time.ToDatetime(timezone.utc)
         return time
 
     @_MadeWhenRead
     def size(self) -> int:
-        number: int = self._received.message.ByteSize()
+        number: int = self._received.ByteSize()
         return number
 
     def modify_ack_deadline(self, seconds: int) -> None:
