@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.client import Subscriber
@@ -105,6 +106,7 @@ class NativeConsumers:
         # Imported here because a worker on Google's client does not need it.
         from rele.engine.native.pull_engine import PullEngine
 
+        _import_what_publishes()
         return PullEngine(self._subscriber.connection, self._times)
 
     def make(self, plan: ConsumerPlan, callback: Callback, restore: Callable[[], bool]) -> Consumer:
@@ -138,3 +140,18 @@ def options_of(plan: ConsumerPlan) -> ConsumerOptions:
         batch_wait=None if batch is None else batch.seconds,
         is_async=plan.is_on_loop,
     )
+
+
+def _import_what_publishes() -> None:
+    """Import what the first publish would import.
+
+    A handler may fork while another one publishes for the first time. The child could not publish
+    then: a module that another thread imports stays locked in it.
+    """
+    for module in (
+        "rele.backends.pubsub",
+        "rele.engine.native.publisher",
+        "rele.sending.process_end",
+        "rele.sending.publisher",
+    ):
+        import_module(module)
