@@ -192,12 +192,31 @@ def test_a_signal_to_the_whole_group_is_one_signal(
     assert "Traceback" not in said
 
 
-def test_a_signal_to_the_group_while_workers_start_stops_them_well(shop: Project) -> None:
-    """Python itself would end an interpreter that is still importing with a traceback."""
-    supervisor = shop.start("-m", "rele", "run", "--processes", "2")
-    read_until(supervisor.stdout, "Started worker 2")
+SLOW_IMPORT = """
+import os, time
+from pathlib import Path
+
+if "RELE_WORKER_PROCESS" in os.environ:
+    print("importing", flush=True)
+    while Path("gate").exists():
+        time.sleep(0.01)
+"""
+
+
+@DOORS
+def test_a_signal_to_the_group_while_workers_start_stops_them_well(
+    shop: Project, door: Sequence[str]
+) -> None:
+    """Python itself would end an import with a traceback."""
+    with (shop.folder / "settings.py").open("a", encoding="utf-8") as file:
+        file.write(SLOW_IMPORT)
+    close_gate(shop)
+    supervisor = shop.start(*door, "--processes", "2")
+    for _ in range(2):
+        read_until(supervisor.stdout, "importing")
 
     os.killpg(supervisor.pid, signal.SIGINT)
+    open_gate(shop)
 
     output, _ = supervisor.communicate(timeout=60)
     assert supervisor.returncode == 0, output
@@ -495,6 +514,48 @@ def test_a_program_that_calls_the_command_itself(shop: Project) -> None:
 
     assert workers.end()[0] == 0
     assert len(workers.pids) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("sys.executable = '/no/such/python'", "could not be started: [Errno 2] No such file"),
+        (
+            "if 'RELE_WORKER_PROCESS' in os.environ: sys.exit(0)",
+            "ended with status 0 although nobody has asked it to stop.",
+        ),
+        (
+            "if 'RELE_WORKER_PROCESS' in os.environ: os.abort()",
+            "was ended by SIGABRT (Aborted).",
+        ),
+    ],
+)
+def test_a_program_whose_workers_never_start_is_no_hot_loop(
+    shop: Project, line: str, why: str
+) -> None:
+    script = shop.write(
+        "serve.py",
+        f"""
+        import os, sys
+        import django
+        from django.core.management import call_command
+
+        {line}
+        django.setup()
+        call_command("runrele", "--processes", "1")
+        """,
+    )
+    process = shop.start(str(script))
+    said = read_until(process.stdout, "Restarting it")
+    said += read_until(process.stdout, "Restarting it")
+    process.send_signal(signal.SIGTERM)
+
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said + output
+    assert said.count(why) == 2, said
+    first, second = map(float, re.findall(r"Restarting it in ([\d.]+) s", said))
+    assert 0.5 <= first <= 1 <= second <= 2
+    assert "Traceback" not in said + output
 
 
 def test_the_autoreloader_of_django_and_processes_do_not_go_together(shop: Project) -> None:
