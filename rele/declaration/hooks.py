@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
+from rele.schema.callables import is_coroutine_function
+
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 Mark = Literal["no_io", "per_thread"]
@@ -26,7 +28,14 @@ def no_io(hook: Hook) -> Hook:
     """Mark a hook that neither does I/O nor waits: with async handlers it runs in their loop.
 
     Any other hook that is not an ``async def`` costs each message of an async handler a thread.
+
+    Raises:
+        TypeError: the hook is an ``async def``, which runs in that loop in any case.
     """
+    if is_coroutine_function(hook):
+        raise TypeError(
+            f"{hook.__qualname__} is an `async def`, which is awaited: remove the @no_io from it."
+        )
     hook.rele_mark = "no_io"  # type: ignore[attr-defined]
     return hook
 
