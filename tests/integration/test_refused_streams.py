@@ -15,8 +15,11 @@ from rele.engine.times import Times
 from rele.subscription import Subscription
 from rele.worker import make_worker
 from tests.integration.conftest import stop
+from tests.support import engines
 from tests.support.inbox import Inbox
 from tests.support.stub_servers import RefusingServer
+
+pytestmark = pytest.mark.both_engines(slow="google")
 
 TIMES = Times(outage_grace=0.1, first_pause=0.1, longest_pause=0.1)
 """A stream is started again and again at once."""
@@ -69,10 +72,17 @@ def records() -> Iterator[Inbox]:
     logging.getLogger().removeHandler(handler)
 
 
-def the_only_line(records: Inbox) -> str:
-    """What the one record says, which is of the stream's keeper, and an error."""
-    [(name, level, text)] = records.items
-    assert (name, level) == ("rele.engine.google.streams", "ERROR")
+LOGGERS = {"rele": "rele.engine.native.interruptions", "google": "rele.engine.google.streams"}
+"""What reports the stream of a subscription, by the engine."""
+
+ATTEMPTS = {"rele": 2, "google": 6}
+"""How many streams a test waits for. Relé's own engine makes pauses between them."""
+
+
+def the_only_line(records: Inbox, level: str = "ERROR") -> str:
+    """What the one record says, which is about the stream."""
+    [(name, of_level, text)] = records.items
+    assert (name, of_level) == (LOGGERS[engines.in_use()], level)
     assert text.startswith("The stream of greetings is interrupted, for ")
     assert "None" not in text
     return str(text)
@@ -108,7 +118,7 @@ def test_a_refusal_is_one_line_with_the_remedy(
 
     run_on_it(Subscription(print, "greetings"))
     records.wait_for(1)
-    refusing.calls.wait_for(6)
+    refusing.calls.wait_for(ATTEMPTS[engines.in_use()])
 
     text = the_only_line(records)
     assert remedy in text
@@ -120,10 +130,9 @@ def test_a_stream_that_is_ended_in_order_is_a_warning(
 ) -> None:
     run_on_it(Subscription(print, "greetings"))
     records.wait_for(1)
-    refusing.calls.wait_for(6)
+    refusing.calls.wait_for(ATTEMPTS[engines.in_use()])
 
-    [(name, level, text)] = records.items
-    assert (name, level) == ("rele.engine.google.streams", "WARNING")
+    text = the_only_line(records, "WARNING")
     assert text.endswith("Pub/Sub ended it with OK, without a reason. Relé keeps restarting it.")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import GoogleAPICallError, NotFound
 
 from rele.engine.failures import is_passing
 from rele.engine.native.handler_threads import HandlerThreads
 from rele.engine.native.interruptions import Interruption
 from rele.engine.native.pull_loop import PullLoop
-from rele.engine.stream_errors import reason_of
+from rele.engine.native.pull_streams import HEALTHY_AFTER
+from rele.engine.stream_errors import needs_a_person, reason_of
 from rele.exceptions import ThreadStartError
 
 
@@ -32,13 +33,18 @@ class StreamEnds:
         self._loop = loop
         self._threads = threads
         self._restore = restore
+        self._was_ended_in_order = False
 
     def note(self, error: BaseException | None, age: float) -> None:
         """Note that a stream has ended after ``age`` seconds, without being asked to."""
         now = self._loop.now()
         if error is None:
-            return
-        if is_passing(error):
+            # The service ends streams now and then. It is worth a line if it takes none.
+            is_first, self._was_ended_in_order = not self._was_ended_in_order, True
+            if is_first or age >= HEALTHY_AFTER:
+                return
+            error = GoogleAPICallError("")  # type: ignore[no-untyped-call]
+        if is_passing(error) and not needs_a_person(error):
             self._loop.availability.note_failure(now, age, reason_of(error))
             return
         self._interruption.begin(now)
@@ -52,6 +58,7 @@ class StreamEnds:
 
     def end(self) -> None:
         """Note that a stream is accepted."""
+        self._was_ended_in_order = False
         self._interruption.end(self._loop.now())
 
     def ignore(self) -> None:
