@@ -23,8 +23,6 @@ from rele.worker import Worker, make_worker
 from tests.integration.conftest import stop
 from tests.support.inbox import Inbox
 
-pytestmark = pytest.mark.both_engines(slow="google")
-
 TIMES = Times(check_every=0.1, confirm_after=0.1, first_pause=0.1, longest_pause=0.2)
 
 
@@ -97,7 +95,7 @@ def lines() -> Iterator[Lines]:
 @pytest.fixture
 def config(embedded_server: str, project_id: str, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", embedded_server)
-    return rele.setup({"GC_PROJECT_ID": project_id, "MIDDLEWARE": []})
+    return rele.setup({"GC_PROJECT_ID": project_id, "MIDDLEWARE": [], "ENGINE": "google"})
 
 
 class Run:
