@@ -27,6 +27,7 @@ from rele.middleware import run_middleware_hook
 from rele.resources import CreateFirstProvisioner, PlanningProvisioner, Provisioner, advised
 from rele.resources.topic_watch import TopicWatch
 from rele.retry_policy import RetryPolicy
+from rele.runtime.garbage import rare_collections
 from rele.runtime.stopping import STOP_SIGNALS, StopRequest, StopRequestedError, catch_stop_signals
 from rele.runtime.waiting import reported_if_long
 from rele.schema.settings import storage_regions
@@ -365,7 +366,8 @@ def create_and_run(
     if threading.current_thread() is threading.main_thread():
         catch_stop_signals(worker.stop, *STOP_SIGNALS, "SIGTSTP")
     before_run(worker)
-    if on_start is None:
-        worker.run_forever()
-    else:
-        worker.run_forever(on_start=on_start)
+    with rare_collections():
+        if on_start is None:
+            worker.run_forever()
+        else:
+            worker.run_forever(on_start=on_start)
