@@ -12,6 +12,9 @@ class Times:
     first_pause: float = 1.0
     longest_pause: float = 15.0
     """The first and the longest pause before a stream that has ended is started again."""
+    longest_random_pause: float = 60.0
+    """The longest one of Relé's own engine, whose pauses are random: from 0 to twice as long each
+    time, so that a thousand workers do not open their streams in the same moment."""
     healthy_after: float = 15.0
     """The age at which a stream that was started again counts as healthy."""
     check_every: float = 5.0

@@ -8,16 +8,18 @@ import pytest
 from grpc import StatusCode
 
 from rele.engine.native import pull_streams
+from rele.engine.times import Times
 from tests.support.handled import Handled, consumed
 from tests.support.inbox import Inbox
 from tests.support.pull_server import PullServer, PullStream
 
 
 @pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast(monkeypatch: pytest.MonkeyPatch) -> Times:
     """Seconds become hundredths, so that a test need not wait for a minute."""
-    for name in ("FIRST_PAUSE", "LONGEST_PAUSE", "PING_EVERY", "PONG_WITHIN", "SILENT_FOR"):
+    for name in ("PING_EVERY", "PONG_WITHIN", "SILENT_FOR"):
         monkeypatch.setattr(pull_streams, name, getattr(pull_streams, name) / 100)
+    return Times(first_pause=0.01, longest_random_pause=0.1)
 
 
 def test_the_first_request_says_all(pull_server: PullServer) -> None:
@@ -44,10 +46,10 @@ def test_acknowledgements_have_a_connection_without_streams(pull_server: PullSer
 
 
 def test_a_stream_that_pubsub_ends_now_and_then_is_reopened_without_a_word(
-    pull_server: PullServer, lines: Inbox, fast: None
+    pull_server: PullServer, lines: Inbox, fast: Times
 ) -> None:
     handled = Handled()
-    with consumed("orders", handled):
+    with consumed("orders", handled, times=fast):
         for number in range(1, 6):
             stream = pull_server.streams.wait_for(number)[-1]
             stream.deliver(b"%d" % number)
@@ -59,10 +61,10 @@ def test_a_stream_that_pubsub_ends_now_and_then_is_reopened_without_a_word(
 
 
 def test_a_server_that_stops_answering_keepalives_gets_a_new_stream(
-    pull_server: PullServer, fast: None
+    pull_server: PullServer, fast: Times
 ) -> None:
     handled = Handled()
-    with consumed("orders", handled):
+    with consumed("orders", handled, times=fast):
         (first,) = pull_server.streams.wait_for(1)
         first.pings.wait_for(2)
         pull_server.answers_pings = False
@@ -74,21 +76,23 @@ def test_a_server_that_stops_answering_keepalives_gets_a_new_stream(
 
 
 def test_a_stream_that_is_accepted_and_never_answers_is_replaced(
-    pull_server: PullServer, fast: None
+    pull_server: PullServer, fast: Times
 ) -> None:
     pull_server.answers_pings = False
     handled = Handled()
-    with consumed("orders", handled):
+    with consumed("orders", handled, times=fast):
         first, second = pull_server.streams.wait_for(2)[:2]
         assert second.call.at - first.call.at >= pull_streams.SILENT_FOR * 0.9
         second.deliver(b"1")
         assert handled.wait_for(1) == [b"1"]
 
 
-def test_what_the_old_stream_still_delivers_is_handled(pull_server: PullServer, fast: None) -> None:
+def test_what_the_old_stream_still_delivers_is_handled(
+    pull_server: PullServer, fast: Times
+) -> None:
     pull_server.answers_pings = pull_server.ends_half_closed = False
     handled = Handled()
-    with consumed("orders", handled):
+    with consumed("orders", handled, times=fast):
         first: PullStream = pull_server.streams.wait_for(2)[0]
         assert first.is_half_closed.wait(10)
         (ack_id,) = first.deliver(b"1")
@@ -109,10 +113,10 @@ def test_a_refused_stream_is_opened_again_with_growing_pauses(pull_server: PullS
 
 
 def test_a_new_connection_is_made_for_one_that_is_reset(
-    pull_server: PullServer, fast: None
+    pull_server: PullServer, fast: Times
 ) -> None:
     handled = Handled()
-    with consumed("orders", handled):
+    with consumed("orders", handled, times=fast):
         (first,) = pull_server.streams.wait_for(1)
         first.call.close_connection()
         second = pull_server.streams.wait_for(2)[1]

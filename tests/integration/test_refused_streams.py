@@ -21,7 +21,7 @@ from tests.support.stub_servers import RefusingServer
 
 pytestmark = pytest.mark.both_engines(slow="google")
 
-TIMES = Times(outage_grace=0.1, first_pause=0.1, longest_pause=0.1)
+TIMES = Times(outage_grace=0.1, first_pause=0.1, longest_pause=0.1, longest_random_pause=0.1)
 """A stream is started again and again at once."""
 
 Run = Callable[..., Any]

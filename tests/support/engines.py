@@ -19,7 +19,12 @@ def in_use() -> str:
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Run a test that is marked by ``both_engines`` with each engine."""
+    """Run a test that is marked by ``both_engines`` or ``only_engine`` with these."""
+    if only := metafunc.definition.get_closest_marker("only_engine"):
+        marks = [pytest.mark.slow] if only.kwargs.get("slow") else []
+        parameters = [pytest.param(only.args[0], marks=marks)]
+        metafunc.parametrize("engine", parameters, indirect=True)
+        return
     marker = metafunc.definition.get_closest_marker("both_engines")
     if marker is None:
         return

@@ -11,6 +11,7 @@ from rele.engine.connection import Connection
 from rele.engine.native.consumer import NativeConsumer
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.pull_engine import PullEngine
+from rele.engine.times import Times
 from tests.support.inbox import Inbox
 
 PROJECT = "rele"
@@ -39,14 +40,19 @@ class Handled:
 
 @contextmanager
 def consumed(
-    name: str, handled: Callable[[Any], object], threads: int = 2, **options: Any
+    name: str,
+    handled: Callable[[Any], object],
+    threads: int = 2,
+    times: Times | None = None,
+    **options: Any,
 ) -> Iterator[NativeConsumer]:
     """Consume the subscription ``name`` within the block, where the environment leads to.
 
     Args:
+        times: durations, which a test may shorten.
         options: fields of ConsumerOptions.
     """
-    engine = PullEngine(Connection(PROJECT))
+    engine = PullEngine(Connection(PROJECT), times)
     consumer = engine.consumer(name, handled, ConsumerOptions(threads, **options), lambda: True)
     consumer.open()
     try:

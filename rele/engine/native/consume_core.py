@@ -55,7 +55,8 @@ class ConsumeCore:
             random=random,
         )
         self._flow = Flow(options)
-        self._streams = PullStreams(self._flow, options.streams, random)
+        pauses = options.first_pause, options.longest_pause
+        self._streams = PullStreams(self._flow, options.streams, random, pauses)
         self._ordered = OrderedKeys(options.max_attempts, together=options.batch_size)
         self._receipts = ConfirmedReceipts()
         self._caution = Caution()

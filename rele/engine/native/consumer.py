@@ -100,6 +100,7 @@ class NativeConsumer:
         """When to act again after a step has failed."""
         self._lack_of_threads = Outage()
         self._deadline: float | None = None
+        self._is_open = False
         self._ended = threading.Event()
 
     # From any thread.
@@ -111,15 +112,17 @@ class NativeConsumer:
             ThreadStartError: the system starts no more threads.
         """
         self._loop.start()
+        self._is_open = True
         self._loop.call(self._start)
 
     def drain(self, deadline: float) -> None:
         """Start no more handlers, and nack what waits. Does not block."""
-        self._loop.call(self._drain, deadline)
+        if self._is_open:
+            self._loop.call(self._drain, deadline)
 
     def join(self, deadline: float) -> int:
         """Wait until all is settled; return how many handlers still run at ``deadline``."""
-        if self._loop.is_inherited:
+        if self._loop.is_inherited or not self._is_open:
             return 0
         self._ended.wait(max(deadline + _LAST_CALLS - self._loop.now(), 0))
         return self.running

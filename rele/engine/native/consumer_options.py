@@ -8,6 +8,8 @@ MAX_MESSAGES = 1000
 MAX_BYTES = 100 * 2**20
 ACK_DEADLINE = 60
 MAX_LEASE_DURATION = 3600.0
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class ConsumerOptions:
     """How many streams share the messages."""
     adapts: bool = True
     """Whether the limit begins small and follows the handlers; otherwise it is ``max_messages``."""
+    first_pause: float = FIRST_PAUSE
+    longest_pause: float = LONGEST_PAUSE
+    """Seconds before a stream that ended is opened again (full jitter)."""
     batch_size: int = 1
     """How many messages a handler takes at a time."""
     batch_wait: float | None = None

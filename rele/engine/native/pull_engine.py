@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rele.engine.connection import Connection
@@ -36,7 +37,9 @@ class PullEngine:
     def __init__(self, connection: Connection, times: Times | None = None) -> None:
         green.refuse_to_consume()
         self._connection = connection
-        self._loop = PullLoop(describe_pull_channel(connection), connection.address, times)
+        self._times = times or Times()
+        open_channel = describe_pull_channel(connection, self._times)
+        self._loop = PullLoop(open_channel, connection.address, times)
         self._threads = HandlerThreads("rele-handler")
         self._handler_loop = HandlerLoop(self._loop, self._threads)
         self._number = 0
@@ -49,6 +52,11 @@ class PullEngine:
         prepare: Callable[[], bool],
     ) -> NativeConsumer:
         """A consumer of the subscription ``name``, which is not open yet."""
+        options = replace(
+            options,
+            first_pause=self._times.first_pause,
+            longest_pause=self._times.longest_random_pause,
+        )
         self._number += 1
         within = min(self._number * _SPREAD, _LONGEST_SPREAD)
         path = f"projects/{self._connection.gc_project_id}/subscriptions/{name}"

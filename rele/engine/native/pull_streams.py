@@ -6,13 +6,9 @@ import random as random_numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rele.engine.native.consumer_options import FIRST_PAUSE, LONGEST_PAUSE
 from rele.engine.native.delivery import Charge
 from rele.engine.native.flow import Flow
-
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-"""Seconds: before a stream that ended is opened again (full jitter), so that a thousand workers do
-not open theirs in the same moment after a server was restarted."""
 
 HEALTHY_AFTER = 15.0
 """Seconds after which a stream that ends did not fail: the next pause is the first one again."""
@@ -94,11 +90,19 @@ class PullStreams:
         flow: how many messages may be outstanding.
         number: of slots, which divide that among them.
         random: a number from 0 to 1.
+        pauses: the first and the longest one, in seconds, before a stream that ended is opened
+            again. They are random (full jitter), so that a thousand workers do not open theirs in
+            the same moment after a server was restarted.
     """
 
     def __init__(
-        self, flow: Flow, number: int = 1, random: Callable[[], float] = random_numbers.random
+        self,
+        flow: Flow,
+        number: int = 1,
+        random: Callable[[], float] = random_numbers.random,
+        pauses: tuple[float, float] = (FIRST_PAUSE, LONGEST_PAUSE),
     ) -> None:
+        self._pauses = pauses
         self._flow = flow
         self._random = random
         self._slots = [Slot() for _ in range(number)]
@@ -199,7 +203,8 @@ class PullStreams:
             return None
         if stream.is_accepted and now - stream.opened_at >= HEALTHY_AFTER:
             slot.failures = 0
-        longest = min(FIRST_PAUSE * 2.0 ** min(slot.failures, 16), LONGEST_PAUSE)
+        first, longest = self._pauses
+        longest = min(first * 2.0 ** min(slot.failures, 16), longest)
         slot.failures += 1
         slot.open_at = now + longest * self._random()
         return slot.open_at - now

@@ -15,6 +15,13 @@ from rele.engine.native.pull_streams import HEALTHY_AFTER
 from rele.engine.stream_errors import needs_a_person, reason_of
 from rele.exceptions import ThreadStartError
 
+_WITHOUT_STATUS = "Internal error from Core"
+"""What gRPC's asyncio API says of a stream that was ended before its first request was written: it
+has lost the status by which it was ended. That of the next stream may be known."""
+
+_MOST_WITHOUT_STATUS = 5
+"""How many such ends in a row are not logged."""
+
 
 class StreamEnds:
     """Sees to the ends of the streams of one subscription. Used in the loop.
@@ -34,10 +41,14 @@ class StreamEnds:
         self._threads = threads
         self._restore = restore
         self._was_ended_in_order = False
+        self._without_status = 0
 
     def note(self, error: BaseException | None, age: float) -> None:
         """Note that a stream has ended after ``age`` seconds, without being asked to."""
         now = self._loop.now()
+        self._without_status = self._without_status + 1 if _WITHOUT_STATUS in str(error) else 0
+        if 0 < self._without_status <= _MOST_WITHOUT_STATUS:
+            return
         if error is None:
             # The service ends streams now and then. It is worth a line if it takes none.
             is_first, self._was_ended_in_order = not self._was_ended_in_order, True
