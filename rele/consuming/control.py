@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -39,6 +40,7 @@ class WorkerControl:
         self._process = process
         self._rule = rule
         self._end_rooms = end_rooms
+        self._lock = threading.Lock()
 
     def take(self, worker: Stoppable) -> None:
         """Control ``worker``, which has not begun.
@@ -64,7 +66,8 @@ class WorkerControl:
     @no_io
     def post_process_message(self) -> None:
         """The hook: after a message, see whether the worker is to be recycled."""
-        reason = self._rule.note_message(time.monotonic(), resident_bytes)
+        with self._lock:
+            reason = self._rule.note_message(time.monotonic(), resident_bytes)
         if reason is None:
             return
         if self._process is not None:

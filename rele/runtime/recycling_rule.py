@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 
 _MEGABYTE = 1024 * 1024
 
@@ -14,12 +13,15 @@ _CHECK_SECONDS = 0.1
 
 @dataclass
 class RecyclingRule:
-    """Decides after each message, in whatever thread, whether the process is to be replaced."""
+    """Decides after each message whether the process is to be replaced.
+
+    Not thread-safe: the caller holds a lock.
+    """
 
     max_messages: int | None = None
     max_rss: int | None = None
     """In bytes."""
-    _handled: count[int] = field(default_factory=lambda: count(1))
+    _handled: int = 0
     _check_at: float = 0.0
     _is_due: bool = False
 
@@ -38,19 +40,17 @@ class RecyclingRule:
         Returns:
             why the process is to be replaced, once; ``None`` for all other messages.
         """
-        handled = next(self._handled)  # atomic, unlike +=
-        reason = self._reason(handled, now, resident)
-        if reason is None or self._is_due:
-            return None
-        self._is_due = True
+        self._handled += 1
+        reason = None if self._is_due else self._reason(now, resident)
+        self._is_due = self._is_due or reason is not None
         return reason
 
-    def _reason(self, handled: int, now: float, resident: Callable[[], int]) -> str | None:
-        if self.max_messages is not None and handled >= self.max_messages:
-            return f"it has handled {handled} message(s) (--max-messages)"
+    def _reason(self, now: float, resident: Callable[[], int]) -> str | None:
+        if self.max_messages is not None and self._handled >= self.max_messages:
+            return f"it has handled {self._handled} message(s) (--max-messages)"
         if self.max_rss is not None and now >= self._check_at:
             self._check_at = now + _CHECK_SECONDS
-            return self.excess(resident(), f" after {handled} message(s)")
+            return self.excess(resident(), f" after {self._handled} message(s)")
         return None
 
     def excess(self, resident: int, when: str = "") -> str | None:

@@ -114,6 +114,8 @@ class _Slot:
     process: _Process | None = None
     deaths: int = 0
     has_pulled: bool = False
+    fails_to_start: bool = False
+    """Whether its last process has died before it pulled."""
 
 
 @dataclass
@@ -170,7 +172,7 @@ class WorkerProcesses:
         if process.phase is Phase.STARTING:
             process.phase, process.pulling_since = Phase.PULLING, now
         slot = self._slot_of(process)
-        slot.has_pulled = True
+        slot.has_pulled, slot.fails_to_start = True, False
         if not self._has_announced and all(each.has_pulled for each in self._slots):
             self._has_announced = True
             self._actions.append(AllPull())
@@ -246,8 +248,8 @@ class WorkerProcesses:
         for slot in self._slots:
             if slot.spawn_at is not None:
                 yield slot.spawn_at
-            elif slot.process and slot.process.phase is Phase.DUE and not self._predecessor(slot):
-                yield slot.process.due_since + LONGEST_TURN
+            elif (process := self._waiting_for_its_turn(slot)) and not self._one_fails_to_start:
+                yield process.due_since + LONGEST_TURN
 
     def _spawn(self, slot: _Slot) -> None:
         self._keys += 1
@@ -264,18 +266,31 @@ class WorkerProcesses:
         longest = min(FIRST_PAUSE * 2 ** min(slot.deaths, 16), LONGEST_PAUSE)
         pause = longest * (0.5 + 0.5 * self.random())
         slot.deaths += 1
+        slot.fails_to_start = since is None
         slot.process, slot.spawn_at = None, now + pause
         self._report(logging.ERROR, f"{process} {why.rstrip('.')}. Restarting it in {pause:.1f} s.")
 
     def _let_one_leave(self, now: float) -> None:
         """Let a worker that asks for it be replaced: one at a time, so that the others pull."""
         for slot in self._slots:
-            process = slot.process
-            if process is None or process.phase is not Phase.DUE or self._predecessor(slot):
-                continue
-            if self._others_pull(slot) or now - process.due_since >= LONGEST_TURN:
+            process = self._waiting_for_its_turn(slot)
+            if process and (self._others_pull(slot) or self._waits_for_long(process, now)):
                 process.phase = Phase.LEAVING
                 self._actions.append(Tell(process.key, "recycle"))
+
+    def _waiting_for_its_turn(self, slot: _Slot) -> _Process | None:
+        """The process of the worker if it asks to be replaced, and could be."""
+        process = slot.process
+        is_due = process is not None and process.phase is Phase.DUE
+        return process if is_due and not self._predecessor(slot) else None
+
+    def _waits_for_long(self, process: _Process, now: float) -> bool:
+        return now - process.due_since >= LONGEST_TURN and not self._one_fails_to_start
+
+    @property
+    def _one_fails_to_start(self) -> bool:
+        """Whether a replacement might not start either: rather a large worker than none."""
+        return any(slot.fails_to_start for slot in self._slots)
 
     def _others_pull(self, slot: _Slot) -> bool:
         return all(

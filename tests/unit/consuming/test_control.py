@@ -57,6 +57,26 @@ def test_messages_are_counted_although_the_project_sets_up_other_middleware() ->
     worker.request_stop.assert_called_once_with(unhurried=True)
 
 
+def test_messages_that_end_in_several_threads_at_a_time_are_all_counted() -> None:
+    worker = Mock()
+    control = WorkerControl(None, RecyclingRule(max_messages=8000), Mock())
+    control.take(worker)
+
+    def handle(count: int) -> None:
+        for _ in range(count):
+            control.post_process_message()
+
+    threads = [threading.Thread(target=handle, args=[1000 - (number == 0)]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    worker.request_stop.assert_not_called()
+    handle(1)
+    worker.request_stop.assert_called_once_with(unhurried=True)
+
+
 def test_a_worker_without_limits_has_no_hook() -> None:
     middleware.register_middleware(Config())
 

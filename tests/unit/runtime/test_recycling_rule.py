@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import threading
-
 from rele.runtime.recycling_rule import RecyclingRule
 
 MIB = 1024 * 1024
@@ -24,21 +22,6 @@ def test_the_last_of_the_messages_is_reported_once() -> None:
     reasons = [rule.note_message(0, never) for _ in range(6)]
 
     assert reasons == [None, None, "it has handled 3 message(s) (--max-messages)", *[None] * 3]
-
-
-def test_messages_that_end_in_several_threads_at_a_time_are_all_counted() -> None:
-    rule, reasons = RecyclingRule(max_messages=8000), []
-
-    def handle() -> None:
-        reasons.extend(filter(None, (rule.note_message(0, never) for _ in range(1000))))
-
-    threads = [threading.Thread(target=handle) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert reasons == ["it has handled 8000 message(s) (--max-messages)"]
 
 
 def test_memory_above_the_limit_is_reported_once() -> None:

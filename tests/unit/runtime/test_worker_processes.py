@@ -316,6 +316,20 @@ class TestReplacing:
         assert bench.workers.next_due() == 30
         assert bench.act(30) == [Tell(2, "recycle")]
 
+    def test_and_not_while_a_worker_cannot_start_since_a_replacement_might_not_either(self) -> None:
+        bench = Bench(2)
+        bench.start_all()
+        bench.end(1, 1)
+        assert bench.act(1) == [Spawn(3, 1)]
+        bench.end(3, 1)
+        bench.workers.note_due(2, "", bench.now)
+
+        assert bench.act(2) == [Spawn(4, 1)]
+        assert bench.act(3600) == []
+        assert bench.workers.next_due() is None
+        bench.workers.note_pulling(4, bench.now)
+        assert bench.act() == [Tell(2, "recycle")]
+
     def test_processes_that_do_not_end_do_not_pile_up(self) -> None:
         bench = Bench(1)
         bench.start_all()
