@@ -13,6 +13,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 import rele
+from rele import Batch
 from rele.client import Subscriber
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription, sub
@@ -50,6 +51,22 @@ def test_payloads_are_decoded_as_the_project_and_the_subscription_say(run_worker
     assert inbox.wait_for(1) == [Decimal("1.5")]
     assert isinstance(inbox.items[0], Decimal)
     assert raw.wait_for(1) == [b"1.5"]
+
+
+def test_a_handler_of_batches_gets_lists(run_worker: Run, engine: str) -> None:
+    batches = Inbox()
+    subscription = Subscription(
+        lambda messages: batches.put([each.data for each in messages]),
+        "orders",
+        batch=Batch(max_messages=5, max_wait=2),
+    )
+    run_worker([subscription])
+
+    rele.publish_many("orders", range(10))
+
+    handled = batches.wait_until(lambda lists: sum(map(len, lists)) >= 10)
+    assert sorted(number for numbers in handled for number in numbers) == list(range(10))
+    assert max(map(len, handled)) == (5 if engine == "rele" else 1)
 
 
 class ExactDecoder(json.JSONDecoder):
