@@ -195,6 +195,22 @@ def test_a_blocked_loop_is_logged_with_its_stack(
     assert inbox.wait_for(1) == [1]
 
 
+@pytest.mark.slow
+def test_a_blocked_loop_loses_no_lease(run_worker: Run) -> None:
+    inbox = Inbox()
+
+    async def block(data: Any, **attributes: Any) -> None:
+        inbox.put(data)
+        if data == 1:
+            time.sleep(15)  # longer than a lease
+
+    run_worker([sub("orders", ack_deadline=10, enable_message_ordering=True)(block)])
+    for number in (1, 2):
+        rele.publish("orders", number, ordering_key="key")
+
+    assert inbox.wait_for(2, 40) == [1, 2]
+
+
 def test_a_handler_that_still_runs_at_the_deadline_is_cancelled_and_its_message_redelivered(
     run_worker: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

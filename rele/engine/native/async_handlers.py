@@ -16,6 +16,9 @@ from rele.engine.native.steps import Steps
 
 logger = logging.getLogger(__name__)
 
+_TURN = 100
+"""Messages without a wait, after which other subscriptions have their turn."""
+
 Handle = Callable[[Any, Callable[[Callable[[], object]], object]], Coroutine[Any, Any, object]]
 """Makes a coroutine that handles a message, of the message and what runs a function in a thread."""
 
@@ -59,8 +62,10 @@ class AsyncHandlers:
         """Those of the handlers that wait for something."""
         self.running = 0
         """How many handlers have begun and not ended."""
-        self._is_scheduled = False
-        """Whether a task is about to take what is ready."""
+        self._is_woken = False
+        """Whether the loop is about to look at what is ready."""
+        self._takers = 0
+        """How many tasks are about to take something that is ready."""
         self._will_be_idle = False
 
     # From the thread of the consumer.
@@ -87,12 +92,13 @@ class AsyncHandlers:
         Raises:
             ThreadStartError: the system does not start the thread of the loop.
         """
-        if self._can_begin():
-            self._is_scheduled = True
+        # Where too many run, the one that ends looks for the next.
+        if self._ready and not self._is_woken and self.running < self._number:
+            self._is_woken = True
             try:
-                self._loop.call(self._start_task)
+                self._loop.call(self._wake)
             except BaseException:
-                self._is_scheduled = False
+                self._is_woken = False
                 raise
             self._loop.watch(self._is_in_use)
 
@@ -112,19 +118,22 @@ class AsyncHandlers:
     def _is_in_use(self) -> bool:
         return self.running > 0
 
-    def _can_begin(self) -> bool:
-        # Where too many run, the one that ends looks for the next.
-        return bool(self._ready) and not self._is_scheduled and self.running < self._number
-
     # In the loop.
 
-    def _start_task(self) -> None:
-        self._loop.new_task(self._handle_ready())
+    def _wake(self) -> None:
+        self._is_woken = False  # first, for what is added meanwhile
+        if self._ready and not self._takers and self.running < self._number:
+            self._add_taker()
 
-    async def _handle_ready(self) -> None:
+    def _add_taker(self) -> None:
+        self._takers += 1
+        self._loop.new_task(self._take_ready())
+
+    async def _take_ready(self) -> None:
         """Handle what is ready, until a message waits for something: this is its task then."""
+        self._takers -= 1
         me: Any = asyncio.current_task()
-        for _ in range(self._number):  # then other subscriptions have their turn
+        for _ in range(_TURN):
             if self.running >= self._number or is_cancelled(me):
                 break
             self.running += 1  # before the message is taken: a stop waits for what runs
@@ -138,11 +147,12 @@ class AsyncHandlers:
             if steps.take_first():
                 delivery.coroutine = coroutine
                 self._tasks[delivery] = me
-                self._end_turn()
+                # The others will probably wait as well.
+                for _ in range(min(len(self._ready), self._number - self.running - self._takers)):
+                    self._add_taker()
                 await steps
-                self._look_for_more()
-                return
-        self._end_turn()
+                break
+        self._look_for_more()
 
     async def _run(self, delivery: Delivery) -> None:
         try:
@@ -156,15 +166,11 @@ class AsyncHandlers:
         self.running -= 1
         self._finish(delivery)
 
-    def _end_turn(self) -> None:
-        self._is_scheduled = False  # first, for what is added meanwhile
-        self._look_for_more()
-
     def _look_for_more(self) -> None:
-        if self._can_begin():
-            self._is_scheduled = True
-            self._loop.call_soon(self._start_task)
-        elif not self._ready and not self._will_be_idle:
+        if self._ready:
+            if self.running + self._takers < self._number:
+                self._add_taker()
+        elif not self._will_be_idle:
             self._will_be_idle = True
             self._loop.call_soon(self._be_idle)  # after all that ends in this round
 
