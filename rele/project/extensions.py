@@ -78,7 +78,8 @@ class Room:
     """Gets the configuration and the parsed options; returns the context that a worker runs in.
 
     The context gives a function that is called once the worker's subscriptions exist, and it ends
-    when the worker has ended. ``None``: this time nothing runs beside the worker.
+    when the worker has ended. ``None``: this time nothing runs beside the worker. Of several worker
+    processes, the first has it; it ends, in another thread, before that of a replacement begins.
     """
 
     @property

@@ -419,6 +419,40 @@ class TestRecycling:
         assert "The worker stops gracefully: it has handled 3 message(s)" in output
         assert len(ledger(shop, "begin")) == len(ledger(shop, "end")) >= 3
 
+    @pytest.mark.parametrize(
+        "handler",
+        [
+            """
+    @sub(topic="jobs")
+    async def work(data, **kwargs):
+        await asyncio.sleep(0)
+        print(f"handled {data}", flush=True)
+            """,
+            """
+    @sub(topic="jobs", batch=Batch(max_messages=2))
+    def work(messages):
+        for message in messages:
+            print(f"handled {message.data}", flush=True)
+            """,
+        ],
+        ids=["async", "batch"],
+    )
+    def test_each_message_counts_whatever_the_handler(
+        self, shop: Project, publish: Callable[[range], None], handler: str
+    ) -> None:
+        shop.write(
+            "shop/subs.py", "    import asyncio\n    from rele import Batch, sub\n" + handler
+        )
+        worker = shop.start("-m", "rele", "run", "--max-messages", "4")
+        said = read_until(worker.stdout, "Pulling messages")
+        publish(range(20))
+
+        output, _ = worker.communicate(timeout=60)
+
+        assert worker.returncode == 0, said + output
+        assert "The worker stops gracefully: it has handled 4 message(s)" in output
+        assert output.count("handled ") - 1 >= 4, "and none that was begun is cut off"
+
     @DOORS
     @pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "two"])
     def test_a_limit_below_what_a_worker_needs_is_one_error(
