@@ -38,6 +38,7 @@ LIBRARIES = ("rele", "google", "rele-1", "repid", "stub")
 
 MEASURES: dict[str, Sequence[str]] = {
     "throughput": LIBRARIES,
+    "fast": ("rele",),
     "logged": ("rele", "rele-1"),
     "kilobytes": LIBRARIES,
     "bytes": ("rele", "google", "stub"),

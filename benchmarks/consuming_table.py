@@ -18,6 +18,8 @@ ROWS = (
     Row("consume, 2 threads", "throughput", "rate", "/s", "≥ 3; 1.17.2: ≥ 4; repid: ≥ 1.5"),
     Row("consume: CPU a message", "throughput", "cpu", "µs", "≤ 0.35", is_cost=True),
     Row("consume: threads, gRPC's included", "throughput", "threads", "", is_cost=True),
+    Row("consume with the extra `fast`", "fast", "rate", "/s"),
+    Row("with `fast`: CPU a message", "fast", "cpu", "µs", is_cost=True),
     Row("consume, a log at INFO to a file", "logged", "rate", "/s", "1.17.2: ≥ 2.5"),
     Row("at INFO: CPU a message", "logged", "cpu", "µs", is_cost=True),
     Row("consume 1 kB", "kilobytes", "megabytes", "MB/s"),
