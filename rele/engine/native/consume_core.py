@@ -168,7 +168,7 @@ class ConsumeCore:
             return
         self._handed.discard(delivery)
         # They refer to each other, which only the garbage collector would end.
-        delivery.message = delivery.received = None
+        delivery.message = delivery.received = delivery.coroutine = None
         if delivery.settled is None and (delivery.begun_at is None or self._is_draining):
             self._leave(delivery, now)
         if delivery.key and not self._is_draining:

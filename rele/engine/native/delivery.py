@@ -56,6 +56,7 @@ class Delivery:
         "is_being_extended",
         "is_confirmed",
         "is_doubtful",
+        "is_extended",
         "is_lost",
         "key",
         "lease_ends_at",
@@ -93,6 +94,8 @@ class Delivery:
         self.lease_ends_at = 0.0
         self.renew_at = 0.0
         self.is_being_extended = False
+        self.is_extended = False
+        """Whether its lease was extended, or is being extended for the first time."""
         self.is_confirmed = False
         """Whether Pub/Sub has answered an extension of it."""
         self.is_doubtful = False

@@ -6,7 +6,6 @@ No clock, no thread, no gRPC.
 from __future__ import annotations
 
 import random as random_numbers
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
@@ -73,8 +72,10 @@ class LeaseKeeper:
         """By ack id: everything that Pub/Sub does not know to be settled."""
         self._renewals: list[tuple[float, int, Delivery]] = []
         self._numbers = count()
-        self._receipts: deque[tuple[float, Sequence[Delivery]]] = deque()
-        """What was received, and when its leases are to be extended for the first time."""
+        self._receipts: list[Delivery] = []
+        """What is to be extended for the first time, at once."""
+        self._receipts_at: float | None = None
+        """When what is outstanding and was not extended yet is to be."""
         self._confirmed_receipts: list[Delivery] = []
         self.settled = SettledQueue()
         """What is to be sent of settlements."""
@@ -104,7 +105,10 @@ class LeaseKeeper:
             delivery.lease_ends_at = ends_at
             delivery.charge = charge
             outstanding[delivery.ack_id] = delivery
-        self._receipts.append((now + self._times.receipts_after, deliveries))
+        if not (wait := self._times.receipts_after):
+            self._receipts += deliveries
+        elif self._receipts_at is None:
+            self._receipts_at = now + wait
         self.unsettled += len(deliveries)
         if charge is not None:
             charge.leased += len(deliveries)
@@ -222,8 +226,8 @@ class LeaseKeeper:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
         times = [queue[0][0] for queue in (self._renewals, self._retries) if queue]
         if self._has_room:
-            times += [self._receipts[0][0]] if self._receipts else []
-            times += [self.settled.send_at] if self.settled.send_at is not None else []
+            ats = (self.settled.send_at, self._receipts_at)
+            times += [at for at in ats if at is not None]
         return min(times, default=None)
 
     @property
@@ -251,19 +255,26 @@ class LeaseKeeper:
                 self._confirm(delivery, UNAVAILABLE)
 
     def _send_what_can_wait(self, now: float) -> None:
-        if self._receipts and self._receipts[0][0] <= now:
+        if self._receipts:
+            receipts, self._receipts = self._receipts, []
+            self._extend([d for d in receipts if d.settled is None and not d.is_lost], now)
+        if self._receipts_at is not None and self._receipts_at <= now:
             self._send_receipts(now)
         if self.settled.send_at is not None and now >= self.settled.send_at:
             for (kind, seconds), deliveries in self.settled.take().items():
                 self._send(kind, deliveries, now, seconds)
 
     def _send_receipts(self, now: float) -> None:
-        unsettled: list[Delivery] = []
-        while self._receipts and self._receipts[0][0] <= now:
-            unsettled += [
-                d for d in self._receipts.popleft()[1] if d.settled is None and not d.is_lost
-            ]
-        self._extend(unsettled, now)
+        """Extend what was outstanding for a while, and was not extended yet."""
+        wait, late = self._times.receipts_after, []
+        self._receipts_at = None
+        for delivery in self.outstanding.values():  # the oldest is the first
+            if delivery.received_at + wait > now:
+                self._receipts_at = delivery.received_at + wait
+                break
+            if not delivery.is_extended and delivery.settled is None:
+                late.append(delivery)
+        self._extend(late, now)
 
     def _renew_due(self, now: float) -> None:
         if not (self._renewals and self._renewals[0][0] <= now):
@@ -282,7 +293,7 @@ class LeaseKeeper:
 
     def _extend(self, deliveries: list[Delivery], now: float) -> None:
         for delivery in deliveries:
-            delivery.is_being_extended = True
+            delivery.is_being_extended = delivery.is_extended = True
         self._send("extend", deliveries, now, self._times.seconds)
 
     def _note_extended(

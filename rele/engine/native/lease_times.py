@@ -10,8 +10,9 @@ MIN_SECONDS = 10
 MIN_SECONDS_EXACTLY_ONCE = 60
 """The shortest lease that is asked for; with exactly-once delivery a lost lease costs more."""
 
-LONGEST_WAIT_OF_RECEIPTS = 1.0
-"""Seconds: a small part of the shortest lease."""
+LONGEST_WAIT_OF_RECEIPTS = 0.5
+SHORTEST_WAIT_OF_RECEIPTS = 0.05
+"""Seconds: small parts of the shortest lease."""
 
 _REMEMBERED = 1000
 _PERCENTILE = 0.99
@@ -57,7 +58,7 @@ class LeaseTimes:
             return
         ordered = sorted(self._durations)
         needed = ordered[min(int(len(ordered) * _PERCENTILE), len(ordered) - 1)]
-        waits = 2 * needed
+        waits = max(2 * needed, SHORTEST_WAIT_OF_RECEIPTS)
         can_wait = self._delays_receipts and waits <= LONGEST_WAIT_OF_RECEIPTS
         self.receipts_after = waits if can_wait else 0.0
         self._seconds = min(max(math.ceil(needed), self._shortest), self._longest)
