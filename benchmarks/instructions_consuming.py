@@ -40,6 +40,7 @@ class Loop:
         self.loop = self.connections = self
         self.calls: list[Callable[[], object]] = []
         self.timers: list[Any] = []
+        self.blockable: set[Any] = set()
         self.availability = SimpleNamespace(is_unavailable=False)
 
     def start(self) -> None:
