@@ -1,10 +1,12 @@
-"""A TCP proxy whose connections a test can cut, or let go silent."""
+"""A TCP proxy whose connections a test can cut, let go silent, or make slow."""
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import threading
+import time
 
 _BUFFER = 65536
 
@@ -12,7 +14,10 @@ _BUFFER = 65536
 class _Connection:
     """A client's connection and ours to the target, until one of the two closes."""
 
-    def __init__(self, client: socket.socket, target: socket.socket, is_silent: bool) -> None:
+    def __init__(
+        self, client: socket.socket, target: socket.socket, is_silent: bool, latency: float
+    ) -> None:
+        self._latency = latency
         self._sockets = (client, target)
         self._target = target
         self._passes = threading.Event()
@@ -34,14 +39,36 @@ class _Connection:
             _close(each)
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(_BUFFER):
-                self._passes.wait()
-                if self._is_closed:
-                    return
-                sink.sendall(data)
+        received: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        if self._latency:
+            threading.Thread(target=self._deliver, args=(received, sink), daemon=True).start()
+        data = b"-"
+        while data:
+            data = b""
+            with contextlib.suppress(OSError):
+                data = source.recv(_BUFFER)
+            if self._latency:
+                received.put((time.monotonic() + self._latency, data))
+            else:
+                self._pass_on(data, sink)
+
+    def _deliver(
+        self, received: queue.SimpleQueue[tuple[float, bytes]], sink: socket.socket
+    ) -> None:
+        """Pass on what was received, each piece in its time: a slow line still takes much."""
+        data = b"-"
+        while data:
+            at, data = received.get()
+            time.sleep(max(at - time.monotonic(), 0))
+            self._pass_on(data, sink)
+
+    def _pass_on(self, data: bytes, sink: socket.socket) -> None:
         self._passes.wait()
-        self.close()
+        if data and not self._is_closed:
+            with contextlib.suppress(OSError):
+                sink.sendall(data)
+        elif not data:
+            self.close()
 
 
 def _close(connection: socket.socket) -> None:
@@ -51,9 +78,15 @@ def _close(connection: socket.socket) -> None:
 
 
 class Proxy:
-    """Listens on a port of the loopback address, and passes all on to ``target``, a HOST:PORT."""
+    """Listens on a port of the loopback address, and passes all on.
 
-    def __init__(self, target: str) -> None:
+    Args:
+        target: where to, a HOST:PORT.
+        latency: seconds that each byte takes, in both directions.
+    """
+
+    def __init__(self, target: str, latency: float = 0.0) -> None:
+        self._latency = latency
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._lock = threading.Lock()
@@ -110,7 +143,10 @@ class Proxy:
                         client.close()
                         target.close()
                         return
-                    self._connections.append(_Connection(client, target, self._is_stalled))
+                    self._connections.append(self._connect(client, target))
+
+    def _connect(self, client: socket.socket, target: socket.socket) -> _Connection:
+        return _Connection(client, target, self._is_stalled, self._latency)
 
     def __enter__(self) -> Proxy:
         return self
