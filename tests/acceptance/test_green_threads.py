@@ -279,3 +279,36 @@ def test_a_gevent_worker_of_gunicorn_serves_others_during_an_outage(
     output, _ = gunicorn.communicate(timeout=60)
     assert gunicorn.returncode == 0, output
     assert events() == {*range(-1 if preload else 0, TOGETHER + 1)}
+
+
+WORKER = """
+    {patch}
+    import sys
+
+    from rele.cli import main
+
+    sys.exit(main(["run"]))
+"""
+
+SUBS = """
+    from rele import sub
+
+    @sub(topic="jobs")
+    def handle(data, **attributes):
+        pass
+"""
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_a_worker_is_refused_with_one_error(project: Project, library: str) -> None:
+    project.write_settings(ENGINE="rele")
+    project.write("subs.py", SUBS)
+    project.write("main.py", WORKER.format(patch=PATCH[library]))
+
+    status, output = project.run("main.py")
+
+    assert status == 1
+    [error] = [line for line in output.splitlines() if line.startswith("Error: ")]
+    assert error == output.splitlines()[-1]
+    assert f"in a process that {library} has patched" in error
+    assert f"Start it without {library}'s monkey patching" in error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_MAIN_PART = 0.5
-"""The part of that time for which the thread that blocked the others has used the processor."""
+_MAIN_PART = 0.2
+"""The part of that time for which the thread that blocked the others has used the processor, at
+least: on a busy machine it does not get all of it."""
 
 
 class BlockedWatch:

@@ -17,6 +17,9 @@ from rele.engine.native.lease_times import LeaseTimes
 from rele.engine.native.ordered_keys import OrderedKeys, Step
 from rele.engine.native.pull_streams import PullStreams, Stream, StreamActions
 
+_SOON = 0.2
+"""Seconds within which a handler that blocks others may have begun to."""
+
 
 @dataclass
 class Actions:
@@ -155,6 +158,18 @@ class ConsumeCore:
             else:
                 delivery.message = delivery.received = None
         self._handed.difference_update(batch)
+
+    def handled_by(self, thread_id: int | None, at: float) -> Delivery | None:
+        """What the handler in that thread had last begun with at the time ``at``."""
+        return max(
+            (
+                each
+                for each in self._handed
+                if each.thread_id == thread_id and (each.begun_at or at + 1) <= at + _SOON
+            ),
+            key=lambda each: each.begun_at or 0.0,
+            default=None,
+        )
 
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""

@@ -234,6 +234,13 @@ class NativeConsumer:
         """Note that the loop did not run for the last ``seconds``."""
         self._core.note_blocked(seconds)
 
+    def work_of(self, thread: int | None, at: float) -> str | None:
+        """The message that ``thread`` handled at that time, for the log."""
+        delivery = self._core.handled_by(thread, at)
+        if delivery is None:
+            return None
+        return f"the handler of {self._name}, with the message {delivery.message_id}"
+
     def _start(self) -> None:
         self._loop.blockable.add(self)
         self._core.start(self._loop.now(), self._opens_within)

@@ -29,6 +29,9 @@ LONGEST_WAIT = 1.0
 LONGEST_CANCELLATION = 0.5
 """Seconds that a fork waits until requests that were not answered are cancelled."""
 
+LONGEST_END_OF_LOOP = 5.0
+"""Seconds that a fork waits until a loop has ended its streams, which may be a thousand."""
+
 LONGEST_SETTLING = 0.2
 """Seconds that a fork waits until gRPC's own threads are idle."""
 
@@ -128,7 +131,8 @@ class ForkGate:
         """
         me = _thread.get_ident()
         self._forks.append(me)
-        deadline = time.monotonic() + self._longest_wait + LONGEST_CANCELLATION
+        wait = LONGEST_END_OF_LOOP if self._loops else LONGEST_CANCELLATION
+        deadline = time.monotonic() + self._longest_wait + wait
         while not self._may_fork(me) and (now := time.monotonic()) < deadline:
             # Again each time: a call may have begun at the moment of the fork.
             for calls in (*self._calls, *self._loops):

@@ -73,8 +73,14 @@ def _clock_of(native_id: int) -> int:
     return (~native_id << 3) | 6
 
 
-def report_blocked(seconds: float, thread: int | None) -> None:
-    """Log that nothing of this process ran for ``seconds``, because of ``thread``."""
+def report_blocked(seconds: float, thread: int | None, work: str | None) -> None:
+    """Log that nothing of this process ran for ``seconds``.
+
+    Args:
+        seconds: how long.
+        thread: the thread that has kept the others from running, if it is known.
+        work: what it did; its stack may be at something else by now.
+    """
     if thread is None:
         logger.warning(
             "Relé's thread did not run for %.1f s, so no lease was extended meanwhile. The process "
@@ -91,10 +97,10 @@ def report_blocked(seconds: float, thread: int | None) -> None:
         )
     else:
         logger.warning(
-            "The interpreter was blocked for %.1f s by the thread %s: no other thread ran, so no "
-            "lease was extended meanwhile. That is no outage of Pub/Sub. %s",
+            "The interpreter was blocked for %.1f s by %s: no other thread ran, so no lease was "
+            "extended meanwhile. That is no outage of Pub/Sub. %s",
             seconds,
-            next((each.name for each in threading.enumerate() if each.ident == thread), "?"),
+            work or "a thread that Relé has not started",
             stack_of(thread),
         )
 

@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 STREAMS_OF_CONNECTION = 50
 """Google's front end allows 100 streams a connection, and a call beyond them waits."""
 
+CALLS_OF_CONNECTION = 50
+CONNECTIONS_FOR_CALLS = 4
+"""The most calls on a connection, and the most connections for them; further calls wait."""
+
 LONGEST_END = 1.0
 """Seconds, before a fork, that streams have to deliver what the server has sent on them, and calls
 to be answered. Then streams are cancelled, and calls are repeated after the fork."""
@@ -90,7 +94,7 @@ async def _end_of_poller() -> None:
 
 
 class PullConnections:
-    """Connections for streams, and one for calls, so that an ack never waits for a stream.
+    """Connections for streams, and others for calls, so that an ack never waits for a stream.
 
     Args:
         open_channel: opens an asyncio channel.
@@ -104,6 +108,7 @@ class PullConnections:
         self._calls: set[Any] = set()
         self._cut_off: set[Any] = set()
         """Calls that were cancelled for a fork, and are repeated after it."""
+        self._room_for_calls = asyncio.Semaphore(CALLS_OF_CONNECTION * CONNECTIONS_FOR_CALLS)
         self._may_call = asyncio.Event()
         self._may_stream = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -133,12 +138,13 @@ class PullConnections:
         Raises:
             grpc.aio.AioRpcError: it has failed.
         """
-        while not await self._try(method, request, timeout):
-            pass
+        async with self._room_for_calls:
+            while not await self._try(method, request, timeout):
+                pass
 
     async def _try(self, method: str, request: bytes, timeout: float) -> bool:
         await _wait_for(self._may_call)
-        with self._used(for_streams=False) as carrier:
+        with self._used(for_streams=False, at_most=CALLS_OF_CONNECTION) as carrier:
             call = carrier.channel.unary_unary(method)(
                 request, timeout=timeout, wait_for_ready=True
             )
@@ -160,11 +166,11 @@ class PullConnections:
         return True
 
     @contextmanager
-    def _used(self, *, for_streams: bool, at_most: int | None = None) -> Iterator[_Carrier]:
+    def _used(self, *, for_streams: bool, at_most: int) -> Iterator[_Carrier]:
         """A connection with fewer uses than ``at_most``; a new one where there is none."""
         for carrier in self._carriers:
-            has_room = at_most is None or carrier.used < at_most
-            if carrier.is_for_streams is for_streams and has_room and not carrier.is_replaced:
+            has_room = carrier.used < at_most and not carrier.is_replaced
+            if has_room and carrier.is_for_streams is for_streams:
                 break
         else:
             carrier = _Carrier(self._open(), is_for_streams=for_streams)

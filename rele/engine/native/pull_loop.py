@@ -38,6 +38,9 @@ class Blockable(Protocol):
     def note_blocked(self, seconds: float) -> None:
         """Do not count the last ``seconds`` as silence of the server."""
 
+    def work_of(self, thread: int | None, at: float) -> str | None:
+        """What it has let ``thread`` do at that time, for the log."""
+
 
 class PullLoop:
     """One thread with an event loop, and its connections.
@@ -154,9 +157,13 @@ class PullLoop:
     def _note_blocked(self, seconds: float) -> None:
         """Take account of the time in which the loop did not run, before anything else happens."""
         self.availability.note_blocked(seconds)
-        for each in list(self.blockable):
+        thread = self._processor.busiest(seconds)
+        began = self.now() - seconds
+        blockable = list(self.blockable)
+        work = (each.work_of(thread, began) for each in blockable)
+        report_blocked(seconds, thread, next((each for each in work if each), None))
+        for each in blockable:
             each.note_blocked(seconds)
-        report_blocked(seconds, self._processor.busiest(seconds))
 
     def _note_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
