@@ -17,6 +17,7 @@ from rele.engine.native.acknowledgements import AcknowledgeStatus, acknowledge_e
 from rele.engine.native.async_handlers import AsyncHandlers
 from rele.engine.native.batch_handlers import BatchHandlers
 from rele.engine.native.batching import Batching
+from rele.engine.native.blockable import BlockableConsumer
 from rele.engine.native.consume_core import Actions, ConsumeCore
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
@@ -91,6 +92,7 @@ class NativeConsumer:
         self._threads = threads
         self._opens_within = opens_within
         self._core = ConsumeCore(options)
+        self._blockable = BlockableConsumer(self._name, self._core)
         self._streams: dict[Stream, StreamDriver] = {}
         self._reports = Reports(pull_loop, self._take_reports)
         self._handlers = self._make_handlers(handler_loop)
@@ -230,19 +232,8 @@ class NativeConsumer:
             else:
                 core.settle(delivery, settled, now)
 
-    def note_blocked(self, seconds: float) -> None:
-        """Note that the loop did not run for the last ``seconds``."""
-        self._core.note_blocked(seconds)
-
-    def work_of(self, thread: int | None, at: float) -> str | None:
-        """The message that ``thread`` handled at that time, for the log."""
-        delivery = self._core.handled_by(thread, at)
-        if delivery is None:
-            return None
-        return f"the handler of {self._name}, with the message {delivery.message_id}"
-
     def _start(self) -> None:
-        self._loop.blockable.add(self)
+        self._loop.blockable.add(self._blockable)
         self._core.start(self._loop.now(), self._opens_within)
         self._act()
 
