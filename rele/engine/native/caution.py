@@ -59,6 +59,10 @@ class Caution:
             admitted.append(self._running)
         return admitted
 
+    def lasts(self, now: float) -> bool:
+        """Whether this worker is cautious now."""
+        return now < self._ends_at
+
     def note_failed(self, delivery: Delivery, now: float) -> None:
         """Note that ``delivery`` was not acked, and is redelivered to a worker that it spares."""
         if now < self._ends_at:

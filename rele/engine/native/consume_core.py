@@ -234,6 +234,7 @@ class ConsumeCore:
     def act(self, now: float) -> Actions:
         """Decide what to do now."""
         self._set_limits(now)
+        self._ordered.is_cautious = self._caution.lasts(now)
         # So that Pub/Sub delivers more before the handlers have nothing to do.
         self._keeper.settled.enough = max(self._flow.limit // 4, 1)
         if self._flow.is_blocked:

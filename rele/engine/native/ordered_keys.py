@@ -89,6 +89,8 @@ class OrderedKeys:
         self._keys: dict[str, OrderedKey] = {}
         self._failed: dict[str, OrderedKey] = {}
         """Those whose messages are held."""
+        self.is_cautious = False
+        """Whether what was delivered before is handled without others of its key."""
         self._is_excess = False
         self._shed_at = 0.0
         """When too many held messages are removed, if there are."""
@@ -237,6 +239,10 @@ class OrderedKeys:
             delivery = key.waiting[0]
             if delivery.message_id in key.handed:  # a copy: one after the other
                 break
+            if self.is_cautious and key.handed:
+                before = next(iter(key.handed.values()))
+                if _was_delivered(before) or _was_delivered(delivery):
+                    break
             if delivery.message_id in key.stale_ids and now < key.resumed_at:
                 self._resuming[name] = key
                 return ready
@@ -255,6 +261,11 @@ class OrderedKeys:
         key.failed_id = None
         key.is_nacked = False
         del self._failed[name]
+
+
+def _was_delivered(delivery: Delivery) -> bool:
+    """Whether it is not the first delivery of its message."""
+    return (delivery.attempt or 1) > 1
 
 
 def _take_waiting(key: OrderedKey) -> list[Delivery]:

@@ -212,6 +212,16 @@ class TestTogether:
         assert keys.succeed(deliveries[0], 1).ready == [deliveries[3]]
         assert keys.succeed(deliveries[1], 1).ready == [deliveries[4]]
 
+    def test_while_caution_lasts_what_was_delivered_before_is_alone(
+        self, keys: OrderedKeys
+    ) -> None:
+        keys.is_cautious = True
+        first, again, last = delivery(0), delivery(1, attempt=2), delivery(2)
+
+        assert [keys.receive(each, 0).ready for each in (first, again, last)] == [[first], [], []]
+        assert keys.succeed(first, 0).ready == [again]
+        assert keys.succeed(again, 0).ready == [last]
+
     def test_what_was_handed_out_behind_a_failed_one_is_nacked(self, keys: OrderedKeys) -> None:
         deliveries = [delivery(number) for number in range(5)]
         for each in deliveries:
