@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import queue
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -91,16 +92,16 @@ def deliver(
         RuntimeError: ``sub`` is an ``async def``, and an event loop runs in this thread.
     """
     _check_sub(sub)
+    if sub.is_async and is_in_running_loop():
+        raise RuntimeError(
+            f"{sub} is an `async def`, and deliver() would block the event loop that is to run it: "
+            "write `await adeliver(…)`, from rele.testing."
+        )
     if sub.batch is not None:
         return _deliver_batch(sub, data, attributes, raise_exceptions=raise_exceptions)
     test = _Test(sub, data, attributes)
     if not sub.is_async:
         return test.delivery(handle(test.message, sub, test.policy), raise_exceptions)
-    if is_in_running_loop():
-        raise RuntimeError(
-            f"{sub} is an `async def`, and deliver() would block the event loop that is to run it: "
-            "write `await adeliver(…)`, from rele.testing."
-        )
     handling = run_to_completion(process_async(test.message, sub, test.policy))
     return test.delivery(outcome_of(handling), raise_exceptions)
 
@@ -118,7 +119,7 @@ async def adeliver(
         delivery = await adeliver(send_mail, {"id": 42})
 
     An ``async def`` runs in the event loop of the test. Any other handler, and each handler of
-    batches, runs in the thread of the test's ORM calls.
+    batches, runs in a thread: that of the test's ORM calls.
     """
     _check_sub(sub)
     if sub.is_async and sub.batch is None:
@@ -126,8 +127,10 @@ async def adeliver(
         task = asyncio.create_task(process_async(test.message, sub, test.policy))
         return test.delivery(outcome_of(await task), raise_exceptions)
     call = partial(deliver, sub, data, raise_exceptions=raise_exceptions, **attributes)
-    delivery: Delivery = await InCallingThread().run(call)
-    return delivery
+    if "asgiref.sync" in sys.modules:  # which knows that thread
+        delivery: Delivery = await InCallingThread().run(call)
+        return delivery
+    return await asyncio.to_thread(call)
 
 
 def _check_sub(sub: Any) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from decimal import Decimal
 from typing import Any
@@ -321,3 +322,20 @@ class TestAsyncHandlers:
 
         with pytest.raises(RuntimeError, match=r"await adeliver"):
             asyncio.run(main())
+
+    @pytest.mark.parametrize("asgiref", [True, False])
+    def test_an_async_test_delivers_a_batch(
+        self, monkeypatch: pytest.MonkeyPatch, asgiref: bool
+    ) -> None:
+        if not asgiref:
+            monkeypatch.delitem(sys.modules, "asgiref.sync", raising=False)
+
+        async def handle(messages: list[Any]) -> list[Any]:
+            await asyncio.sleep(0)
+            return [message.data for message in messages]
+
+        orders = Subscription(handle, "orders", batch=rele.Batch())
+
+        delivery = asyncio.run(adeliver(orders, [1, 2]))
+
+        assert (delivery.result, delivery.acked) == ([1, 2], True)
