@@ -10,7 +10,16 @@ from asgiref.sync import async_to_sync
 from typing_extensions import assert_type
 
 import rele
-from rele import Callback, DeadLetterPolicy, RetryPolicy, Subscription, sub
+from rele import (
+    Batch,
+    BatchMessage,
+    Callback,
+    DeadLetterPolicy,
+    PartialFailure,
+    RetryPolicy,
+    Subscription,
+    sub,
+)
 from rele.contrib.inbox import idempotent
 from rele.testing import Delivery, deliver
 
@@ -111,6 +120,20 @@ class TypedArchive(Subscription[[Order], int]):
 def a_subclass_may_name_the_types() -> None:
     assert_type(Archive()({"id": 42}, country="ES"), Any | None)
     assert_type(TypedArchive()({"id": 42}), int | None)
+
+
+def a_handler_of_batches_takes_a_list() -> None:
+    @sub("order-paid", batch=Batch(max_messages=500, max_wait=timedelta(seconds=1)))
+    @idempotent
+    def book(messages: list[BatchMessage], /) -> None:
+        failed: dict[BatchMessage, Exception] = {}
+        for message in messages:
+            assert_type(message.data, Any)
+            assert_type(message.raw, bytes)
+            message.nack(ValueError(message.id))
+        raise PartialFailure(failed)
+
+    assert_type(book, Subscription[[list[BatchMessage]], None])
 
 
 def what_takes_a_subscription_takes_any() -> None:

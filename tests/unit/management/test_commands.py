@@ -424,11 +424,12 @@ def ship(data, **attributes): ...
 
     STATING = """
 from datetime import timedelta
-from rele import DeadLetterPolicy, sub
+from rele import Batch, DeadLetterPolicy, sub
 
 @sub("orders", ack_deadline=99, dead_letter_policy=DeadLetterPolicy(), threads=7,
-     message_retention_duration=timedelta(days=1), labels={"team": "shop", "cost": "42"})
-def ship(data, **attributes): ...
+     message_retention_duration=timedelta(days=1), labels={"team": "shop", "cost": "42"},
+     batch=Batch(max_messages=500, max_wait=0.2))
+def ship(messages): ...
 """
 
     def test_verbose_shows_all_other_options_that_code_or_settings_state(
@@ -453,6 +454,7 @@ def ship(data, **attributes): ...
               Expiration policy           never
               Labels                      team=shop, cost=42
               Threads                     7
+              Batch                       500 messages, or those of 0.2 s
             """
         )
 
