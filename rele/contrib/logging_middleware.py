@@ -110,11 +110,14 @@ class LoggingMiddleware(BaseMiddleware):
         start_time: float,
         message: Message,
     ) -> None:
+        is_decided = isinstance(exception, Decision)  # by the handler: it is not an error
+        if not self._logger.isEnabledFor(logging.WARNING if is_decided else logging.ERROR):
+            return
         extra = {
             "metrics": self._processing("failed", subscription, message, start_time),
             "subscription_message": self._subscription_message(message),
         }
-        if isinstance(exception, Decision):  # the handler has decided it: not an error
+        if is_decided:
             self._logger.warning("A message for %s: %r", subscription, exception, extra=extra)
         else:
             self._logger.error(

@@ -63,6 +63,11 @@ class NativeMessage(Message):
     ack_id = property(attrgetter("_delivery.ack_id"))
     delivery_attempt = property(attrgetter("_delivery.attempt"))
 
+    exactly_once_enabled = property(attrgetter("acks_with_response"))
+    """Whether an ack is confirmed; Google's message has this attribute, too, and the next one."""
+    opentelemetry_data = None
+    """There is none."""
+
     def __init__(self, delivery: Delivery, settler: Settler) -> None:
         self._lock = RLock()
         self._received = received = delivery.received.message

@@ -12,7 +12,7 @@ import pytest
 
 import rele
 from rele import Callback, Subscription
-from rele.contrib import LoggingMiddleware
+from rele.contrib import LoggingMiddleware, VerboseLoggingMiddleware
 from rele.contrib import logging_middleware as module
 from rele.exceptions import Drop, Retry
 from rele.middleware import run_middleware_hook
@@ -321,6 +321,24 @@ def test_a_subclass_logs_under_the_name_of_its_own_module(
 
 def test_is_found_under_both_of_its_names() -> None:
     assert LoggingMiddleware is module.LoggingMiddleware
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("error", [None, ValueError(), Drop()], ids=repr)
+def test_of_a_message_that_is_not_logged_nothing_is_read(
+    caplog: pytest.LogCaptureFixture, verbose: bool, error: Exception | None
+) -> None:
+    middleware = VerboseLoggingMiddleware() if verbose else LoggingMiddleware()
+    caplog.set_level(logging.CRITICAL, type(middleware).__module__)
+    nothing: Any = object()  # has no attributes that could be read
+
+    middleware.pre_process_message(nothing, nothing)
+    if error is None:
+        middleware.post_process_message_success(nothing, NOW, nothing)
+    else:
+        middleware.post_process_message_failure(nothing, error, NOW, nothing)
+
+    assert caplog.records == []
 
 
 def test_of_a_publish_that_is_not_logged_no_attribute_is_read() -> None:
