@@ -25,6 +25,9 @@ Run = Callable[..., Any]
 Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 
+async def handle_nothing(data: Any, **attributes: Any) -> None: ...
+
+
 class TestOnBothEngines:
     pytestmark = pytest.mark.both_engines(slow="google")
 
@@ -193,6 +196,45 @@ def test_a_blocked_loop_is_logged_with_its_stack(
     assert "released.wait(20)" in line
     assert "runs again" in lines.wait_for(2)[1]
     assert inbox.wait_for(1) == [1]
+
+
+def test_a_publish_that_blocks_the_loop_is_logged(
+    run_worker: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox = Inbox()
+
+    async def handle(data: Any, **attributes: Any) -> None:
+        rele.publish("others", data, blocking=True)
+        inbox.put(data)
+
+    run_worker([sub("orders")(handle), sub("others")(handle_nothing)])
+    rele.publish("orders", 1)
+
+    assert inbox.wait_for(1) == [1]
+    assert "A blocking publish in" in caplog.text
+
+
+def test_a_handler_that_runs_too_long_is_logged_with_where_it_waits(
+    run_worker: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, lines = Inbox(), Inbox()
+
+    class Log(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.put(record.getMessage())
+
+    async def stay(data: Any, **attributes: Any) -> None:
+        inbox.put(data)
+        if len(inbox.items) == 1:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(logging.getLogger("rele.engine.native.interruptions"), "handlers", [Log()])
+    run_worker([sub("orders", max_lease_duration=1)(stay)], SHUTDOWN_TIMEOUT=0.2)
+    rele.publish("orders", 1)
+
+    [line] = lines.wait_until(lambda found: any("has not returned" in each for each in found))
+    assert "await asyncio.Event().wait()" in line
+    assert inbox.wait_for(2) == [1, 1]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -121,4 +122,25 @@ def test_a_handler_of_batches_has_a_context_for_each_batch(app: Flask) -> None:
     deliver_now(batches, [4])
 
     assert contexts == torn_down == [3, 1]
+    assert not has_app_context()
+
+
+def test_messages_of_an_async_handler_have_a_context_each(app: Flask, deliver: Deliver) -> None:
+    popped: list[Any] = []
+    app.teardown_appcontext(lambda error: popped.append(g.number))
+
+    async def handle(data: Any, **attributes: Any) -> Any:
+        g.number = data
+        await asyncio.sleep(0)
+        return g.number
+
+    callback = Callback(Subscription(handle, "orders"))
+
+    async def main() -> list[Any]:
+        messages = [deliver(str(number).encode()).message for number in range(3)]
+        tasks = [asyncio.create_task(callback.handle_async(each, print)) for each in messages]
+        return [(await each).result for each in tasks]
+
+    assert asyncio.run(main()) == [0, 1, 2]
+    assert sorted(popped) == [0, 1, 2]
     assert not has_app_context()
