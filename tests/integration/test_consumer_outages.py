@@ -85,6 +85,7 @@ def test_after_an_outage_longer_than_the_leases_nothing_lost_is_begun(
         proxy.cut()
         time.sleep(13)
         proxy.resume()
+        time.sleep(4)  # until they are redelivered, behind those whose leases have ended
         may_end.set()
         begun.wait_until(lambda items: set(items) == set(NUMBERS), 60)
         time.sleep(1)  # within which others would be begun again
