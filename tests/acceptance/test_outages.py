@@ -12,6 +12,8 @@ from tests.support.project import Project
 from tests.support.proxy import Proxy
 from tests.support.watched import Watched, start_watched, write_project
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 Publish = Callable[[range], None]
 
 UNAVAILABLE = "cannot be reached"
@@ -102,6 +104,23 @@ def test_a_signal_during_an_outage_ends_the_worker_within_two_seconds(
     assert worker.stop() < 2
 
     assert [UNAVAILABLE in line or "are nacked" in line for line in worker.log()].count(False) == 0
+
+
+@pytest.mark.only_engine("rele")  # Google's client takes 31 s and ends with status 1
+def test_a_signal_during_an_outage_waits_for_no_confirmation(
+    project: Project, proxy: Proxy, publish: Publish
+) -> None:
+    """With exactly-once delivery a handler waits for Pub/Sub's answer to its ack."""
+    write_project(project, once=True)
+    worker = start_watched(project)
+    (project.folder / "gate").touch()
+    publish(range(20))
+    worker.wait_for("begin", count=2)
+    proxy.cut()
+    (project.folder / "gate").unlink()
+    worker.wait_for("end", count=2)
+
+    assert worker.stop() < 2
 
 
 def test_a_connection_that_has_gone_silent_is_noticed_and_replaced(

@@ -12,6 +12,8 @@ from tests.support.project import Project, publish_jobs
 from tests.support.server_process import Server
 from tests.support.watched import start_watched, write_project
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 Publish = Callable[[range], None]
 
 MADE_AGAIN = "had been deleted and was created again"

@@ -20,6 +20,8 @@ from rele.emulator.status.query import ask_status
 from tests.support.ledger import WRITE, Ledger
 from tests.support.project import Project, read_until
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 LOOP = pytest.mark.parametrize(
     "rounds", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 )

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.project import Project, publish_jobs, read_until, signal_until_it_ends
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 StartWorker = Callable[[], "subprocess.Popen[str]"]
 
 HANDLER = """

@@ -13,6 +13,8 @@ import pytest
 from tests.support.project import Project, read_until
 from tests.support.stub_servers import SilentServer
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 SUBS = """
     from rele import sub
 

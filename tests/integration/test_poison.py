@@ -28,6 +28,8 @@ from tests.support.inbox import Inbox
 from tests.support.poison import Poison
 from tests.support.processors import OwnTime
 
+pytestmark = pytest.mark.both_engines(slow="google")
+
 GOOD = {"order": 1}
 
 SOON = 1.0

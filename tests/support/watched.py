@@ -18,7 +18,7 @@ HANDLER = """
     from rele import sub
     from rele.retry_policy import RetryPolicy
 
-    @sub(topic="jobs", retry_policy=RetryPolicy(1, 2))
+    @sub(topic="jobs", retry_policy=RetryPolicy(1, 2), enable_exactly_once_delivery={once})
     def work(data, **kwargs):
         os.write(1, f"begin {data}\\n".encode())
         while Path("gate").exists():
@@ -88,11 +88,12 @@ def _count(lines: list[Any], text: str) -> int:
     return sum(text in line for line in lines)
 
 
-def write_project(project: Project, **settings: object) -> None:
+def write_project(project: Project, *, once: bool = False, **settings: object) -> None:
     """Write a project whose log is an ordinary one.
 
     Args:
         project: where.
+        once: whether its subscription has exactly-once delivery.
         settings: keys of ``RELE``.
     """
     project.write_settings(**settings)
@@ -101,7 +102,7 @@ def write_project(project: Project, **settings: object) -> None:
             "import logging\nlogging.basicConfig(level=logging.INFO, "
             'format="%(levelname)s %(name)s: %(message)s")\n'
         )
-    project.write("subs.py", HANDLER)
+    project.write("subs.py", HANDLER.replace("{once}", str(once)))
 
 
 def start_watched(project: Project, times: Times | None = None) -> Watched:
