@@ -44,8 +44,6 @@ class Rele:
         from rele.config import Config
 
         options, handler = self._handler(kind, count)
-        if kind.startswith("async"):
-            del self._settings["THREADS_PER_SUBSCRIPTION"]
         subscriptions = [self._rele.sub(topic=name, **options)(handler()) for name in names]
         self._rele.setup(self._settings)
         # Version 1.x looks for a host of the Internet, which a benchmark does without.
