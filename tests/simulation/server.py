@@ -236,7 +236,8 @@ class Server:
         for ack_id in ack_ids:
             if self._is_current(ack_id):
                 kind = {"extend": "extended", "delay": "delayed"}.get(purpose, purpose)
-                self._note(kind, self._number(ack_id), "", ack_id, seconds)
+                worker = self._leases[self._number(ack_id)][1]
+                self._note(kind, self._number(ack_id), worker, ack_id, seconds)
         self._cause = "nacked"
         field = "ack_deadline_seconds"
         answer = self._answer(

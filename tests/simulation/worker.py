@@ -230,6 +230,8 @@ class Worker:
             if confirmed.error is not None:
                 self.note("lease_lost", confirmed.delivery, confirmed.error)
             self._handlers.confirm(confirmed.delivery)
+        for delivery in work.lost:
+            self.note("lease_lost", delivery, "its lease was lost")
         for delivery in work.overdue:
             self.note("abandoned", delivery)
 

@@ -295,22 +295,31 @@ class LastWord(Rule):
     def __init__(self, history: History) -> None:
         super().__init__(history)
         self._until: dict[str, float] = {}
+        self._workers: dict[str, str] = {}
         self._extended: set[str] = set()
 
     def note_delayed(self, event: Event) -> None:
         """The server has set an ack deadline as a delay, of ``detail`` seconds."""
+        self._extended.discard(event.delivery)
         if event.detail > ASKED_AGAIN_AFTER:
             self._until[event.delivery] = event.at + event.detail
+            self._workers[event.delivery] = event.worker
 
     def note_extended(self, event: Event) -> None:
         """The server has set an ack deadline of ``detail`` seconds as an extension."""
-        until = self._until.get(event.delivery)
-        if until is not None and event.detail is not None:
-            self._extended.add(event.delivery)
+        self._extended.add(event.delivery)
+
+    def note_suspended(self, event: Event) -> None:
+        """A process that does not run cannot send a delay again."""
+        for delivery in [d for d, worker in self._workers.items() if worker == event.worker]:
+            del self._workers[delivery]
+            self._until.pop(delivery, None)
+
+    note_ended = note_suspended
 
     def note_freed(self, event: Event) -> None:
         until = self._until.get(event.delivery)
-        if event.detail != "expired" or until is None:
+        if event.detail != "expired" or until is None or event.delivery not in self._extended:
             return
         if abs(event.at - until) > 1.0:
             late = event.at - until

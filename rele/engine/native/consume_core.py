@@ -203,6 +203,7 @@ class ConsumeCore:
         if self._options.is_exactly_once and not self._is_draining:
             confirmed = self._keeper.take_confirmed_receipts()
             self._make_ready(self._receipts.in_order(confirmed), now)
+            self._nack(self._receipts.take_stale(), now)
 
     def drain(self, now: float, not_begun: Iterable[Delivery] = ()) -> int:
         """Hand out no more messages, and nack what no handler has begun with.
@@ -326,8 +327,7 @@ class ConsumeCore:
         """
         for each in confirmed:
             self._nack(self._ordered.note_confirmed(each.delivery, now), now)
-        for step in self._ordered.expire(now):
-            self._take(step, now)
+        self._nack(self._ordered.expire(now), now)
         shed = self._ordered.shed(max(self._options.max_messages // 2, 1), now)
         self._nack(shed, now)
         return len(shed)

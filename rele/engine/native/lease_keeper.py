@@ -218,7 +218,7 @@ class LeaseKeeper:
             self._send_what_can_wait(now)
         while self._retries and self._retries[0][0] <= now:
             call = heappop(self._retries)[2]
-            self._send(call.purpose, self._still_valid(call, now), now, call.seconds)
+            self._send(call.purpose, self._still_valid(call, now), now, _seconds_left(call, now))
         work, self._work = self._work, Work()
         return work
 
@@ -332,8 +332,7 @@ class LeaseKeeper:
                 doubtful.append(delivery)
         if doubtful and call.seconds > _ASKED_AGAIN_AFTER:
             # The extension may have arrived after the delay, and have undone it.
-            seconds = call.seconds - int(_ASKED_AGAIN_AFTER)
-            self._repeat(Call("delay", doubtful, call.sent_at, seconds), doubtful, now)
+            self._repeat(call, doubtful, now)
 
     def _confirm_receipt(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
@@ -395,3 +394,10 @@ class LeaseKeeper:
         if delivery.charge is not None:
             delivery.charge.leased -= 1
         return True
+
+
+def _seconds_left(call: Call, now: float) -> int:
+    """What is left of a delay; an extension begins anew."""
+    return (
+        max(call.seconds - int(now - call.sent_at), 1) if call.purpose == "delay" else call.seconds
+    )

@@ -46,6 +46,10 @@ class OrderedKey:
     is_nacked: bool = False
     """Whether the others were nacked, so that what arrives was sent before that, or is sent since
     another worker has settled the failed one."""
+    nacked_at: float = 0.0
+    """When it was confirmed that Pub/Sub knows of that."""
+    shed: int = 0
+    """How many of those that wait were nacked, since too many were held. They keep their places."""
     stale_ids: set[str] = field(default_factory=set)
     """The ids of those that were held, and may be redelivered until ``resumed_at``."""
     resumed_at: float = 0.0
@@ -107,6 +111,8 @@ class OrderedKeys:
             _expect_copies(key, now)
             key.handed[delivery.message_id] = delivery
             return Step(nack=stale, ready=[delivery])
+        if key.is_nacked and delivery.received_at < key.nacked_at:
+            return Step(nack=[delivery])
         replaced = _wait(key, delivery)
         key.stale_ids.discard(delivery.message_id)
         return Step(ready=self._next(delivery.key, key, now), replaced=replaced)
@@ -141,7 +147,7 @@ class OrderedKeys:
             key.waiting.extendleft(reversed([*copies, *followers]))
             return Step(ready=self._next(delivery.key, key, now), withdrawn=followers)
         if self._max_attempts is None and delay is None:
-            self._hold(delivery, key, now + (IN_TRANSIT if delivery.is_lost else LONGEST_BACKOFF))
+            self._hold(delivery, key, now + _nacked_for(delivery))
             key.is_nacked = True
             nack = [*followers, *_take_waiting(key)]
             return Step(nack=nack, withdrawn=followers, copies=copies)
@@ -170,6 +176,7 @@ class OrderedKeys:
         key = self._failed.get(delivery.key)
         if key is None or not key.is_nacked or key.failed_id != delivery.message_id:
             return []
+        key.nacked_at = now
         key.held_until = now + IN_TRANSIT
         return _take_waiting(key)
 
@@ -179,7 +186,7 @@ class OrderedKeys:
         return [delivery for name, key in due for delivery in self._next(name, key, now)]
 
     def shed(self, most: int, now: float) -> list[Delivery]:
-        """Remove the newest deliveries that are held, until ``most`` remain; return them.
+        """The newest deliveries that are held, but for ``most`` of them; the caller nacks them.
 
         They are redelivered soon, so this happens only now and then.
         """
@@ -191,25 +198,24 @@ class OrderedKeys:
         self._is_excess = False
         shed: list[Delivery] = []
         for key in self._failed.values():
-            while excess > 0 and key.waiting:
-                shed.append(key.waiting.pop())
-                excess -= 1
+            newest = [each for each in reversed(key.waiting) if each.settled is None]
+            shed += newest[:excess]
+            key.shed += len(newest[:excess])
+            excess -= len(newest[:excess])
         return shed
 
-    def expire(self, now: float) -> list[Step]:
-        """End what was held for long enough: another worker has got the message that failed."""
-        steps: list[Step] = []
+    def expire(self, now: float) -> list[Delivery]:
+        """Remove the deliveries that were held for the longest time; return them.
+
+        Another worker has got the message that failed. Where they do not follow it any more, they
+        are redelivered at once.
+        """
+        expired: list[Delivery] = []
         for name, key in list(self._failed.items()):
-            if key.held_until > now:
-                continue
-            is_stale = not key.is_nacked
-            self._end_hold(name, key)
-            if is_stale:
-                steps.append(Step(nack=list(key.waiting)))
-                del self._keys[name]
-            else:
-                steps.append(Step(ready=self._next(name, key, now)))
-        return steps
+            if key.held_until <= now:
+                expired += key.waiting
+                del self._failed[name], self._keys[name]
+        return expired
 
     def next_due(self) -> float | None:
         """When to call :meth:`expire` and :meth:`resume`; ``None``: not before something fails."""
@@ -227,7 +233,7 @@ class OrderedKeys:
     @property
     def held(self) -> int:
         """How many deliveries are held behind failed messages."""
-        return sum(len(key.waiting) for key in self._failed.values())
+        return sum(len(key.waiting) - key.shed for key in self._failed.values())
 
     def _next(self, name: str, key: OrderedKey, now: float) -> list[Delivery]:
         self._resuming.pop(name, None)
@@ -246,7 +252,13 @@ class OrderedKeys:
             if delivery.message_id in key.stale_ids and now < key.resumed_at:
                 self._resuming[name] = key
                 return ready
-            ready.append(key.waiting.popleft())
+            key.waiting.popleft()
+            if delivery.settled is not None:  # it was shed, and is redelivered soon
+                key.shed = max(key.shed - 1, 0)
+                self._hold(delivery, key, now + IN_TRANSIT)
+                return ready
+            ready.append(delivery)
+            key.shed = min(key.shed, len(key.waiting))
             key.handed[delivery.message_id] = delivery
         if not key.handed:
             del self._keys[name]
@@ -268,9 +280,18 @@ def _was_delivered(delivery: Delivery) -> bool:
     return (delivery.attempt or 1) > 1
 
 
+def _nacked_for(delivery: Delivery) -> float:
+    """For how long what arrives may have been sent before Pub/Sub knew that ``delivery`` failed."""
+    if not delivery.is_lost:
+        return LONGEST_BACKOFF  # until the nack is confirmed
+    # An extension that was not answered may have had an effect.
+    return PATIENCE + IN_TRANSIT if delivery.is_doubtful else IN_TRANSIT
+
+
 def _take_waiting(key: OrderedKey) -> list[Delivery]:
     waiting = list(key.waiting)
     key.waiting.clear()
+    key.shed = 0
     return waiting
 
 
@@ -303,6 +324,9 @@ def _wait(key: OrderedKey, delivery: Delivery) -> Delivery | None:
     for number, waiting in enumerate(key.waiting):
         if waiting.message_id == delivery.message_id:
             key.waiting[number] = delivery
-            return waiting
+            if waiting.settled is None:
+                return waiting
+            key.shed = max(key.shed - 1, 0)
+            return None
     key.waiting.append(delivery)
     return None

@@ -151,7 +151,7 @@ class PullStreams:
         """Replace the streams that are clogged, or whose limit is not what it ought to be."""
         for slot in self._slots:
             stream = slot.stream
-            if stream is None or slot.open_at is not None:
+            if self._is_draining or stream is None or slot.open_at is not None:
                 continue
             if stream.limit != self.share or stream.is_clogged:
                 slot.open_at = now

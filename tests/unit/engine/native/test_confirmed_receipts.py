@@ -23,11 +23,27 @@ def test_messages_of_a_key_are_handled_as_received_however_they_are_confirmed() 
     assert confirmed(receipts, first) == [first, second]
 
 
-def test_a_message_whose_lease_is_lost_is_not_waited_for() -> None:
+def test_what_follows_a_lost_message_is_not_handled_before_it_is_redelivered() -> None:
     receipts = ConfirmedReceipts()
-    first, second, third = deliveries("a", "a", "a")
-    receipts.expect([first, second, third])
+    first, second = deliveries("a", "a")
+    receipts.expect([first, second])
     first.is_lost = True
 
-    assert confirmed(receipts, second) == [second]
-    assert confirmed(receipts, third) == [third]
+    assert confirmed(receipts, second) == []
+    assert receipts.take_stale() == [second]
+
+    again, second_again = deliveries("a", "a")
+    receipts.expect([again, second_again])
+    assert confirmed(receipts, again, second_again) == [again, second_again]
+
+
+def test_nor_is_its_newer_delivery_dropped_where_the_loss_is_known_late() -> None:
+    receipts = ConfirmedReceipts()
+    first, second = deliveries("a", "a")
+    again, second_again = deliveries("a", "a")
+    again.received_at = second_again.received_at = 10.0
+    receipts.expect([first, second, again, second_again])
+    first.is_lost = True
+
+    assert confirmed(receipts, again, second_again) == [again, second_again]
+    assert receipts.take_stale() == [second]
