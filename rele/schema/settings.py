@@ -173,8 +173,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "ENGINE": Setting(
         ENGINE,
-        "what sends messages to Pub/Sub: ``rele`` (Relé's own publisher, which alone reads the "
-        "next four settings) or ``google`` (Google's client); see ``docs/publishing.rst``",
+        "what publishes and consumes: ``rele`` (Relé's own engine, which alone reads the next "
+        "four settings) or ``google`` (Google's client); see ``docs/publishing.rst`` and "
+        "``docs/consuming.rst``",
         "rele",
     ),
     "PUBLISHER_BATCHING": Setting(
