@@ -85,6 +85,10 @@ class ModelHandlers:
         """Let a thread handle ``delivery``, after :meth:`start`."""
         self._ready.append(delivery)
 
+    def next_due(self) -> float | None:
+        """When to call :meth:`start`: not before the next event."""
+        return None
+
     def clear(self) -> list[Delivery]:
         """Handle nothing of what waits; return it."""
         cleared = [*self._ready]
@@ -96,6 +100,9 @@ class ModelHandlers:
         for _ in range(min(len(self._ready), self._idle)):
             self._idle -= 1
             self._process.soon(self._next)
+
+    def abandon(self, delivery: Delivery, is_handed: Callable[[Delivery], bool]) -> None:
+        """Only batches wait for a handler that may never return."""
 
     def confirm(self, delivery: Delivery) -> None:
         """Note that Pub/Sub has answered an ack."""

@@ -5,16 +5,18 @@ It does what ``rele/engine/native/consumer.py`` does with an event loop, threads
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from rele.engine.native.batching import Batching
 from rele.engine.native.consume_core import ConsumeCore
 from rele.engine.native.consumer_options import ConsumerOptions
 from rele.engine.native.delivery import Delivery, Settled
 from rele.engine.native.lease_calls import Call, Work
 from rele.engine.native.pull_streams import Stream, StreamActions
+from tests.simulation.batches import ModelBatches
 from tests.simulation.clockwork import TICK, Clockwork, Timer
 from tests.simulation.handlers import Behaviour, ModelHandlers
 from tests.simulation.network import Link, Network
@@ -74,12 +76,7 @@ class Worker:
         self._options = options
         self._on_end = on_end
         self._core = ConsumeCore(options, around.random.random)
-        self._handlers = ModelHandlers(
-            options.threads,
-            self,
-            waits_for_confirmation=options.is_exactly_once,
-            max_attempts=options.max_attempts,
-        )
+        self._handlers = self._make_handlers()
         self._timer: Timer | None = None
         self._calls: dict[int, Call] = {}
         """Those without an answer, by identity."""
@@ -93,6 +90,18 @@ class Worker:
         """What the loop is to be informed of by threads of handlers."""
         self._inbox: list[Callable[[], object]] = []
         """What happens when a suspended process goes on."""
+
+    def _make_handlers(self) -> ModelHandlers | ModelBatches:
+        options = self._options
+        once, attempts = options.is_exactly_once, options.max_attempts
+        if options.batch_wait is None:
+            return ModelHandlers(
+                options.threads, self, waits_for_confirmation=once, max_attempts=attempts
+            )
+        batching = Batching(options.batch_size, options.batch_wait)
+        return ModelBatches(
+            options.threads, batching, self, waits_for_confirmation=once, max_attempts=attempts
+        )
 
     def start(self) -> None:
         """Begin to consume."""
@@ -161,6 +170,25 @@ class Worker:
     def finish(self, delivery: Delivery) -> None:
         """A handler has returned."""
         self._report(self._core.finish, delivery)
+
+    def clock(self) -> float:
+        """The time of this process."""
+        return self._now
+
+    def begin_together(self, batch: Sequence[Delivery]) -> list[Delivery]:
+        """A handler of batches is about to begin; return those with which it may."""
+        return self._core.begin_together(batch, self._now)
+
+    def ack_together(self, deliveries: Sequence[Delivery]) -> None:
+        """A handler of batches has acked ``deliveries``."""
+        self._report(self._core.ack_together, deliveries)
+
+    def finish_together(
+        self, batch: Sequence[Delivery], then: Callable[[Callable[[Delivery], bool]], None]
+    ) -> None:
+        """A handler of batches has returned; ``then`` is to be called in the loop."""
+        self._report(self._core.finish_together, batch)
+        self._report(lambda now: then(self._core.is_handed))
 
     def crash(self) -> None:
         """A handler ends the process."""
@@ -234,6 +262,7 @@ class Worker:
             self.note("lease_lost", delivery, "its lease was lost")
         for delivery in work.overdue:
             self.note("abandoned", delivery)
+            self._handlers.abandon(delivery, self._core.is_handed)
 
     def _do_to_streams(self, actions: StreamActions) -> None:
         for stream in actions.open:
@@ -245,7 +274,8 @@ class Worker:
             self._half_close(stream)
 
     def _set_timer(self) -> None:
-        due = self._core.next_due()
+        dues = (self._core.next_due(), self._handlers.next_due())
+        due = min((each for each in dues if each is not None), default=None)
         at = None if due is None else due + self._lag
         if self._timer is not None:
             if self._timer.at == at and self._timer.function is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,9 +35,9 @@ class BatchHandlers:
         batching: Batching,
         of_process: HandlerThreads,
         *,
-        begin: Callable[[Sequence[Delivery]], list[Any]],
+        begin: Callable[[list[Delivery]], list[Any]],
         handle: Callable[..., object],
-        end: Callable[[Sequence[Delivery]], object],
+        end: Callable[[list[Delivery]], object],
         now: Callable[[], float],
     ) -> None:
         self._number = threads
@@ -76,7 +76,7 @@ class BatchHandlers:
                 raise
             self.running += 1
 
-    def finish(self, batch: Sequence[Delivery], is_wanted: Callable[[Delivery], bool]) -> None:
+    def finish(self, batch: list[Delivery], is_wanted: Callable[[Delivery], bool]) -> None:
         """Note that the thread of ``batch`` has ended.
 
         Args:
@@ -86,11 +86,20 @@ class BatchHandlers:
         self.running -= 1
         self._batching.release(batch, is_wanted)
 
+    def abandon(self, delivery: Delivery, is_wanted: Callable[[Delivery], bool]) -> None:
+        """Go on with the key of ``delivery``, whose handler may never return.
+
+        Args:
+            delivery: what was outstanding for too long.
+            is_wanted: as for :meth:`finish`.
+        """
+        self._batching.abandon(delivery, is_wanted)
+
     def next_due(self) -> float | None:
         """When to call :meth:`start`; ``None``: not before the next event."""
         return self._batching.next_due() if self.running < self._number else None
 
-    def _run(self, batch: Sequence[Delivery]) -> None:
+    def _run(self, batch: list[Delivery]) -> None:
         """In a thread: handle those of ``batch`` that are still leased."""
         try:
             messages = self._begin(batch)

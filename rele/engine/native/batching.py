@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from rele.engine.native.delivery import Delivery
+
+
+@dataclass
+class _BusyKey:
+    """A key of a batch that is being handled."""
+
+    batch: list[Delivery]
+    waiting: deque[Delivery] = field(default_factory=deque)
+    """What waits for the end of the batch."""
 
 
 class Batching:
@@ -28,14 +38,14 @@ class Batching:
         self._ready: deque[Delivery] = deque()
         self._oldest: float | None = None
         """When the oldest of these was received."""
-        self._behind: dict[str, deque[Delivery]] = {}
-        """What waits for the end of a batch that has messages of the same key."""
+        self._busy: dict[str, _BusyKey] = {}
+        """The keys of batches that are being handled."""
 
     def add(self, delivery: Delivery) -> None:
         """Take a delivery that can be handled."""
-        behind = self._behind.get(delivery.key) if delivery.key else None
-        if behind is not None:
-            behind.append(delivery)
+        busy = self._busy.get(delivery.key) if delivery.key else None
+        if busy is not None:
+            busy.waiting.append(delivery)
             return
         self._ready.append(delivery)
         if self._oldest is None or delivery.received_at < self._oldest:
@@ -53,29 +63,29 @@ class Batching:
         batch = [self._ready.popleft() for _ in range(number)]
         for delivery in batch:
             if delivery.key:
-                self._behind.setdefault(delivery.key, deque())
-        if self._behind and self._ready:
+                self._busy[delivery.key] = _BusyKey(batch)
+        if self._busy and self._ready:
             self._part_from_batches()
         self._find_oldest()
         return batch
 
-    def release(self, batch: Iterable[Delivery], is_wanted: Callable[[Delivery], bool]) -> None:
+    def release(self, batch: list[Delivery], is_wanted: Callable[[Delivery], bool]) -> None:
         """Note that ``batch`` has ended: what waited for it can be handled.
 
         Args:
             batch: what :meth:`take_due` has returned.
             is_wanted: whether a delivery that waited is still to be handled.
         """
-        released: list[Delivery] = []
-        for key in {delivery.key for delivery in batch if delivery.key}:
-            released += filter(is_wanted, self._behind.pop(key, ()))
-        if released:
-            self._ready.extendleft(reversed(released))
-            self._find_oldest()
+        self._release({delivery.key for delivery in batch}, batch, is_wanted)
 
-    def put_back(self, batch: Iterable[Delivery]) -> None:
+    def abandon(self, delivery: Delivery, is_wanted: Callable[[Delivery], bool]) -> None:
+        """Let the key of ``delivery`` wait no more for its batch, which may never end."""
+        busy = self._busy.get(delivery.key)
+        if busy is not None and delivery in busy.batch:
+            self._release({delivery.key}, busy.batch, is_wanted)
+
+    def put_back(self, batch: list[Delivery]) -> None:
         """Undo :meth:`take_due`, since ``batch`` cannot be handled now."""
-        batch = list(batch)
         self.release(batch, lambda delivery: True)
         self._ready.extendleft(reversed(batch))
         self._find_oldest()
@@ -84,9 +94,9 @@ class Batching:
         """Remove and return all that waits."""
         cleared = list(self._ready)
         self._ready.clear()
-        for behind in self._behind.values():
-            cleared += behind
-            behind.clear()
+        for busy in self._busy.values():
+            cleared += busy.waiting
+            busy.waiting.clear()
         self._oldest = None
         return cleared
 
@@ -100,7 +110,21 @@ class Batching:
         """Let what is ready wait where a batch has taken messages of its key."""
         ready, self._ready = self._ready, deque()
         for delivery in ready:
-            self._behind.get(delivery.key, self._ready).append(delivery)
+            busy = self._busy.get(delivery.key)
+            (self._ready if busy is None else busy.waiting).append(delivery)
+
+    def _release(
+        self, keys: set[str], batch: list[Delivery], is_wanted: Callable[[Delivery], bool]
+    ) -> None:
+        released: list[Delivery] = []
+        for key in keys:
+            busy = self._busy.get(key)
+            if busy is not None and busy.batch is batch:
+                released += filter(is_wanted, busy.waiting)
+                del self._busy[key]
+        if released:
+            self._ready.extendleft(reversed(released))
+            self._find_oldest()
 
     def _find_oldest(self) -> None:
         self._oldest = min((each.received_at for each in self._ready), default=None)

@@ -211,7 +211,7 @@ class NativeConsumer:
         self._core.ack_together(deliveries, self._loop.now())
         self._act()
 
-    def _finish_batch(self, batch: Sequence[Delivery]) -> None:
+    def _finish_batch(self, batch: list[Delivery]) -> None:
         self._take_waiting_reports()
         now = self._loop.now()
         self._core.finish_together(batch, now)
@@ -269,6 +269,8 @@ class NativeConsumer:
                 self._confirm(confirmed)
         for delivery in work.overdue:
             report_overdue(delivery, self._name, self._options.max_lease_duration)
+            if isinstance(self._handlers, BatchHandlers):
+                self._handlers.abandon(delivery, self._core.is_handed)
         if work.lost:
             self._settlements.note_lost(work.lost, self._loop.now())
 
