@@ -297,10 +297,16 @@ class ConsumeCore:
         self._nack(step.nack, now)
         if step.replaced is not None:
             self._keeper.lose([step.replaced])
-        for delivery in step.withdrawn:
-            self._handed.discard(delivery)
-            delivery.begun_at = None
+        if step.withdrawn:
+            self._withdraw(step.withdrawn)
         self._ready += step.ready
+
+    def _withdraw(self, deliveries: Sequence[Delivery]) -> None:
+        """Handle ``deliveries`` not now; some of them may only have become ready just now."""
+        self._ready = [each for each in self._ready if each not in deliveries]
+        self._handed.difference_update(deliveries)
+        for delivery in deliveries:
+            delivery.begun_at = None
 
     def _nack(self, deliveries: Iterable[Delivery], now: float) -> None:
         for delivery in deliveries:

@@ -265,6 +265,18 @@ class TestBatches:
         assert settle_of(batch) == ["ack", "nack", "nack"]
         assert not any(map(consumer.core.is_handed, batch))
 
+    def test_nor_is_what_became_ready_just_before_the_failure_handed_out(self) -> None:
+        consumer = VirtualConsumer(batch_size=2, batch_wait=1.0)
+        batch = consumer.receive("a", "a", "a")[:2]
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.ack_together(batch[:1], consumer.now)
+        consumer.core.settle(batch[1], NACK, consumer.now)
+
+        consumer.core.finish_together(batch, consumer.now)
+        consumer.act()
+
+        assert consumer.ready == batch
+
     def test_with_dead_letters_it_is_held_and_handed_out_again(self) -> None:
         consumer = self.consumer(max_attempts=5)
         batch = consumer.receive("a", "a", "a")
