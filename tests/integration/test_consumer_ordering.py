@@ -59,8 +59,8 @@ def nack(message: Any) -> None:
 
 
 def retry_later(message: Any) -> None:
-    """As ``raise Retry(delay=2)``."""
-    message.modify_ack_deadline(2)
+    """As ``raise Retry(delay=1)``."""
+    message.modify_ack_deadline(1)
     message.drop()
 
 
