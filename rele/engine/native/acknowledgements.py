@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeError, AcknowledgeStatus
 
-from rele.engine.native.lease_keeper import LEASE_LOST
+from rele.engine.native.lease_calls import LEASE_LOST
 
 __all__ = ["AcknowledgeStatus", "LeaseLostError", "acknowledge_error"]
 

@@ -8,6 +8,12 @@ from typing import Literal, NamedTuple
 
 from rele.engine.native.delivery import Delivery
 
+LEASE_LOST = "its lease was lost"
+"""Why a settlement has no effect."""
+
+UNAVAILABLE = "Pub/Sub is unavailable"
+"""Why it is not known whether a settlement has an effect."""
+
 
 @dataclass(frozen=True)
 class Call:

@@ -13,16 +13,10 @@ from typing import Literal
 
 from rele.engine.native.delayed_charges import DelayedCharges
 from rele.engine.native.delivery import ACK, Charge, Delivery, Settled
-from rele.engine.native.lease_calls import Call, Confirmed, Work
+from rele.engine.native.lease_calls import LEASE_LOST, UNAVAILABLE, Call, Confirmed, Work
 from rele.engine.native.lease_requests import divided, sorted_by_outcome
 from rele.engine.native.lease_times import LeaseTimes
 from rele.engine.native.settled_queue import SettledQueue
-
-LEASE_LOST = "its lease was lost"
-"""Why a settlement has no effect."""
-
-UNAVAILABLE = "Pub/Sub is unavailable"
-"""Why it is not known whether a settlement has an effect."""
 
 _GATHERED_AHEAD = 1.0
 """Leases that are due within so many seconds are renewed together."""
