@@ -79,9 +79,14 @@ class Batching:
         self._release({delivery.key for delivery in batch}, batch, is_wanted)
 
     def abandon(self, delivery: Delivery, is_wanted: Callable[[Delivery], bool]) -> None:
-        """Let the key of ``delivery`` wait no more for its batch, which may never end."""
+        """Let a key wait no more for its batch, which may never end.
+
+        Args:
+            delivery: of the batch, or a newer one of a message of the batch.
+            is_wanted: as for :meth:`release`.
+        """
         busy = self._busy.get(delivery.key)
-        if busy is not None and delivery in busy.batch:
+        if busy is not None and delivery.message_id in {each.message_id for each in busy.batch}:
             self._release({delivery.key}, busy.batch, is_wanted)
 
     def put_back(self, batch: list[Delivery]) -> None:

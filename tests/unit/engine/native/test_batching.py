@@ -101,6 +101,27 @@ def test_a_batch_that_cannot_be_handled_is_put_back_in_its_place(batching: Batch
     assert batching.take_due(100) == [deliveries[4]], "the key of the other is taken"
 
 
+def test_a_key_waits_no_more_for_a_batch_that_may_never_end(batching: Batching) -> None:
+    stuck = [delivery(0, "a"), delivery(0, "b"), delivery(0, "a")]
+    for each in stuck:
+        batching.add(each)
+    batch = batching.take_due(0)
+    copy, other = delivery(1, "a"), delivery(1, "b")
+    copy.message_id = stuck[2].message_id
+    batching.add(copy)
+    batching.add(other)
+
+    batching.abandon(copy, lambda delivery: True)
+
+    again = batching.take_due(100)
+    assert again == [copy]
+    batching.release(batch, lambda delivery: True)
+    assert batching.take_due(100) == [other]
+    later = delivery(2, "a")
+    batching.add(later)
+    assert batching.take_due(100) == [], "the key belongs to another batch now"
+
+
 def test_what_waits_can_be_cleared(batching: Batching) -> None:
     deliveries = [delivery(0, "a") for _ in range(4)]
     for each in deliveries:
