@@ -280,6 +280,39 @@ class TestPlaces:
             ("after", "of the message"),
         ]
 
+    def test_hooks_run_in_the_order_of_the_middlewares_wherever_they_run(
+        self, deliver: Deliver
+    ) -> None:
+        order: list[str] = []
+
+        class InLoop(BaseMiddleware):
+            @no_io
+            def pre_process_message(self, *args: Any) -> None:
+                order.append("in the loop")
+
+        class Idle(BaseMiddleware): ...
+
+        class InThread(BaseMiddleware):
+            def pre_process_message(self, *args: Any) -> None:
+                order.append("in a thread")
+
+        class Awaited(BaseMiddleware):
+            async def pre_process_message(self, *args: Any) -> None:  # type: ignore[override]
+                await asyncio.sleep(0)
+                order.append("awaited")
+
+        register(InLoop(), Idle(), InThread(), InLoop(), Awaited(), InThread())
+
+        asyncio.run(outcome_of(deliver(), done))
+
+        assert order == [
+            "in the loop",
+            "in a thread",
+            "in the loop",
+            "awaited",
+            "in a thread",
+        ]
+
     def test_what_a_hook_sets_in_the_context_counts_for_the_handler(self, deliver: Deliver) -> None:
         class Middleware(BaseMiddleware):
             def pre_process_message(self, *args: Any) -> None:
