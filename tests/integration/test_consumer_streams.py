@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 from grpc import StatusCode
 
+from rele.engine.connection import Connection
 from rele.engine.native import pull_streams
+from rele.engine.native.consumer_options import ConsumerOptions
+from rele.engine.native.pull_engine import PullEngine
 from rele.engine.times import Times
-from tests.support.handled import Handled, consumed
+from rele.exceptions import ThreadStartError
+from tests.support.handled import PROJECT, Handled, consumed, end
 from tests.support.inbox import Inbox
 from tests.support.pull_server import PullServer, PullStream
 
@@ -124,3 +129,22 @@ def test_a_new_connection_is_made_for_one_that_is_reset(
 
         assert handled.wait_for(1) == [b"1"]
         assert second.call.connection != first.call.connection
+
+
+def test_a_consumer_that_cannot_have_its_thread_can_be_ended(
+    pull_server: PullServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker does that cannot start."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = PullEngine(Connection(PROJECT))
+    consumer = engine.consumer("orders", Handled(), ConsumerOptions(2), lambda: True)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(ThreadStartError):
+            consumer.open()
+
+    assert end(consumer) == 0
+    engine.close()

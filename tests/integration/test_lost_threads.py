@@ -1,4 +1,4 @@
-"""Threads that an engine loses, or cannot start: consuming goes on, and it is logged."""
+"""Threads that Google's client loses, or cannot start: the stream goes on, and it is logged."""
 
 from __future__ import annotations
 
@@ -135,11 +135,6 @@ def assert_all_are_handled(handled: Inbox, numbers: Iterable[int]) -> None:
     handled.wait_until(lambda items: set(items) >= set(numbers), 30)
 
 
-GOOGLE_ALONE = pytest.mark.only_engine("google", slow=True)
-"""It is about threads that Relé's own engine does not have."""
-
-
-@GOOGLE_ALONE
 def test_no_thread_is_started_for_a_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     handled = run()
     fault = break_once(
@@ -155,7 +150,6 @@ def test_no_thread_is_started_for_a_message(run: Run, monkeypatch: pytest.Monkey
     assert fault.raised.items == []
 
 
-@GOOGLE_ALONE
 @pytest.mark.parametrize(
     ("owner", "method", "name"),
     [
@@ -207,7 +201,6 @@ def test_a_stream_that_ends_while_no_thread_can_be_started_is_started_again(
     assert lines.inbox.items
 
 
-@GOOGLE_ALONE
 @pytest.mark.parametrize(
     "name", ["CallbackRequestDispatcher", "ConsumeBidirectionalStream", "LeaseMaintainer", "Heart"]
 )
@@ -234,17 +227,18 @@ def test_a_stream_that_is_half_open_is_closed_and_another_opened(
 
 
 def test_a_worker_that_cannot_have_its_threads_does_not_start(
-    run: Run, monkeypatch: pytest.MonkeyPatch, engine: str
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = {"google": "rele-jobs_", "rele": "rele-consumer"}[engine]
-    break_once(monkeypatch, threading.Thread, "start", 1, lambda thread: name in thread.name)
+    break_once(
+        monkeypatch, threading.Thread, "start", 1, lambda thread: "rele-jobs_" in thread.name
+    )
 
-    with pytest.raises(ThreadStartError, match=": raise the limit of threads"):
+    with pytest.raises(ThreadStartError, match="the handlers of jobs: raise the limit of threads"):
         run()
 
 
 def test_a_worker_that_can_start_no_thread_ends_in_order(
-    run: Run, monkeypatch: pytest.MonkeyPatch, lines: Lines, engine: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, lines: Lines
 ) -> None:
     handled = run()
     assert_all_are_handled(handled, publish(1))
@@ -254,9 +248,8 @@ def test_a_worker_that_can_start_no_thread_ends_in_order(
     for worker in run.workers:
         stop(worker)
 
-    if engine == "google":
-        lines.wait_for("The stream of jobs ends without a thread of its own")
-        assert count_threads("LeaseMaintainer") == 0
+    lines.wait_for("The stream of jobs ends without a thread of its own")
+    assert count_threads("LeaseMaintainer") == 0
 
 
 def delete_subscription(config: Config) -> None:
