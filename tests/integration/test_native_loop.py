@@ -105,6 +105,20 @@ class TestConnections:
         assert len(used_by_calls) == 1
         assert not used_by_calls & set(by_connection)
 
+    def test_each_call_says_which_subscription_it_is_about(
+        self, pull_server: PullServer, consume: Consume
+    ) -> None:
+        """Pub/Sub routes by it, as Google's client says it, too."""
+        consume()
+        [stream] = pull_server.streams.wait_for(1)
+        stream.deliver(b"1")
+        pull_server.acked.wait_for(1)
+
+        calls = [stream.call, *(each.call for each in pull_server.requests.items)]
+        assert {each.headers["x-goog-request-params"] for each in calls} == {
+            "subscription=projects/project/subscriptions/orders"
+        }
+
     def test_a_connection_without_streams_is_closed(
         self, pull_server: PullServer, consume: Consume, engine: PullEngine
     ) -> None:

@@ -83,6 +83,7 @@ class NativeConsumer:
         handler_loop: HandlerLoop | None = None,
     ) -> None:
         self._path = path
+        self._headers = pull_calls.headers(path)
         self._name = path.rpartition("/")[2]
         self._ends = StreamEnds(self._name, pull_loop, threads, prepare)
         self._settlements = SettlementReports(self._name)
@@ -317,6 +318,7 @@ class NativeConsumer:
         self._streams[stream] = StreamDriver(
             self._loop,
             first_request,
+            self._headers,
             receive=partial(self._receive, stream),
             end=partial(self._end_stream, stream),
         )
@@ -341,7 +343,7 @@ class NativeConsumer:
         error: str | None = None
         refused: Mapping[str, str] = {}
         try:
-            await self._loop.connections.send(method, request, _CALL_TIMEOUT)
+            await self._loop.connections.send(method, request, self._headers, _CALL_TIMEOUT)
         except grpc.aio.AioRpcError as failure:
             error, refused = pull_calls.outcome_of(call, failure)
         except Exception as failure:  # the leases must know that it has ended

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import grpc
+from google.api_core.gapic_v1.client_info import ClientInfo
+from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.pubsub_v1.types import (
     AcknowledgeRequest,
     ModifyAckDeadlineRequest,
@@ -16,6 +18,7 @@ from google.pubsub_v1.types import (
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from rele._version import __version__
 from rele.engine.native.delivery import Delivery
 from rele.engine.native.lease_calls import Call
 
@@ -53,6 +56,19 @@ def first_request(path: str, *, ack_deadline: int, max_messages: int, max_bytes:
         protocol_version=1,
     ).SerializeToString()
     return request
+
+
+_CLIENT: tuple[str, str] = ClientInfo(  # type: ignore[no-untyped-call]
+    user_agent=f"rele/{__version__}"
+).to_grpc_metadata()
+
+
+def headers(path: str) -> tuple[tuple[str, str], ...]:
+    """What Google's client sends with each call about the subscription at ``path``."""
+    routing: tuple[str, str] = to_grpc_metadata(  # type: ignore[no-untyped-call]
+        (("subscription", path),)
+    )
+    return (_CLIENT, routing)
 
 
 KEEPALIVE: bytes = _Pull().SerializeToString()

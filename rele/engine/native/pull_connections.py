@@ -19,6 +19,8 @@ from rele.engine.native import forking
 from rele.engine.native.grpc_threads import can_open_first_channel, poller_is_alive
 from rele.exceptions import ThreadStartError
 
+Headers = tuple[tuple[str, str], ...]
+
 logger = logging.getLogger(__name__)
 
 STREAMS_OF_CONNECTION = 50
@@ -132,21 +134,21 @@ class PullConnections:
         finally:
             self._streams.discard(stream)
 
-    async def send(self, method: str, request: bytes, timeout: float) -> None:
+    async def send(self, method: str, request: bytes, headers: Headers, timeout: float) -> None:
         """Make one call; again after a fork that has cut it off.
 
         Raises:
             grpc.aio.AioRpcError: it has failed.
         """
         async with self._room_for_calls:
-            while not await self._try(method, request, timeout):
+            while not await self._try(method, request, headers, timeout):
                 pass
 
-    async def _try(self, method: str, request: bytes, timeout: float) -> bool:
+    async def _try(self, method: str, request: bytes, headers: Headers, timeout: float) -> bool:
         await _wait_for(self._may_call)
         with self._used(for_streams=False, at_most=CALLS_OF_CONNECTION) as carrier:
             call = carrier.channel.unary_unary(method)(
-                request, timeout=timeout, wait_for_ready=True
+                request, metadata=headers, timeout=timeout, wait_for_ready=True
             )
             self._calls.add(call)
             try:

@@ -26,6 +26,7 @@ class StreamDriver:
     Args:
         loop: where it runs.
         first_request: what opens it.
+        headers: what is sent before.
         receive: called with each response.
         end: called once, with the error that ended the stream; ``None`` if there was none.
     """
@@ -34,11 +35,13 @@ class StreamDriver:
         self,
         loop: PullLoop,
         first_request: bytes,
+        headers: tuple[tuple[str, str], ...],
         receive: Callable[[bytes], None],
         end: Callable[[BaseException | None], None],
     ) -> None:
         self._loop = loop
         self._first_request = first_request
+        self._headers = headers
         self._receive = receive
         self._end = end
         self._call: Any = None
@@ -98,7 +101,7 @@ class StreamDriver:
             return error.with_traceback(None)
 
     async def _read_from(self, channel: Any) -> BaseException | None:
-        call = self._call = channel.stream_stream(pull_calls.STREAMING_PULL)()
+        call = self._call = channel.stream_stream(pull_calls.STREAMING_PULL)(metadata=self._headers)
         try:
             await call.write(self._first_request)
             while (response := await call.read()) is not grpc.aio.EOF:
