@@ -149,6 +149,7 @@ def test_kill_9_of_a_worker_with_500_outstanding_messages_loses_none(
         start_worker(project)
 
         assert ledger.wait_for("end", done + 500) == Counter(range(done + 500))
+        assert ledger.check(range(done + 500), "end") == []
         wait_for_status(project, waiting=0, outstanding=0)
 
     play(rounds, play_round)
@@ -305,6 +306,7 @@ def test_sigterm_under_load_repeats_nothing_that_was_finished_and_loses_nothing(
         ledger.wait_for("end", MESSAGES)
         assert time.monotonic() - stopped < LEASE  # or what was nacked has to wait for its end
         assert ledger.count("begin") == ledger.count("end") == Counter(range(MESSAGES))
+        assert ledger.check(range(MESSAGES), "end") == []
         wait_for_status(project, waiting=0, outstanding=0)
 
     play(rounds, play_round)

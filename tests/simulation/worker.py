@@ -315,7 +315,7 @@ class Worker:
             for each in received
         ]
         for delivery in deliveries:
-            self.note("received", delivery)
+            self.note("received", delivery, self._core.lease_seconds)
         self._is_unavailable = False
         self._core.receive(stream, deliveries, self._now)
         self._act()
@@ -376,6 +376,10 @@ class Worker:
 
     def _answer(self, call: Call, error: str | None, refused: Refused) -> None:
         if self._calls.pop(id(call), None) is not None:
+            if call.purpose == "extend" and error is None:
+                for delivery in call.deliveries:
+                    if delivery.ack_id not in refused:
+                        self.note("renewed", delivery, call.sent_at + self._lag + call.seconds)
             self._core.note_answer(call, self._now, error=error, refused=refused)
             self._act()
 

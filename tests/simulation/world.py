@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from rele.emulator.delivery.message import StoredMessage
+from rele.engine.native.ordered_keys import LONGEST_BACKOFF, PATIENCE
 from tests.simulation.clockwork import Clockwork, EndlessLoopError
 from tests.simulation.faults import RESTARTED_WITHIN, Faults
 from tests.simulation.network import Network
@@ -18,6 +19,7 @@ from tests.support.history import (
     History,
     InOrder,
     LastWord,
+    LeaseHeld,
     NothingIsLost,
     OneAtATime,
     StopsInTime,
@@ -115,7 +117,9 @@ class _World:
         is_endless = any(each.behaviour.kind == "never returns" for each in kinds)
         poison = sum(each.behaviour.kind == "poison" for each in kinds) * 8 * 30.0
         endless = 2 * scenario.options.max_lease_duration if is_endless else 0.0
-        return silent_for + reopened + leases + 3 * work + again + endless + poison
+        # For so long a key may be held behind a message that another worker has settled.
+        held = LONGEST_BACKOFF + PATIENCE if scenario.server.is_ordered else 0.0
+        return silent_for + reopened + leases + 3 * work + again + endless + poison + held
 
     def _publish(self, message: Published) -> None:
         """Publish a message, after those that were published before it."""
@@ -176,5 +180,11 @@ class _World:
             StopsInTime(history),
             HandledOnce(history),
             LastWord(history),
+            *([] if _has_stopped_clocks(self._scenario) else [LeaseHeld(history)]),
         ]
         return [*self._broken, *check(history, rules)]
+
+
+def _has_stopped_clocks(scenario: Scenario) -> bool:
+    """Whether a worker cannot know how much time has passed."""
+    return any(fault.kind == "stop_clock" for fault in scenario.faults)

@@ -286,6 +286,31 @@ class HandledOnce(Rule):
         self._abandoned.add(event.delivery)
 
 
+class LeaseHeld(Rule):
+    """Nothing is begun whose lease is known to be lost."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__(history)
+        self._ends: dict[str, float] = {}
+        self._lost: set[str] = set()
+
+    def note_received(self, event: Event) -> None:
+        """Received with a lease of ``detail`` seconds."""
+        self._ends[event.delivery] = event.at + event.detail
+
+    def note_renewed(self, event: Event) -> None:
+        """The worker knows that its lease lasts until ``detail``."""
+        self._ends[event.delivery] = event.detail
+
+    def note_lease_lost(self, event: Event) -> None:
+        self._lost.add(event.delivery)
+
+    def note_begun(self, event: Event) -> None:
+        ends_at = self._ends.get(event.delivery, event.at)
+        if event.delivery in self._lost or event.at > ends_at + EPSILON:
+            self.breaks(event, f"{event.worker} begins {event.message}, whose lease was lost")
+
+
 class LastWord(Rule):
     """A delay that Pub/Sub has accepted is kept: nothing that was sent before undoes it.
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
+
+from tests.support.history import History, NothingIsLost, check
 
 WRITE = """
     import os
@@ -46,3 +49,17 @@ class Ledger:
             assert time.monotonic() < deadline, f"{len(counts)} {word!r} after {seconds} s"
             time.sleep(0.02)  # another process writes the file
         return counts
+
+    def history(self, accepted: Iterable[int], handled: str) -> History:
+        """What happened to ``accepted``, of which the word ``handled`` says which were handled."""
+        history = History()
+        for number in accepted:
+            history.add(0.0, "accepted", number)
+        for number in self.count(handled).elements():
+            history.add(0.0, "handled", number)
+        return history
+
+    def check(self, accepted: Iterable[int], handled: str) -> list[str]:
+        """How the ledger breaks the rule of the simulation that nothing is lost, if it does."""
+        history = self.history(accepted, handled)
+        return check(history, [NothingIsLost(history)])

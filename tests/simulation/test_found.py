@@ -1,0 +1,22 @@
+"""Seeds that have found something. What each found is proved without a seed in ``tests/unit``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.world import play_seed
+
+FOUND = {
+    67: "an extension that arrived late undid a delay (test_lease_keeper.py)",
+    30: "receipts confirmed in another order began a key out of order (test_confirmed_receipts.py)",
+    46: "a handler that never returned stopped its key for ever (test_ordered_keys.py)",
+    132: "and so did one whose lease had been lost (test_ordered_keys.py)",
+    77: "held messages were nacked and redelivered as fast as the network (test_ordered_keys.py)",
+    161: "a draining consumer was to open a stream, and acted without a pause",
+    286: "what was sent before a nack was begun after it (test_ordered_keys.py)",
+}
+
+
+@pytest.mark.parametrize("seed", FOUND, ids=str)
+def test_what_a_seed_has_found_stays_mended(seed: int) -> None:
+    assert play_seed(seed).broken == [], FOUND[seed]
