@@ -19,8 +19,8 @@ from typing import Any
 from google.pubsub_v1 import types
 
 import rele
-from rele.engine.native import consumer as native
-from rele.engine.native.consumer_options import ConsumerOptions
+from rele.engine.native.consuming import consumer as native
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
 from rele.handling.callback import Callback
 from rele.messages.codec import decode
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import rele
-from rele.engine.native import wire
-from rele.engine.native.future import PublishFuture
+from rele.engine.native.publishing import wire
+from rele.engine.native.publishing.future import PublishFuture
 from rele.messages.codec import encode
 from rele.messages.limits import check_attributes, check_ordering_key, check_topic
 from rele.sending.publication import Publication

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import rele
-from rele.engine.native import publisher as native
-from rele.engine.native.lanes import Request
-from rele.engine.native.roles import Role
+from rele.engine.native.publishing import publisher as native
+from rele.engine.native.publishing.lanes import Request
+from rele.engine.native.publishing.roles import Role
 
 MESSAGES = 2000
 AT_A_TIME = 500

@@ -41,7 +41,7 @@ class PubSubBackend(BaseBackend):
         connection = Connection(config.gc_project_id, config.credentials, config.client_options)
         # Each engine is imported where it is used, because loading it takes long.
         if getattr(config, "engine", "google") == "rele":
-            from rele.engine.native.publisher import NativePublisher
+            from rele.engine.native.publishing.publisher import NativePublisher
 
             options = config.publisher_options  # type: ignore[attr-defined]
             self._engine: Any = NativePublisher(connection, options)

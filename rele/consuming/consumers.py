@@ -12,12 +12,12 @@ from rele.consuming.worker_plan import ConsumerPlan, WorkerPlan
 from rele.engine.base import Consumer
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.streams import RestartingStream
-from rele.engine.native.consumer_options import MAX_BYTES, MAX_MESSAGES, ConsumerOptions
+from rele.engine.native.consuming.consumer_options import MAX_BYTES, MAX_MESSAGES, ConsumerOptions
 from rele.engine.times import Times
 from rele.subscription import Callback
 
 if TYPE_CHECKING:
-    from rele.engine.native.pull_engine import PullEngine
+    from rele.engine.native.consuming.pull_engine import PullEngine
 
 
 class Consumers(Protocol):
@@ -104,7 +104,7 @@ class NativeConsumers:
     def _engine(self) -> PullEngine:
         """Made when the first consumer is: it needs credentials."""
         # Imported here because a worker on Google's client does not need it.
-        from rele.engine.native.pull_engine import PullEngine
+        from rele.engine.native.consuming.pull_engine import PullEngine
 
         _import_what_publishes()
         return PullEngine(self._subscriber.connection, self._times)
@@ -150,7 +150,7 @@ def _import_what_publishes() -> None:
     """
     for module in (
         "rele.backends.pubsub",
-        "rele.engine.native.publisher",
+        "rele.engine.native.publishing.publisher",
         "rele.sending.process_end",
         "rele.sending.publisher",
     ):

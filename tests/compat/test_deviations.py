@@ -25,7 +25,7 @@ from rele.consuming.consumers import options_of
 from rele.consuming.worker_plan import plan_of_config
 from rele.engine.base import Message as ReceivedByHooks
 from rele.engine.connection import Connection
-from rele.engine.native.flow import Flow
+from rele.engine.native.consuming.flow import Flow
 from rele.exceptions import PublisherFull
 from rele.middleware import BaseMiddleware
 from rele.sending.publisher import Publisher as SendingPublisher

@@ -14,7 +14,7 @@ import pytest
 
 import rele
 from rele import current_message
-from rele.engine.native.handler_loop import NAME
+from rele.engine.native.consuming.handler_loop import NAME
 from rele.middleware import BaseMiddleware
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription, sub
@@ -185,7 +185,9 @@ def test_a_blocked_loop_is_logged_with_its_stack(
         released.wait(20)
         inbox.put(data)
 
-    monkeypatch.setattr(logging.getLogger("rele.engine.native.handler_loop"), "handlers", [Log()])
+    monkeypatch.setattr(
+        logging.getLogger("rele.engine.native.consuming.handler_loop"), "handlers", [Log()]
+    )
     run_worker([sub("orders")(block)])
     rele.publish("orders", 1)
 
@@ -228,7 +230,9 @@ def test_a_handler_that_runs_too_long_is_logged_with_where_it_waits(
         if len(inbox.items) == 1:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(logging.getLogger("rele.engine.native.interruptions"), "handlers", [Log()])
+    monkeypatch.setattr(
+        logging.getLogger("rele.engine.native.consuming.interruptions"), "handlers", [Log()]
+    )
     run_worker([sub("orders", max_lease_duration=1)(stay)], SHUTDOWN_TIMEOUT=0.2)
     rele.publish("orders", 1)
 

@@ -15,9 +15,9 @@ from google.cloud import pubsub_v1
 
 from rele import Batch, BatchMessage, Callback, PartialFailure, Subscription
 from rele.engine.connection import Connection
-from rele.engine.native.consumer import NativeConsumer
-from rele.engine.native.consumer_options import ConsumerOptions
-from rele.engine.native.pull_engine import PullEngine
+from rele.engine.native.consuming.consumer import NativeConsumer
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.pull_engine import PullEngine
 from rele.handling.settlement import SettlementPolicy
 from tests.support.inbox import Inbox
 

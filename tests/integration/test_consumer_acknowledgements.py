@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
-from rele.engine.native import consumer as driver
-from rele.engine.native import lease_keeper
+from rele.engine.native.consuming import consumer as driver
+from rele.engine.native.consuming import lease_keeper
 from tests.support.handled import Handled, consumed
 from tests.support.inbox import Inbox
 from tests.support.pull_server import PullServer, PullStream

@@ -9,9 +9,9 @@ import pytest
 from grpc import StatusCode
 
 from rele.engine.connection import Connection
-from rele.engine.native import pull_streams
-from rele.engine.native.consumer_options import ConsumerOptions
-from rele.engine.native.pull_engine import PullEngine
+from rele.engine.native.consuming import pull_streams
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.pull_engine import PullEngine
 from rele.engine.times import Times
 from rele.exceptions import ThreadStartError
 from tests.support.handled import PROJECT, Handled, consumed, end

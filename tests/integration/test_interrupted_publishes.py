@@ -81,7 +81,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[AcceptingCalls]:
         "MIDDLEWARE": [f"{__name__}.{CountOutcomes.__name__}"],
     }
     publisher, calls = make_publisher(monkeypatch)
-    monkeypatch.setattr("rele.engine.native.publisher.NativePublisher", lambda *_: publisher)
+    monkeypatch.setattr(
+        "rele.engine.native.publishing.publisher.NativePublisher", lambda *_: publisher
+    )
     rele.setup(settings)
     CountOutcomes.successes.clear()
     CountOutcomes.failures.clear()

@@ -13,9 +13,9 @@ import pytest
 from google.cloud import pubsub_v1
 
 from rele.engine.connection import Connection
-from rele.engine.native.consumer import NativeConsumer
-from rele.engine.native.consumer_options import ConsumerOptions
-from rele.engine.native.pull_engine import PullEngine
+from rele.engine.native.consuming.consumer import NativeConsumer
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.pull_engine import PullEngine
 
 PROJECT = "rele"
 

@@ -14,13 +14,13 @@ import pytest
 from grpc import StatusCode
 
 from rele.engine.connection import Connection
-from rele.engine.native import consumer as consumer_module
-from rele.engine.native import handler_threads, pull_connections
-from rele.engine.native.consumer import NativeConsumer
-from rele.engine.native.consumer_options import ConsumerOptions
+from rele.engine.native.consuming import consumer as consumer_module
+from rele.engine.native.consuming import handler_threads, pull_connections
+from rele.engine.native.consuming.consumer import NativeConsumer
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.pull_engine import PullEngine
 from rele.engine.native.forking import gate
 from rele.engine.native.grpc_threads import poller_is_alive
-from rele.engine.native.pull_engine import PullEngine
 from rele.engine.times import Times
 from rele.exceptions import ThreadStartError
 from tests.support.inbox import Inbox

@@ -11,8 +11,8 @@ from grpc import StatusCode
 
 from rele.backends import Message
 from rele.engine.connection import Connection
-from rele.engine.native.publisher import NativePublisher
-from rele.engine.native.retrying import PublishTimes
+from rele.engine.native.publishing.publisher import NativePublisher
+from rele.engine.native.publishing.retrying import PublishTimes
 from rele.engine.publisher_options import PublisherOptions
 from tests.support.publish_server import PublishServer
 

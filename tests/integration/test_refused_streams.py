@@ -72,7 +72,10 @@ def records() -> Iterator[Inbox]:
     logging.getLogger().removeHandler(handler)
 
 
-LOGGERS = {"rele": "rele.engine.native.interruptions", "google": "rele.engine.google.streams"}
+LOGGERS = {
+    "rele": "rele.engine.native.consuming.interruptions",
+    "google": "rele.engine.google.streams",
+}
 """What reports the stream of a subscription, by the engine."""
 
 ATTEMPTS = {"rele": 2, "google": 6}

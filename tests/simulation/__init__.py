@@ -8,5 +8,5 @@ all of it:
 
 ``scenario.py`` makes a scenario of a seed, ``world.py`` plays it, and ``tests/support/history.py``
 checks what happened. ``server.py`` and ``worker.py`` are what ``rele/emulator/rpc`` and
-``rele/engine/native/consumer.py`` are elsewhere: thin drivers of the cores.
+``rele/engine/native/consuming/consumer.py`` are elsewhere: thin drivers of the cores.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from rele.engine.native.batching import Batching
-from rele.engine.native.delivery import Delivery, Settled
+from rele.engine.native.consuming.batching import Batching
+from rele.engine.native.consuming.delivery import Delivery, Settled
 from tests.simulation.handlers import CONFIRMED_WITHIN, Behaviour, Process
 
 
@@ -22,7 +22,7 @@ class ProcessOfBatches(Process, Protocol):
 
 
 class ModelBatches:
-    """What ``rele/engine/native/batch_handlers.py`` is with real threads.
+    """What ``rele/engine/native/consuming/batch_handlers.py`` is with real threads.
 
     Args:
         threads: how many batches are handled at a time.

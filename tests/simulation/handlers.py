@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from rele.engine.native.delivery import Delivery, Settled
+from rele.engine.native.consuming.delivery import Delivery, Settled
 
 Kind = Literal["works", "fails", "postpones", "never returns", "kills", "holds", "poison"]
 
@@ -48,7 +48,7 @@ class Process(Protocol):
 
 
 class ModelHandlers:
-    """What ``rele/engine/native/handler_threads.py`` is with real threads.
+    """What ``rele/engine/native/consuming/handler_threads.py`` is with real threads.
 
     Args:
         threads: how many messages are handled at a time.

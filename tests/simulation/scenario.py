@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from rele.emulator.delivery.backoff import NO_BACKOFF, Backoff
-from rele.engine.native.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
 from tests.simulation.handlers import Behaviour
 from tests.simulation.server import ServerOptions
 

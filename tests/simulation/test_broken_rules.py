@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rele.engine.native.consume_core import ConsumeCore
-from rele.engine.native.lease_keeper import LeaseKeeper
-from rele.engine.native.ordered_keys import OrderedKeys, Step
-from rele.engine.native.settled_queue import SettledQueue
+from rele.engine.native.consuming.consume_core import ConsumeCore
+from rele.engine.native.consuming.lease_keeper import LeaseKeeper
+from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
+from rele.engine.native.consuming.settled_queue import SettledQueue
 from tests.simulation import worker
 from tests.simulation.world import play_seed
 

@@ -1,6 +1,6 @@
 """A process that consumes: a thin driver of the engine's core, in virtual time.
 
-It does what ``rele/engine/native/consumer.py`` does with an event loop, threads and gRPC.
+It does what ``rele/engine/native/consuming/consumer.py`` does with an event loop, threads and gRPC.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from rele.engine.native.batching import Batching
-from rele.engine.native.consume_core import ConsumeCore
-from rele.engine.native.consumer_options import ConsumerOptions
-from rele.engine.native.delivery import Delivery, Settled
-from rele.engine.native.lease_calls import Call, Work
-from rele.engine.native.pull_streams import Stream, StreamActions
+from rele.engine.native.consuming.batching import Batching
+from rele.engine.native.consuming.consume_core import ConsumeCore
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.delivery import Delivery, Settled
+from rele.engine.native.consuming.lease_calls import Call, Work
+from rele.engine.native.consuming.pull_streams import Stream, StreamActions
 from tests.simulation.batches import ModelBatches
 from tests.simulation.clockwork import TICK, Clockwork, Timer
 from tests.simulation.handlers import Behaviour, ModelHandlers

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rele.engine.connection import Connection
-from rele.engine.native.consumer import NativeConsumer
-from rele.engine.native.consumer_options import ConsumerOptions
-from rele.engine.native.pull_engine import PullEngine
+from rele.engine.native.consuming.consumer import NativeConsumer
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.pull_engine import PullEngine
 from rele.engine.times import Times
 from tests.support.inbox import Inbox
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rele.engine.connection import Connection
-from rele.engine.native.lanes import Request
-from rele.engine.native.publisher import NativePublisher
+from rele.engine.native.publishing.lanes import Request
+from rele.engine.native.publishing.publisher import NativePublisher
 from rele.engine.publisher_options import PublisherOptions
 
 
@@ -44,5 +44,5 @@ def make_publisher(
 ) -> tuple[NativePublisher, AcceptingCalls]:
     """A publisher whose messages are all accepted, and what counts them."""
     calls = AcceptingCalls()
-    monkeypatch.setattr("rele.engine.native.publisher.Calls", lambda *_: calls)
+    monkeypatch.setattr("rele.engine.native.publishing.publisher.Calls", lambda *_: calls)
     return NativePublisher(Connection("project"), options or PublisherOptions()), calls

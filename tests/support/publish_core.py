@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from rele.engine.native.lanes import Request
-from rele.engine.native.outgoing import Outgoing
-from rele.engine.native.publish_core import Outcome, PublishCore
-from rele.engine.native.retrying import Failure, Kind, PublishTimes
+from rele.engine.native.publishing.lanes import Request
+from rele.engine.native.publishing.outgoing import Outgoing
+from rele.engine.native.publishing.publish_core import Outcome, PublishCore
+from rele.engine.native.publishing.retrying import Failure, Kind, PublishTimes
 from rele.engine.outage_reports import Line
 from rele.engine.publisher_options import PublisherOptions
 

@@ -40,7 +40,7 @@ _PAUSE = 0.001
 
 
 class AnyCalls(Protocol):
-    """What makes calls: :class:`rele.engine.native.calls.Calls`."""
+    """What makes calls: :class:`rele.engine.native.publishing.calls.Calls`."""
 
     @property
     def is_quiet(self) -> bool:
@@ -56,7 +56,10 @@ class AnyCalls(Protocol):
 
 
 class AnyLoop(AnyCalls, Protocol):
-    """What makes calls in a thread of its own: :class:`rele.engine.native.pull_loop.PullLoop`."""
+    """What makes calls in a thread of its own.
+
+    It is a :class:`rele.engine.native.consuming.pull_loop.PullLoop`.
+    """
 
     thread_id: int | None
     """Its thread, which cannot wait for itself where it forks."""

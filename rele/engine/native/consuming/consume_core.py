@@ -1,0 +1,339 @@
+"""Everything that is decided about one subscription. No clock, no thread, no gRPC."""
+
+from __future__ import annotations
+
+import random as random_numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rele.engine.native.consuming.caution import Caution
+from rele.engine.native.consuming.confirmed_receipts import ConfirmedReceipts
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.delivery import NACK, Delivery, Settled
+from rele.engine.native.consuming.flow import Flow
+from rele.engine.native.consuming.lease_calls import Call, Confirmed, Work
+from rele.engine.native.consuming.lease_keeper import LeaseKeeper
+from rele.engine.native.consuming.lease_times import LeaseTimes
+from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
+from rele.engine.native.consuming.pull_streams import PullStreams, Stream, StreamActions
+
+_SOON = 0.2
+"""Seconds within which a handler that blocks others may have begun to."""
+
+
+@dataclass
+class Actions:
+    """What the driver has to do."""
+
+    work: Work
+    """The calls to make, and what they have confirmed."""
+    streams: StreamActions
+    """The streams to open, to ping and to close."""
+    ready: Sequence[Delivery] = ()
+    """What is to be handled, in this order."""
+    shed: int = 0
+    """How many messages were nacked because too many are held behind failed ones of their keys."""
+
+
+class ConsumeCore:
+    """The streams, the messages and their leases of one subscription.
+
+    All times are seconds of one clock. One thread at a time may use it, but for :meth:`begin`.
+
+    Args:
+        options: how the subscription is consumed.
+        random: a number from 0 to 1.
+    """
+
+    def __init__(
+        self, options: ConsumerOptions, random: Callable[[], float] = random_numbers.random
+    ) -> None:
+        once = options.is_exactly_once
+        self._options = options
+        self._times = LeaseTimes(options.ack_deadline, is_exactly_once=once, random=random)
+        self._keeper = LeaseKeeper(
+            self._times,
+            options.max_lease_duration,
+            is_exactly_once=once,
+            random=random,
+        )
+        self._flow = Flow(options)
+        pauses = options.first_pause, options.longest_pause
+        self._streams = PullStreams(self._flow, options.streams, random, pauses)
+        self._ordered = OrderedKeys(options.max_attempts, together=options.batch_size)
+        self._receipts = ConfirmedReceipts()
+        self._caution = Caution()
+        self._ready: list[Delivery] = []
+        self._handed: set[Delivery] = set()
+        """What was handed to handlers that have not returned."""
+        self._is_draining = False
+
+    @property
+    def lease_seconds(self) -> int:
+        """For how long a message is leased."""
+        return self._times.seconds
+
+    @property
+    def outstanding(self) -> int:
+        """How many messages are not settled."""
+        return self._keeper.unsettled
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether Pub/Sub is still to be informed of a settlement."""
+        return self._keeper.is_busy
+
+    def start(self, now: float, within: float = 0.0) -> None:
+        """Begin to consume, at a random time ``within`` so many seconds."""
+        self._streams.start(now, within)
+        self._caution.start(now + within)
+
+    def receive(self, stream: Stream, deliveries: Sequence[Delivery], now: float) -> None:
+        """Take what was received on ``stream``: nothing, if it is the answer to a keepalive."""
+        self._streams.note_received(stream, now, is_answer=not deliveries)
+        self._keeper.receive(deliveries, now, stream.charge)
+        if self._is_draining:
+            self._nack(deliveries, now)
+            return
+        if self._options.is_exactly_once:
+            self._receipts.expect(deliveries)
+        else:
+            self._make_ready(deliveries, now)
+
+    def note_ended(self, stream: Stream, now: float, *, is_cut_off: bool = False) -> float | None:
+        """Note that ``stream`` has ended.
+
+        Args:
+            stream: the stream.
+            now: the time.
+            is_cut_off: whether this process has ended it, to open another one at once.
+
+        Returns:
+            After how many seconds another one is opened; ``None`` if it was to end.
+        """
+        return self._streams.note_ended(stream, now, is_cut_off=is_cut_off)
+
+    def note_blocked(self, seconds: float) -> None:
+        """Note that nothing could be received or sent for the last ``seconds``."""
+        self._streams.note_blocked(seconds)
+
+    def begin(self, delivery: Delivery, now: float) -> bool:
+        """Whether a handler may begin with ``delivery``; if so, it begins now.
+
+        Nothing is begun whose lease has ended: it is redelivered.
+        """
+        if (
+            self._is_draining
+            or delivery.is_lost
+            or delivery.settled is not None
+            or delivery.lease_ends_at <= now
+        ):
+            return False
+        delivery.begun_at = now
+        return True
+
+    def begin_together(self, batch: Iterable[Delivery], now: float) -> list[Delivery]:
+        """Let a handler begin with those of ``batch`` that :meth:`begin` allows; return them.
+
+        Nothing of a key is begun after what may not be begun.
+        """
+        begun: list[Delivery] = []
+        refused_keys: set[str] = set()
+        for delivery in batch:
+            if delivery.key not in refused_keys and self.begin(delivery, now):
+                begun.append(delivery)
+            elif delivery.key:
+                refused_keys.add(delivery.key)
+        return begun
+
+    def ack_together(self, deliveries: Iterable[Delivery], now: float) -> None:
+        """Note that ``deliveries`` were acked, as :meth:`settle` does for one."""
+        self._keeper.ack_together(deliveries, now)
+
+    def finish_together(self, batch: Sequence[Delivery], now: float) -> None:
+        """As :meth:`finish` for all of ``batch``, in their order."""
+        for delivery in batch:
+            if delivery.key or delivery.settled is None:
+                self.finish(delivery, now)
+            else:
+                delivery.message = delivery.received = None
+        self._handed.difference_update(batch)
+
+    def handled_by(self, thread_id: int | None, at: float) -> Delivery | None:
+        """What the handler in that thread had last begun with at the time ``at``."""
+        return max(
+            (
+                each
+                for each in self._handed
+                if each.thread_id == thread_id and (each.begun_at or at + 1) <= at + _SOON
+            ),
+            key=lambda each: each.begun_at or 0.0,
+            default=None,
+        )
+
+    def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
+        """Note how ``delivery`` was settled; the first call counts."""
+        self._keeper.settle(delivery, settled, now)
+        if settled.kind != "ack":
+            self._caution.note_failed(delivery, now)
+
+    def finish(self, delivery: Delivery, now: float) -> None:
+        """Note that the handler of ``delivery`` has returned, or was not begun."""
+        if delivery not in self._handed:  # it was withdrawn
+            return
+        self._handed.discard(delivery)
+        # They refer to each other, which only the garbage collector would end.
+        delivery.message = delivery.received = delivery.coroutine = None
+        if delivery.settled is None and (delivery.begun_at is None or self._is_draining):
+            self._leave(delivery, now)
+        if delivery.key and not self._is_draining:
+            step = self._step_after(delivery, now)
+            self._settle_copies(step.copies, delivery.settled or NACK, now)
+            self._take(step, now)
+
+    def is_handed(self, delivery: Delivery) -> bool:
+        """Whether ``delivery`` is to be handled, or is being handled."""
+        return delivery in self._handed
+
+    def note_answer(
+        self, call: Call, now: float, *, error: str | None, refused: Mapping[str, str]
+    ) -> None:
+        """Note the end of a call; see :meth:`LeaseKeeper.note_answer`."""
+        self._keeper.note_answer(call, now, error=error, refused=refused)
+        if self._options.is_exactly_once and not self._is_draining:
+            confirmed = self._keeper.take_confirmed_receipts()
+            self._make_ready(self._receipts.in_order(confirmed), now)
+            self._nack(self._receipts.take_stale(), now)
+
+    def drain(self, now: float, not_begun: Iterable[Delivery] = ()) -> int:
+        """Hand out no more messages, and nack what no handler has begun with.
+
+        Args:
+            now: the time.
+            not_begun: what was handed to the handlers, and no handler will begin with.
+
+        Returns:
+            how many messages are nacked.
+        """
+        self._is_draining = True
+        self._streams.drain()
+        self._ready.clear()
+        self._handed.difference_update(not_begun)
+        before = self._keeper.unsettled
+        outstanding = list(self._keeper.outstanding.values())
+        self._nack((each for each in outstanding if each not in self._handed), now)
+        return before - self._keeper.unsettled
+
+    def give_up(self) -> None:
+        """Wait for no confirmation any more: Pub/Sub is unavailable, and the worker stops."""
+        self._keeper.give_up()
+
+    def hurry(self, now: float) -> None:
+        """Inform Pub/Sub at the next :meth:`act` of what was settled, instead of gathering more."""
+        self._keeper.hurry(now)
+
+    def act(self, now: float) -> Actions:
+        """Decide what to do now."""
+        self._set_limits(now)
+        self._ordered.is_cautious = self._caution.lasts(now)
+        # So that Pub/Sub delivers more before the handlers have nothing to do.
+        self._keeper.settled.enough = max(self._flow.limit // 4, 1)
+        if self._flow.is_blocked:
+            self._keeper.hurry(now)
+        work = self._keeper.act(now)
+        if work.overdue and not self._is_draining:
+            self._abandon(work.overdue, now)
+        self._ready += self._ordered.resume(now)
+        shed = self._see_to_held(work.confirmed, now) if self._ordered.is_holding else 0
+        ready = self._caution.admit(self._ready, now, self._keeper.is_done)
+        self._ready = []
+        self._handed.update(ready)
+        return Actions(work, self._streams.act(now), ready, shed)
+
+    def next_due(self) -> float | None:
+        """When to call :meth:`act` at the latest; ``None``: not before the next event."""
+        parts = (self._keeper, self._streams, self._flow, self._ordered, self._caution)
+        dues = (part.next_due() for part in parts)
+        return min((at for at in dues if at is not None), default=None)
+
+    def _step_after(self, delivery: Delivery, now: float) -> Step:
+        """What happens to the key of ``delivery``, whose handler has returned."""
+        settled, is_lost = delivery.settled, delivery.is_lost
+        if settled is None or (is_lost and self._options.is_exactly_once):
+            return self._ordered.fail(delivery, now)
+        if settled.kind == "ack":
+            return self._ordered.succeed(delivery, now)
+        is_delayed = settled.kind == "delay" and settled.seconds > 0 and not is_lost
+        return self._ordered.fail(delivery, now, settled.seconds if is_delayed else None)
+
+    def _set_limits(self, now: float) -> None:
+        if self._streams.is_clogged:
+            self._flow.grow(now)
+            self._streams.resize(now)
+        elif self._flow.observe(
+            now,
+            is_full=self._streams.is_full,
+            is_short=self._streams.is_short,
+            handed=len(self._handed) + len(self._ready),
+            outstanding=self._keeper.unsettled,
+        ):
+            self._streams.resize(now)
+
+    def _leave(self, delivery: Delivery, now: float) -> None:
+        """Have ``delivery`` redelivered, with which no handler has begun."""
+        if delivery.lease_ends_at <= now:
+            self._keeper.lose([delivery])
+        elif not delivery.is_lost:
+            self._nack([delivery], now)
+
+    def _make_ready(self, deliveries: Iterable[Delivery], now: float) -> None:
+        for delivery in deliveries:
+            if delivery.key:
+                self._take(self._ordered.receive(delivery, now), now)
+            else:
+                self._ready.append(delivery)
+
+    def _take(self, step: Step, now: float) -> None:
+        self._nack(step.nack, now)
+        if step.replaced is not None:
+            self._keeper.lose([step.replaced])
+        if step.withdrawn:
+            self._withdraw(step.withdrawn)
+        self._ready += step.ready
+
+    def _withdraw(self, deliveries: Sequence[Delivery]) -> None:
+        """Handle ``deliveries`` not now; some of them may only have become ready just now."""
+        self._ready = [each for each in self._ready if each not in deliveries]
+        self._handed.difference_update(deliveries)
+        for delivery in deliveries:
+            delivery.begun_at = None
+
+    def _nack(self, deliveries: Iterable[Delivery], now: float) -> None:
+        for delivery in deliveries:
+            self._keeper.settle(delivery, NACK, now)
+
+    def _settle_copies(self, copies: Iterable[Delivery], settled: Settled, now: float) -> None:
+        """Settle redelivered messages, which must not be handled again, as they were before."""
+        for copy in copies:
+            self._keeper.settle(copy, Settled(settled.kind, settled.seconds), now)
+
+    def _abandon(self, deliveries: Iterable[Delivery], now: float) -> None:
+        """Let the keys go on of handlers that may never return."""
+        for delivery in deliveries:
+            if delivery.key:
+                step = self._ordered.abandon(delivery, now)
+                self._settle_copies(step.copies, NACK, now)
+                self._take(step, now)
+
+    def _see_to_held(self, confirmed: Iterable[Confirmed], now: float) -> int:
+        """Hold messages behind failed ones no longer, and no more of them, than is good.
+
+        Returns:
+            How many were nacked to keep room for other keys.
+        """
+        for each in confirmed:
+            self._nack(self._ordered.note_confirmed(each.delivery, now), now)
+        self._nack(self._ordered.expire(now), now)
+        shed = self._ordered.shed(max(self._options.max_messages // 2, 1), now)
+        self._nack(shed, now)
+        return len(shed)

@@ -1,0 +1,50 @@
+"""What is sent to Pub/Sub about leased messages, and what comes of it, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from rele.engine.native.consuming.delivery import Delivery
+
+LEASE_LOST = "its lease was lost"
+"""Why a settlement has no effect."""
+
+UNAVAILABLE = "Pub/Sub is unavailable"
+"""Why it is not known whether a settlement has an effect."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """An Acknowledge (without ``seconds``) or a ModifyAckDeadline to make."""
+
+    purpose: Literal["ack", "nack", "delay", "extend"]
+    deliveries: Sequence[Delivery]
+    sent_at: float
+    seconds: int = 0
+
+    @property
+    def ack_ids(self) -> list[str]:
+        """What it is about."""
+        return [delivery.ack_id for delivery in self.deliveries]
+
+
+class Confirmed(NamedTuple):
+    """The end of a delivery: Pub/Sub knows how it was settled, or its lease was lost."""
+
+    delivery: Delivery
+    error: str | None = None
+    """Why the settlement has no effect; ``None`` if it has."""
+
+
+@dataclass
+class Work:
+    """What the driver has to do."""
+
+    calls: list[Call] = field(default_factory=list)
+    confirmed: list[Confirmed] = field(default_factory=list)
+    overdue: list[Delivery] = field(default_factory=list)
+    """Deliveries that were outstanding for the longest time allowed, and are nacked."""
+    lost: list[Delivery] = field(default_factory=list)
+    """Deliveries whose leases are known to have ended before Pub/Sub knew how they were settled."""

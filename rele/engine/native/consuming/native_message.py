@@ -1,0 +1,120 @@
+"""A message of Relé's own engine, made from what was received without copying it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import datetime, timezone
+from operator import attrgetter
+from threading import RLock
+from typing import Any, Protocol
+
+from rele.engine.base import Message, Settlement
+from rele.engine.native.consuming.delivery import Delivery, Settled
+
+
+class Settler(Protocol):
+    """Notes in the engine how deliveries were settled."""
+
+    def settle(self, delivery: Delivery, settled: Settled) -> Any:
+        """Note it of one; return the future of the response, if any was asked for."""
+
+    def ack_together(self, deliveries: Sequence[Delivery]) -> None:
+        """Note that several were acked."""
+
+
+_WITHOUT_RESPONSE: dict[Settlement, Settled] = {
+    "ack": Settled("ack"),
+    "nack": Settled("nack"),
+    "drop": Settled("drop"),
+}
+
+
+class _MadeWhenRead:
+    """An attribute that is made when it is read first: ``functools.cached_property``, unlocked.
+
+    Args:
+        make: makes it from the message. Two threads may both do so.
+    """
+
+    def __init__(self, make: Callable[[NativeMessage], Any]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    def __get__(self, message: NativeMessage | None, owner: type) -> Any:
+        if message is None:
+            return self
+        value = self._make(message)
+        setattr(message, self._name, value)  # not into its __dict__, which would have to be made
+        return value
+
+
+class NativeMessage(Message):
+    """What a handler gets. What few read is made when it is read.
+
+    Args:
+        delivery: what the engine knows of it.
+        settler: learns how the message is settled.
+    """
+
+    message_id = property(attrgetter("_delivery.message_id"))
+    ordering_key = property(attrgetter("_delivery.key"))
+    ack_id = property(attrgetter("_delivery.ack_id"))
+    delivery_attempt = property(attrgetter("_delivery.attempt"))
+
+    exactly_once_enabled = property(attrgetter("acks_with_response"))
+    """Whether an ack is confirmed; Google's message has this attribute, too, and the next one."""
+    opentelemetry_data = None
+    """There is none."""
+
+    def __init__(self, delivery: Delivery, settler: Settler) -> None:
+        self._lock = RLock()
+        self._received = received = delivery.received.message
+        self._delivery = delivery
+        self._settler = settler
+        self.data = received.data
+
+    @_MadeWhenRead
+    def attributes(self) -> Mapping[str, str]:
+        received = self._received.attributes
+        # A quarter of the time that dict() takes with a map of protobuf.
+        return {name: received[name] for name in received}
+
+    @_MadeWhenRead
+    def publish_time(self) -> datetime:
+        time: datetime = self._received.publish_time.ToDatetime(timezone.utc)
+        return time
+
+    @_MadeWhenRead
+    def size(self) -> int:
+        number: int = self._received.ByteSize()
+        return number
+
+    def modify_ack_deadline(self, seconds: int) -> None:
+        self._settler.settle(self._delivery, Settled("delay", seconds))
+
+    def modify_ack_deadline_with_response(self, seconds: int) -> Future[Any]:
+        response: Future[Any] = self._settler.settle(
+            self._delivery, Settled("delay", seconds, wants_response=True)
+        )
+        return response
+
+    def _send(self, settlement: Settlement, with_response: bool) -> Any:
+        if with_response:
+            return self._settler.settle(self._delivery, Settled(settlement, wants_response=True))
+        return self._settler.settle(self._delivery, _WITHOUT_RESPONSE[settlement])
+
+    def _ack_together(self, messages: Sequence[Message]) -> None:
+        if self.acks_with_response:
+            super()._ack_together(messages)
+            return
+        deliveries = []
+        for message in messages:
+            assert isinstance(message, NativeMessage)
+            message._settled_as = "ack"
+            deliveries.append(message._delivery)
+        self._settler.ack_together(deliveries)
+
+    def __repr__(self) -> str:
+        return f"<Message {self.message_id}: {len(self.data)} bytes, {dict(self.attributes)}>"

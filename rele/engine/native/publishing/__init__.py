@@ -1,0 +1,1 @@
+"""Relé's own publisher."""

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rele.engine.native.consuming.consume_core import Actions, ConsumeCore
+from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.delivery import Delivery, Settled
+from rele.engine.native.consuming.lease_calls import Call
+from rele.engine.native.consuming.pull_streams import Stream
+
+ACK, NACK = Settled("ack"), Settled("nack")
+
+
+class VirtualConsumer:
+    """A subscription in virtual time, whose calls are answered when the test says so."""
+
+    def __init__(self, threads: int = 2, **options: Any) -> None:
+        self.now = 100.0
+        self.core = ConsumeCore(ConsumerOptions(threads, **options), random=lambda: 0.5)
+        self.ready: list[Delivery] = []
+        self.calls: list[Call] = []
+        self.opened: list[Stream] = []
+        self.closed: list[Stream] = []
+        self._number = 0
+        self.core.start(self.now)
+        self.act()
+
+    def act(self) -> None:
+        actions: Actions = self.core.act(self.now)
+        self.ready += actions.ready
+        self.calls += actions.work.calls
+        self.opened += actions.streams.open
+        self.closed += actions.streams.close
+
+    def receive(self, *keys: str) -> list[Delivery]:
+        deliveries = []
+        for key in keys:
+            self._number += 1
+            deliveries.append(Delivery(f"ack-{self._number}", f"id-{self._number}", key))
+        self.core.receive(self.opened[-1], deliveries, self.now)
+        self.act()
+        return deliveries
+
+    def begin(self, delivery: Delivery) -> bool:
+        return self.core.begin(delivery, self.now)
+
+    def settle(self, delivery: Delivery, settled: Settled = ACK) -> None:
+        self.core.settle(delivery, settled, self.now)
+        self.core.finish(delivery, self.now)
+        self.act()
+
+    def handle(self, delivery: Delivery, settled: Settled = ACK) -> None:
+        assert self.begin(delivery)
+        self.settle(delivery, settled)
+
+    def answer(self, error: str | None = None, **refused: str) -> None:
+        by_id = {name.replace("_", "-"): reason for name, reason in refused.items()}
+        for call in self.calls:
+            self.core.note_answer(call, self.now, error=error, refused=by_id)
+        self.calls.clear()
+        self.act()
+
+    def advance(self, seconds: float, *, answering: bool = True) -> None:
+        until = self.now + seconds
+        while (due := self.core.next_due()) is not None and due <= until:
+            self.now = max(self.now, due)
+            self.act()
+            if answering:
+                self.answer()
+        self.now = until
+        self.act()
+
+    def purposes(self) -> list[str]:
+        return [call.purpose for call in self.calls]
+
+
+def settle_of(deliveries: Sequence[Delivery]) -> list[str | None]:
+    return [each.settled.kind if each.settled else None for each in deliveries]
+
+
+def test_a_message_is_handed_out_leased_and_acked() -> None:
+    consumer = VirtualConsumer()
+    [delivery] = consumer.receive("")
+
+    assert consumer.ready == [delivery]
+    assert consumer.purposes() == ["extend"]
+    consumer.answer()
+    consumer.handle(delivery)
+    consumer.advance(0.01, answering=False)
+    assert consumer.purposes() == ["ack"]
+    consumer.answer()
+    assert consumer.core.outstanding == 0
+    assert not consumer.core.is_busy
+
+
+def test_nothing_is_begun_whose_lease_has_ended() -> None:
+    consumer = VirtualConsumer()
+    [delivery] = consumer.receive("")
+    consumer.advance(11, answering=False)
+
+    assert not consumer.begin(delivery)
+    consumer.core.finish(delivery, consumer.now)
+    assert consumer.core.outstanding == 0
+    assert delivery.settled is None
+
+
+class TestExactlyOnce:
+    def test_nothing_is_handled_before_its_lease_is_confirmed(self) -> None:
+        consumer = VirtualConsumer(is_exactly_once=True)
+        [delivery] = consumer.receive("")
+        assert consumer.ready == []
+
+        consumer.answer()
+        assert consumer.ready == [delivery]
+
+    def test_what_another_worker_has_is_not_handled(self) -> None:
+        consumer = VirtualConsumer(is_exactly_once=True)
+        consumer.receive("", "")
+
+        consumer.answer(ack_1="PERMANENT_FAILURE_INVALID_ACK_ID")
+        assert [each.ack_id for each in consumer.ready] == ["ack-2"]
+        assert consumer.core.outstanding == 1
+
+
+class TestADrain:
+    def test_nacks_what_no_handler_has_begun_with(self) -> None:
+        consumer = VirtualConsumer()
+        running, handed, waiting = consumer.receive("", "key", "key")
+        assert consumer.ready == [running, handed]
+        consumer.begin(running)
+
+        consumer.core.drain(consumer.now, [handed])
+        consumer.act()
+        assert settle_of([running, handed, waiting]) == [None, "nack", "nack"]
+        assert consumer.closed == consumer.opened
+
+    def test_nothing_is_begun_any_more(self) -> None:
+        consumer = VirtualConsumer()
+        [delivery] = consumer.receive("")
+        consumer.core.drain(consumer.now)
+
+        assert not consumer.begin(delivery)
+        consumer.core.finish(delivery, consumer.now)
+        assert settle_of([delivery]) == ["nack"]
+
+    def test_what_still_arrives_is_nacked(self) -> None:
+        consumer = VirtualConsumer()
+        consumer.core.drain(consumer.now)
+
+        assert settle_of(consumer.receive("", "key")) == ["nack", "nack"]
+        assert consumer.ready == []
+
+
+class TestAKey:
+    def test_is_handled_in_order(self) -> None:
+        consumer = VirtualConsumer()
+        first, second = consumer.receive("key", "key")
+        assert consumer.ready == [first]
+
+        consumer.handle(first)
+        assert consumer.ready == [first, second]
+
+    def test_is_nacked_with_its_failed_message(self) -> None:
+        consumer = VirtualConsumer()
+        first, *others = consumer.receive("key", "key", "key", "other")
+        consumer.handle(first, NACK)
+
+        assert settle_of(others) == ["nack", "nack", None]
+
+    def test_is_not_continued_after_a_message_whose_lease_was_lost(self) -> None:
+        consumer = VirtualConsumer()
+        first, second = consumer.receive("key", "key")
+        consumer.advance(11, answering=False)
+        assert not consumer.begin(first)
+
+        consumer.core.finish(first, consumer.now)
+        consumer.act()
+        assert consumer.ready == [first]
+        assert settle_of([second]) == ["nack"]
+
+    def test_holds_half_of_max_messages_at_most(self) -> None:
+        consumer = VirtualConsumer(max_messages=8, max_attempts=5)
+        first, *others = consumer.receive(*["key"] * 8)
+        consumer.handle(first, NACK)
+
+        assert settle_of(others) == [None] * 4 + ["nack"] * 3
+
+
+class TestTheLimit:
+    def test_doubles_where_handlers_wait_for_messages(self) -> None:
+        consumer = VirtualConsumer()
+        for _ in range(120):
+            for delivery in consumer.receive(*[""] * consumer.opened[-1].limit):
+                consumer.handle(delivery)
+            consumer.now += 0.01
+            consumer.act()
+            consumer.answer()
+
+        assert [stream.limit for stream in consumer.opened] == [4, 8]
+        assert consumer.closed == consumer.opened[:1]
+
+    def test_is_raised_at_once_where_delayed_messages_fill_a_stream(self) -> None:
+        consumer = VirtualConsumer()
+        for delivery in consumer.receive("", "", "", ""):
+            consumer.handle(delivery, Settled("delay", 60))
+        consumer.answer()
+        assert consumer.purposes() == ["delay"]
+        consumer.answer()
+
+        assert [stream.limit for stream in consumer.opened] == [4, 8]
+
+
+class TestBatches:
+    """Several messages that are begun, acked and finished together."""
+
+    @staticmethod
+    def consumer(**options: Any) -> VirtualConsumer:
+        return VirtualConsumer(batch_size=10, batch_wait=1.0, **options)
+
+    def test_they_are_acked_by_one_call(self) -> None:
+        consumer = self.consumer()
+        batch = consumer.receive("", "a", "a", "")
+        consumer.answer()
+
+        assert consumer.core.begin_together(batch, consumer.now) == batch
+        consumer.core.ack_together(batch, consumer.now)
+        consumer.core.finish_together(batch, consumer.now)
+        consumer.advance(0.01, answering=False)
+
+        [call] = consumer.calls
+        assert (call.purpose, call.deliveries) == ("ack", batch)
+        assert consumer.core.outstanding == 0
+        consumer.answer()
+        assert not consumer.core.is_busy
+
+    def test_nothing_is_begun_whose_lease_has_ended_or_what_follows_it(self) -> None:
+        consumer = self.consumer()
+        lost = consumer.receive("a", "")
+        consumer.advance(11, answering=False)
+        later = consumer.receive("a", "b", "")
+
+        assert consumer.core.begin_together([*lost, *later], consumer.now) == later[1:]
+
+    def test_what_was_settled_otherwise_stays_as_it_is(self) -> None:
+        consumer = self.consumer()
+        batch = consumer.receive("", "")
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.settle(batch[0], NACK, consumer.now)
+
+        consumer.core.ack_together(batch, consumer.now)
+        consumer.core.finish_together(batch, consumer.now)
+
+        assert settle_of(batch) == ["nack", "ack"]
+
+    def test_what_follows_a_failed_message_unsettled_is_nacked(self) -> None:
+        consumer = self.consumer()
+        batch = consumer.receive("a", "a", "a")
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.ack_together(batch[:1], consumer.now)
+        consumer.core.settle(batch[1], NACK, consumer.now)
+
+        consumer.core.finish_together(batch, consumer.now)
+
+        assert settle_of(batch) == ["ack", "nack", "nack"]
+        assert not any(map(consumer.core.is_handed, batch))
+
+    def test_nor_is_what_became_ready_just_before_the_failure_handed_out(self) -> None:
+        consumer = VirtualConsumer(batch_size=2, batch_wait=1.0)
+        batch = consumer.receive("a", "a", "a")[:2]
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.ack_together(batch[:1], consumer.now)
+        consumer.core.settle(batch[1], NACK, consumer.now)
+
+        consumer.core.finish_together(batch, consumer.now)
+        consumer.act()
+
+        assert consumer.ready == batch
+
+    def test_with_dead_letters_it_is_held_and_handed_out_again(self) -> None:
+        consumer = self.consumer(max_attempts=5)
+        batch = consumer.receive("a", "a", "a")
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.settle(batch[0], NACK, consumer.now)
+
+        consumer.core.finish_together(batch, consumer.now)
+
+        assert settle_of(batch) == ["nack", None, None]
+        again = Delivery("ack-again", batch[0].message_id, "a", attempt=2)
+        consumer.ready.clear()
+        consumer.core.receive(consumer.opened[-1], [again], consumer.now)
+        consumer.act()
+        assert consumer.ready == [again]
+        consumer.core.begin_together([again], consumer.now)
+        consumer.core.ack_together([again], consumer.now)
+        consumer.core.finish_together([again], consumer.now)
+        consumer.advance(2)
+        assert consumer.ready == [again, *batch[1:]]
+        assert consumer.core.begin_together(batch[1:], consumer.now) == batch[1:]
+
+    def test_at_a_stop_it_is_nacked(self) -> None:
+        consumer = self.consumer(max_attempts=5)
+        batch = consumer.receive("a", "a")
+        consumer.core.begin_together(batch, consumer.now)
+        consumer.core.drain(consumer.now)
+        consumer.core.settle(batch[0], NACK, consumer.now)
+
+        consumer.core.finish_together(batch, consumer.now)
+
+        assert settle_of(batch) == ["nack", "nack"]

@@ -1,0 +1,119 @@
+"""A message of our own engine: what it shows of what was received, and when it reads that."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
+from google.pubsub_v1.types import ReceivedMessage
+
+from rele.engine.native.consuming.delivery import Delivery, Settled
+from rele.engine.native.consuming.native_message import NativeMessage
+
+SENT_AT = datetime(2025, 11, 26, 8, 30, tzinfo=timezone.utc)
+
+
+class Settler:
+    """Notes what it is told, as the engine."""
+
+    def __init__(self) -> None:
+        self.settled: list[tuple[Delivery, Settled]] = []
+        self.response: Future[Any] = Future()
+
+    def settle(self, delivery: Delivery, settled: Settled) -> Any:
+        self.settled.append((delivery, settled))
+        return self.response if settled.wants_response else None
+
+    def ack_together(self, deliveries: Any) -> None:
+        self.settled += [(delivery, Settled("ack")) for delivery in deliveries]
+
+
+@pytest.fixture
+def received() -> Any:
+    received = ReceivedMessage.pb()(ack_id="ack-1", delivery_attempt=3)
+    message = received.message
+    message.data, message.message_id, message.ordering_key = b"{}", "7", "customer-1"
+    message.attributes.update({"lang": "de", "country": "ES"})
+    message.publish_time.FromDatetime(SENT_AT)
+    return received
+
+
+@pytest.fixture
+def settler() -> Settler:
+    return Settler()
+
+
+@pytest.fixture
+def message(received: Any, settler: Settler) -> NativeMessage:
+    return NativeMessage(Delivery("ack-1", "7", "customer-1", 2, 3, received), settler)
+
+
+def test_it_shows_what_was_received(message: NativeMessage, received: Any) -> None:
+    assert message.data == b"{}"
+    assert message.attributes == {"lang": "de", "country": "ES"}
+    assert (message.message_id, message.ordering_key, message.ack_id) == (
+        "7",
+        "customer-1",
+        "ack-1",
+    )
+    assert message.publish_time == SENT_AT
+    assert message.delivery_attempt == 3
+    assert message.size == received.message.ByteSize()
+
+
+def test_it_has_whatever_is_public_of_googles(message: NativeMessage) -> None:
+    public = [name for name in dir(GoogleMessage) if not name.startswith("_")]
+
+    assert {"attributes", "data", "exactly_once_enabled", "nack_with_response"} <= {*public}
+    assert [name for name in public if not hasattr(message, name)] == []
+    assert not message.exactly_once_enabled
+
+
+def test_attributes_are_made_when_they_are_looked_at(message: NativeMessage, received: Any) -> None:
+    received.message.attributes["lang"] = "fr"  # nothing was read yet
+
+    attributes = message.attributes
+    received.message.attributes["lang"] = "it"
+
+    assert attributes["lang"] == "fr"
+    assert message.attributes is attributes
+
+
+def test_a_middleware_may_replace_what_is_made_when_read(message: NativeMessage) -> None:
+    message.attributes = {"tenant": "shop"}
+
+    assert message.attributes == {"tenant": "shop"}
+
+
+def test_a_middleware_may_keep_something_on_it(message: Any) -> None:
+    message.tenant = "shop"
+
+    assert message.tenant == "shop"
+
+
+@pytest.mark.parametrize("kind", ["ack", "nack", "drop"])
+def test_it_is_settled_once(message: Any, settler: Settler, kind: str) -> None:
+    getattr(message, kind)()
+    message.nack()
+    message.ack()
+
+    assert message.settled_as == kind
+    assert [settled.kind for _, settled in settler.settled] == [kind]
+
+
+@pytest.mark.parametrize("kind", ["ack", "nack"])
+def test_a_response_is_the_engines(message: Any, settler: Settler, kind: str) -> None:
+    assert getattr(message, f"{kind}_with_response")() is settler.response
+
+    [(_, settled)] = settler.settled
+    assert settled.wants_response
+
+
+def test_a_deadline_settles_nothing(message: NativeMessage, settler: Settler) -> None:
+    message.modify_ack_deadline(30)
+
+    assert message.settled_as is None
+    assert [settled for _, settled in settler.settled] == [Settled("delay", 30)]
