@@ -156,7 +156,7 @@ class ConsumeCore:
             if delivery.key or delivery.settled is None:
                 self.finish(delivery, now)
             else:
-                delivery.message = delivery.received = None
+                delivery.message = delivery.received = delivery.coroutine = None
         self._handed.difference_update(batch)
 
     def handled_by(self, thread_id: int | None, at: float) -> Delivery | None:

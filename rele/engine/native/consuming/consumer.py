@@ -225,13 +225,7 @@ class NativeConsumer:
         self._act()
 
     def _take_waiting_reports(self) -> None:
-        core, reports, now = self._core, self._reports.waiting, self._loop.now()
-        while reports:
-            delivery, settled = reports.popleft()
-            if settled is None:
-                core.finish(delivery, now)
-            else:
-                core.settle(delivery, settled, now)
+        self._reports.note_in(self._core, self._loop.now())
 
     def _start(self) -> None:
         self._loop.blockable.add(self._blockable)

@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any, Protocol
 
 from rele.engine.base import Message, Settlement
-from rele.engine.native.consuming.delivery import Delivery, Settled
+from rele.engine.native.consuming.delivery import ACK, NACK, Delivery, Settled
 
 
 class Settler(Protocol):
@@ -24,8 +24,8 @@ class Settler(Protocol):
 
 
 _WITHOUT_RESPONSE: dict[Settlement, Settled] = {
-    "ack": Settled("ack"),
-    "nack": Settled("nack"),
+    "ack": ACK,
+    "nack": NACK,
     "drop": Settled("drop"),
 }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from rele.engine.native.consuming.delivery import Delivery, Settled
+from rele.engine.native.consuming.consume_core import ConsumeCore
+from rele.engine.native.consuming.delivery import ACK, Delivery, Settled
 from rele.engine.native.consuming.pull_loop import PullLoop
 
 WATCHED_EVERY = 0.005
@@ -48,6 +49,21 @@ class Reports:
         if self.waiting and not self._is_woken:
             self._is_woken = True
             self._loop.call(self._wake)
+
+    def note_in(self, core: ConsumeCore, now: float) -> None:
+        """In the loop: take what there is, acks and ends of handlers together."""
+        acked: list[Delivery] = []
+        finished: list[Delivery] = []
+        while self.waiting:
+            delivery, settled = self.waiting.popleft()
+            if settled is None:
+                finished.append(delivery)
+            elif settled is ACK:
+                acked.append(delivery)
+            else:
+                core.settle(delivery, settled, now)
+        core.ack_together(acked, now)
+        core.finish_together(finished, now)
 
     def watch(self) -> None:
         """In the loop: look for reports for as long as there are some, beginning now."""
