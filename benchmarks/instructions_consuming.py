@@ -75,7 +75,7 @@ class Loop:
         while self.calls:
             self.calls.pop(0)()
 
-    async def send(self, method: str, request: bytes, timeout: float) -> None:
+    async def send(self, *args: Any, **options: Any) -> None:
         """Every call is accepted."""
 
 
@@ -103,7 +103,7 @@ class Stream:
 
     last: Stream
 
-    def __init__(self, loop: Any, first_request: bytes, receive: Any, end: Any) -> None:
+    def __init__(self, *args: Any, receive: Callable[[bytes], None], **others: Any) -> None:
         self.receive = receive
         Stream.last = self
 
