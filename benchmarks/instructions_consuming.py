@@ -24,6 +24,9 @@ from rele.engine.native.consuming.consumer_options import ConsumerOptions
 from rele.handling.callback import Callback
 from rele.messages.codec import decode
 
+# As without the extra ``fast``: the decoder is chosen when the first payload is decoded.
+sys.modules.update(dict.fromkeys(("msgspec", "orjson")))  # type: ignore[arg-type]
+
 MESSAGES = 4000
 IN_A_RESPONSE = 100
 SOON = 0.02
