@@ -16,10 +16,8 @@ from rele.engine.native.consuming.delivery import ACK, Charge, Delivery, Settled
 from rele.engine.native.consuming.lease_calls import LEASE_LOST, UNAVAILABLE, Call, Confirmed, Work
 from rele.engine.native.consuming.lease_requests import divided, sorted_by_outcome
 from rele.engine.native.consuming.lease_times import LeaseTimes
+from rele.engine.native.consuming.renewals import Renewals
 from rele.engine.native.consuming.settled_queue import SettledQueue
-
-_GATHERED_AHEAD = 1.0
-"""Leases that are due within so many seconds are renewed together."""
 
 _RETRIED_AFTER = (0.1, 5.0)
 """The first and the longest pause in seconds before a failed call is repeated."""
@@ -64,7 +62,7 @@ class LeaseKeeper:
         self._random = random
         self.outstanding: dict[str, Delivery] = {}
         """By ack id: everything that Pub/Sub does not know to be settled."""
-        self._renewals: list[tuple[float, int, Delivery]] = []
+        self._renewals = Renewals()
         self._numbers = count()
         self._receipts: list[Delivery] = []
         """What is to be extended for the first time, at once."""
@@ -206,6 +204,7 @@ class LeaseKeeper:
         self._delayed.end_due(now)
         if now >= self._learn_at:
             self._times.learn()
+            self._renewals.tidy(self.unsettled)
             self._learn_at = now + _TO_LEARN_EVERY
         self._renew_due(now)
         if self._has_room:
@@ -218,11 +217,11 @@ class LeaseKeeper:
 
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
-        times = [queue[0][0] for queue in (self._renewals, self._retries) if queue]
+        retry_at = self._retries[0][0] if self._retries else None
+        times = [self._renewals.next_due(), retry_at]
         if self._has_room:
-            ats = (self.settled.send_at, self._receipts_at)
-            times += [at for at in ats if at is not None]
-        return min(times, default=None)
+            times += [self.settled.send_at, self._receipts_at]
+        return min((at for at in times if at is not None), default=None)
 
     @property
     def _has_room(self) -> bool:
@@ -271,13 +270,9 @@ class LeaseKeeper:
         self._extend(late, now)
 
     def _renew_due(self, now: float) -> None:
-        if not (self._renewals and self._renewals[0][0] <= now):
+        due = self._renewals.take_due(now)
+        if not due:
             return
-        due: list[Delivery] = []
-        while self._renewals and self._renewals[0][0] <= now + _GATHERED_AHEAD:
-            at, _, delivery = heappop(self._renewals)
-            if delivery.renew_at == at and delivery.settled is None and not delivery.is_lost:
-                due.append(delivery)
         self._lose([delivery for delivery in due if delivery.lease_ends_at <= now])
         overdue = [d for d in due if not d.is_lost and now - d.received_at >= self._max_lease]
         for delivery in overdue:
@@ -305,10 +300,10 @@ class LeaseKeeper:
         for delivery in done:
             delivery.lease_ends_at = call.sent_at + call.seconds
             renew_at = call.sent_at + self._times.renewed_after(call.seconds)
-            self._renew_at(delivery, min(renew_at, delivery.received_at + self._max_lease))
+            self._renewals.add(delivery, min(renew_at, delivery.received_at + self._max_lease))
         for delivery in again:
             delivery.is_doubtful = True
-            self._renew_at(delivery, now + self._pause())
+            self._renewals.add(delivery, now + self._pause())
         self._lose(lost)
         for delivery in (*done, *again):
             settled = delivery.settled
@@ -334,11 +329,6 @@ class LeaseKeeper:
                 delivery.is_confirmed = True
                 if delivery.settled is None and not delivery.is_lost:
                     self._confirmed_receipts.append(delivery)
-
-    def _renew_at(self, delivery: Delivery, at: float) -> None:
-        if delivery.settled is None:
-            delivery.renew_at = at
-            heappush(self._renewals, (at, next(self._numbers), delivery))
 
     def _send(
         self,
