@@ -15,6 +15,7 @@ from rele.handling.async_handling import AsyncHandling, use_own_threads
 from rele.handling.handle import settle, settle_escaped
 from rele.handling.settlement import ACK_TIMEOUT, SettlementPolicy
 from rele.handling.sync_calls import RunInThread
+from rele.runtime.completion import has_running_loop
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
@@ -51,9 +52,8 @@ async def process_async(
     handling.begin()
     try:
         await _process(handling, policy)
-    except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
-        raise
     except BaseException as escaped:  # noqa: BLE001 - raised to no one
+        _raise_if_closing(escaped)
         settle_escaped(handling, escaped)
     if (end := handling.end()) is not None:
         await _finish(handling, "The end of its thread", end)
@@ -103,11 +103,16 @@ async def _call_handler(handling: AsyncHandling, policy: SettlementPolicy) -> Se
         if handling.checks:
             await handling.calls.run(handling.run_checks)
         handling.result = result
-    except GeneratorExit:
-        raise
     except BaseException as error:  # noqa: BLE001 - whatever it is, the message has failed
+        _raise_if_closing(error)
         handling.error = error
     return settle_failed
+
+
+def _raise_if_closing(error: BaseException) -> None:
+    """Raise ``error`` if the event loop is gone, and nothing can be awaited any more."""
+    if isinstance(error, GeneratorExit) and not has_running_loop():
+        raise error
 
 
 async def _settle_failed(

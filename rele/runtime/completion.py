@@ -26,11 +26,16 @@ def run_to_completion(coroutine: Coroutine[Any, Any, Result]) -> Result:
     Raises:
         BaseException: what the coroutine raises.
     """
-    run = _run_in_thread if _has_running_loop() else _run_here
+    run = _run_in_thread if has_running_loop() else _run_here
     return contextvars.copy_context().run(run, coroutine)
 
 
-def _has_running_loop() -> bool:
+def has_running_loop() -> bool:
+    """Whether an event loop runs in this thread.
+
+    Where none does, a coroutine that gets a ``GeneratorExit`` is being closed, and cannot await
+    anything more. Otherwise its own code has raised it.
+    """
     return asyncio._get_running_loop() is not None
 
 

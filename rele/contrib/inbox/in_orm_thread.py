@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
+from rele.runtime.completion import has_running_loop
+
 Entered = TypeVar("Entered")
 
 
@@ -28,9 +30,9 @@ async def in_orm_thread(manager: AbstractContextManager[Entered]) -> AsyncIterat
         if cancelled is not None:
             raise cancelled
         yield entered
-    except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
-        raise
     except BaseException as error:
+        if not has_running_loop():  # it is gone: nothing can be awaited any more
+            raise
         exiting, _ = await _call(manager.__exit__, type(error), error, error.__traceback__)
         if not exiting.result():
             raise

@@ -100,6 +100,24 @@ def test_a_coroutine_as_the_result_is_a_failure(deliver: Deliver) -> None:
     assert "returned a coroutine" in str(outcome.error)
 
 
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize(
+    "error", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError]
+)
+def test_whatever_a_handler_raises_the_message_has_failed(
+    deliver: Deliver, error: type[BaseException], waits: bool
+) -> None:
+    async def handle(data: Any, **attributes: Any) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise error
+
+    outcome = asyncio.run(outcome_of(deliver(), handle))
+
+    assert isinstance(outcome.error, error)
+    assert outcome.settled_as == "nack"
+
+
 def test_a_dead_letter_is_published_in_a_thread(deliver: Deliver) -> None:
     threads: list[str] = []
 

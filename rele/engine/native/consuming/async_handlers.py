@@ -13,6 +13,7 @@ from typing import Any
 from rele.engine.native.consuming.delivery import Delivery
 from rele.engine.native.consuming.handler_loop import HandlerLoop
 from rele.engine.native.consuming.steps import Steps
+from rele.runtime.completion import has_running_loop
 
 logger = logging.getLogger(__name__)
 
@@ -158,9 +159,9 @@ class AsyncHandlers:
         try:
             if self._begin(delivery):
                 await self._handle(delivery.message, self._loop.threads.run)
-        except GeneratorExit:  # the loop is closed, and nothing follows
-            raise
         except BaseException:
+            if not has_running_loop():  # it is closed, and nothing follows
+                raise
             logger.exception("The callback of %s raised.", self._name)
         self._tasks.pop(delivery, None)
         self.running -= 1
