@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_type_hints
 
@@ -236,12 +236,16 @@ class KeywordOptions(TypedDict, total=False):
     ]
     threads: Annotated[
         int | None,
-        Option(COUNT, "how many messages a process handles at a time; 2 by default"),
+        Option(
+            COUNT,
+            "how many messages a process handles at a time, or with ``batch`` how many batches; 2 "
+            "by default, 100 for an ``async def``",
+        ),
     ]
     max_messages: Annotated[
         int | None,
         Option(
-            COUNT,
+            replace(COUNT, example="1000"),
             "the most messages that a process leases, running or waiting for a thread; 1000 by "
             "default (100 with ``ENGINE`` ``google``). ``flow`` says how many these are at first",
         ),
@@ -249,7 +253,7 @@ class KeywordOptions(TypedDict, total=False):
     max_bytes: Annotated[
         int | None,
         Option(
-            COUNT,
+            replace(COUNT, example="100_000_000"),
             "how many bytes of messages a process leases; 100 MiB by default",
         ),
     ]

@@ -27,7 +27,7 @@ from rele.project.extensions import (
 )
 from rele.retry_policy import out_of_range
 from rele.schema.keys import problems_of_keys, problems_of_waits
-from rele.schema.kinds import is_callable
+from rele.schema.kinds import is_function_of_payload
 from rele.schema.problems import Problem, about
 from rele.schema.settings import DEFAULTS, SETTINGS, Setting
 
@@ -200,11 +200,16 @@ def _look_at_encoder(name: str, path: str) -> Iterator[Problem]:
     )
 
 
+def _is_decoder(found: Any) -> bool:
+    is_class = isinstance(found, type) and issubclass(found, json.JSONDecoder)
+    return is_class or is_function_of_payload(found)
+
+
 def _look_at_decoder(name: str, path: str) -> Iterator[Problem]:
     return _look_at_path(
         _place(name),
         path,
-        is_callable,
+        _is_decoder,
         "a subclass of json.JSONDecoder, or a function of the payload",
         "json.JSONDecoder",
     )
@@ -278,7 +283,7 @@ def _look_at_dead_letter_policy(where: str, policy: DeadLetterPolicy) -> Iterato
         yield Problem(
             "rele.W007",
             f"{where}: after {policy.max_delivery_attempts} deliveries a message goes to the "
-            "dead-letter topic, and each time that a stopping worker hands it back counts as one: "
+            "dead-letter topic, and each time that a stopping worker nacks it counts as one: "
             "a few deploys may be enough.",
             f"Write DeadLetterPolicy(max_delivery_attempts={ADVISED_ATTEMPTS}), or more.",
         )

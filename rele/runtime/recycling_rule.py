@@ -58,4 +58,4 @@ class RecyclingRule:
         if self.max_rss is None or resident <= self.max_rss:
             return None
         used, allowed = resident // _MEGABYTE, self.max_rss / _MEGABYTE
-        return f"it uses {used} MiB of memory{when}, and --max-rss allows {allowed:g} MiB"
+        return f"it uses {used} MiB of memory{when}, and --max-rss allows {round(allowed, 1):g} MiB"

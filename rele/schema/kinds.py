@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from rele.schema.callables import code_that_does_not_run
+from rele.schema.callables import code_that_does_not_run, signature_of
 
 MIN_ACK_DEADLINE, MAX_ACK_DEADLINE = 10, 600
 """Seconds (Subscription in the Pub/Sub API reference)."""
@@ -63,6 +63,20 @@ def is_filter(value: Any) -> bool:
 def is_callable(value: Any) -> bool:
     """Whether it returns its answer when it is called."""
     return callable(value) and code_that_does_not_run(value) is None
+
+
+def is_function_of_payload(value: Any) -> bool:
+    """Whether it can be called with a payload alone, and returns its answer then."""
+    if not is_callable(value):
+        return False
+    signature = signature_of(value)
+    if signature is None:  # a built-in that does not say what it takes
+        return True
+    try:
+        signature.bind(b"")
+    except TypeError:
+        return False
+    return True
 
 
 def has_backoffs(value: Any) -> bool:
@@ -171,7 +185,7 @@ CLIENT_OPTIONS = Kind(
 )
 CODEC = Kind(
     "'json', 'bytes' or a function of the payload (no `async def`, and without `yield`)",
-    lambda value: value in ("json", "bytes") or is_callable(value),
+    lambda value: value in ("json", "bytes") or is_function_of_payload(value),
     example="'bytes'",
 )
 COUNT = Kind("a whole number from 1", is_integer, is_positive, example="2")

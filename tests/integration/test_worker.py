@@ -176,6 +176,7 @@ def test_a_deleted_subscription_is_recreated(
 
     assert any(is_handled() for _ in range(20))
     assert "had been deleted and was created again" in caplog.text
+    assert "is interrupted" not in caplog.text
 
 
 def test_without_a_retry_policy_a_failed_message_is_delayed(

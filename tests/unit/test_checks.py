@@ -298,6 +298,7 @@ def test_e004_names_each_middleware_that_is_wrong(check: Check) -> None:
         ("MIDDLEWARE", "rele.contrib"),
         ("DECODER_PATH", "json.decoder.NaN"),
         ("DECODER_PATH", "asyncio.sleep"),
+        ("DECODER_PATH", "json.JSONEncoder"),
         ("ENCODER_PATH", "json.dumps"),
         ("ENCODER_PATH", "json.JSONDecoder"),
         ("PUBLISHER_BACKEND", "rele.middleware.BaseMiddleware"),

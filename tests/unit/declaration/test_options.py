@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from datetime import timedelta
 from typing import Any
 from unittest.mock import AsyncMock
@@ -50,7 +51,7 @@ WRONG: dict[str, list[Any]] = {
         {"team": "x" * 64},
         {f"team-{number}": "" for number in range(65)},
     ],
-    "codec": ["utf-8", 1, b"bytes", AsyncMock()],
+    "codec": ["utf-8", 1, b"bytes", AsyncMock(), json.JSONEncoder, lambda: None],
     "threads": [0, 2.0, True],
     "max_messages": [0, -1],
     "max_bytes": [0, 1.5],

@@ -52,4 +52,7 @@ def test_a_process_that_is_too_large_from_the_beginning() -> None:
 
     assert rule.excess(10 * MIB) is None
     assert rule.excess(80 * MIB) == "it uses 80 MiB of memory, and --max-rss allows 10 MiB"
+    assert RecyclingRule(max_rss=5).excess(80 * MIB) == (
+        "it uses 80 MiB of memory, and --max-rss allows 0 MiB"
+    )
     assert RecyclingRule().excess(80 * MIB) is None

@@ -29,17 +29,16 @@ class Interruption:
         """Note that Pub/Sub has refused the stream."""
         self._outage.begin(now)
 
-    def report(self, error: BaseException, now: float, *, is_restored: bool = False) -> None:
+    def report(self, error: BaseException, now: float) -> None:
         """Log ``error``, unless the interruption was logged within the last minute.
 
         Args:
             error: why the stream was refused.
             now: the time.
-            is_restored: whether the subscription was created meanwhile.
         """
         if not self.is_of_interest or not self._outage.should_report(now):
             return
-        is_for_a_person = not is_restored and needs_a_person(error)
+        is_for_a_person = needs_a_person(error)
         remedy = remedy_for(error, self._name) if is_for_a_person else ""
         logger.log(
             logging.ERROR if is_for_a_person else logging.WARNING,

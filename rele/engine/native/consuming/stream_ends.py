@@ -78,10 +78,10 @@ class StreamEnds:
 
     def _restore_subscription(self, error: BaseException) -> None:
         """In a thread: create the subscription, if the worker may."""
-        is_restored = False
         try:
-            is_restored = self._restore()
+            if self._restore():  # it was created again, which is logged as an error
+                return
         except Exception as failure:  # noqa: BLE001 - logged in a line; the stream is opened again
             error = failure
         now = self._loop.now()
-        self._loop.call(partial(self._interruption.report, error, now, is_restored=is_restored))
+        self._loop.call(partial(self._interruption.report, error, now))
