@@ -15,8 +15,8 @@ def problems_of_batches(subscriptions: Iterable[Subscription], config: Config) -
     if batched and config.engine != "rele":
         yield Problem(
             "rele.W011",
-            f"RELE['ENGINE'] is {config.engine!r}, which gathers no batches: a list of one message "
-            f"is handled at a time by {', '.join(batched)}.",
+            f"RELE['ENGINE'] is {config.engine!r}, which gathers no batches: each list has one "
+            f"message for {', '.join(batched)}.",
             "Write RELE['ENGINE'] = 'rele', or leave it out.",
             "ENGINE",
         )
