@@ -619,7 +619,7 @@ def test_w011_batches_on_an_engine_that_gathers_none(check: Check, write_subs: W
     [message] = check({"MIDDLEWARE": [DATABASE_MIDDLEWARE], "ENGINE": "google"})
 
     assert (message.id, type(message)) == ("rele.W011", checks.Warning)
-    assert message.msg.endswith("is handled at a time by checked_app.subs.handle.")
+    assert message.msg.endswith(": each list has one message for checked_app.subs.handle.")
     assert "RELE['ENGINE'] = 'rele'" in str(message.hint)
 
 
