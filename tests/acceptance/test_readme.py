@@ -209,7 +209,11 @@ def test_each_test_that_a_document_names_is_there(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("document", "what_follows"),
-    [("guarantees", "What is not promised\n"), ("publishing", "The other engine\n")],
+    [
+        ("guarantees", "What is not promised\n"),
+        ("publishing", "The other engine\n"),
+        ("consuming", "The other engine\n"),
+    ],
 )
 def test_each_promise_names_a_test(document: str, what_follows: str) -> None:
     promises, _ = (REPOSITORY / "docs" / f"{document}.rst").read_text().split(what_follows)
