@@ -278,7 +278,7 @@ class TestFaults:
         line = lines.wait_for("The interpreter was blocked for")
 
         assert "by the handler of orders, with the message message-1:" in line
-        assert "The thread rele-handler is at:" in line
+        assert "Where it is now, after the block: The thread rele-handler is at:" in line
         assert "no outage of Pub/Sub" in line
         assert not [each for each in lines.inbox.items if "cannot be reached" in each]
 
