@@ -147,7 +147,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     "THREADS_PER_SUBSCRIPTION": Setting(
         COUNT,
-        "how many messages of a subscription a process handles at a time",
+        "how many messages of a subscription a process handles at a time; if unset, 100 of an "
+        "``async def``",
         2,
     ),
     "SUBSCRIPTION_DEFAULTS": Setting(

@@ -98,8 +98,8 @@ def report_blocked(seconds: float, thread: int | None, work: str | None) -> None
     else:
         logger.warning(
             "The interpreter was blocked for %.1f s by %s: no other thread ran, so no lease was "
-            "extended meanwhile. That is no outage of Pub/Sub. Let a process of its own compute for "
-            "so long. Where it is now, after the block: %s",
+            "extended meanwhile. That is no outage of Pub/Sub. Let a process of its own compute "
+            "for so long. Where it is now, after the block: %s",
             seconds,
             work or "a thread that Relé has not started",
             stack_of(thread),
