@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -352,3 +353,19 @@ class TestFaults:
         lines.wait_for("has ended by an exit")
         [ack_id] = stream.deliver(b"1")
         assert pull_server.acked.wait_for(1) == [ack_id]
+
+
+tenant: ContextVar[str] = ContextVar("tenant", default="none")
+
+
+def test_the_loop_keeps_nothing_of_the_context_of_a_handler(
+    engine: PullEngine, consume: Consume
+) -> None:
+    """A timer or a stream that is begun by it would, for as long as it lasts: also the message."""
+    consume()
+    seen = Inbox()
+    tenant.set("of a message")
+
+    engine._loop.call(lambda: seen.put(tenant.get()))
+
+    assert seen.wait_for(1) == ["none"]

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, Protocol, TypeVar
 
 from rele.engine.native import forking
@@ -68,6 +69,7 @@ class PullLoop:
         self._processor = ThreadTimes()
         self._selector: WatchedSelector | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._context = Context()
         self._is_started = False
         self._is_ended = False
         self._is_parked = False
@@ -100,7 +102,8 @@ class PullLoop:
     def call(self, function: Callable[..., object], *args: Any) -> None:
         """From any thread, let the loop call ``function`` soon."""
         if not self.is_inherited:
-            self.loop.call_soon_threadsafe(function, *args)
+            # Not in the context of the caller: what is begun here would keep it, and a message.
+            self.loop.call_soon_threadsafe(function, *args, context=self._context)
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """In the loop: run ``coroutine`` as a task."""
