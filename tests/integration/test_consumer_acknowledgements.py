@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
+from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeError, AcknowledgeStatus
 from grpc import StatusCode
 
 from rele.engine.native.consuming import consumer as driver
 from rele.engine.native.consuming import lease_keeper
 from tests.support.handled import Handled, consumed
 from tests.support.inbox import Inbox
+from tests.support.polling import wait_until
 from tests.support.pull_server import PullServer, PullStream
 
 
@@ -121,6 +124,30 @@ def test_a_settlement_waits_for_the_extension_that_is_under_way(
             lambda items: sum(ack_id in each.ack_ids for each in items) == 2
         )
         assert pull_server.requests_of(ack_id) == [("modify", extension.seconds), expected]
+
+
+def test_a_longer_lease_that_is_asked_for_settles_nothing(pull_server: PullServer) -> None:
+    """A hook may lease a message for longer: it is acked all the same."""
+    outcomes: list[Any] = []
+
+    def handle(message: Any) -> None:
+        for settle in (
+            partial(message.modify_ack_deadline_with_response, 300),
+            message.ack_with_response,
+            partial(message.modify_ack_deadline_with_response, 300),
+        ):
+            response = settle()
+            outcomes.append(response.exception(timeout=10) or response.result())
+
+    handled = Handled(handle)
+    with consumed("orders", handled):
+        (ack_id,) = stream_of(pull_server).deliver(b"1")
+        assert pull_server.acked.wait_for(1) == [ack_id]
+        wait_until(lambda: len(outcomes) == 3, seconds=20)
+        assert ("modify", 300) in pull_server.requests_of(ack_id)
+
+    assert outcomes[:2] == [AcknowledgeStatus.SUCCESS] * 2
+    assert isinstance(outcomes[2], AcknowledgeError), "it is settled already"
 
 
 def test_an_ack_does_not_wait_for_an_extension(pull_server: PullServer) -> None:

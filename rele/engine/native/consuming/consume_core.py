@@ -174,7 +174,7 @@ class ConsumeCore:
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""
         self._keeper.settle(delivery, settled, now)
-        if settled.kind != "ack":
+        if settled.kind not in ("ack", "extend"):
             self._caution.note_failed(delivery, now)
 
     def finish(self, delivery: Delivery, now: float) -> None:

@@ -97,7 +97,7 @@ class NativeConsumer:
         self._streams: dict[Stream, StreamDriver] = {}
         self._reports = Reports(pull_loop, self._take_reports)
         self._handlers = self._make_handlers(handler_loop)
-        self._responses: dict[Delivery, Future[Any]] = {}
+        self._responses: dict[tuple[Delivery, Settled], Future[Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._again_at: float | None = None
         """When to act again after a step has failed."""
@@ -141,7 +141,7 @@ class NativeConsumer:
         """Note how a handler has settled its message."""
         response: Future[Any] | None = None
         if settled.wants_response:
-            response = self._responses[delivery] = Future()
+            response = self._responses.setdefault((delivery, settled), Future())
         self._reports.add(delivery, settled)
         if response is not None:
             self._reports.wake()
@@ -260,7 +260,7 @@ class NativeConsumer:
         for call in work.calls:
             self._loop.begin(self._make_call(call))
         if self._responses:
-            for confirmed in work.confirmed:
+            for confirmed in (*work.confirmed, *work.answered):
                 self._confirm(confirmed)
         for delivery in work.overdue:
             report_overdue(delivery, self._name, self._options.max_lease_duration)
@@ -350,7 +350,10 @@ class NativeConsumer:
         self._act()
 
     def _confirm(self, confirmed: Confirmed) -> None:
-        response = self._responses.pop(confirmed.delivery, None)
+        settled = confirmed.settled or confirmed.delivery.settled
+        if settled is None:
+            return
+        response = self._responses.pop((confirmed.delivery, settled), None)
         if response is None:
             return
         if confirmed.error is None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["ack", "nack", "delay", "drop"]
+Kind = Literal["ack", "nack", "delay", "drop", "extend"]
 
 
 @dataclass(frozen=True)
 class Settled:
-    """How a delivery was settled."""
+    """How a delivery was settled, or, as ``extend``, how long its lease is to be before that."""
 
     kind: Kind
     seconds: int = 0
-    """Of a delay: until the message is redelivered."""
+    """Of a delay: until the message is redelivered. Of an extension: how long the lease is."""
     wants_response: bool = False
     """Whether somebody waits until Pub/Sub has confirmed it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from rele.engine.native.consuming.delivery import Delivery
+from rele.engine.native.consuming.delivery import Delivery, Settled
 
 LEASE_LOST = "its lease was lost"
 """Why a settlement has no effect."""
@@ -29,6 +29,12 @@ class Call:
         """What it is about."""
         return [delivery.ack_id for delivery in self.deliveries]
 
+    def seconds_left(self, now: float) -> int:
+        """What is left of a delay; an extension begins anew."""
+        if self.purpose != "delay":
+            return self.seconds
+        return max(self.seconds - int(now - self.sent_at), 1)
+
 
 class Confirmed(NamedTuple):
     """The end of a delivery: Pub/Sub knows how it was settled, or its lease was lost."""
@@ -36,6 +42,8 @@ class Confirmed(NamedTuple):
     delivery: Delivery
     error: str | None = None
     """Why the settlement has no effect; ``None`` if it has."""
+    settled: Settled | None = None
+    """Which one, if it is not the one that counts for the delivery."""
 
 
 @dataclass
@@ -44,6 +52,8 @@ class Work:
 
     calls: list[Call] = field(default_factory=list)
     confirmed: list[Confirmed] = field(default_factory=list)
+    answered: list[Confirmed] = field(default_factory=list)
+    """What does not end a delivery, but somebody may wait for."""
     overdue: list[Delivery] = field(default_factory=list)
     """Deliveries that were outstanding for the longest time allowed, and are nacked."""
     lost: list[Delivery] = field(default_factory=list)

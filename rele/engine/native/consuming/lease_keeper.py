@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Literal
 
+from rele.engine.native.consuming.asked_leases import AskedLeases
 from rele.engine.native.consuming.delayed_charges import DelayedCharges
 from rele.engine.native.consuming.delivery import ACK, Charge, Delivery, Settled
 from rele.engine.native.consuming.lease_calls import LEASE_LOST, UNAVAILABLE, Call, Confirmed, Work
@@ -75,6 +76,7 @@ class LeaseKeeper:
         self._failures = 0
         self._learn_at = 0.0
         self._delayed = DelayedCharges()
+        self._asked = AskedLeases()
         self._work = Work()
         self.unsettled = 0
         """How many outstanding deliveries are not settled."""
@@ -109,9 +111,14 @@ class LeaseKeeper:
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""
         before = delivery.settled
-        if before is not None and not (before.kind == "drop" and settled.kind == "delay"):
+        if settled.kind == "extend":
+            if self._asked.ask(delivery, settled):
+                self.settled.add([delivery], settled, now)
             return
-        delivery.settled = settled
+        if before is not None and not (before.kind == "drop" and settled.kind == "delay"):
+            self._asked.refuse(delivery, settled)
+            return
+        delivery.settled = settled = self._asked.settled_as(delivery, settled)
         self._times.note_handled(now - delivery.received_at)
         if before is None and not delivery.is_lost:
             self._note_settled(delivery)
@@ -151,6 +158,7 @@ class LeaseKeeper:
             if delivery.is_lost:
                 continue
             delivery.is_lost = True
+            self._asked.note_lost(delivery)
             if delivery.settled is not None:
                 self._confirm(delivery, LEASE_LOST)
             else:
@@ -211,7 +219,8 @@ class LeaseKeeper:
             self._send_what_can_wait(now)
         while self._retries and self._retries[0][0] <= now:
             call = heappop(self._retries)[2]
-            self._send(call.purpose, self._still_valid(call, now), now, _seconds_left(call, now))
+            self._send(call.purpose, self._still_valid(call, now), now, call.seconds_left(now))
+        self._work.answered, self._asked.ended = self._asked.ended, []
         work, self._work = self._work, Work()
         return work
 
@@ -255,7 +264,10 @@ class LeaseKeeper:
             self._send_receipts(now)
         if self.settled.send_at is not None and now >= self.settled.send_at:
             for (kind, seconds), deliveries in self.settled.take().items():
-                self._send(kind, deliveries, now, seconds)
+                if kind == "extend":
+                    self._extend(self._asked.take_due(deliveries, seconds), now, seconds)
+                else:
+                    self._send(kind, deliveries, now, seconds)
 
     def _send_receipts(self, now: float) -> None:
         """Extend what was outstanding for a while, and was not extended yet."""
@@ -278,12 +290,14 @@ class LeaseKeeper:
         for delivery in overdue:
             self.settle(delivery, Settled("nack"), now)
         self._work.overdue += overdue
-        self._extend([d for d in due if d.settled is None and not d.is_lost], now)
+        # What is being extended gets the time of its next renewal when that has ended.
+        free = [d for d in due if d.settled is None and not d.is_lost and not d.is_being_extended]
+        self._extend(free, now)
 
-    def _extend(self, deliveries: list[Delivery], now: float) -> None:
+    def _extend(self, deliveries: list[Delivery], now: float, seconds: int | None = None) -> None:
         for delivery in deliveries:
             delivery.is_being_extended = delivery.is_extended = True
-        self._send("extend", deliveries, now, self._times.seconds)
+        self._send("extend", deliveries, now, seconds or self._times.seconds)
 
     def _note_extended(
         self,
@@ -305,6 +319,11 @@ class LeaseKeeper:
             delivery.is_doubtful = True
             self._renewals.add(delivery, now + self._pause())
         self._lose(lost)
+        for delivery in (
+            *self._asked.note_answer(done, call.seconds),
+            *self._asked.note_answer(again, call.seconds, UNAVAILABLE),
+        ):
+            self.settled.add([delivery], self._asked.of(delivery), now)
         for delivery in (*done, *again):
             settled = delivery.settled
             if settled is not None and settled.kind in ("nack", "delay"):
@@ -378,10 +397,3 @@ class LeaseKeeper:
         if delivery.charge is not None:
             delivery.charge.leased -= 1
         return True
-
-
-def _seconds_left(call: Call, now: float) -> int:
-    """What is left of a delay; an extension begins anew."""
-    return (
-        max(call.seconds - int(now - call.sent_at), 1) if call.purpose == "delay" else call.seconds
-    )

@@ -92,13 +92,22 @@ class NativeMessage(Message):
         return number
 
     def modify_ack_deadline(self, seconds: int) -> None:
-        self._settler.settle(self._delivery, Settled("delay", seconds))
+        self._settler.settle(self._delivery, self._lease_of(seconds, False))
 
     def modify_ack_deadline_with_response(self, seconds: int) -> Future[Any]:
-        response: Future[Any] = self._settler.settle(
-            self._delivery, Settled("delay", seconds, wants_response=True)
-        )
+        response: Future[Any] = self._settler.settle(self._delivery, self._lease_of(seconds, True))
         return response
+
+    def _lease_of(self, seconds: int, wants_response: bool) -> Settled:
+        """Before the message is settled, it is to be leased for so long; after that, delayed.
+
+        Raises:
+            ValueError: Pub/Sub takes no such deadline.
+        """
+        if not 0 <= seconds <= 600:
+            raise ValueError(f"An ack deadline has 0 to 600 seconds, not {seconds!r}.")
+        is_settled = self.settled_as is not None
+        return Settled("extend" if seconds and not is_settled else "delay", seconds, wants_response)
 
     def _send(self, settlement: Settlement, with_response: bool) -> Any:
         if with_response:

@@ -16,7 +16,9 @@ class SettledQueue:
     """What is to be sent about settled deliveries, by kind and seconds."""
 
     def __init__(self) -> None:
-        self._deliveries: dict[tuple[Literal["ack", "nack", "delay"], int], list[Delivery]] = {}
+        self._deliveries: dict[
+            tuple[Literal["ack", "nack", "delay", "extend"], int], list[Delivery]
+        ] = {}
         self.send_at: float | None = None
         """When it is to be sent; ``None`` if it is empty."""
         self.enough = MAX_IDS
@@ -37,7 +39,7 @@ class SettledQueue:
         if self.send_at is not None:
             self.send_at = now
 
-    def take(self) -> dict[tuple[Literal["ack", "nack", "delay"], int], list[Delivery]]:
+    def take(self) -> dict[tuple[Literal["ack", "nack", "delay", "extend"], int], list[Delivery]]:
         """Remove and return all of it."""
         self.send_at = None
         taken, self._deliveries = self._deliveries, {}

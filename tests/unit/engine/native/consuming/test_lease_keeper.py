@@ -24,6 +24,7 @@ class VirtualLeases:
         self.under_way: list[Call] = []
         self.calls: list[Call] = []
         self.confirmed: list[Confirmed] = []
+        self.answered: list[Confirmed] = []
         self.overdue: list[Delivery] = []
         self.lost: list[Delivery] = []
 
@@ -55,6 +56,7 @@ class VirtualLeases:
         self.under_way += work.calls
         self.calls += work.calls
         self.confirmed += work.confirmed
+        self.answered += work.answered
         self.lost += work.lost
         self.overdue += work.overdue
 
@@ -229,6 +231,68 @@ class TestTheSettlementIsTheLastWord:
         leases.advance(1)
 
         assert [call.purpose for call in leases.calls] == ["extend", "ack"]
+
+
+class TestALeaseThatIsAskedFor:
+    """By ``message.modify_ack_deadline``, in a hook."""
+
+    def test_is_no_settlement(self, leases: VirtualLeases) -> None:
+        (delivery,) = leases.receive()
+        leases.answer()
+        leases.settle(delivery, Settled("extend", 300))
+        leases.advance(0.01)
+        leases.answer()
+        leases.advance(60)
+        leases.settle(delivery, ACK)
+        leases.advance(0.01)
+        leases.answer()
+
+        assert leases.purposes == [("extend", 10, 1), ("extend", 300, 1), ("ack", 0, 1)]
+        assert leases.confirmed == [Confirmed(delivery)]
+
+    def test_waits_for_the_extension_that_is_under_way(self, leases: VirtualLeases) -> None:
+        (delivery,) = leases.receive()
+        leases.settle(delivery, Settled("extend", 300))
+        leases.advance(1)
+        assert leases.purposes == [("extend", 10, 1)]
+        leases.answer()
+        leases.advance(0.01)
+        assert leases.purposes == [("extend", 10, 1), ("extend", 300, 1)]
+
+    def test_is_the_time_until_the_redelivery_of_what_is_dropped(
+        self, leases: VirtualLeases
+    ) -> None:
+        (delivery,) = leases.receive()
+        leases.settle(delivery, Settled("extend", 60))
+        leases.settle(delivery, DROP)
+        leases.answer()
+        leases.advance(0.01)
+
+        assert leases.purposes == [("extend", 10, 1), ("delay", 60, 1)]
+
+    def test_is_answered_whatever_becomes_of_it(self, leases: VirtualLeases) -> None:
+        asked = Settled("extend", 60, wants_response=True)
+        delivery, settled, lost = leases.receive(3)
+        leases.answer()
+        leases.settle(settled, ACK)
+        leases.keeper.lose([lost])
+        for each in (delivery, settled, lost):
+            leases.settle(each, asked)
+        leases.settle(settled, Settled("nack", wants_response=True))
+        leases.advance(0.01)
+        while leases.under_way:
+            leases.answer()
+
+        lease_lost = "its lease was lost"
+        assert sorted(leases.answered, key=repr) == sorted(
+            [
+                Confirmed(delivery, None, asked),
+                Confirmed(settled, lease_lost, asked),
+                Confirmed(lost, lease_lost, asked),
+                Confirmed(settled, lease_lost, Settled("nack", wants_response=True)),
+            ],
+            key=repr,
+        )
 
 
 class TestLostLeases:

@@ -116,4 +116,18 @@ def test_a_deadline_settles_nothing(message: NativeMessage, settler: Settler) ->
     message.modify_ack_deadline(30)
 
     assert message.settled_as is None
-    assert [settled for _, settled in settler.settled] == [Settled("delay", 30)]
+    assert [settled for _, settled in settler.settled] == [Settled("extend", 30)]
+
+
+def test_a_deadline_after_a_drop_delays_the_redelivery(
+    message: NativeMessage, settler: Settler
+) -> None:
+    message.drop()
+    message.modify_ack_deadline(30)
+
+    assert [settled for _, settled in settler.settled] == [Settled("drop"), Settled("delay", 30)]
+
+
+def test_a_deadline_that_pubsub_does_not_take_is_refused(message: NativeMessage) -> None:
+    with pytest.raises(ValueError, match="0 to 600 seconds, not 601"):
+        message.modify_ack_deadline(601)
