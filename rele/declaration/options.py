@@ -289,7 +289,8 @@ class KeywordOptions(TypedDict, total=False):
         Option(
             _BATCH,
             "``Batch(max_messages, max_wait)``: call the handler with a list of messages instead "
-            'of one message; needs ``ENGINE`` ``"rele"``',
+            'of one message; needs ``ENGINE`` ``"rele"``. It belongs to the handler, so it has no '
+            "default in ``SUBSCRIPTION_DEFAULTS``",
             is_of_handler=True,
         ),
     ]
