@@ -10,6 +10,7 @@ import pytest
 from rele.engine.native.consuming.consume_core import ConsumeCore
 from rele.engine.native.consuming.lease_keeper import LeaseKeeper
 from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
+from rele.engine.native.consuming.renewals import Renewals
 from rele.engine.native.consuming.settled_queue import SettledQueue
 from tests.simulation import worker
 from tests.simulation.world import play_seed
@@ -67,7 +68,7 @@ def overtake_extensions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def renew_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Extend no lease after the first time."""
-    monkeypatch.setattr(LeaseKeeper, "_renew_at", lambda self, delivery, at: None)
+    monkeypatch.setattr(Renewals, "add", lambda self, delivery, at: None)
 
 
 def ignore_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
