@@ -166,6 +166,8 @@ class PullStreams:
         """
         stream.heard_at = now
         stream.is_accepted = True
+        if not is_answer:  # it has brought messages, so it has not failed, however soon it ends
+            stream.slot.failures = 0
         if stream.pinged_at is not None:
             stream.pinged_at = None
             stream.has_answered = stream.has_answered or is_answer

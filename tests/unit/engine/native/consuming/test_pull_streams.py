@@ -197,3 +197,16 @@ class TestOurOwnDoing:
         assert not streams.act().open
         streams.advance(2)
         assert len(streams.opened) == 2
+
+
+def test_a_stream_that_brought_messages_has_not_failed_however_soon_it_ends(
+    streams: VirtualStreams,
+) -> None:
+    """Behind a proxy that allows a stream a few seconds, pauses would grow to a minute."""
+    pauses = []
+    for _ in range(5):
+        streams.hear()
+        pauses.append(streams.end())
+        streams.advance(1)
+
+    assert pauses == [1.0] * 5
