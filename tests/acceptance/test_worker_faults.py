@@ -291,8 +291,7 @@ def test_sigterm_under_load_repeats_nothing_that_was_finished_and_loses_nothing(
         ledger = Ledger(project.folder)
         worker = start_worker(project)
         publish(project, range(MESSAGES))
-        stops = 0
-        for goal in sorted(chance.sample(range(100, MESSAGES - 100), 2)):
+        for stops, goal in enumerate(sorted(chance.sample(range(100, MESSAGES - 100), 2))):
             ledger.wait_for("end", goal)
             worker.send_signal(signal.SIGTERM)
             output, _ = worker.communicate(timeout=SHUTDOWN_TIMEOUT)
@@ -300,7 +299,6 @@ def test_sigterm_under_load_repeats_nothing_that_was_finished_and_loses_nothing(
             assert worker.returncode == 0, output
             # What was nacked at the first stop may not be redelivered yet at the second.
             assert stops or "were not begun are nacked" in output
-            stops += 1
             # What was begun has ended, and what was not begun is nobody's.
             assert ledger.count("begin") == ledger.count("end")
             wait_for_status(project, outstanding=0)
