@@ -140,6 +140,7 @@ SUBPROCESSES = (
 )
 
 
+@pytest.mark.slow
 def test_handlers_start_programs(
     project: Project, start_worker: StartWorker, publish: Callable[[range], None]
 ) -> None:

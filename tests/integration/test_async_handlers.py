@@ -216,6 +216,7 @@ def test_a_publish_that_blocks_the_loop_is_logged(
     assert "A blocking publish in" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_handler_that_runs_too_long_is_logged_with_where_it_waits(
     run_worker: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +258,7 @@ def test_a_blocked_loop_loses_no_lease(run_worker: Run) -> None:
     assert inbox.wait_for(2, 40) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_handler_that_still_runs_at_the_deadline_is_cancelled_and_its_message_redelivered(
     run_worker: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_connection_that_goes_silent_is_replaced(
         handled.messages.wait_until(lambda items: {each.data for each in items} >= set(NUMBERS), 90)
 
 
+@pytest.mark.slow
 def test_half_a_second_of_latency_is_no_limit_to_throughput(
     make_topic: Callable[..., TopicWithSubscription], make_proxy: MakeProxy
 ) -> None:
