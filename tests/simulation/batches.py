@@ -50,7 +50,7 @@ class ModelBatches:
         self.running = 0
         """How many batches are being handled."""
         self.begun: dict[Delivery, None] = {}
-        """What is being handled."""
+        """What was begun and is not settled: a batch is settled at its end."""
 
     def add(self, delivery: Delivery) -> None:
         """Let ``delivery`` be a part of a batch."""
@@ -84,6 +84,8 @@ class ModelBatches:
 
     def _begin(self, deliveries: list[Delivery]) -> None:
         begun = self._process.begin_together(deliveries)
+        for delivery in begun:
+            self._process.note("given", delivery)
         self._note_skipped(each for each in deliveries if each not in begun)
         self._go_on(_Batch(deliveries, begun))
 
@@ -112,7 +114,6 @@ class ModelBatches:
 
     def _end(self, batch: _Batch, delivery: Delivery, behaviour: Behaviour, fails: bool) -> None:
         process = self._process
-        del self.begun[delivery]
         if fails and behaviour.kind != "holds":
             process.note("failed", delivery, delivery.attempt)
             if delivery.attempt is not None and delivery.attempt == self._max_attempts:
@@ -127,6 +128,8 @@ class ModelBatches:
 
     def _settle(self, batch: _Batch) -> None:
         process = self._process
+        for delivery in batch.all:
+            self.begun.pop(delivery, None)
         if self._waits:
             for delivery in batch.handled:
                 process.settle(delivery, Settled("ack", wants_response=True))

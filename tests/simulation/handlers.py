@@ -110,15 +110,14 @@ class ModelHandlers:
             self._process.soon(self._confirmed, delivery)
 
     def _next(self) -> None:
-        if not self._ready:
-            self._idle += 1
-            return
-        delivery = self._ready.popleft()
-        if self._process.begin(delivery):
-            self._run(delivery)
-        else:
+        while self._ready:
+            delivery = self._ready.popleft()
+            if self._process.begin(delivery):
+                self._run(delivery)
+                return
             self._process.note("skipped", delivery)
-            self._return(delivery)
+            self._end_of(delivery)
+        self._idle += 1
 
     def _run(self, delivery: Delivery) -> None:
         process = self._process
@@ -162,6 +161,9 @@ class ModelHandlers:
             self._return(delivery)
 
     def _return(self, delivery: Delivery) -> None:
+        self._end_of(delivery)
+        self._next()
+
+    def _end_of(self, delivery: Delivery) -> None:
         self._process.note("returned", delivery)
         self._process.finish(delivery)
-        self._next()

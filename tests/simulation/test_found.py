@@ -13,6 +13,8 @@ FOUND = {
     132: "and so did one whose lease had been lost (test_ordered_keys.py)",
     77: "held messages were nacked and redelivered as fast as the network (test_ordered_keys.py)",
     161: "a draining consumer was to open a stream, and acted without a pause",
+    192: "what follows held messages that were nacked began before them (test_ordered_keys.py)",
+    2006: "and so did they before one that failed and was redelivered late (test_ordered_keys.py)",
     286: "what was sent before a nack was begun after it (test_ordered_keys.py)",
 }
 

@@ -397,13 +397,13 @@ class Worker:
         if self._is_unavailable:
             self._core.give_up()
         if self._last_calls_until is None:
-            if (self._handlers.running or self.streams) and self._now < self._deadline:
+            if (self._handlers.running or self.streams) and self._now < self._deadline - TICK:
                 return
             self._last_calls_until = self._now + LAST_CALLS
             self.later(LAST_CALLS, self._end_if_done)
             self._core.hurry(self._now)
             self._act()
-        elif self._now >= self._last_calls_until or not self._core.is_busy:
+        elif self._now >= self._last_calls_until - TICK or not self._core.is_busy:
             self._end()
 
     def _end(self) -> None:

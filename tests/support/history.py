@@ -287,12 +287,16 @@ class HandledOnce(Rule):
 
 
 class LeaseHeld(Rule):
-    """Nothing is begun whose lease is known to be lost."""
+    """Nothing is begun whose lease is known to be lost.
+
+    A batch is given to its handler as a whole: it may go on with what is lost meanwhile.
+    """
 
     def __init__(self, history: History) -> None:
         super().__init__(history)
         self._ends: dict[str, float] = {}
         self._lost: set[str] = set()
+        self._given: set[str] = set()
 
     def note_received(self, event: Event) -> None:
         """Received with a lease of ``detail`` seconds."""
@@ -305,7 +309,14 @@ class LeaseHeld(Rule):
     def note_lease_lost(self, event: Event) -> None:
         self._lost.add(event.delivery)
 
+    def note_given(self, event: Event) -> None:
+        """A part of a batch that begins."""
+        self.note_begun(event)
+        self._given.add(event.delivery)
+
     def note_begun(self, event: Event) -> None:
+        if event.delivery in self._given:
+            return
         ends_at = self._ends.get(event.delivery, event.at)
         if event.delivery in self._lost or event.at > ends_at + EPSILON:
             self.breaks(event, f"{event.worker} begins {event.message}, whose lease was lost")

@@ -258,12 +258,14 @@ class ConsumeCore:
 
     def _step_after(self, delivery: Delivery, now: float) -> Step:
         """What happens to the key of ``delivery``, whose handler has returned."""
-        settled, is_lost = delivery.settled, delivery.is_lost
-        if settled is None or (is_lost and self._options.is_exactly_once):
-            return self._ordered.fail(delivery, now)
-        if settled.kind == "ack":
+        settled = delivery.settled
+        if settled is not None and settled.kind == "ack":
+            if delivery.is_lost and self._options.is_exactly_once:
+                return self._ordered.fail(delivery, now)
             return self._ordered.succeed(delivery, now)
-        is_delayed = settled.kind == "delay" and settled.seconds > 0 and not is_lost
+        if settled is None:
+            return self._ordered.fail(delivery, now)
+        is_delayed = settled.kind == "delay" and settled.seconds > 0
         return self._ordered.fail(delivery, now, settled.seconds if is_delayed else None)
 
     def _set_limits(self, now: float) -> None:

@@ -40,6 +40,8 @@ class OrderedKey:
     """What was given to a handler, in order, by message id."""
     failed_id: str | None = None
     """The id of the message that failed, until it is redelivered: the others are held behind it."""
+    earlier_ids: set[str] = field(default_factory=set)
+    """The ids of messages that failed before, and were not redelivered in time."""
     is_probed: bool = False
     """Whether the failed one was redelivered, and is handled without the others."""
     held_until: float = 0.0
@@ -104,7 +106,7 @@ class OrderedKeys:
     def receive(self, delivery: Delivery, now: float) -> Step:
         """Take a delivery that was received now."""
         key = self._keys.setdefault(delivery.key, OrderedKey())
-        if delivery.message_id == key.failed_id:
+        if delivery.message_id == key.failed_id or delivery.message_id in key.earlier_ids:
             stale = _take_waiting(key) if key.is_nacked else []
             self._end_hold(delivery.key, key)
             key.is_probed = True
@@ -133,7 +135,8 @@ class OrderedKeys:
         Args:
             delivery: the one that failed.
             now: the time.
-            delay: the seconds until its redelivery that its handler has asked for, if it has.
+            delay: the seconds until its redelivery that its handler has asked for, if it has. If
+                its lease was lost, that is what happens to a newer delivery of the message.
         """
         key = self._keys.get(delivery.key)
         if key is None or key.handed.get(delivery.message_id) is not delivery:
@@ -146,9 +149,10 @@ class OrderedKeys:
         if delivery.settled is None and copies:  # it was not begun: its copy is handled instead
             key.waiting.extendleft(reversed([*copies, *followers]))
             return Step(ready=self._next(delivery.key, key, now), withdrawn=followers)
+        if delivery.is_lost and all(copy.is_lost for copy in copies):
+            delay = None
         if self._max_attempts is None and delay is None:
-            self._hold(delivery, key, now + _nacked_for(delivery))
-            key.is_nacked = True
+            self._hold_nacked(delivery, key, now + _nacked_for(delivery))
             nack = [*followers, *_take_waiting(key)]
             return Step(nack=nack, withdrawn=followers, copies=copies)
         key.waiting.extendleft(each for each in reversed(followers) if each.settled is None)
@@ -168,8 +172,13 @@ class OrderedKeys:
             now: the time.
         """
         key = self._keys.get(delivery.key)
-        handed = key.handed.get(delivery.message_id) if key is not None else None
-        return Step() if handed is None else self.fail(handed, now)
+        if key is None or delivery.message_id not in key.handed:
+            return Step()
+        # The first of a batch is the one to wait for, whichever is known to be overdue first.
+        first = next(iter(key.handed.values()))
+        step = self.fail(first, now)
+        step.nack.insert(0, first)
+        return step
 
     def note_confirmed(self, delivery: Delivery, now: float) -> list[Delivery]:
         """Note that Pub/Sub knows that ``delivery`` failed; return what was sent before that."""
@@ -208,12 +217,20 @@ class OrderedKeys:
         """Remove the deliveries that were held for the longest time; return them.
 
         Another worker has got the message that failed. Where they do not follow it any more, they
-        are redelivered at once.
+        are redelivered at once. Until then nothing that follows them is handled.
         """
         expired: list[Delivery] = []
         for name, key in list(self._failed.items()):
-            if key.held_until <= now:
-                expired += key.waiting
+            if key.held_until > now:
+                continue
+            if waiting := _take_waiting(key):
+                expired += waiting
+                first = waiting[0]
+                key.earlier_ids.add(key.failed_id or "")
+                # If it was shed, its nack may be confirmed already.
+                within = LONGEST_BACKOFF if first.settled is None else IN_TRANSIT
+                self._hold_nacked(first, key, now + within)
+            else:
                 del self._failed[name], self._keys[name]
         return expired
 
@@ -269,8 +286,15 @@ class OrderedKeys:
         key.held_until = until
         self._failed[failed.key] = key
 
+    def _hold_nacked(self, failed: Delivery, key: OrderedKey, until: float) -> None:
+        """Wait for the redelivery of ``failed``, and of all others of its key."""
+        self._hold(failed, key, until)
+        key.is_nacked = True
+        key.nacked_at = 0.0
+
     def _end_hold(self, name: str, key: OrderedKey) -> None:
         key.failed_id = None
+        key.earlier_ids.clear()
         key.is_nacked = False
         del self._failed[name]
 

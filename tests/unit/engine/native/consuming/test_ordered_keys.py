@@ -58,6 +58,7 @@ def test_what_is_held_is_nacked_where_another_worker_has_the_failed_message(
     keys: OrderedKeys,
 ) -> None:
     first, second, third = (delivery(n) for n in (1, 2, 3))
+    again = delivery(2, copy="again")
     keys.receive(first, 0)
     keys.receive(second, 0)
     keys.fail(first, 0, delay=30)
@@ -65,8 +66,49 @@ def test_what_is_held_is_nacked_where_another_worker_has_the_failed_message(
     assert keys.next_due() == 90
     assert keys.expire(89) == []
     assert keys.expire(90) == [second]
-    assert keys.next_due() is None
-    assert keys.receive(third, 0).ready == [third]
+    third.received_at = 90
+    assert keys.receive(third, 90) == Step()  # it was sent before the nack of the second one
+    assert keys.note_confirmed(second, 91) == [third]
+    assert keys.receive(again, 92).ready == [again]
+
+
+def test_a_failed_message_that_is_redelivered_late_goes_first(keys: OrderedKeys) -> None:
+    first, second = delivery(1), delivery(2)
+    late, again = delivery(1, copy="late"), delivery(2, copy="again")
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+    keys.fail(first, 0, delay=30)
+    keys.expire(90)
+    keys.note_confirmed(second, 91)
+    late.received_at = again.received_at = 92
+
+    assert keys.receive(late, 92).ready == [late]
+    assert keys.receive(again, 92).ready == []
+    assert keys.succeed(late, 93).ready == [again]
+
+
+def test_a_delay_of_a_lost_message_counts_where_its_redelivery_is_delayed_instead(
+    keys: OrderedKeys,
+) -> None:
+    first, second, copy = delivery(1), delivery(2), delivery(1, copy="again")
+    for each in (first, second, copy):
+        keys.receive(each, 0)
+    first.is_lost = True
+    first.settled = Settled("delay", 30)
+
+    assert keys.fail(first, 0, delay=30) == Step(copies=[copy])
+    assert keys.expire(30) == []
+
+
+def test_a_batch_that_never_returns_is_redelivered_from_its_first_message_on() -> None:
+    keys = OrderedKeys(together=2)
+    first, second = delivery(1), delivery(2)
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+
+    assert keys.abandon(second, 600).nack == [first, second]
+    assert keys.receive(delivery(2, copy="again"), 601).ready == []
+    assert keys.receive(again := delivery(1, copy="again"), 602).ready == [again]
 
 
 def test_a_copy_of_what_was_handled_is_settled_as_that_was(keys: OrderedKeys) -> None:
@@ -93,7 +135,7 @@ def test_a_key_goes_on_although_a_handler_never_returns(keys: OrderedKeys) -> No
     keys.receive(second, 0)
     first.settled = Settled("nack")
 
-    assert keys.abandon(first, 600) == Step(nack=[second])
+    assert keys.abandon(first, 600) == Step(nack=[first, second])
     assert keys.receive(copy, 601).ready == [copy]
     assert keys.succeed(first, 602) == Step()
     assert keys.succeed(copy, 603) == Step()
@@ -305,5 +347,4 @@ def test_what_arrives_later_is_nacked_once_since_another_worker_may_have_got_the
 
     assert keys.expire(6) == []
     assert keys.expire(7) == [late]
-    assert keys.next_due() is None
     assert keys.receive(delivery(2, copy="again"), 8).ready != []
