@@ -15,6 +15,7 @@ FOUND = {
     161: "a draining consumer was to open a stream, and acted without a pause",
     192: "what follows held messages that were nacked began before them (test_ordered_keys.py)",
     2006: "and so did they before one that failed and was redelivered late (test_ordered_keys.py)",
+    2463: "a key went on before its last attempt was forwarded (test_ordered_keys.py)",
     286: "what was sent before a nack was begun after it (test_ordered_keys.py)",
 }
 

@@ -55,6 +55,14 @@ class OrderedKey:
     stale_ids: set[str] = field(default_factory=set)
     """The ids of those that were held, and may be redelivered until ``resumed_at``."""
     resumed_at: float = 0.0
+    blocked_until: float = 0.0
+    """When a message that was delayed after its last attempt is forwarded to the dead-letter topic:
+    until then Pub/Sub accepts no ack of those that follow it, if delivery is exactly once."""
+
+    @property
+    def next_at(self) -> float:
+        """When the next message may be handled at the latest, if it waits for time alone."""
+        return max(self.resumed_at, self.blocked_until)
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,7 @@ class OrderedKeys:
         if self._max_attempts is not None and (delivery.attempt or 0) >= self._max_attempts:
             # The failed one goes to the dead-letter topic.
             _expect_copies(key, now)
+            key.blocked_until = now + delay + COPIES_WITHIN if delay else now
             ready = self._next(delivery.key, key, now)
             return Step(ready=ready, withdrawn=followers, copies=copies)
         self._hold(delivery, key, now + (LONGEST_BACKOFF if delay is None else delay) + PATIENCE)
@@ -191,7 +200,7 @@ class OrderedKeys:
 
     def resume(self, now: float) -> list[Delivery]:
         """What is to be handled now, since it was not redelivered."""
-        due = [(name, key) for name, key in self._resuming.items() if key.resumed_at <= now]
+        due = [(name, key) for name, key in self._resuming.items() if key.next_at <= now]
         return [delivery for name, key in due for delivery in self._next(name, key, now)]
 
     def shed(self, most: int, now: float) -> list[Delivery]:
@@ -237,7 +246,7 @@ class OrderedKeys:
     def next_due(self) -> float | None:
         """When to call :meth:`expire` and :meth:`resume`; ``None``: not before something fails."""
         times = [key.held_until for key in self._failed.values()]
-        times += [key.resumed_at for key in self._resuming.values()]
+        times += [key.next_at for key in self._resuming.values()]
         if self._is_excess and self._failed:
             times.append(self._shed_at)
         return min(times, default=None)
@@ -256,6 +265,9 @@ class OrderedKeys:
         self._resuming.pop(name, None)
         ready: list[Delivery] = []
         if key.failed_id is not None:
+            return ready
+        if now < key.blocked_until:
+            self._resuming[name] = key
             return ready
         most = 1 if key.is_probed else self._together
         while len(key.handed) < most and key.waiting:

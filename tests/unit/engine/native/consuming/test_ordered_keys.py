@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rele.engine.native.consuming.delivery import Delivery, Settled
-from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
+from rele.engine.native.consuming.ordered_keys import COPIES_WITHIN, OrderedKeys, Step
 
 
 def delivery(number: int, *, attempt: int = 1, copy: str = "", key: str = "key") -> Delivery:
@@ -154,6 +154,18 @@ class TestWithDeadLetters:
     @pytest.fixture
     def keys(self) -> OrderedKeys:
         return OrderedKeys(max_attempts=5)
+
+    def test_a_message_that_is_delayed_after_its_last_attempt_is_waited_for(
+        self, keys: OrderedKeys
+    ) -> None:
+        last, second = delivery(1, attempt=5), delivery(2)
+        keys.receive(last, 0)
+        keys.fail(last, 0, delay=30)
+
+        assert keys.receive(second, 1).ready == []
+        assert keys.next_due() == 30 + COPIES_WITHIN
+        assert keys.resume(30) == []
+        assert keys.resume(30 + COPIES_WITHIN) == [second]
 
     def test_what_waits_is_held_until_the_failed_one_is_redelivered(
         self, keys: OrderedKeys
