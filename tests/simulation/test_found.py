@@ -16,6 +16,8 @@ FOUND = {
     192: "what follows held messages that were nacked began before them (test_ordered_keys.py)",
     2006: "and so did they before one that failed and was redelivered late (test_ordered_keys.py)",
     2463: "a key went on before its last attempt was forwarded (test_ordered_keys.py)",
+    2540: "a message began before a lost one without a receipt (test_confirmed_receipts.py)",
+    2741: "what was redelivered very late gave way to one after it (test_ordered_keys.py)",
     286: "what was sent before a nack was begun after it (test_ordered_keys.py)",
 }
 

@@ -117,8 +117,11 @@ class _World:
         is_endless = any(each.behaviour.kind == "never returns" for each in kinds)
         poison = sum(each.behaviour.kind == "poison" for each in kinds) * 8 * 30.0
         endless = 2 * scenario.options.max_lease_duration if is_endless else 0.0
-        # For so long a key may be held behind a message that another worker has settled.
-        held = LONGEST_BACKOFF + PATIENCE if scenario.server.is_ordered else 0.0
+        # For so long a key may be held behind each message that fails and that another worker gets.
+        failures = sum(
+            max(each.behaviour.times, 1) for each in kinds if each.behaviour.kind != "works"
+        )
+        held = (1 + failures) * (LONGEST_BACKOFF + PATIENCE) if scenario.server.is_ordered else 0.0
         return silent_for + reopened + leases + 3 * work + again + endless + poison + held
 
     def _publish(self, message: Published) -> None:

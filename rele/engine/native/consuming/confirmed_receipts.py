@@ -12,52 +12,34 @@ class ConfirmedReceipts:
     """With exactly-once delivery, a message may be handled once its receipt is confirmed.
 
     The confirmations of several requests arrive in any order. A message with an ordering key waits
-    for those that were received before it. If the lease of one of these is lost, Pub/Sub redelivers
-    all that follow it as well.
+    for those that were received before it. One of these whose lease is lost keeps its place, too:
+    no handler begins with it, and so what follows it waits for its redelivery.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Delivery]] = {}
-        self._stale: list[Delivery] = []
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
         """Note deliveries in the order in which they were received."""
-        for key in {delivery.key for delivery in deliveries if delivery.key}:
-            waiting = self._waiting.get(key)
-            if waiting and _is_over(waiting[0]):
-                self._stale += waiting
-                waiting.clear()
         for delivery in deliveries:
             if delivery.key:
                 self._waiting.setdefault(delivery.key, deque()).append(delivery)
 
     def in_order(self, confirmed: Iterable[Delivery]) -> Iterator[Delivery]:
-        """What can be handled now that the receipts of ``confirmed`` are."""
+        """What has its turn now that the receipts of ``confirmed`` are."""
         for delivery in confirmed:
             if delivery.key:
-                yield from self._next_of(delivery.key)
+                yield from self.next_of(delivery.key)
             else:
                 yield delivery
 
-    def take_stale(self) -> list[Delivery]:
-        """Remove and return what is not to be handled, since it follows a lost message."""
-        stale, self._stale = self._stale, []
-        return stale
-
-    def _next_of(self, key: str) -> Iterator[Delivery]:
-        waiting = self._waiting.pop(key, None)
+    def next_of(self, key: str) -> Iterator[Delivery]:
+        """What has its turn of a key; a message whose lease is lost is for no handler."""
+        waiting = self._waiting.get(key)
         while waiting and (_is_over(waiting[0]) or waiting[0].is_confirmed):
-            delivery = waiting.popleft()
-            if not _is_over(delivery):
-                yield delivery
-                continue
-            # What follows is redelivered as well, perhaps together with this one.
-            copies = (each for each in waiting if each.message_id == delivery.message_id)
-            copy = next(copies, None)
-            while waiting and (copy is None or waiting[0].received_at < copy.received_at):
-                self._stale.append(waiting.popleft())
-        if waiting:
-            self._waiting[key] = waiting
+            yield waiting.popleft()
+        if waiting is not None and not waiting:
+            self._waiting.pop(key, None)
 
 
 def _is_over(delivery: Delivery) -> bool:

@@ -203,7 +203,6 @@ class ConsumeCore:
         if self._options.is_exactly_once and not self._is_draining:
             confirmed = self._keeper.take_confirmed_receipts()
             self._make_ready(self._receipts.in_order(confirmed), now)
-            self._nack(self._receipts.take_stale(), now)
 
     def drain(self, now: float, not_begun: Iterable[Delivery] = ()) -> int:
         """Hand out no more messages, and nack what no handler has begun with.
@@ -241,7 +240,8 @@ class ConsumeCore:
         if self._flow.is_blocked:
             self._keeper.hurry(now)
         work = self._keeper.act(now)
-        if work.overdue and not self._is_draining:
+        if not self._is_draining:
+            self._go_on_after([*work.lost, *work.overdue], now)
             self._abandon(work.overdue, now)
         self._ready += self._ordered.resume(now)
         shed = self._see_to_held(work.confirmed, now) if self._ordered.is_holding else 0
@@ -318,6 +318,12 @@ class ConsumeCore:
         """Settle redelivered messages, which must not be handled again, as they were before."""
         for copy in copies:
             self._keeper.settle(copy, Settled(settled.kind, settled.seconds), now)
+
+    def _go_on_after(self, ended: Iterable[Delivery], now: float) -> None:
+        """Let what follows ``ended`` no longer wait for the confirmations of their receipts."""
+        for key in dict.fromkeys(delivery.key for delivery in ended):
+            if key:
+                self._make_ready(self._receipts.next_of(key), now)
 
     def _abandon(self, deliveries: Iterable[Delivery], now: float) -> None:
         """Let the keys go on of handlers that may never return."""

@@ -42,6 +42,8 @@ class OrderedKey:
     """The id of the message that failed, until it is redelivered: the others are held behind it."""
     earlier_ids: set[str] = field(default_factory=set)
     """The ids of messages that failed before, and were not redelivered in time."""
+    nacked_ids: set[str] = field(default_factory=set)
+    """The ids of messages of which the first that is redelivered, after the nack, goes first."""
     is_probed: bool = False
     """Whether the failed one was redelivered, and is handled without the others."""
     held_until: float = 0.0
@@ -58,6 +60,12 @@ class OrderedKey:
     blocked_until: float = 0.0
     """When a message that was delayed after its last attempt is forwarded to the dead-letter topic:
     until then Pub/Sub accepts no ack of those that follow it, if delivery is exactly once."""
+
+    def awaits(self, message_id: str) -> bool:
+        """Whether the key goes on with this message."""
+        if message_id in self.nacked_ids:
+            return self.nacked_at > 0.0
+        return message_id == self.failed_id or message_id in self.earlier_ids
 
     @property
     def next_at(self) -> float:
@@ -114,8 +122,13 @@ class OrderedKeys:
     def receive(self, delivery: Delivery, now: float) -> Step:
         """Take a delivery that was received now."""
         key = self._keys.setdefault(delivery.key, OrderedKey())
-        if delivery.message_id == key.failed_id or delivery.message_id in key.earlier_ids:
+        is_awaited = key.awaits(delivery.message_id)
+        if is_awaited and key.failed_id is None:
+            key.earlier_ids.clear()
+        elif is_awaited:
             stale = _take_waiting(key) if key.is_nacked else []
+            if stale and key.earlier_ids:  # what is stale was sent before, or goes before it
+                return Step(nack=self._nack_all([*stale, delivery], key, now))
             self._end_hold(delivery.key, key)
             key.is_probed = True
             _expect_copies(key, now)
@@ -232,15 +245,15 @@ class OrderedKeys:
         for name, key in list(self._failed.items()):
             if key.held_until > now:
                 continue
+            key.earlier_ids.add(key.failed_id or "")
             if waiting := _take_waiting(key):
-                expired += waiting
-                first = waiting[0]
-                key.earlier_ids.add(key.failed_id or "")
-                # If it was shed, its nack may be confirmed already.
-                within = LONGEST_BACKOFF if first.settled is None else IN_TRANSIT
-                self._hold_nacked(first, key, now + within)
-            else:
-                del self._failed[name], self._keys[name]
+                expired += self._nack_all(waiting, key, now)
+            else:  # it may yet be redelivered late, when another one of the key has failed
+                key.failed_id, key.is_nacked = None, False
+                key.nacked_ids.clear()
+                del self._failed[name]
+                key.resumed_at = now + PATIENCE
+                self._resuming[name] = key
         return expired
 
     def next_due(self) -> float | None:
@@ -298,6 +311,16 @@ class OrderedKeys:
         key.held_until = until
         self._failed[failed.key] = key
 
+    def _nack_all(self, waiting: list[Delivery], key: OrderedKey, now: float) -> list[Delivery]:
+        """Have ``waiting`` redelivered in the right order, whichever it is."""
+        # What was nacked before may be under way, although others go before it.
+        nacked_now = [each for each in waiting if each.settled is None and not each.is_lost]
+        key.nacked_ids.update(each.message_id for each in nacked_now)
+        # If the first one was shed, its nack may be confirmed already.
+        within = LONGEST_BACKOFF if waiting[0].settled is None else IN_TRANSIT
+        self._hold_nacked(waiting[0], key, now + within)
+        return waiting
+
     def _hold_nacked(self, failed: Delivery, key: OrderedKey, until: float) -> None:
         """Wait for the redelivery of ``failed``, and of all others of its key."""
         self._hold(failed, key, until)
@@ -307,6 +330,7 @@ class OrderedKeys:
     def _end_hold(self, name: str, key: OrderedKey) -> None:
         key.failed_id = None
         key.earlier_ids.clear()
+        key.nacked_ids.clear()
         key.is_nacked = False
         del self._failed[name]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rele.engine.native.consuming.delivery import Delivery, Settled
-from rele.engine.native.consuming.ordered_keys import COPIES_WITHIN, OrderedKeys, Step
+from rele.engine.native.consuming.ordered_keys import COPIES_WITHIN, IN_TRANSIT, OrderedKeys, Step
 
 
 def delivery(number: int, *, attempt: int = 1, copy: str = "", key: str = "key") -> Delivery:
@@ -85,6 +85,19 @@ def test_a_failed_message_that_is_redelivered_late_goes_first(keys: OrderedKeys)
     assert keys.receive(late, 92).ready == [late]
     assert keys.receive(again, 92).ready == []
     assert keys.succeed(late, 93).ready == [again]
+
+
+def test_nor_does_it_give_way_where_the_next_one_has_failed_meanwhile(keys: OrderedKeys) -> None:
+    first, second = delivery(1), delivery(2)
+    first.is_lost = second.is_lost = True
+    keys.receive(first, 0)
+    keys.fail(first, 0)
+    assert keys.expire(IN_TRANSIT) == []
+    keys.receive(second, IN_TRANSIT)
+    keys.fail(second, IN_TRANSIT)
+
+    late = delivery(1, copy="late")
+    assert keys.receive(late, IN_TRANSIT + 1).ready == [late]
 
 
 def test_a_delay_of_a_lost_message_counts_where_its_redelivery_is_delayed_instead(
@@ -359,4 +372,37 @@ def test_what_arrives_later_is_nacked_once_since_another_worker_may_have_got_the
 
     assert keys.expire(6) == []
     assert keys.expire(7) == [late]
-    assert keys.receive(delivery(2, copy="again"), 8).ready != []
+    keys.note_confirmed(late, 8)
+    again = delivery(2, copy="again")
+    again.received_at = 9
+    assert keys.receive(again, 9).ready == [again]
+
+
+def test_of_what_was_held_and_nacked_the_first_that_is_redelivered_goes_first(
+    keys: OrderedKeys,
+) -> None:
+    first, second, third = (delivery(n) for n in (1, 2, 3))
+    for each in (first, third, second):  # the second one was redelivered late
+        keys.receive(each, 0)
+    keys.fail(first, 0, delay=30)
+    assert keys.expire(90) == [third, second]
+    keys.note_confirmed(third, 91)
+    again = delivery(2, copy="again")
+    again.received_at = 92
+
+    assert keys.receive(again, 92).ready == [again]
+
+
+def test_what_arrives_before_what_was_nacked_is_redelivered_with_it_in_doubt(
+    keys: OrderedKeys,
+) -> None:
+    first, second, third, again = (delivery(n) for n in (1, 2, 3, 3))
+    keys.receive(first, 0)
+    keys.receive(third, 0)
+    keys.fail(first, 0, delay=30)
+    keys.expire(90)
+    keys.note_confirmed(third, 91)
+    second.received_at = again.received_at = 92
+
+    assert keys.receive(second, 92) == Step()
+    assert keys.receive(again, 92) == Step(nack=[second, again])
