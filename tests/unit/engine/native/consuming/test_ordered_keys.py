@@ -378,6 +378,18 @@ def test_what_arrives_later_is_nacked_once_since_another_worker_may_have_got_the
     assert keys.receive(again, 9).ready == [again]
 
 
+def test_no_key_goes_on_with_a_redelivered_message_that_is_lost_already(keys: OrderedKeys) -> None:
+    first, second, lost = delivery(1), delivery(2), delivery(1, copy="lost")
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+    keys.fail(first, 0)
+    lost.is_lost = True
+
+    assert keys.receive(lost, 1) == Step()
+    assert keys.receive(delivery(2, copy="again"), 2).ready == []
+    assert keys.receive(again := delivery(1, copy="again"), 3).ready == [again]
+
+
 def test_of_what_was_held_and_nacked_the_first_that_is_redelivered_goes_first(
     keys: OrderedKeys,
 ) -> None:
