@@ -122,9 +122,9 @@ class OrderedKeys:
     def receive(self, delivery: Delivery, now: float) -> Step:
         """Take a delivery that was received now."""
         key = self._keys.setdefault(delivery.key, OrderedKey())
-        if delivery.is_lost and key.failed_id is not None:  # it is redelivered once more
-            return Step()
         is_awaited = key.awaits(delivery.message_id)
+        if is_awaited and delivery.is_lost and key.failed_id is not None:
+            return Step()  # it is redelivered once more
         if is_awaited and key.failed_id is None:
             key.earlier_ids.clear()
         elif is_awaited:

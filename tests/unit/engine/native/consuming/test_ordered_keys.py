@@ -390,6 +390,19 @@ def test_no_key_goes_on_with_a_redelivered_message_that_is_lost_already(keys: Or
     assert keys.receive(again := delivery(1, copy="again"), 3).ready == [again]
 
 
+def test_a_lost_message_that_is_not_awaited_keeps_its_place(keys: OrderedKeys) -> None:
+    first, lost, third = (delivery(n) for n in (1, 2, 3))
+    keys.receive(first, 0)
+    keys.fail(first, 0, delay=30)
+    lost.is_lost = True
+    keys.receive(lost, 1)
+    keys.receive(third, 1)
+
+    keys.receive(again := delivery(2, copy="again"), 2)
+    keys.receive(first_again := delivery(1, copy="again"), 30)
+    assert keys.succeed(first_again, 31 + COPIES_WITHIN).ready == [again]
+
+
 def test_of_what_was_held_and_nacked_the_first_that_is_redelivered_goes_first(
     keys: OrderedKeys,
 ) -> None:
