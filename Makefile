@@ -11,9 +11,9 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 demo: $(INSTALLED_FOR_DEMO)
 	@$(BIN)/python -m testproject.demo
 
-# Two processes share the files: most tests wait for something, and each file has its own servers.
+# Three processes share the files: most tests wait for something, and each file has its own servers.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-unit: $(INSTALLED)
 	$(BIN)/python -m pytest tests/unit

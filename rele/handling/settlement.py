@@ -95,13 +95,18 @@ class SettlementPolicy:
         for message in messages:
             self.confirm(message, timeout=max(until - time.monotonic(), 0))
 
-    def confirm(self, message: Message, timeout: float = ACK_TIMEOUT) -> None:
-        """Wait for Pub/Sub's response to an ack, if the policy asks for it; report a failure."""
+    def confirm(self, message: Message, timeout: float | None = None) -> None:
+        """Wait for Pub/Sub's response to an ack, if the policy asks for it; report a failure.
+
+        Args:
+            message: the message.
+            timeout: seconds; ``None``: ``ACK_TIMEOUT``.
+        """
         response = self.response_to_confirm(message)
         if response is None:
             return
         try:
-            response.result(timeout=timeout)
+            response.result(timeout=ACK_TIMEOUT if timeout is None else timeout)
         except Exception as error:  # noqa: BLE001 - AcknowledgeError, TimeoutError: not acked
             self.report_unconfirmed(message, error)
             run_middleware_hook("post_ack_failure", self.subscription, error, message)

@@ -126,10 +126,10 @@ def test_a_second_signal_ends_the_process_at_once_after_a_second(
     assert worker.returncode == 1
     assert time.monotonic() - started >= 1
     assert output.count("A second signal ends") == 1
-    assert output.endswith(
+    assert (
         "A second signal ends the process at once: 1 running handler(s) are abandoned, and their "
         "messages will be redelivered.\n"
-    )
+    ) in output
 
 
 def test_a_handler_that_does_not_end_is_given_up_at_the_shutdown_timeout(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from types import SimpleNamespace
@@ -154,6 +155,10 @@ def test_each_message_has_a_context_of_its_own(handler: Any) -> None:
     assert seen == ["unset"] * 4
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11),
+    reason="Python 3.10 takes no cancellation back: another handler is cancelled, and redelivered",
+)
 def test_a_handler_that_cancels_its_task_and_returns_cancels_no_other() -> None:
     ended: list[str] = []
 

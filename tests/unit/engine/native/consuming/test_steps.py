@@ -50,7 +50,7 @@ def test_an_error_of_what_it_waits_for_is_raised_in_it() -> None:
     async def work() -> None:
         try:
             await asyncio.wait_for(asyncio.sleep(60), 0.001)
-        except TimeoutError as error:
+        except asyncio.TimeoutError as error:
             caught.append(error)
 
     async def main() -> None:
