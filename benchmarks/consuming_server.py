@@ -61,11 +61,17 @@ class Supply:
         self._all = memoryview(b"".join(each))
         self._starts = list(accumulate(map(len, each), initial=0))
         self._next = 0
+        self._takers: list[Any] = [None] * MADE_BEFOREHAND
 
-    def take(self, number: int) -> tuple[int, bytes]:
-        """A response of at most ``number`` messages, and how many it has."""
+    def taker(self, ack_id: str) -> Any:
+        """The stream that took the message of ``ack_id`` last."""
+        return self._takers[int(ack_id[-8:])]
+
+    def take(self, number: int, taker: Any) -> tuple[int, bytes]:
+        """A response of at most ``number`` messages for ``taker``, and how many it has."""
         first = self._next
         last = min(first + number, MADE_BEFOREHAND)
+        self._takers[first:last] = [taker] * (last - first)
         self._next = last % MADE_BEFOREHAND
         return last - first, bytes(self._all[self._starts[first] : self._starts[last]])
 
@@ -133,7 +139,15 @@ class Handler(grpc.GenericRpcHandler):
 
     async def _acknowledge(self, payload: bytes, context: Any) -> bytes:
         request = AcknowledgeRequest.FromString(payload)
-        self._settle(self._subscription(request.subscription), len(request.ack_ids))
+        subscription = self._subscription(request.subscription)
+        if len(subscription.streams) > 1 and "quiet" not in request.subscription:
+            # Of several processes, each makes room on its own streams.
+            for ack_id in request.ack_ids:
+                self._supply.taker(ack_id).outstanding -= 1
+            self._acknowledged += len(request.ack_ids)
+            subscription.changed.set()
+        else:
+            self._settle(subscription, len(request.ack_ids))
         return b""
 
     def _settle(self, subscription: Subscription, number: int) -> None:
@@ -193,9 +207,9 @@ class Handler(grpc.GenericRpcHandler):
             subscription.close(stream)
 
     def _take(self, subscription: Subscription, stream: Stream) -> tuple[int, bytes]:
-        # A stream that was replaced sends nothing more.
-        room = stream.limit - stream.outstanding if stream is subscription.streams[-1] else 0
-        return self._supply.take(min(room, IN_A_RESPONSE)) if room > 0 else (0, b"")
+        # Each process has streams of its own. One that was replaced is half-closed soon.
+        room = stream.limit - stream.outstanding
+        return self._supply.take(min(room, IN_A_RESPONSE), stream) if room > 0 else (0, b"")
 
     def _take_waiting(self, subscription: Subscription, stream: Stream) -> tuple[int, bytes]:
         return (1, subscription.waiting.popleft()) if subscription.waiting else (0, b"")
