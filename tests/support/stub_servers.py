@@ -41,9 +41,14 @@ class StubServer(grpc.GenericRpcHandler):
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         method = details.method.rpartition("/")[2]
-        return grpc.stream_stream_rpc_method_handler(
-            lambda requests, context: self.answer(method, context)
-        )
+
+        def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            # Like Pub/Sub, read a request before the call may end: gRPC's asyncio API loses the
+            # status of a call that ends before its first request is written.
+            next(requests, None)
+            return self.answer(method, context)
+
+        return grpc.stream_stream_rpc_method_handler(answer)
 
     @abstractmethod
     def answer(self, method: str, context: grpc.ServicerContext) -> Iterator[bytes]:
