@@ -114,7 +114,7 @@ def publish_steadily(rate: float) -> Callable[[float], dict[str, float]]:
 def relay_for() -> Callable[[float], tuple[int, float]]:
     """Relay for so many seconds; how many messages were sent, and how long that took."""
     from rele import config
-    from rele.contrib.outbox.relays import make_relays
+    from rele.contrib.outbox.relaying.relays import make_relays
 
     def measure(seconds: float) -> tuple[int, float]:
         relay = make_relays(config.current())

@@ -12,9 +12,9 @@ _SHOW = """
 import django
 django.setup()
 from django.db import connection, transaction
-from rele.contrib.outbox import claiming
+from rele.contrib.outbox.relaying import claiming
 from rele.contrib.outbox.conf import OutboxSettings
-from rele.contrib.outbox.relay import BATCH_SIZE, OutboxRelay
+from rele.contrib.outbox.relaying.relay import BATCH_SIZE, OutboxRelay
 
 def show(work):
     explained = []

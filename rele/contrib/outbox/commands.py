@@ -26,8 +26,8 @@ from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.contrib.outbox.contents import as_json, as_text, contents_of, messages_of, parked_of
 from rele.contrib.outbox.exceptions import OutboxError, explained_errors
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.relay import BATCH_SIZE
-from rele.contrib.outbox.relays import Relays, make_relays
+from rele.contrib.outbox.relaying.relay import BATCH_SIZE
+from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.contrib.outbox.upkeep import purge, retry
 from rele.management.databases import close_connections
 from rele.project.startup import say, say_project

@@ -13,7 +13,7 @@ from rele.cli.style import Style
 from rele.cli.table import age, aligned, block
 from rele.contrib.outbox.exceptions import explained_errors
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.presence import present_relays
+from rele.contrib.outbox.relaying.presence import present_relays
 from rele.contrib.outbox.upkeep import Group, groups
 
 SHOWN_PARKED = 20

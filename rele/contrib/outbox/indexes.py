@@ -10,8 +10,8 @@ _CHARACTERS = 255
 """Of at most four bytes each; an index entry of MySQL and MariaDB has at most 3,072 bytes."""
 
 
-class OrderingKeyIndex(models.Index):
-    """Begins with the ordering key; on MySQL and MariaDB, with its first characters."""
+class PrefixIndex(models.Index):
+    """Begins with a long text; on MySQL and MariaDB, with its first characters."""
 
     def create_sql(self, model: Any, schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
         statement = super().create_sql(model, schema_editor, using=using, **kwargs)
@@ -20,3 +20,7 @@ class OrderingKeyIndex(models.Index):
             parts: dict[str, Any] = statement.parts
             parts["columns"] = ", ".join([f"{quoted[0]}({_CHARACTERS})", *quoted[1:]])
         return statement
+
+
+class OrderingKeyIndex(PrefixIndex):
+    """What the first migration calls a :class:`PrefixIndex`."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from rele.contrib.outbox.indexes import OrderingKeyIndex
+from rele.contrib.outbox.indexes import PrefixIndex
+from rele.contrib.outbox.lanes import LaneField, ShardField
 
 # No message can have an attribute of that name: names with `goog` are reserved for Pub/Sub.
 CAUSED_BY_RECORD = "goog-rele-caused-by-record"
@@ -21,6 +22,10 @@ class State(models.IntegerChoices):
     WAITING = 0, "waiting"
     SENT = 1, "sent"
     PARKED = 2, "parked"
+    DELAYED = 3, "delayed"
+    """Refused by Pub/Sub, and waiting for its next attempt."""
+    SCHEDULED = 4, "scheduled"
+    """To be sent later. It is waiting from then on."""
 
 
 class OutboxMessage(models.Model):
@@ -37,7 +42,20 @@ class OutboxMessage(models.Model):
     attempts = models.PositiveIntegerField(
         default=0, help_text="How often Pub/Sub refused it, for a reason that may last."
     )
-    next_attempt_at = models.DateTimeField(default=timezone.now)
+    next_attempt_at = models.DateTimeField(
+        default=timezone.now, help_text="When a delayed or scheduled one is due."
+    )
+    lane = LaneField(
+        null=True, editable=False, help_text="Stands for the topic and the ordering key."
+    )
+    shard = ShardField(
+        null=True, editable=False, help_text="One relay at a time sends the messages of a shard."
+    )
+    committed_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When it was published, kept before its row is changed for the first time.",
+    )
     last_error = models.TextField(default="", blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
 
@@ -47,17 +65,28 @@ class OutboxMessage(models.Model):
             ("retry_outboxmessage", "Can let messages be tried again"),
             ("discard_outboxmessage", "Can discard messages"),
         )
-        # Only waiting messages are in them: any number of sent or parked ones slows no relay down.
+        # What was sent or parked is in none of them, where the database has partial indexes, so
+        # that any number of such messages slows no relay down.
         indexes = [  # noqa: RUF012 - as Django declares it
             models.Index(
-                fields=["next_attempt_at", "id"],
-                name="rele_outbox_due",
+                fields=["state", "id"],
+                name="rele_outbox_waiting",
                 condition=models.Q(state=State.WAITING),
             ),
-            OrderingKeyIndex(
-                fields=["ordering_key", "id"],
-                name="rele_outbox_key",
-                condition=models.Q(state=State.WAITING) & ~models.Q(ordering_key=""),
+            models.Index(
+                fields=["state", "next_attempt_at", "id"],
+                name="rele_outbox_due",
+                condition=models.Q(state__in=(State.DELAYED, State.SCHEDULED)),
+            ),
+            models.Index(
+                fields=["lane", "id"],
+                name="rele_outbox_lane",
+                condition=models.Q(lane__isnull=False, state__in=(State.WAITING, State.DELAYED)),
+            ),
+            PrefixIndex(
+                fields=["event_id"],
+                name="rele_outbox_scheduled",
+                condition=models.Q(state=State.SCHEDULED),
             ),
         ]
 
@@ -82,6 +111,24 @@ class Relay(models.Model):
         max_length=255, primary_key=True, help_text="host:random part:process id"
     )
     seen_at = models.DateTimeField(default=timezone.now)
+    session_lock = models.BigIntegerField(
+        null=True, help_text="The lock of its database session, which ends with the session."
+    )
+    sent = models.BigIntegerField(default=0, help_text="How many messages it has sent.")
+    rate = models.FloatField(default=0, help_text="Messages a second, lately.")
 
     def __str__(self) -> str:
         return self.name
+
+
+class Shard(models.Model):
+    """A part of the outbox, and which relay sends its messages now."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    holder = models.CharField(max_length=255, default="", blank=True, help_text="A relay's name.")
+    expires_at = models.DateTimeField(
+        default=timezone.now, help_text="When another relay may take the shard."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.holder or 'free'}"

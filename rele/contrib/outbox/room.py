@@ -49,5 +49,5 @@ ROOM = Room(
         ),
     ),
     add_worker_arguments=_add_worker_arguments,
-    beside_worker=later(f"{APP}.beside_worker:beside_worker"),
+    beside_worker=later(f"{APP}.relaying.beside_worker:beside_worker"),
 )

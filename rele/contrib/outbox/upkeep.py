@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
-from rele.contrib.outbox.claiming import can_share
 from rele.contrib.outbox.models import OutboxMessage, State
+from rele.contrib.outbox.relaying.claiming import can_share
 
 CHUNK = 5_000
 """How many rows are changed in one transaction."""

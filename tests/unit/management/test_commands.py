@@ -139,7 +139,7 @@ class TestRunrele:
                 yield partial(at_work.append, name)
                 at_work.remove(name)
 
-            monkeypatch.setattr(f"rele.contrib.outbox.beside_worker.{name}", stand_in)
+            monkeypatch.setattr(f"rele.contrib.outbox.relaying.beside_worker.{name}", stand_in)
 
         def run(subs: Any, config: Any, on_start: Callable[[], None]) -> None:
             assert at_work == [], "its subscriptions may not be there yet"

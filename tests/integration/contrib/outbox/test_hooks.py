@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 import rele
-from rele.contrib.outbox.relay import OutboxRelay
+from rele.contrib.outbox.relaying.relay import OutboxRelay
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
 from tests.support.inbox import Inbox
 from tests.support.outbox import REFUSED, FakePubSub, InThread

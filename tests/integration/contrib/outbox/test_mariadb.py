@@ -12,8 +12,8 @@ from django.db import connections
 
 import rele
 from rele.contrib.outbox.models import OutboxMessage
-from rele.contrib.outbox.presence import present_relays
-from rele.contrib.outbox.relay import OutboxRelay, Tally
+from rele.contrib.outbox.relaying.presence import present_relays
+from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
 from rele.exceptions import ConfigurationError
 from tests.support.outbox import ALIAS, FakePubSub, InThread, filled_in, installed
 

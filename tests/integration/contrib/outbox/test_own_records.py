@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rele
-from rele.contrib.outbox.relay import OutboxRelay
+from rele.contrib.outbox.relaying.relay import OutboxRelay
 from rele.middleware import BaseMiddleware, register_middleware
 from rele.runtime.in_use import IN_USE
 from tests.support.in_use import register

@@ -16,10 +16,11 @@ from django.utils import timezone
 
 import rele
 from rele.backends import Message
-from rele.contrib.outbox import presence, waking
-from rele.contrib.outbox.claiming import claim
+from rele.contrib.outbox import waking
 from rele.contrib.outbox.models import OutboxMessage, Relay
-from rele.contrib.outbox.relay import OutboxRelay, Tally
+from rele.contrib.outbox.relaying import presence
+from rele.contrib.outbox.relaying.claiming import claim
+from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
 from rele.contrib.outbox.upkeep import discard, purge, retry
 from rele.contrib.outbox.waking import CommitWaiter
 from rele.runtime.stopping import StopRequest

@@ -15,10 +15,10 @@ from google.api_core.exceptions import ServiceUnavailable
 import rele
 from rele.backends import Message
 from rele.config import Config
-from rele.contrib.outbox import claiming, relay
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
-from rele.contrib.outbox.relay import OutboxRelay, Tally
-from rele.contrib.outbox.relays import make_relays
+from rele.contrib.outbox.relaying import claiming, relay
+from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
+from rele.contrib.outbox.relaying.relays import make_relays
 from rele.exceptions import ConfigurationError, NoProjectError
 from rele.messages.explaining import explained
 from rele.sending.publication import failed_attributes
@@ -411,7 +411,7 @@ class TestRunning:
         looked = threading.Event()
         claim = claiming.claim
         monkeypatch.setattr(
-            "rele.contrib.outbox.relay.claim",
+            "rele.contrib.outbox.relaying.relay.claim",
             lambda *arguments: (looked.set(), claim(*arguments))[1],
         )
         thread = InThread(relay.run)

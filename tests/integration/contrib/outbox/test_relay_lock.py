@@ -8,13 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rele.contrib.outbox.relay_lock import FileLock
+from rele.contrib.outbox.relaying.relay_lock import FileLock
 
 HOLD_AND_FORK = """
 import os, sys, time
 from django.conf import settings
 settings.configure()
-from rele.contrib.outbox.relay_lock import FileLock
+from rele.contrib.outbox.relaying.relay_lock import FileLock
 
 lock = FileLock(sys.argv[1])
 lock.hold("first")

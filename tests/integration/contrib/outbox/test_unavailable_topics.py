@@ -9,8 +9,8 @@ from grpc import StatusCode
 
 import rele
 from rele.config import Config
-from rele.contrib.outbox import relays, resting
-from rele.contrib.outbox.relays import make_relays
+from rele.contrib.outbox.relaying import relays, resting
+from rele.contrib.outbox.relaying.relays import make_relays
 from tests.support.outbox import ALIAS, InThread, waiting
 from tests.support.publish_server import PublishServer
 

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 import rele
 from rele.contrib.outbox import upkeep
-from rele.contrib.outbox.claiming import claim
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.relay import OutboxRelay, Tally
+from rele.contrib.outbox.relaying.claiming import claim
+from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
 from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, waiting
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rele.backends import BaseBackend
 from rele.contrib.outbox.conf import OutboxSettings
-from rele.contrib.outbox.relay import OutboxRelay
+from rele.contrib.outbox.relaying.relay import OutboxRelay
 from tests.support.outbox import ALIAS, FakePubSub, filled_in, installed
 
 

@@ -15,8 +15,8 @@ from django.utils import timezone
 import rele
 from rele.contrib.outbox.contents import SHOWN_PARKED
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
-from rele.contrib.outbox.relay import Tally
-from rele.contrib.outbox.relays import Relays
+from rele.contrib.outbox.relaying.relay import Tally
+from rele.contrib.outbox.relaying.relays import Relays
 from tests.support.inbox import Inbox
 from tests.support.outbox import ALIAS, REFUSED, FakePubSub, waiting
 

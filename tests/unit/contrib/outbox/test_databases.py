@@ -15,11 +15,11 @@ from django.db import connections, transaction
 
 import rele
 from rele.contrib.outbox import routing, using
-from rele.contrib.outbox.beside_worker import watching
 from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, Relay, State
-from rele.contrib.outbox.relay import Tally
-from rele.contrib.outbox.relays import Relays, make_relays
+from rele.contrib.outbox.relaying.beside_worker import watching
+from rele.contrib.outbox.relaying.relay import Tally
+from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
 from tests.support.outbox import ALIAS, FakePubSub, InThread, filled_in
@@ -144,7 +144,7 @@ class TestRelays:
             def __init__(self, alias: str) -> None:
                 raise RuntimeError(f"broken on {alias}")
 
-        monkeypatch.setattr("rele.contrib.outbox.relay.CommitWaiter", Broken)
+        monkeypatch.setattr("rele.contrib.outbox.relaying.relay.CommitWaiter", Broken)
 
         with pytest.raises(RuntimeError, match="broken on"):
             relays().run()
@@ -167,7 +167,7 @@ def test_the_watch_looks_at_each() -> None:
     warned = Inbox()
     handler: Any = logging.Handler()
     handler.emit = lambda record: warned.put(record.getMessage())
-    logger = logging.getLogger("rele.contrib.outbox.beside_worker")
+    logger = logging.getLogger("rele.contrib.outbox.relaying.beside_worker")
     logger.addHandler(handler)
     try:
         with watching(rele.config.current(), interval=0.01) as begin:

@@ -12,11 +12,11 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 import rele
-from rele.contrib.outbox import presence
 from rele.contrib.outbox.exceptions import OutboxError
 from rele.contrib.outbox.models import OutboxMessage, Relay
-from rele.contrib.outbox.presence import Presence, present_relays
-from rele.contrib.outbox.relay import OutboxRelay, Tally
+from rele.contrib.outbox.relaying import presence
+from rele.contrib.outbox.relaying.presence import Presence, present_relays
+from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
 from tests.support.outbox import ALIAS, REFUSED, FakePubSub, waiting

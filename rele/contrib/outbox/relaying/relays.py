@@ -14,7 +14,7 @@ from rele.config import Config
 from rele.contrib.outbox.backend import OutboxBackend
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import OutboxError
-from rele.contrib.outbox.relay import BATCH_SIZE, OutboxRelay, Tally
+from rele.contrib.outbox.relaying.relay import BATCH_SIZE, OutboxRelay, Tally
 from rele.exceptions import ConfigurationError
 from rele.management.databases import close_connections
 

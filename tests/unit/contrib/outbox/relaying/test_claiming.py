@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from rele.contrib.outbox.claiming import claim
 from rele.contrib.outbox.models import OutboxMessage
+from rele.contrib.outbox.relaying.claiming import claim
 
 pytestmark = pytest.mark.django_db
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from rele.backends import Message
-from rele.contrib.outbox import sending
 from rele.contrib.outbox.models import OutboxMessage
-from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
+from rele.contrib.outbox.relaying import sending
+from rele.contrib.outbox.relaying.sending import Outcomes, Sender, StoppedError
 from rele.runtime.stopping import StopRequest
 from tests.support.backends import HeldBackend
 from tests.support.outbox import REFUSED, FakePubSub

@@ -13,9 +13,9 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections, transaction
 from django.utils import timezone
 
-from rele.contrib.outbox.claiming import can_share
 from rele.contrib.outbox.models import Relay
-from rele.contrib.outbox.relay_lock import HeldError, Lock, lock_of
+from rele.contrib.outbox.relaying.claiming import can_share
+from rele.contrib.outbox.relaying.relay_lock import HeldError, Lock, lock_of
 from rele.exceptions import ConfigurationError
 from rele.management.databases import close_connections
 

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 import rele
 from rele.config import Config
-from rele.contrib.outbox import beside_worker as beside
-from rele.contrib.outbox.beside_worker import RelayWatch, relaying, watching
 from rele.contrib.outbox.models import Relay
-from rele.contrib.outbox.relays import make_relays
+from rele.contrib.outbox.relaying import beside_worker as beside
+from rele.contrib.outbox.relaying.beside_worker import RelayWatch, relaying, watching
+from rele.contrib.outbox.relaying.relays import make_relays
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
 from tests.support.outbox import ALIAS, FakePubSub, waiting
@@ -84,7 +84,7 @@ class TestRelaying:
             def __init__(self, alias: str) -> None:
                 raise RuntimeError("broken")
 
-        monkeypatch.setattr("rele.contrib.outbox.relay.CommitWaiter", Broken)
+        monkeypatch.setattr("rele.contrib.outbox.relaying.relay.CommitWaiter", Broken)
 
         with relaying(config) as begin:
             begin()
@@ -149,7 +149,7 @@ class TestWatching:
         warned = Inbox()
         handler: Any = logging.Handler()
         handler.emit = warned.put
-        logger = logging.getLogger("rele.contrib.outbox.beside_worker")
+        logger = logging.getLogger("rele.contrib.outbox.relaying.beside_worker")
         logger.addHandler(handler)
         try:
             with watching(config, interval=0.01) as begin:

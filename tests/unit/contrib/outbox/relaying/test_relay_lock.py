@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from rele.contrib.outbox.exceptions import OutboxError
-from rele.contrib.outbox.relay_lock import FileLock, HeldError, Lock, MemoryLock
+from rele.contrib.outbox.relaying.relay_lock import FileLock, HeldError, Lock, MemoryLock
 
 Make = Callable[[], Lock]
 

@@ -13,8 +13,8 @@ from django.db import Error as AnyDatabaseError
 
 from rele.config import Config
 from rele.contrib.outbox.conf import OutboxSettings
-from rele.contrib.outbox.presence import present_relays
-from rele.contrib.outbox.relays import Relays, make_relays
+from rele.contrib.outbox.relaying.presence import present_relays
+from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.contrib.outbox.room import BACKENDS
 from rele.management.databases import close_connections, renew_connections
 

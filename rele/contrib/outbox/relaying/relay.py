@@ -14,18 +14,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from rele.backends import BaseBackend
-from rele.contrib.outbox.claiming import can_share, claim
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import explained_errors
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.outcomes import (
+from rele.contrib.outbox.relaying.claiming import can_share, claim
+from rele.contrib.outbox.relaying.outcomes import (
     run_failure_hooks,
     run_success_hooks,
     with_fresh_connections,
 )
-from rele.contrib.outbox.presence import Presence
-from rele.contrib.outbox.resting import RestingTopics
-from rele.contrib.outbox.sending import Outcomes, Sender, StoppedError
+from rele.contrib.outbox.relaying.presence import Presence
+from rele.contrib.outbox.relaying.resting import RestingTopics
+from rele.contrib.outbox.relaying.sending import Outcomes, Sender, StoppedError
 from rele.contrib.outbox.waking import CommitWaiter
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from google.api_core.exceptions import RetryError, ServiceUnavailable
 
-from rele.contrib.outbox.resting import REST, RestingTopics
+from rele.contrib.outbox.relaying.resting import REST, RestingTopics
 
 IN_VAIN = RetryError("Timeout of 5 s exceeded", ServiceUnavailable("unavailable"))
 

@@ -1,0 +1,1 @@
+"""The relay: it sends what waits in the outbox."""
