@@ -52,12 +52,11 @@ class LaneField(_DerivedField, models.BigIntegerField):  # type: ignore[type-arg
 
 
 class ShardField(_DerivedField, models.PositiveSmallIntegerField):  # type: ignore[type-arg]
-    """The shard of a message."""
+    """The shard of a message. The model declares it after the lane, which is known by then."""
 
     plain_class = "PositiveSmallIntegerField"
 
     def pre_save(self, model_instance: Any, add: bool) -> int:
-        lane = lane_of(model_instance.topic, model_instance.ordering_key)
-        shard = shard_of(lane, model_instance.event_id)
+        shard = shard_of(model_instance.lane, model_instance.event_id)
         setattr(model_instance, self.attname, shard)
         return shard
