@@ -52,11 +52,21 @@ _notifier = _Notifier()
 
 
 def wake_after_commit(alias: str) -> None:
-    """Wake the relays when the transaction on ``alias`` has committed."""
+    """Wake the relays when the transaction on ``alias`` has committed.
+
+    Without autocommit nobody says when that is: the relays find the message when they poll.
+    """
     connection = connections[alias]
-    if connection.vendor == "postgresql":
+    if connection.vendor == "postgresql" and _learns_of_commit(connection):
         # Robust: an error here must not fail the caller, whose transaction is committed.
         transaction.on_commit(lambda: _notify(connection), using=alias, robust=True)
+
+
+def _learns_of_commit(connection: Any) -> bool:
+    """Whether Django calls what :func:`transaction.on_commit` is given, at the commit."""
+    if connection.in_atomic_block:
+        return bool(connection.commit_on_exit)  # False where autocommit was turned off before
+    return bool(connection.get_autocommit())
 
 
 def _notify(connection: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import environ
 import psycopg
 import pytest
 
@@ -47,9 +48,15 @@ def postgres(postgres_database: dict[str, Any], django_db_blocker: Any) -> Itera
     yield from installed(postgres_database, django_db_blocker)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
+def mariadb(mariadb_url: str, django_db_blocker: Any) -> Iterator[None]:
+    """The outbox is on MariaDB."""
+    yield from installed(filled_in(environ.Env.db_url_config(mariadb_url)), django_db_blocker)
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest) -> str:
-    """The outbox is on SQLite, then on PostgreSQL."""
+    """The outbox is on SQLite, then on PostgreSQL, then on MariaDB."""
     request.getfixturevalue(request.param)
     kind: str = request.param
     return kind

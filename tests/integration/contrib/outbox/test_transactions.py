@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -53,6 +53,57 @@ def test_outside_of_a_transaction_the_message_commits_alone() -> None:
     transaction.set_autocommit(True, using=ALIAS)
 
     assert [bytes(row.data) for row in waiting()] == [b"1"]
+
+
+@pytest.fixture
+def without_autocommit(database: str) -> Iterator[None]:
+    """The project has turned autocommit off, and commits by itself."""
+    transaction.set_autocommit(False, using=ALIAS)
+    yield
+    transaction.rollback(using=ALIAS)
+    transaction.set_autocommit(True, using=ALIAS)
+
+
+@pytest.mark.usefixtures("without_autocommit")
+class TestWithoutAutocommit:
+    def test_what_commits_waits_in_the_outbox(self) -> None:
+        rele.publish("order-paid", 1)
+        rele.publish_many("order-paid", [2, 3])
+        transaction.commit(using=ALIAS)
+
+        transaction.rollback(using=ALIAS)
+        assert [bytes(row.data) for row in waiting()] == [b"1", b"2", b"3"]
+
+    def test_what_is_rolled_back_was_never_published(self) -> None:
+        rele.publish("order-paid", 1)
+        with transaction.atomic(using=ALIAS):
+            rele.publish("order-paid", 2)
+        assert len(waiting()) == 2
+
+        transaction.rollback(using=ALIAS)
+        assert waiting() == []
+
+    def test_no_callback_is_left_behind(self) -> None:
+        with transaction.atomic(using=ALIAS):
+            rele.publish("order-paid", 1)
+        transaction.commit(using=ALIAS)
+
+        assert connections[ALIAS].run_on_commit == []
+
+
+def test_where_the_settings_turn_autocommit_off(database: str) -> None:
+    connections[ALIAS].close()
+    connections[ALIAS].settings_dict["AUTOCOMMIT"] = False
+    try:
+        rele.publish("order-paid", 1)
+        transaction.rollback(using=ALIAS)
+        rele.publish("order-paid", 2)
+        transaction.commit(using=ALIAS)
+    finally:
+        connections[ALIAS].close()
+        connections[ALIAS].settings_dict["AUTOCOMMIT"] = True
+
+    assert [bytes(row.data) for row in waiting()] == [b"2"]
 
 
 def test_several_are_written_in_their_order() -> None:
