@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+_MOST_NAMES = 10
+"""How many names an error lists where none is like the wrong one."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -37,5 +40,9 @@ def about(setting: str, problems: Iterable[Problem]) -> Iterator[Problem]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The question whether the known name nearest to ``name`` was meant."""
-    return f"Did you mean {difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]!r}?"
+    """The question whether a known name like ``name`` was meant; else, what is known."""
+    names = {each.lower(): each for each in known}
+    if near := difflib.get_close_matches(name.lower(), names, n=1):
+        return f"Did you mean {names[near[0]]!r}?"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"The known ones are {', '.join(map(repr, sorted(names.values())[:_MOST_NAMES]))}{more}."
