@@ -112,6 +112,7 @@ PURE = (
     "engine.native.consuming.flow",
     "engine.native.consuming.lease_keeper",
     "engine.native.consuming.lease_times",
+    "engine.native.consuming.ordered_key",
     "engine.native.consuming.ordered_keys",
     "engine.native.consuming.pull_streams",
     "engine.native.consuming.settled_queue",

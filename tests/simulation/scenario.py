@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from random import Random
 
 from rele.emulator.delivery.backoff import NO_BACKOFF, Backoff
@@ -103,6 +104,22 @@ KINDS = (
 def scenario_of(seed: int) -> Scenario:
     """The scenario of a seed."""
     return _Maker(Random(seed)).make()
+
+
+def scenario_in_batches(seed: int) -> Scenario:
+    """The scenario of a seed, with a handler of batches."""
+    scenario, random = scenario_of(seed), Random(f"batches of {seed}")
+    size = min(random.choice((1, 3, 10, 50)), scenario.options.max_messages)
+    size = min(size, _most_within(scenario, scenario.options.max_lease_duration / 2))
+    wait = random.choice((0.01, 0.2, 2.0))
+    return replace(scenario, options=replace(scenario.options, batch_size=size, batch_wait=wait))
+
+
+def _most_within(scenario: Scenario, seconds: float) -> int:
+    """How many messages a batch can have that is surely handled within some seconds."""
+    longest = sorted((each.behaviour.seconds for each in scenario.messages), reverse=True)
+    within = sum(total <= seconds for total in accumulate(longest))
+    return max(within, 1)
 
 
 class _Maker:

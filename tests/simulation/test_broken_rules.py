@@ -42,7 +42,7 @@ def ignore_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def go_on_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Handle what follows a failed message of a key, as Google's client does."""
 
-    def fail(self: OrderedKeys, delivery: Any, now: float, delay: float | None = None) -> Step:
+    def fail(self: OrderedKeys, delivery: Any, now: float, *_: Any, **__: Any) -> Step:
         return self.succeed(delivery, now)
 
     monkeypatch.setattr(OrderedKeys, "fail", fail)

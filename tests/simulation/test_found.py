@@ -19,6 +19,13 @@ FOUND = {
     2540: "a message began before a lost one without a receipt (test_confirmed_receipts.py)",
     2741: "what was redelivered very late gave way to one after it (test_ordered_keys.py)",
     640: "a lost message lost its place, too, and the ones after it began (test_ordered_keys.py)",
+    1383: "redelivered half before and half after its nack was confirmed (test_ordered_keys.py)",
+    2676: "and so was this, while a delay of the first message was under way",
+    2606: "messages that were lost together were redelivered one by one, in any order",
+    3498: "what a cut connection had kept overtook a missing message (test_ordered_keys.py)",
+    7638: "an extension without an answer had prolonged a lease after all (test_ordered_keys.py)",
+    2610: "acked messages, redelivered as well, took the place of a delayed one",
+    7709: "a handler that never returned and lost its lease stopped its key (test_ordered_keys.py)",
     286: "what was sent before a nack was begun after it (test_ordered_keys.py)",
 }
 

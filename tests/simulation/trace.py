@@ -27,6 +27,7 @@ _TEXTS = {
     "begun": "begins {message}",
     "handled": "has handled {message}",
     "failed": "fails at {message} (attempt {detail})",
+    "sent": "sends that {message} is settled: {detail}",
     "skipped": "does not begin {message}",
     "abandoned": "abandons {message}",
     "lease_lost": "has lost {message}: {detail}",

@@ -353,6 +353,9 @@ class Worker:
     def _call(self, call: Call) -> None:
         network, server = self._around.network, self._around.server
         self._calls[id(call)] = call
+        if call.purpose != "extend":
+            for delivery in call.deliveries:
+                self.note("sent", delivery, call.purpose)
         self.later(CALL_TIMEOUT, self._answer, call, "DEADLINE_EXCEEDED", {})
         if network.happens(network.failed_calls):
             self.later(network.delay(), self._answer, call, "UNAVAILABLE: a fault", {})

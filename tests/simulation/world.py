@@ -10,7 +10,13 @@ from rele.engine.native.consuming.ordered_keys import LONGEST_BACKOFF, PATIENCE
 from tests.simulation.clockwork import Clockwork, EndlessLoopError
 from tests.simulation.faults import RESTARTED_WITHIN, Faults
 from tests.simulation.network import Network
-from tests.simulation.scenario import Fault, Published, Scenario, scenario_of
+from tests.simulation.scenario import (
+    Fault,
+    Published,
+    Scenario,
+    scenario_in_batches,
+    scenario_of,
+)
 from tests.simulation.server import Server
 from tests.simulation.worker import Surroundings, Worker
 from tests.support.history import (
@@ -39,9 +45,9 @@ class Result:
     """Of virtual time."""
 
 
-def play_seed(seed: int) -> Result:
+def play_seed(seed: int, *, in_batches: bool = False) -> Result:
     """Play the scenario of a seed."""
-    return play(scenario_of(seed), seed)
+    return play(scenario_in_batches(seed) if in_batches else scenario_of(seed), seed)
 
 
 def play(scenario: Scenario, seed: int = 0) -> Result:

@@ -92,6 +92,9 @@ class ConsumeCore:
         """Take what was received on ``stream``: nothing, if it is the answer to a keepalive."""
         self._streams.note_received(stream, now, is_answer=not deliveries)
         self._keeper.receive(deliveries, now, stream.charge)
+        if stream.stalled_since is not None:
+            for delivery in deliveries:
+                delivery.stalled_since = stream.stalled_since
         if self._is_draining:
             self._nack(deliveries, now)
             return
@@ -259,14 +262,16 @@ class ConsumeCore:
     def _step_after(self, delivery: Delivery, now: float) -> Step:
         """What happens to the key of ``delivery``, whose handler has returned."""
         settled = delivery.settled
-        if settled is not None and settled.kind == "ack":
-            if delivery.is_lost and self._options.is_exactly_once:
-                return self._ordered.fail(delivery, now)
+        is_acked = settled is not None and settled.kind == "ack"
+        if is_acked and not (delivery.is_lost and self._options.is_exactly_once):
             return self._ordered.succeed(delivery, now)
-        if settled is None:
-            return self._ordered.fail(delivery, now)
-        is_delayed = settled.kind == "delay" and settled.seconds > 0
-        return self._ordered.fail(delivery, now, settled.seconds if is_delayed else None)
+        delay: float | None = None
+        if settled is not None and settled.kind == "delay" and settled.seconds > 0:
+            delay = settled.seconds
+        elif settled is not None and settled.kind == "drop":
+            delay = max(delivery.lease_ends_at - now, 0.0)
+        is_known = self._keeper.is_done(delivery)
+        return self._ordered.fail(delivery, now, delay, is_known=is_known)
 
     def _set_limits(self, now: float) -> None:
         if self._streams.is_clogged:
@@ -297,8 +302,7 @@ class ConsumeCore:
 
     def _take(self, step: Step, now: float) -> None:
         self._nack(step.nack, now)
-        if step.replaced is not None:
-            self._keeper.lose([step.replaced])
+        self._keeper.lose(step.replaced)
         if step.withdrawn:
             self._withdraw(step.withdrawn)
         self._ready += step.ready
@@ -340,7 +344,7 @@ class ConsumeCore:
             How many were nacked to keep room for other keys.
         """
         for each in confirmed:
-            self._nack(self._ordered.note_confirmed(each.delivery, now), now)
+            self._ordered.note_known(each.delivery, now)
         self._nack(self._ordered.expire(now), now)
         shed = self._ordered.shed(max(self._options.max_messages // 2, 1), now)
         self._nack(shed, now)

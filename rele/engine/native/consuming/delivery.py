@@ -67,6 +67,7 @@ class Delivery:
         "renew_at",
         "settled",
         "size",
+        "stalled_since",
         "thread_id",
     )
 
@@ -90,6 +91,9 @@ class Delivery:
         self.charge: Charge | None = None
         """Of the stream that it was received on."""
         self.received_at = 0.0
+        self.stalled_since: float | None = None
+        """Since when its stream had brought nothing, if that was for long: it may have been sent
+        then."""
         self.begun_at: float | None = None
         self.lease_ends_at = 0.0
         self.renew_at = 0.0
@@ -107,3 +111,8 @@ class Delivery:
         """That of its handler, if that is an ``async def`` which waits."""
         self.thread_id: int | None = None
         """The thread of its handler, once it has begun."""
+
+    @property
+    def sent_after(self) -> float:
+        """A time before Pub/Sub has sent it, but for some seconds."""
+        return self.received_at if self.stalled_since is None else self.stalled_since

@@ -25,6 +25,13 @@ SILENT_FOR = 300.0
 """Seconds without any response after which a stream is replaced whose server answers no pings."""
 
 
+STALLED_FOR = 10.0
+"""Seconds of silence after which what is received may have been sent long before."""
+
+CATCHES_UP_WITHIN = 5.0
+"""Seconds after a silence in which all of that arrives."""
+
+
 @dataclass(eq=False)
 class Stream:
     """One stream, from its opening to its end."""
@@ -42,6 +49,10 @@ class Stream:
     """Whether the server answers keepalives on it."""
     is_accepted: bool = False
     """Whether anything was received on it."""
+    stalled_since: float | None = None
+    """When its last long silence has begun."""
+    stalled_until: float = 0.0
+    """Until when what is received may have been sent since then."""
     charge: Charge = field(default_factory=Charge)
     """Which of its messages are outstanding."""
 
@@ -57,6 +68,16 @@ class Stream:
         Pub/Sub counts them until then, though nobody works on them.
         """
         return self.is_full and 2 * self.charge.delayed >= self.limit
+
+    def note_heard(self, now: float) -> None:
+        """Note that something was received on it."""
+        if now - self.heard_at > STALLED_FOR:
+            if now > self.stalled_until:
+                self.stalled_since = self.heard_at
+            self.stalled_until = now + CATCHES_UP_WITHIN
+        elif self.stalled_since is not None and now > self.stalled_until:
+            self.stalled_since = None
+        self.heard_at = now
 
 
 @dataclass(eq=False)
@@ -164,7 +185,7 @@ class PullStreams:
             now: the time.
             is_answer: whether it can only be the answer to a keepalive: it has no messages.
         """
-        stream.heard_at = now
+        stream.note_heard(now)
         stream.is_accepted = True
         if not is_answer:  # it has brought messages, so it has not failed, however soon it ends
             stream.slot.failures = 0

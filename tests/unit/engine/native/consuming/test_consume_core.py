@@ -308,3 +308,25 @@ class TestBatches:
         consumer.core.finish_together(batch, consumer.now)
 
         assert settle_of(batch) == ["nack", "nack"]
+
+
+def test_a_message_is_known_to_have_been_sent_after_the_silence_of_its_stream() -> None:
+    consumer = VirtualConsumer()
+    (first,) = consumer.receive("key")
+    consumer.handle(first)
+    consumer.advance(20)
+    (second,) = consumer.receive("key")
+
+    assert (first.sent_after, second.sent_after) == (100.0, 100.0)
+
+
+def test_what_follows_a_dropped_message_of_a_key_waits_for_the_end_of_its_lease() -> None:
+    """It is redelivered then, and Pub/Sub would redeliver what is nacked before."""
+    consumer = VirtualConsumer()
+    first, second = consumer.receive("key", "key")
+    consumer.answer()
+    consumer.handle(first, Settled("drop"))
+    consumer.advance(50)
+
+    assert consumer.ready == [first]
+    assert (second.settled, second.is_lost) == (None, False)

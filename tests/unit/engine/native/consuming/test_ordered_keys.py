@@ -68,8 +68,10 @@ def test_what_is_held_is_nacked_where_another_worker_has_the_failed_message(
     assert keys.expire(90) == [second]
     third.received_at = 90
     assert keys.receive(third, 90) == Step()  # it was sent before the nack of the second one
-    assert keys.note_confirmed(second, 91) == [third]
+    keys.note_known(second, 91)
+    again.received_at = 92
     assert keys.receive(again, 92).ready == [again]
+    assert keys.succeed(again, 93).ready == [third]
 
 
 def test_a_failed_message_that_is_redelivered_late_goes_first(keys: OrderedKeys) -> None:
@@ -79,7 +81,7 @@ def test_a_failed_message_that_is_redelivered_late_goes_first(keys: OrderedKeys)
     keys.receive(second, 0)
     keys.fail(first, 0, delay=30)
     keys.expire(90)
-    keys.note_confirmed(second, 91)
+    keys.note_known(second, 91)
     late.received_at = again.received_at = 92
 
     assert keys.receive(late, 92).ready == [late]
@@ -201,7 +203,7 @@ class TestWithDeadLetters:
         again, copy = delivery(1, attempt=2, copy="again"), delivery(2, copy="again")
         keys.receive(again, 0)
 
-        assert keys.receive(copy, 0) == Step(replaced=second)
+        assert keys.receive(copy, 0) == Step(replaced=[second])
         assert keys.succeed(again, 1).ready == [copy]
 
     def test_the_last_attempt_holds_nothing(self, keys: OrderedKeys) -> None:
@@ -228,9 +230,9 @@ class TestWithDeadLetters:
 
         assert keys.succeed(again, 10.1) == Step()
         copies = [delivery(number, copy="again") for number in (1, 2)]
-        assert keys.receive(copies[0], 10.2) == Step(ready=[copies[0]], replaced=deliveries[1])
+        assert keys.receive(copies[0], 10.2) == Step(ready=[copies[0]], replaced=[deliveries[1]])
         assert keys.succeed(copies[0], 10.3) == Step()
-        assert keys.receive(copies[1], 10.4) == Step(ready=[copies[1]], replaced=deliveries[2])
+        assert keys.receive(copies[1], 10.4) == Step(ready=[copies[1]], replaced=[deliveries[2]])
         assert keys.succeed(copies[1], 10.4) == Step()
         assert keys.next_due() is None
 
@@ -345,19 +347,22 @@ def test_what_arrives_before_the_failed_message_does_is_held(keys: OrderedKeys) 
 
     assert keys.receive(late, 0) == Step()
     again, late_again = delivery(1, copy="again"), delivery(2, copy="again")
-    assert keys.receive(again, 0) == Step(nack=[late], ready=[again])
-    assert keys.receive(late_again, 0) == Step()
+    assert keys.receive(again, 0) == Step(ready=[again])
+    assert keys.receive(late_again, 0) == Step(replaced=[late])
     assert keys.succeed(again, 1).ready == [late_again]
 
 
-def test_what_arrived_before_pubsub_knew_of_the_failure_is_nacked_then(keys: OrderedKeys) -> None:
+def test_what_arrived_before_pubsub_knew_of_the_failure_is_nacked_if_nothing_else_arrives(
+    keys: OrderedKeys,
+) -> None:
     first, late = delivery(1), delivery(2)
     keys.receive(first, 0)
     keys.fail(first, 0)
     keys.receive(late, 1)
+    keys.note_known(first, 2)
 
-    assert keys.note_confirmed(first, 2) == [late]
     assert keys.next_due() == 7
+    assert keys.expire(7) == [late]
 
 
 def test_what_arrives_later_is_nacked_once_since_another_worker_may_have_got_the_failed_one(
@@ -366,13 +371,13 @@ def test_what_arrives_later_is_nacked_once_since_another_worker_may_have_got_the
     first, late = delivery(1), delivery(2)
     keys.receive(first, 0)
     keys.fail(first, 0)
-    keys.note_confirmed(first, 2)
+    keys.note_known(first, 2)
     late.received_at = 3
     assert keys.receive(late, 3) == Step()
 
     assert keys.expire(6) == []
     assert keys.expire(7) == [late]
-    keys.note_confirmed(late, 8)
+    keys.note_known(late, 8)
     again = delivery(2, copy="again")
     again.received_at = 9
     assert keys.receive(again, 9).ready == [again]
@@ -403,31 +408,138 @@ def test_a_lost_message_that_is_not_awaited_keeps_its_place(keys: OrderedKeys) -
     assert keys.succeed(first_again, 31 + COPIES_WITHIN).ready == [again]
 
 
-def test_of_what_was_held_and_nacked_the_first_that_is_redelivered_goes_first(
+def nack_all(keys: OrderedKeys, deliveries: list[Delivery], now: float) -> None:
+    """Receive ``deliveries``, let the first one fail, and let Pub/Sub know then."""
+    for each in deliveries:
+        keys.receive(each, now)
+    keys.fail(deliveries[0], now)
+    for each in deliveries:
+        each.settled = Settled("nack")
+        keys.note_known(each, now)
+
+
+def again_at(now: float, number: int) -> Delivery:
+    again = delivery(number, copy=f"at-{now}")
+    again.received_at = now
+    return again
+
+
+def test_redelivered_messages_keep_their_order_whenever_their_nack_is_confirmed(
     keys: OrderedKeys,
 ) -> None:
-    first, second, third = (delivery(n) for n in (1, 2, 3))
-    for each in (first, third, second):  # the second one was redelivered late
+    """Pub/Sub answers a nack by a call, and redelivers on a stream: no order is certain."""
+    deliveries = [delivery(number) for number in range(4)]
+    for each in deliveries:
         keys.receive(each, 0)
-    keys.fail(first, 0, delay=30)
-    assert keys.expire(90) == [third, second]
-    keys.note_confirmed(third, 91)
-    again = delivery(2, copy="again")
-    again.received_at = 92
+    keys.fail(deliveries[0], 0)
 
-    assert keys.receive(again, 92).ready == [again]
+    # Another worker has handled the first two, so these are not redelivered.
+    assert keys.receive(third := again_at(0.1, 2), 0.1).ready == []
+    for each in deliveries:
+        each.settled = Settled("nack")
+        keys.note_known(each, 0.2)
+    assert keys.receive(fourth := again_at(0.3, 3), 0.3).ready == []
+    assert keys.expire(0.2 + IN_TRANSIT) == [third, fourth]
+    assert keys.receive(third := again_at(6, 2), 6).ready == [third]
+    assert keys.receive(again_at(6, 3), 6).ready == []
 
 
-def test_what_arrives_before_what_was_nacked_is_redelivered_with_it_in_doubt(
+def test_what_was_sent_long_before_it_arrived_does_not_overtake_a_missing_message(
     keys: OrderedKeys,
 ) -> None:
-    first, second, third, again = (delivery(n) for n in (1, 2, 3, 3))
-    keys.receive(first, 0)
-    keys.receive(third, 0)
-    keys.fail(first, 0, delay=30)
-    keys.expire(90)
-    keys.note_confirmed(third, 91)
-    second.received_at = again.received_at = 92
+    nack_all(keys, [delivery(1), delivery(2)], 10)
+    held = again_at(100, 3)
+    held.stalled_since = 5.0  # the connection had brought nothing since then
 
-    assert keys.receive(second, 92) == Step()
-    assert keys.receive(again, 92) == Step(nack=[second, again])
+    assert keys.receive(held, 100).ready == []
+    assert keys.receive(again := again_at(100.1, 1), 100.1).ready == [again]
+
+
+def test_acked_messages_that_are_redelivered_take_nobody_s_place(keys: OrderedKeys) -> None:
+    """Pub/Sub redelivers whatever follows a message, although it was acked."""
+    first, second = delivery(1), delivery(2)
+    nack_all(keys, [first, second], 10)
+    keys.receive(again := again_at(11, 2), 11)
+    keys.expire(10 + IN_TRANSIT)  # so that Pub/Sub knows of the second one later
+    again.settled = Settled("nack")
+    keys.note_known(again, 16)
+
+    assert keys.receive(again_at(17, 0), 17).ready == []
+    assert keys.receive(first_again := again_at(17, 1), 17).ready == [first_again]
+    second_again = again_at(17, 2)
+    assert keys.receive(second_again, 17).ready == []
+    assert keys.succeed(first_again, 18).ready == [second_again]
+
+
+def test_a_lease_counts_for_longer_where_an_extension_is_under_way(keys: OrderedKeys) -> None:
+    """The extension may have had an effect, although its answer is missing."""
+    first, second = delivery(1), delivery(2)
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+    first.is_lost = first.is_being_extended = True
+
+    assert keys.fail(first, 10).nack == [second]
+    second.settled = Settled("nack")
+    keys.note_known(second, 10)
+    assert keys.receive(again_at(30, 2), 30).ready == []
+
+
+def test_a_key_goes_on_although_a_handler_never_returns_whose_lease_was_lost(
+    keys: OrderedKeys,
+) -> None:
+    """Nothing of it is outstanding any more: what waits for it is for too long."""
+    first, second = delivery(1), again_at(5, 2)
+    keys.receive(first, 0)
+    keys.receive(second, 5)
+    first.is_lost = True
+    second.settled = Settled("nack")
+
+    keys.abandon(second, 605)
+    keys.note_known(second, 605)
+    assert keys.receive(again := again_at(611, 2), 611).ready == [again]
+
+
+def test_what_was_nacked_in_a_batch_that_failed_keeps_its_place() -> None:
+    keys = OrderedKeys(max_attempts=8, together=2)
+    first, second, third = (delivery(number) for number in (1, 2, 3))
+    for each in (first, second, third):
+        keys.receive(each, 0)
+    first.settled = second.settled = Settled("nack")
+
+    keys.fail(first, 300)
+    keys.receive(again := again_at(301, 1), 301)
+    keys.receive(third_again := again_at(301, 3), 301)
+    keys.receive(second_again := again_at(301, 2), 301)
+    assert keys.succeed(again, 302).ready == [second_again, third_again]
+
+
+def test_a_delayed_message_is_waited_for_although_the_end_of_its_lease_was_confirmed_at_once(
+    keys: OrderedKeys,
+) -> None:
+    first, second = delivery(1), delivery(2)
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+    keys.fail(first, 0, delay=30)
+    keys.note_known(first, 0)
+    keys.expire(90)
+    second.settled = Settled("nack")
+    keys.note_known(second, 91)
+
+    late, second_again = again_at(100, 1), again_at(100, 2)
+    late.stalled_since = second_again.stalled_since = 40.0
+    assert keys.receive(second_again, 100).ready == []
+    assert keys.receive(late, 100).ready == [late]
+
+
+def test_a_missing_message_is_waited_for_after_those_before_it(keys: OrderedKeys) -> None:
+    """Pub/Sub may deliver it only when these are acked, if a limit is reached."""
+    nack_all(keys, [delivery(1), delivery(2), delivery(3)], 0)
+    keys.receive(first := again_at(1, 1), 1)
+    third = again_at(1, 3)
+    keys.receive(third, 1)
+
+    assert keys.expire(100) == []
+    assert keys.succeed(first, 100).ready == []
+    assert keys.expire(100) == []
+    assert keys.receive(again := again_at(101, 2), 101).ready == [again]
+    assert keys.succeed(again, 102).ready == [third]

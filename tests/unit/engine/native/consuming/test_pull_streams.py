@@ -156,6 +156,23 @@ def test_a_stream_with_messages_is_not_silent(streams: VirtualStreams) -> None:
     assert len(streams.opened) == 1
 
 
+def test_what_follows_a_long_silence_may_have_been_sent_during_it(streams: VirtualStreams) -> None:
+    """A connection may have been cut meanwhile, and lets through all at once what was sent."""
+    (stream,) = streams.opened
+    streams.hear()
+    streams.advance(5)
+    streams.hear()
+    assert stream.stalled_since is None
+
+    streams.advance(20)
+    for _ in range(3):
+        streams.hear()
+        assert stream.stalled_since == 5
+        streams.advance(2)
+    streams.hear()
+    assert stream.stalled_since is None
+
+
 def test_a_drained_subscription_opens_no_stream(streams: VirtualStreams) -> None:
     streams.streams.drain()
 
