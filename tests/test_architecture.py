@@ -101,6 +101,7 @@ MAY_IMPORT_GOOGLE = {
 }
 
 PURE = (
+    "contrib.outbox.relaying.shares",
     "engine.availability",
     "engine.leases",
     "engine.native.consuming.answers",

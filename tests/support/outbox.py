@@ -15,7 +15,7 @@ from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingK
 
 import rele
 from rele.backends import BaseBackend, Message
-from rele.contrib.outbox.models import OutboxMessage, Relay
+from rele.contrib.outbox.models import OutboxMessage, Relay, Shard
 
 ALIAS = "outbox"
 
@@ -73,7 +73,7 @@ def installed(database: dict[str, Any], django_db_blocker: Any) -> Iterator[None
     with django_db_blocker.unblock():
         connections.settings[ALIAS] = database
         call_command("migrate", "rele_outbox", database=ALIAS, verbosity=0)
-        for model in (OutboxMessage, Relay):
+        for model in (OutboxMessage, Relay, Shard):
             model.objects.using(ALIAS).all().delete()
         rele.setup({"PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend", "MIDDLEWARE": [],
                     "OUTBOX": {"USING": ALIAS}})  # fmt: skip

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rele.config import Config
-from rele.schema.kinds import BOOL, CLASS_PATH, COUNT, Kind, is_string, is_strings
+from rele.schema.kinds import BOOL, CLASS_PATH, COUNT, Kind, is_number, is_string, is_strings
 from rele.schema.settings import Setting
+
+MIN_LEASE, MAX_LEASE = 3, 600
+"""Seconds. A shorter one would end while a database is slow for a moment."""
 
 OUTBOX_SETTINGS: dict[str, Setting] = {
     "USING": Setting(
@@ -31,6 +34,17 @@ OUTBOX_SETTINGS: dict[str, Setting] = {
     "MAX_ATTEMPTS": Setting(
         COUNT, "how often Pub/Sub may refuse a message before it is parked", 20
     ),
+    "LEASE": Setting(
+        Kind(
+            f"a number of seconds from {MIN_LEASE} to {MAX_LEASE}",
+            is_number,
+            lambda value: MIN_LEASE <= value <= MAX_LEASE,
+            example="30",
+            in_seconds=True,
+        ),
+        "seconds after which others take over from a relay that has stopped responding",
+        30,
+    ),
 }
 """Its keys."""
 
@@ -47,6 +61,8 @@ class OutboxSettings:
     """Whether sent messages stay in the table."""
     max_attempts: int = OUTBOX_SETTINGS["MAX_ATTEMPTS"].default
     """How often Pub/Sub may refuse a message before it is parked."""
+    lease: float = OUTBOX_SETTINGS["LEASE"].default
+    """Seconds after which others take over from a relay that has stopped responding."""
 
     @classmethod
     def of(cls, outbox: Mapping[str, Any]) -> OutboxSettings:

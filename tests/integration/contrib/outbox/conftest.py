@@ -56,7 +56,15 @@ def mariadb(mariadb_url: str, django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest) -> str:
-    """The outbox is on SQLite, then on PostgreSQL, then on MariaDB."""
+    """The outbox is on SQLite, then on PostgreSQL and on MariaDB."""
+    request.getfixturevalue(request.param)
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def shared(request: pytest.FixtureRequest) -> str:
+    """The outbox is on a database server, which several relays share."""
     request.getfixturevalue(request.param)
     kind: str = request.param
     return kind

@@ -1,0 +1,100 @@
+"""What a relay lets others know of itself: its row in the table ``Relay``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from django.db.models import Q, QuerySet
+
+from rele.contrib.outbox.models import Relay
+from rele.contrib.outbox.relaying.clock import DatabaseClock
+from rele.contrib.outbox.relaying.own_connection import run_statement
+from rele.contrib.outbox.relaying.presence import new_name
+
+_FORGOTTEN_AFTER = timedelta(days=1)
+"""When the row of a relay is deleted that was killed."""
+
+_LATELY = 10.0
+"""The rate is about the last so many seconds."""
+
+
+class Heartbeat:
+    """The row of one relay.
+
+    Args:
+        alias: of the outbox's database.
+        clock: the database's.
+        monotonic: seconds of a clock that is never set.
+    """
+
+    def __init__(
+        self, alias: str, clock: DatabaseClock, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name = new_name()
+        self._alias = alias
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sent = 0
+        self._rate = 0.0
+        self._counted_at = monotonic()
+
+    def write(self, sent: int, session_lock: int | None) -> None:
+        """Show that the relay is running.
+
+        Args:
+            sent: how many messages it has sent since its beginning.
+            session_lock: the number of its lock, if others can rely on it.
+        """
+        self._count(sent)
+        values = {
+            "seen_at": self._clock.now(),
+            "session_lock": session_lock,
+            "sent": sent,
+            "rate": self._rate,
+        }
+        own = self._relays().filter(name=self.name)
+        if not run_statement(self._alias, lambda: own.update(**values)):
+            row = Relay(name=self.name, **values)
+            run_statement(self._alias, lambda: self._relays().bulk_create([row]))
+
+    def forget_session_lock(self) -> None:
+        """Let others rely on the leases alone."""
+        own = self._relays().filter(name=self.name)
+        run_statement(self._alias, lambda: own.update(session_lock=None))
+
+    def read_all(self) -> list[Relay]:
+        """The rows of all relays, this one among them."""
+        return run_statement(self._alias, lambda: list(self._relays()))
+
+    def delete(self) -> None:
+        """Show that the relay has ended."""
+        run_statement(self._alias, lambda: self._relays().filter(name=self.name).delete())
+
+    def delete_others(self, gone: Iterable[Relay] = ()) -> None:
+        """Delete the rows of relays that have not been seen for a day, and of those that are gone.
+
+        A row whose lock has changed since it was read stays: the relay is there.
+        """
+        former = Q(seen_at__lt=self._clock.now() - _FORGOTTEN_AFTER)
+        for relay in gone:
+            former |= Q(name=relay.name, session_lock=relay.session_lock)
+        others = self._relays().exclude(name=self.name).filter(former)
+        run_statement(self._alias, others.delete)
+
+    def delete_all_others(self) -> None:
+        """Delete the rows of all other relays, where there can only be this one."""
+        run_statement(self._alias, self._relays().exclude(name=self.name).delete)
+
+    def _relays(self) -> QuerySet[Relay]:
+        return Relay.objects.using(self._alias)
+
+    def _count(self, sent: int) -> None:
+        """Bring the rate up to date, in which what is long ago counts less and less."""
+        now = self._monotonic()
+        elapsed = now - self._counted_at
+        if elapsed > 0:
+            weight = min(1.0, elapsed / _LATELY)
+            self._rate += weight * ((sent - self._sent) / elapsed - self._rate)
+            self._sent, self._counted_at = sent, now

@@ -1,0 +1,274 @@
+"""Which shards a relay holds: taken, renewed and released in the table ``Shard``.
+
+Each step is a single statement, which commits by itself. What is to be done is decided in
+``shares.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from typing import Protocol
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+from django.db.models import QuerySet
+
+from rele.contrib.outbox.lanes import SHARDS
+from rele.contrib.outbox.models import Relay, Shard
+from rele.contrib.outbox.relaying.clock import DatabaseClock
+from rele.contrib.outbox.relaying.heartbeat import Heartbeat
+from rele.contrib.outbox.relaying.own_connection import close_connection, run_statement
+from rele.contrib.outbox.relaying.presence import GONE_AFTER, HEARTBEAT_SECONDS
+from rele.contrib.outbox.relaying.session_lock import SessionLock
+from rele.contrib.outbox.relaying.shares import HeldShards, Lease, View
+from rele.contrib.outbox.relaying.sole_ownership import SoleOwnership
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""The interval at which a relay looks for shards that it may take or should release."""
+
+
+class Ownership(Protocol):
+    """The shards of one relay, from :meth:`begin` to :meth:`end`.
+
+    It is used in one thread at a time, on that thread's connection. After it has moved to another
+    thread, call :meth:`tend` before anything else.
+    """
+
+    @property
+    def name(self) -> str:
+        """The relay's name, ``host:random part:process id``."""
+
+    @property
+    def shards(self) -> frozenset[int]:
+        """Those that are certainly the relay's now; to be asked before each request."""
+
+    @property
+    def wants_to_release(self) -> frozenset[int]:
+        """Those for a relay that has fewer: stop sending of them, settle, then release them."""
+
+    @property
+    def next_due(self) -> float:
+        """When :meth:`tend` has something to do, in monotonic seconds."""
+
+    def begin(self) -> None:
+        """Let others know of this relay, and take its first shards.
+
+        Raises:
+            ConfigurationError: another relay is running, on a database that they cannot share.
+            OutboxError: whether another one is running cannot be found out.
+            django.db.Error: the database cannot be used.
+        """
+
+    def tend(self, sent: int = 0) -> None:
+        """Renew the leases, and take what is free, as far as that is due. Call it often.
+
+        A shard that is lost is never taken again by the same call.
+
+        Args:
+            sent: how many messages the relay has sent since its beginning.
+
+        Raises:
+            ConfigurationError: another relay is running, on a database that they cannot share.
+            django.db.Error: the database cannot be used. Leases are not relied on until a later
+                call has renewed them.
+        """
+
+    def release(self, shards: Collection[int]) -> None:
+        """Let others take shards whose messages are settled.
+
+        Raises:
+            django.db.Error: the database cannot be used. The shards are not relied on any more.
+        """
+
+    def disconnect(self) -> None:
+        """Close the connection. Leases are not relied on until :meth:`tend` has renewed them.
+
+        The session lock and LISTEN end before that, since a pool gives the connection to others.
+        """
+
+    def end(self) -> None:
+        """Let others take all shards, and delete what they know of this relay."""
+
+
+def ownership_of(alias: str, lease_seconds: float, clock: DatabaseClock) -> Ownership:
+    """The ownership of a new relay.
+
+    Args:
+        alias: of the outbox's database.
+        lease_seconds: after which others may take the shards of a relay that does not renew them.
+        clock: the database's.
+    """
+    if connections[alias].vendor == "sqlite":
+        return SoleOwnership(alias, clock)
+    return LeasedOwnership(alias, lease_seconds, clock)
+
+
+class LeasedOwnership:
+    """Shards that relays share by leases in the database: see :class:`Ownership`."""
+
+    def __init__(
+        self,
+        alias: str,
+        lease_seconds: float,
+        clock: DatabaseClock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._alias = alias
+        self._lease = timedelta(seconds=lease_seconds)
+        self._renewed_every = min(lease_seconds / 3, HEARTBEAT_SECONDS)
+        self._gone_after = min(self._lease, GONE_AFTER)
+        self._clock = clock
+        self._monotonic = monotonic
+        self._heartbeat = Heartbeat(alias, clock, monotonic)
+        self._lock = SessionLock(alias)
+        self._held = HeldShards(lease_seconds)
+        self._has_begun = False
+        self._renews_at = self._looks_at = 0.0
+        self.name = self._heartbeat.name
+        self.wants_to_release: frozenset[int] = frozenset()
+
+    @property
+    def shards(self) -> frozenset[int]:
+        return self._held.valid_at(self._monotonic())
+
+    @property
+    def next_due(self) -> float:
+        return min(self._renews_at, self._looks_at)
+
+    def begin(self) -> None:
+        if self._has_begun:
+            return
+        shards = [Shard(number=number) for number in range(SHARDS)]
+        if run_statement(self._alias, self._table().count) < SHARDS:
+            create = self._table().bulk_create
+            run_statement(self._alias, lambda: create(shards, ignore_conflicts=True))
+        self._has_begun = True
+        self._forget_leases()
+        self.tend()
+
+    def tend(self, sent: int = 0) -> None:
+        started = self._monotonic()
+        if started < self.next_due:
+            return
+        try:
+            self._tend(started, sent)
+        except BaseException:
+            self._forget_leases()
+            raise
+
+    def release(self, shards: Collection[int]) -> None:
+        self._held.drop(shards)
+        self.wants_to_release -= frozenset(shards)
+        self._free(shards)
+
+    def disconnect(self) -> None:
+        self._forget_leases()
+        self._lock.forget()
+        self._clock.forget()
+        close_connection(self._alias)
+
+    def end(self) -> None:
+        if not self._has_begun:
+            return
+        self._has_begun = False
+        self._forget_leases()
+        try:
+            self._free(range(SHARDS))
+            self._heartbeat.delete()
+            self._lock.release()
+        except AnyDatabaseError as error:
+            # Others take them when the session or the leases have ended.
+            logger.debug("The shards of %s could not be released: %s", self.name, error)
+
+    def _tend(self, started: float, sent: int) -> None:
+        # The lock first, then the leases: see _look().
+        is_renewed = self._lock.renew() or started >= self._renews_at
+        if is_renewed:
+            self._heartbeat.write(sent, self._lock.number)
+            self._renew()
+        view = self._look()
+        mine = view.held_by(self.name)
+        lost = self._held.keep_only(mine)
+        if is_renewed:
+            self._held.extend(mine, started)
+            self._renews_at = started + self._renewed_every
+        self._looks_at = started + LOOK_SECONDS
+        self._take(view, lost)
+        self.wants_to_release = self._held.surplus(view.share_of(self.name))
+
+    def _look(self) -> View:
+        """Read in the opposite order to that in which a relay writes.
+
+        A relay that has a new session writes down its new lock, and then renews its leases. So
+        either the new lock is seen here, or the leases have changed by the time they are taken.
+        """
+        leases = run_statement(self._alias, self._read_leases)
+        relays = self._heartbeat.read_all()
+        gone = self._those_gone(relays)
+        if gone:
+            self._heartbeat.delete_others(
+                relay for relay in gone if not any(x.holder == relay.name for x in leases.values())
+            )
+        now = self._clock.now()
+        live = {relay.name for relay in relays if relay.seen_at > now - self._gone_after}
+        names = {relay.name for relay in gone}
+        return View(now, leases, (live - names) | {self.name}, names)
+
+    def _those_gone(self, relays: Collection[Relay]) -> list[Relay]:
+        """The other relays whose session has ended."""
+        locks = {
+            relay.session_lock: relay
+            for relay in relays
+            if relay.session_lock is not None and relay.name != self.name
+        }
+        before = self._lock.number
+        free = run_statement(self._alias, lambda: self._lock.free_among(locks.keys()))
+        if self._lock.number != before:
+            self._heartbeat.forget_session_lock()
+        return [locks[number] for number in free]
+
+    def _take(self, view: View, lost: Collection[int]) -> None:
+        """Take shards until this relay has its share."""
+        missing = view.share_of(self.name) - len(view.held_by(self.name))
+        for shard in view.free_for(self.name):
+            if missing > 0 and shard not in lost:
+                missing -= self._take_one(shard, view.leases[shard])
+
+    def _take_one(self, shard: int, seen: Lease) -> bool:
+        """Take a shard if its lease is the one that was seen; return whether it was."""
+        started = self._monotonic()
+        expires_at = self._clock.now() + self._lease
+        unchanged = self._table().filter(
+            number=shard, holder=seen.holder, expires_at=seen.expires_at
+        )
+        is_taken = run_statement(
+            self._alias, lambda: unchanged.update(holder=self.name, expires_at=expires_at)
+        )
+        if is_taken:
+            self._held.extend([shard], started)
+        return bool(is_taken)
+
+    def _renew(self) -> None:
+        expires_at = self._clock.now() + self._lease
+        own = self._table().filter(holder=self.name)
+        run_statement(self._alias, lambda: own.update(expires_at=expires_at))
+
+    def _free(self, shards: Collection[int]) -> None:
+        own = self._table().filter(holder=self.name, number__in=list(shards))
+        run_statement(self._alias, lambda: own.update(holder=""))
+
+    def _read_leases(self) -> dict[int, Lease]:
+        return {row.number: Lease(row.holder, row.expires_at) for row in self._table()}
+
+    def _table(self) -> QuerySet[Shard]:
+        return Shard.objects.using(self._alias)
+
+    def _forget_leases(self) -> None:
+        self._held.drop_all()
+        self.wants_to_release = frozenset()
+        self._renews_at = self._looks_at = 0.0
