@@ -18,7 +18,7 @@ from rele.engine.google.pull_manager import LostThreadError
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.leases import FOREVER, Leases
 from rele.engine.outage_reports import Outage, in_a_line
-from rele.engine.restarts import Draining, LostThreads, Restarts
+from rele.engine.restarts import Draining, Interrupted, LostThreads, Restarts
 from rele.engine.stream_errors import needs_a_person, reason_of, remedy_for
 from rele.engine.threads import start_all_threads
 from rele.engine.times import Times
@@ -197,7 +197,10 @@ class RestartingStream:
                 is_restored = self._prepare()
         except Exception as failure:  # noqa: BLE001 - logged in a line; then comes the next attempt
             error = failure
-        self._report(error, is_restored=is_restored)
+        # What was restored is logged where that is done; the next failure is logged here again.
+        is_repaired = is_restored and isinstance(error, NotFound)
+        if not is_repaired or self._restarts.state != Interrupted(1):
+            self._report(error, is_restored=is_restored)
         try:
             self._open()
         except Exception as failure:  # noqa: BLE001 - the same

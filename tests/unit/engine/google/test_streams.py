@@ -156,6 +156,24 @@ class TestRestartingStream:
         assert f"The stream of photos is interrupted, for 1 s now: {text}." in caplog.text
         assert "need the permission pubsub.subscriptions.consume" in caplog.text
 
+    def test_what_was_restored_is_logged_only_if_it_fails_again(
+        self,
+        kept: RestartingStream,
+        server: StreamOpener,
+        time: VirtualTime,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        kept.open()
+
+        server.streams[0].die(exceptions.NotFound("not there"))
+        time.advance(1)
+        assert server.events.items == ["open", "prepare", "open"]
+        assert caplog.messages == []
+
+        server.streams[1].die(exceptions.NotFound("not there"))
+        time.advance(2)
+        assert "is interrupted" in caplog.text
+
     def test_an_hour_of_interruption_is_logged_once_a_minute_and_its_end(
         self,
         kept: RestartingStream,
