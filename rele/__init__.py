@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import threading  # noqa: F401 - while it is not loaded, nothing tells that the interpreter ends
+from concurrent.futures import thread as _thread  # noqa: F401 - Google's client cannot load it then
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
