@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from tests.support.ledger import Expected, check_lines, lines_said
 from tests.support.project import Project, read_until
 
 Start = Callable[[], "subprocess.Popen[str]"]
@@ -67,9 +68,7 @@ def test_handlers_that_still_run_at_the_deadline_are_cancelled_and_their_message
     write(project, seconds=60, timeout=0.5)
     worker = start_worker()
     publish(range(20))
-    for number in range(20):
-        read_until(worker.stdout, "begin")
-        del number
+    said = "".join(read_until(worker.stdout, "begin") for _ in range(20))
 
     output, seconds = stop(worker)
 
@@ -80,10 +79,13 @@ def test_handlers_that_still_run_at_the_deadline_are_cancelled_and_their_message
 
     write(project, seconds=0, timeout=20)
     worker = start_worker()
-    for number in range(20):
-        read_until(worker.stdout, "end")
-        del number
-    assert stop(worker)[1] < 5
+    again = "".join(read_until(worker.stdout, "end") for _ in range(20))
+    output, seconds = stop(worker)
+    assert seconds < 5
+    cancelled = [line.number for line in lines_said(said)]
+    lines = [*lines_said(said, 1), *lines_said(again + output, 2)]
+    assert check_lines(lines, range(20), expected=Expected(again=cancelled)) == []
+    assert len(lines_said(again + output)) == 40, "each once"
 
 
 def test_a_handler_that_swallows_its_cancellation_does_not_hang_the_stop(

@@ -66,6 +66,7 @@ def test_all_that_is_published_during_an_outage_is_handled_soon_after(
     worker.wait_for(BACK)
     assert_said_once_a_minute(worker, outage)
     assert worker.stop() < 2
+    assert worker.check(range(50), again=range(7)) == [], "again what had begun before"
 
 
 def test_an_outage_is_logged_repeatedly_while_it_lasts(project: Project, proxy: Proxy) -> None:
@@ -140,3 +141,4 @@ def test_a_connection_that_has_gone_silent_is_noticed_and_replaced(
     worker.wait_for(BACK)
     assert len(worker.log()) == 2
     worker.stop()
+    assert worker.check(range(5), again=range(5)) == [], "again what was sent into the silence"

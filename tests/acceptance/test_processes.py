@@ -7,24 +7,20 @@ import re
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.support.ledger import WRITE, Expected, Ledger, Line
 from tests.support.project import Project, read_until
 
-SUBS = """
-    import os
-    import time
+SUBS = (
+    WRITE
+    + """
     from pathlib import Path
     from rele import sub
     from rele.retry_policy import RetryPolicy
-
-    def write(line):
-        with open("ledger", "a") as ledger:
-            ledger.write(f"{os.getpid()} {line}\\n")
 
     @sub(topic="jobs", retry_policy=RetryPolicy(1, 2))
     def work(data, **kwargs):
@@ -33,6 +29,10 @@ SUBS = """
             time.sleep(0.01)
         write(f"end {data}")
 """
+)
+
+THREADS = 2
+"""How many handlers run at a time in a process."""
 
 OCCUPYING = 200
 """Jobs, twice as many as a worker leases."""
@@ -107,31 +107,17 @@ def open_gate(project: Project) -> None:
     (project.folder / "gate").unlink()
 
 
-def ledger(project: Project, word: str) -> list[tuple[int, int]]:
-    """The process and the number of each job that has begun, or ended."""
-    path = project.folder / "ledger"
-    lines = path.read_text().splitlines() if path.exists() else []
-    entries = (line.split() for line in lines)
-    return [(int(pid), int(data)) for pid, what, data in entries if what == word]
-
-
-def wait_for(project: Project, word: str, count: int, seconds: float = 60) -> list[tuple[int, int]]:
+def wait_for(project: Project, word: str, count: int, seconds: float = 60) -> list[Line]:
+    """The lines with the word, once there are ``count`` of them; fails after ``seconds``."""
+    ledger = Ledger(project.folder)
     deadline = time.monotonic() + seconds
-    while len(found := ledger(project, word)) < count:
+    while len(found := ledger.lines(word)) < count:
         assert time.monotonic() < deadline, found
         time.sleep(0.02)  # other processes write the file
     return found
 
 
-def wait_for_all(project: Project, numbers: range, seconds: float) -> None:
-    """Wait until each of the jobs has ended at least once."""
-    deadline = time.monotonic() + seconds
-    while missing := set(numbers) - {data for _, data in ledger(project, "end")}:
-        assert time.monotonic() < deadline, missing
-        time.sleep(0.05)  # other processes write the file
-
-
-def occupy(project: Project, publish: Callable[[range], None]) -> list[tuple[int, int]]:
+def occupy(project: Project, publish: Callable[[range], None]) -> list[Line]:
     """Close the gate and publish so many jobs that no worker can lease all of them.
 
     Returns:
@@ -140,6 +126,15 @@ def occupy(project: Project, publish: Callable[[range], None]) -> list[tuple[int
     close_gate(project)
     publish(range(OCCUPYING))
     return wait_for(project, "begin", 4)
+
+
+def assert_what_has_begun_has_ended(
+    project: Project, at_least: int = 4, threads: int = THREADS
+) -> None:
+    ledger = Ledger(project.folder)
+    begun = ledger.count("begin")
+    assert len(begun) >= at_least
+    assert ledger.check(begun, expected=Expected(threads=threads)) == []
 
 
 def wait_until_gone(pids: Sequence[int], seconds: float = 30) -> None:
@@ -169,10 +164,9 @@ def test_messages_are_handled_in_all_processes_and_a_signal_stops_them(
 
     status, said = workers.end()
     assert status == 0, said
-    assert {pid for pid, _ in begun} == set(workers.pids)
+    assert {line.process for line in begun} == set(workers.pids)
     assert workers.process.pid not in workers.pids
-    assert set(begun) <= set(ledger(shop, "end"))
-    assert len(ledger(shop, "begin")) == len(ledger(shop, "end"))
+    assert_what_has_begun_has_ended(shop)
     assert "Configuring worker with 1 subscription(s) in 2 process(es)..." in said
     assert said.count("Pulling messages") == 1
     assert "Traceback" not in said
@@ -193,7 +187,7 @@ def test_a_signal_to_the_whole_group_is_one_signal(
 
     status, said = workers.end()
     assert status == 0, said
-    assert len(ledger(shop, "end")) == len(ledger(shop, "begin")) >= 4
+    assert_what_has_begun_has_ended(shop)
     assert "Traceback" not in said
 
 
@@ -202,7 +196,7 @@ import os, time
 from pathlib import Path
 
 if "RELE_WORKER_PROCESS" in os.environ:
-    print("importing", flush=True)
+    os.write(1, b"importing\\n")  # in one piece: two processes do
     while Path("gate").exists():
         time.sleep(0.01)
 """
@@ -245,7 +239,7 @@ def test_a_second_signal_ends_all_at_once(
     assert status == 1
     assert time.monotonic() - sent_at < 5
     assert said.count("A second signal ends the process at once: 2 running handler(s)") == 2, said
-    assert ledger(shop, "end") == []
+    assert Ledger(shop.folder).lines("end") == []
     assert not any(map(is_alive, workers.pids))
 
 
@@ -259,7 +253,8 @@ def test_a_worker_that_is_killed_is_replaced_and_its_messages_are_handled(
     said = workers.read_until("Restarting it")
     workers.read_until("Started worker 1")
     open_gate(shop)
-    wait_for_all(shop, range(OCCUPYING), seconds=100)
+    ledger = Ledger(shop.folder)
+    ledger.wait_for("end", OCCUPYING, 100)
 
     assert re.search(
         rf"Worker 1 \(process {workers.pids[0]}\) was killed by SIGKILL: unless somebody has "
@@ -268,6 +263,8 @@ def test_a_worker_that_is_killed_is_replaced_and_its_messages_are_handled(
     ), said
     workers.process.send_signal(signal.SIGTERM)
     assert workers.end()[0] == 0, "what has happened before does not count"
+    expected = Expected(killed=workers.pids[:1], threads=THREADS)
+    assert ledger.check(range(OCCUPYING), expected=expected) == []
 
 
 def test_workers_end_what_they_have_begun_if_their_supervisor_is_killed(
@@ -282,10 +279,12 @@ def test_workers_end_what_they_have_begun_if_their_supervisor_is_killed(
     open_gate(shop)
     wait_until_gone(workers.pids)
 
-    assert len(ledger(shop, "end")) == len(ledger(shop, "begin")) < OCCUPYING
+    assert_what_has_begun_has_ended(shop)
+    ledger = Ledger(shop.folder)
+    assert len(ledger.count("end")) < OCCUPYING
     start()
-    ends = wait_for(shop, "end", OCCUPYING)
-    assert Counter(data for _, data in ends) == Counter(range(OCCUPYING)), "each once"
+    ledger.wait_for("end", OCCUPYING, 60)
+    assert ledger.check(range(OCCUPYING), expected=Expected(threads=THREADS)) == []
 
 
 def test_a_worker_that_does_not_stop_is_killed(
@@ -334,13 +333,14 @@ class TestRecycling:
             workers.read_until("Replacing worker")
             workers.read_until("Started worker")
 
-        ends = wait_for(shop, "end", 180)
+        ledger = Ledger(shop.folder)
+        ledger.wait_for("end", 180, 60)
         workers.process.send_signal(signal.SIGTERM)
         status, said = workers.end()
 
         assert status == 0, said
-        assert Counter(data for _, data in ends) == Counter(range(180))
-        assert len({pid for pid, _ in ends}) > 2
+        assert ledger.check(range(180), expected=Expected(threads=THREADS)) == []
+        assert len({line.process for line in ledger.lines("end")}) > 2
         assert re.search(r"it has handled \d+ message\(s\) \(--max-messages\)", said)
         assert "ERROR" not in said
 
@@ -371,8 +371,8 @@ class TestRecycling:
         status, said = workers.end()
 
         assert status == 0, said
-        assert Counter(data for _, data in ends) == Counter(range(3))
-        assert (workers.pids[0], 0) in ends
+        assert Ledger(slow_first.folder).check(range(3)) == []
+        assert (workers.pids[0], 0) in [(line.process, line.number) for line in ends]
         assert "abandoned" not in said
 
     @pytest.mark.both_engines(slow="google")
@@ -401,14 +401,15 @@ class TestRecycling:
         publish(range(12))
 
         said = workers.read_until("Replacing worker")
-        ends = wait_for(shop, "end", 12)
+        ledger = Ledger(shop.folder)
+        ledger.wait_for("end", 12, 60)
         workers.process.send_signal(signal.SIGTERM)
 
         assert workers.end()[0] == 0
         assert re.search(
             r"it uses \d+ MiB of memory after \d+ message\(s\), and --max-rss allows 300 MiB", said
         )
-        assert Counter(data for _, data in ends) == Counter(range(12))
+        assert ledger.check(range(12), expected=Expected(threads=THREADS)) == []
 
     @DOORS
     def test_without_a_supervisor_the_worker_ends_well(
@@ -422,7 +423,7 @@ class TestRecycling:
 
         assert worker.returncode == 0, said + output
         assert "The worker stops gracefully: it has handled 3 message(s)" in output
-        assert len(ledger(shop, "begin")) == len(ledger(shop, "end")) >= 3
+        assert_what_has_begun_has_ended(shop, at_least=3, threads=1)
 
     @pytest.mark.parametrize(
         "handler",

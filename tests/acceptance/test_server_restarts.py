@@ -56,8 +56,10 @@ def test_a_server_that_is_killed_and_comes_back_with_its_data_loses_nothing(
         server.kill()
         server.start()
 
-    worker.wait_for_jobs(range(rounds * 100), seconds=8)
+    accepted = range(rounds * 100)
+    worker.wait_for_jobs(accepted, seconds=8)
     worker.stop()
+    assert worker.check(accepted, again=accepted) == [], "again where the server lost an ack"
     assert not any("Traceback" in line or "deleted" in line for line in worker.log())
 
 
@@ -75,6 +77,7 @@ def test_on_a_server_that_returns_empty_everything_is_recreated(
 
     worker.wait_for_jobs(range(5))
     worker.stop()
+    assert worker.check(range(5)) == []
     errors = [line for line in worker.log() if line.startswith("ERROR")]
     assert len(errors) == 1
     assert MADE_AGAIN in errors[0]
@@ -96,6 +99,7 @@ def test_a_subscription_that_is_deleted_is_recreated_and_logged_once(
 
     worker.wait_for_jobs(range(5))
     worker.stop()
+    assert worker.check(range(5)) == []
     assert [MADE_AGAIN in line for line in worker.log()].count(True) == 1
 
 
@@ -119,6 +123,7 @@ def test_a_topic_that_is_deleted_is_logged_once_a_minute_with_what_repairs_it(
 
     worker.wait_for_jobs(range(5))
     worker.stop()
+    assert worker.check(range(5)) == []
     said = [line for line in worker.log() if "The topic jobs was deleted" in line]
     assert all(line.startswith("ERROR") for line in said)
 

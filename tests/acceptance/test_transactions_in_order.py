@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.support.ledger import WRITE, Ledger
+from tests.support.ledger import WRITE, Expected, Ledger, check_handled
 from tests.support.project import Project
 from tests.support.shop import Shop
 
@@ -137,10 +136,13 @@ def test_two_relays_and_four_workers_keep_each_key_in_order_while_relays_are_kil
     deliveries = ledger.count("delivered")
     again = deliveries.total() - len(deliveries)
     print(f"{len(deliveries)} events delivered, {again} of them again")
-    handled: defaultdict[int, list[int]] = defaultdict(list)
-    for customer, number in shop.rows("SELECT customer, number FROM shop_effect ORDER BY id"):
-        handled[customer].append(number)
-    assert len(handled) == CUSTOMERS
-    out_of_order = {key: found for key, found in handled.items() if found != sorted(found)}
-    assert out_of_order == {}
-    assert all(found == list(range(1, orders + 1)) for found in handled.values())
+    effects = shop.rows("SELECT customer * 10000 + number FROM shop_effect ORDER BY id")
+    handled = [number for (number,) in effects]
+    taken = sorted(ledger.count("taken"))
+    keys = {number: f"customer-{number // 10_000}" for number in taken}
+    assert len(taken) == CUSTOMERS * orders
+    assert check_handled(handled, taken, Expected(keys)) == []
+    delivered = ledger.check(
+        taken, begun=None, handled="delivered", expected=Expected(keys, again=taken)
+    )
+    assert delivered == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -17,7 +16,7 @@ import pytest
 from google.cloud import pubsub_v1
 
 from rele.emulator.status.query import ask_status
-from tests.support.ledger import WRITE, Ledger
+from tests.support.ledger import WRITE, Expected, Ledger
 from tests.support.project import Project, read_until
 
 pytestmark = pytest.mark.both_engines(slow="google")
@@ -139,7 +138,8 @@ def test_kill_9_of_a_worker_with_500_outstanding_messages_loses_none(
         project.write("gate", str(done))
         ledger = Ledger(project.folder)
         worker = start_worker(project)
-        publish(project, range(done + 500))
+        publish(project, range(done))  # apart, as Google's client sends batches in any order
+        publish(project, range(done, done + 500))
         ledger.wait_for("end", done)
         wait_for_status(project, waiting=0, outstanding=500)
 
@@ -148,8 +148,10 @@ def test_kill_9_of_a_worker_with_500_outstanding_messages_loses_none(
         project.write("gate", "1000")
         start_worker(project)
 
-        assert ledger.wait_for("end", done + 500) == Counter(range(done + 500))
-        assert ledger.check(range(done + 500), "end") == []
+        ledger.wait_for("end", done + 500)
+        expected = Expected(killed=[worker.pid], threads=20)
+        assert ledger.check(range(done + 500), expected=expected) == []
+        assert ledger.count("end").total() == done + 500
         wait_for_status(project, waiting=0, outstanding=0)
 
     play(rounds, play_round)
@@ -193,7 +195,8 @@ def test_a_handler_that_never_returns_loses_its_message_and_says_where_it_is(
     began = time.monotonic()
 
     publish(project, range(1, 21))
-    assert ledger.wait_for("end", 20) == Counter(range(1, 21))
+    ledger.wait_for("end", 20)
+    assert ledger.check(range(21), expected=Expected(waiting=[0])) == []
     assert time.monotonic() - began < 2  # before the lease is over
 
     said = read_until(worker.stdout, "another_is_through.wait()")
@@ -211,8 +214,9 @@ def test_a_handler_that_never_returns_loses_its_message_and_says_where_it_is(
     rest, _ = worker.communicate(timeout=20)
     assert worker.returncode == 0
     assert "wait_for_what_never_comes" not in rest
-    ends = ledger.count("end")
-    assert ends == Counter([0, *range(21), *range(100, 121)])
+    accepted = [*range(21), *range(100, 121)]
+    assert ledger.check(accepted, expected=Expected(again=[0])) == []
+    assert ledger.count("end")[0] == 2
 
 
 LAST_MOMENT = (
@@ -255,7 +259,7 @@ def test_what_ends_at_the_last_moment_is_acknowledged_though_another_is_given_up
 
     assert worker.returncode == 1
     assert "1 handler(s) still ran" in output
-    assert ledger.count("end") == {1: 1}
+    assert ledger.check([0, 1], expected=Expected(waiting=[0], threads=2)) == []
     assert status(project)["outstanding"] == 1
 
 
@@ -306,8 +310,8 @@ def test_sigterm_under_load_repeats_nothing_that_was_finished_and_loses_nothing(
 
         ledger.wait_for("end", MESSAGES)
         assert time.monotonic() - stopped < LEASE  # or what was nacked has to wait for its end
-        assert ledger.count("begin") == ledger.count("end") == Counter(range(MESSAGES))
-        assert ledger.check(range(MESSAGES), "end") == []
+        assert ledger.check(range(MESSAGES), expected=Expected(threads=20)) == []
+        assert ledger.count("begin") == ledger.count("end")
         wait_for_status(project, waiting=0, outstanding=0)
 
     play(rounds, play_round)

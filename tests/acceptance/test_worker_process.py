@@ -5,29 +5,25 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.support.ledger import WRITE, Expected, Ledger
 from tests.support.project import Project, publish_jobs, read_until, signal_until_it_ends
 
 pytestmark = pytest.mark.both_engines(slow="google")
 
 StartWorker = Callable[[], "subprocess.Popen[str]"]
 
-HANDLER = """
-    import time
+HANDLER = (
+    WRITE
+    + """
     from pathlib import Path
     from rele import sub
     from rele.retry_policy import RetryPolicy
 
-    LEDGER, GATE = Path("ledger"), Path("gate")
-
-    def write(line):
-        with LEDGER.open("a") as ledger:
-            ledger.write(line + "\\n")
+    GATE = Path("gate")
 
     @sub(topic="jobs", retry_policy=RetryPolicy(1, 2))
     def work(data, **kwargs):
@@ -36,6 +32,7 @@ HANDLER = """
             time.sleep(0.01)
         write(f"end {data}")
 """
+)
 
 
 @pytest.fixture
@@ -49,40 +46,35 @@ def publish(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[int]
     return publish
 
 
-def lines_in(folder: Path, beginning: str) -> list[str]:
-    ledger = folder / "ledger"
-    lines = ledger.read_text().splitlines() if ledger.exists() else []
-    return [line for line in lines if line.startswith(beginning)]
-
-
-def wait_for_lines(folder: Path, beginning: str, count: int, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while len(lines_in(folder, beginning)) < count:
-        assert time.monotonic() < deadline, Counter(lines_in(folder, beginning))
-        time.sleep(0.02)  # another process writes the file
+@pytest.fixture
+def ledger(project: Project) -> Ledger:
+    return Ledger(project.folder)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGTSTP])
 def test_running_handlers_finish_and_nothing_is_lost_or_repeated(
-    project: Project, start_worker: StartWorker, publish: Callable[[int], None], signum: int
+    project: Project,
+    start_worker: StartWorker,
+    publish: Callable[[int], None],
+    signum: int,
+    ledger: Ledger,
 ) -> None:
     project.write("subs.py", HANDLER)
     project.write_settings(THREADS_PER_SUBSCRIPTION=50)
     worker = start_worker()
     publish(200)
-    wait_for_lines(project.folder, "begin", 50)
+    ledger.wait_for("begin", 50)
 
     worker.send_signal(signum)
     read_until(worker.stdout, "are nacked")
     (project.folder / "gate").touch()
 
     assert worker.wait(timeout=30) == 0
-    assert len(lines_in(project.folder, "end")) == 50
+    assert len(ledger.lines("end")) == 50
 
     start_worker()
-    wait_for_lines(project.folder, "end", 200)
-    ends = Counter(lines_in(project.folder, "end"))
-    assert ends == Counter({f"end {number}": 1 for number in range(200)})
+    ledger.wait_for("end", 200)
+    assert ledger.check(range(200), expected=Expected(threads=50)) == []
 
 
 def test_an_idle_worker_stops_cleanly(project: Project, start_worker: StartWorker) -> None:
@@ -109,12 +101,12 @@ def test_signals_until_an_idle_worker_has_ended_do_not_change_its_status(
 
 
 def test_a_second_signal_ends_the_process_at_once_after_a_second(
-    project: Project, start_worker: StartWorker, publish: Callable[[int], None]
+    project: Project, start_worker: StartWorker, publish: Callable[[int], None], ledger: Ledger
 ) -> None:
     project.write("subs.py", HANDLER)
     worker = start_worker()
     publish(1)
-    wait_for_lines(project.folder, "begin", 1)
+    ledger.wait_for("begin", 1)
 
     started = time.monotonic()
     while worker.poll() is None:
@@ -133,13 +125,13 @@ def test_a_second_signal_ends_the_process_at_once_after_a_second(
 
 
 def test_a_handler_that_does_not_end_is_given_up_at_the_shutdown_timeout(
-    project: Project, start_worker: StartWorker, publish: Callable[[int], None]
+    project: Project, start_worker: StartWorker, publish: Callable[[int], None], ledger: Ledger
 ) -> None:
     project.write("subs.py", HANDLER)
     project.write_settings(SHUTDOWN_TIMEOUT=1.5)
     worker = start_worker()
     publish(1)
-    wait_for_lines(project.folder, "begin", 1)
+    ledger.wait_for("begin", 1)
 
     worker.send_signal(signal.SIGTERM)
 
@@ -154,7 +146,7 @@ def test_a_handler_that_does_not_end_is_given_up_at_the_shutdown_timeout(
 
 
 def test_stop_installed_as_a_signal_handler_stops_a_worker_built_directly(
-    project: Project, publish: Callable[[int], None]
+    project: Project, publish: Callable[[int], None], ledger: Ledger
 ) -> None:
     project.write("subs.py", HANDLER)
     script = project.write(
@@ -174,18 +166,18 @@ def test_stop_installed_as_a_signal_handler_stops_a_worker_built_directly(
     worker = project.start(str(script))
     read_until(worker.stdout, "set up")
     publish(1)
-    wait_for_lines(project.folder, "begin", 1)
+    ledger.wait_for("begin", 1)
 
     worker.send_signal(signal.SIGTERM)
     (project.folder / "gate").touch()
 
     output, _ = worker.communicate(timeout=20)
     assert (worker.returncode, output) == (0, "")
-    assert lines_in(project.folder, "end") == ["end 0"]
+    assert ledger.check(range(1)) == []
 
 
 def test_what_handlers_publish_at_the_end_is_sent(
-    project: Project, start_worker: StartWorker, publish: Callable[[int], None]
+    project: Project, start_worker: StartWorker, publish: Callable[[int], None], ledger: Ledger
 ) -> None:
     project.write(
         "subs.py",
@@ -202,13 +194,13 @@ def test_what_handlers_publish_at_the_end_is_sent(
     )
     worker = start_worker()
     publish(2)
-    wait_for_lines(project.folder, "begin", 2)
+    ledger.wait_for("begin", 2)
     worker.send_signal(signal.SIGTERM)
     (project.folder / "gate").touch()
     assert worker.wait(timeout=30) == 0
 
     start_worker()
-    wait_for_lines(project.folder, "result", 2)
+    ledger.wait_for("result", 2)
 
 
 def test_a_worker_whose_server_is_unavailable_stops_cleanly(project: Project) -> None:

@@ -7,14 +7,13 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from rele.emulator.status.query import ask_status
-from tests.support.ledger import WRITE
+from tests.support.ledger import WRITE, Ledger
 from tests.support.project import Project
 from tests.support.proxy import Proxy
 from tests.support.server_process import Server
@@ -65,7 +64,7 @@ PUBLISHER = (
 
     def note(number, checksum, future):
         if future.exception() is None:
-            write(f"{{number}} {{checksum}}")
+            write(f"{{checksum}} {{number}}")
 
     print("publishing", flush=True)
     number, due = 0, time.monotonic()
@@ -197,13 +196,14 @@ class Soak:
 
     def accepted(self) -> dict[int, str]:
         """The messages that Pub/Sub has accepted, with their checksums."""
-        lines = map(str.split, (self._project.folder / "ledger").read_text().splitlines())
-        return {int(number): checksum for number, checksum in lines}
+        lines = Ledger(self._project.folder).lines()
+        return {line.number: line.word for line in lines}
 
-    def handled(self) -> Counter[tuple[int, str]]:
-        """How often each message was handled, with the checksum that it then had."""
+    def handled(self) -> list[tuple[int, str]]:
+        """What was handled, in order: each message with the checksum that it then had."""
         with closing(self._database()) as database:
-            return Counter(database.execute("SELECT number, checksum FROM handled").fetchall())
+            query = "SELECT number, checksum FROM handled ORDER BY rowid"
+            return database.execute(query).fetchall()
 
     def _database(self) -> sqlite3.Connection:
         return sqlite3.connect(self._project.folder / "handled.sqlite3", timeout=60)

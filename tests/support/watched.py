@@ -6,11 +6,16 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from rele.engine.times import Times
 from tests.support.inbox import Inbox
+from tests.support.ledger import Expected, check_lines, lines_said
 from tests.support.project import Project
+
+THREADS = 2
+"""How many handlers run at a time."""
 
 HANDLER = """
     import os, time
@@ -58,6 +63,16 @@ class Watched:
         """Return when the jobs of these ``numbers`` have been handled; fails after ``seconds``."""
         wanted = {f"end {number}" for number in numbers}
         self._lines.wait_until(lambda lines: wanted.issubset(lines), seconds)
+
+    def check(self, accepted: Iterable[int], again: Collection[int] = ()) -> list[str]:
+        """How what the handlers wrote breaks the rules of a ledger, if it does.
+
+        Args:
+            accepted: the jobs that Pub/Sub has accepted.
+            again: those that may have been redelivered.
+        """
+        lines = lines_said("\n".join(self._lines.items), self.process.pid)
+        return check_lines(lines, accepted, expected=Expected(threads=THREADS, again=again))
 
     def log(self) -> list[str]:
         """The lines that were logged, or came from a traceback, since the worker pulls."""
