@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -208,7 +209,7 @@ class Worker:
         """Set up, start, and stop once a signal handler has called :meth:`stop`.
 
         Args:
-            sleep_interval: seconds between two checks whether to stop; a signal is noticed at once.
+            sleep_interval: not used: a stop is noticed at once, by whatever it is requested.
             on_start: called when the subscriptions are being consumed.
 
         Raises:
@@ -233,7 +234,7 @@ class Worker:
 
     def _wait_forever(self, sleep_interval: float) -> None:
         try:
-            while not self._stop.wait(sleep_interval):
+            while not self._stop.wait(math.inf):
                 pass
         except KeyboardInterrupt:
             logger.info("Interrupted.")  # stop() is not installed as the signal handler

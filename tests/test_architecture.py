@@ -34,6 +34,7 @@ ROWS = {
         "runtime.publisher_in_use",
         "runtime.queues",
         "runtime.stopping",
+        "runtime.main_thread",
         "runtime.waiting",
         "schema",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import queue
 import signal
@@ -14,12 +15,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from rele.runtime.main_thread import LONGEST_WAIT, main_thread_wait
+
 SECOND_SIGNAL_AFTER = 1.0
 """Seconds: one Ctrl-C may arrive twice, from the terminal and from a parent process."""
-
-_LONGEST_WAIT = 0.25
-"""Seconds. Python runs signal handlers in the main thread, but a signal that is delivered to
-another thread does not wake the main thread. (Seen for one signal in eight, under load.)"""
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """The signals by which a person, a supervisor or a closing terminal stops a process."""
@@ -90,6 +89,7 @@ class StopRequest:
         self._is_ending = False
         self._signalled_at: float | None = None
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
+        main_thread_wait()  # made now, and not while a signal handler interrupts its making
 
     @property
     def is_requested(self) -> bool:
@@ -109,12 +109,12 @@ class StopRequest:
     def request(self) -> None:
         """Request a stop, from any thread. A further request changes nothing."""
         self._is_requested = True
-        self._wake_ups.put(None)
+        self._wake()
 
     def request_unhurried(self) -> None:
         """Request a stop for which there is time until :meth:`request` follows, if ever."""
         self._is_unhurried = True
-        self._wake_ups.put(None)
+        self._wake()
 
     def request_by_signal(self) -> None:
         """Request a stop in a signal handler.
@@ -166,18 +166,27 @@ class StopRequest:
         """
         outcome: Future[Result] = Future()
         thread = threading.Thread(target=_complete, args=(outcome, function), daemon=True)
-        outcome.add_done_callback(lambda outcome: self._wake_ups.put(None))
+        outcome.add_done_callback(lambda outcome: self._wake())
         if not self.is_requested:
             thread.start()
         while not outcome.done():
             if self.is_requested:
                 raise StopRequestedError
-            self._await_wake_up(_LONGEST_WAIT)
+            self._await_wake_up(math.inf)
         return outcome.result()
 
+    def _wake(self) -> None:
+        self._wake_ups.put(None)
+        if (main_thread := main_thread_wait()) is not None:
+            main_thread.end()
+
     def _await_wake_up(self, seconds: float) -> None:
-        with suppress(queue.Empty):
-            self._wake_ups.get(timeout=min(seconds, _LONGEST_WAIT))
+        main_thread = main_thread_wait()
+        if main_thread is not None and threading.current_thread() is threading.main_thread():
+            main_thread.wait(seconds)
+        else:
+            with suppress(queue.Empty):
+                self._wake_ups.get(timeout=min(seconds, LONGEST_WAIT))
 
 
 def _complete(outcome: Future[Result], function: Callable[[], Result]) -> None:

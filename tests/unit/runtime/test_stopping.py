@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -45,6 +46,31 @@ def test_a_signal_handler_may_request_it_in_the_middle_of_a_wait() -> None:
             killer.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_that_another_thread_receives_ends_the_wait_at_once() -> None:
+    stop = StopRequest()
+    before = signal.signal(signal.SIGUSR1, lambda *_: stop.request())
+    other = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    other.start()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        began = time.monotonic()
+        assert stop.wait(60)
+        assert time.monotonic() - began < 30
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGUSR1, before)
+        other.join()
+
+
+def test_who_waits_in_the_main_thread_does_not_wake_up_to_look() -> None:
+    stop = StopRequest()
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+    assert not stop.wait(1.0)
+
+    assert resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before <= 2
 
 
 def test_a_signal_during_the_last_words_neither_repeats_them_nor_cuts_them_off(

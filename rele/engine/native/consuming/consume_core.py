@@ -59,7 +59,7 @@ class ConsumeCore:
         )
         self._flow = Flow(options)
         pauses = options.first_pause, options.longest_pause
-        self._streams = PullStreams(self._flow, options.streams, random, pauses)
+        self._streams = PullStreams(self._flow, options.streams, random, pauses, options.ping_phase)
         self._ordered = OrderedKeys(options.max_attempts, together=options.batch_size)
         self._receipts = ConfirmedReceipts()
         self._caution = Caution()

@@ -21,6 +21,7 @@ from rele.engine.native.consuming.blockable import BlockableConsumer
 from rele.engine.native.consuming.consume_core import Actions, ConsumeCore
 from rele.engine.native.consuming.consumer_options import ConsumerOptions
 from rele.engine.native.consuming.delivery import Delivery, Settled
+from rele.engine.native.consuming.due_timer import DueTimer
 from rele.engine.native.consuming.handler_loop import HandlerLoop
 from rele.engine.native.consuming.handler_threads import Handlers, HandlerThreads
 from rele.engine.native.consuming.interruptions import report_drained, report_overdue, report_shed
@@ -98,7 +99,7 @@ class NativeConsumer:
         self._reports = Reports(pull_loop, self._take_reports)
         self._handlers = self._make_handlers(handler_loop)
         self._responses: dict[tuple[Delivery, Settled], Future[Any]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DueTimer(pull_loop, self._next_due, self._act)
         self._again_at: float | None = None
         """When to act again after a step has failed."""
         self._lack_of_threads = Outage()
@@ -243,7 +244,7 @@ class NativeConsumer:
                 self._name,
             )
             self._again_at = self._loop.now() + _AGAIN
-        self._set_timer()
+        self._timer.set()
 
     def _carry_out(self, actions: Actions) -> None:
         self._act_on_work(actions.work)
@@ -287,20 +288,9 @@ class NativeConsumer:
                 logger.error("Messages of %s wait for a thread. %s", self._name, error)
             self._again_at = self._loop.now() + _AGAIN
 
-    def _set_timer(self) -> None:
+    def _next_due(self) -> float | None:
         dues = (self._core.next_due(), self._handlers.next_due(), self._again_at)
-        due = min((at for at in dues if at is not None), default=None)
-        timer = self._timer
-        if timer is not None:
-            # One that is too early costs less than another one for each message.
-            if due is not None and timer.when() <= due:
-                return
-            timer.cancel()
-        self._timer = None if due is None else self._loop.loop.call_at(due, self._act_in_time)
-
-    def _act_in_time(self) -> None:
-        self._timer = None
-        self._act()
+        return min((at for at in dues if at is not None), default=None)
 
     def _open_stream(self, stream: Stream) -> None:
         first_request = pull_calls.first_request(
@@ -329,8 +319,10 @@ class NativeConsumer:
     def _receive(self, stream: Stream, response: bytes) -> None:
         now = self._loop.now()
         self._ends.end()
-        self._core.receive(stream, pull_calls.deliveries_of(response), now)
-        self._act()
+        deliveries = pull_calls.deliveries_of(response)
+        self._core.receive(stream, deliveries, now)
+        if deliveries:  # else it is the answer to a keepalive, after which nothing is to be done
+            self._act()
 
     async def _make_call(self, call: Call) -> None:
         method, request = pull_calls.method_and_request(self._path, call)

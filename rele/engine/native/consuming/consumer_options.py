@@ -36,6 +36,8 @@ class ConsumerOptions:
     first_pause: float = FIRST_PAUSE
     longest_pause: float = LONGEST_PAUSE
     """Seconds before a stream that ended is opened again (full jitter)."""
+    ping_phase: float = 0.0
+    """At which seconds of each half minute keepalives are sent."""
     batch_size: int = 1
     """How many messages a handler takes at a time."""
     batch_wait: float | None = None

@@ -111,6 +111,9 @@ class PullStreams:
         flow: how many messages may be outstanding.
         number: of slots, which divide that among them.
         random: a number from 0 to 1.
+        ping_phase: all keepalives are sent at times that are so many seconds above a multiple of
+            :data:`PING_EVERY`: those of many subscriptions together, so that the process wakes once
+            for all of them.
         pauses: the first and the longest one, in seconds, before a stream that ended is opened
             again. They are random (full jitter), so that a thousand workers do not open theirs in
             the same moment after a server was restarted.
@@ -122,7 +125,9 @@ class PullStreams:
         number: int = 1,
         random: Callable[[], float] = random_numbers.random,
         pauses: tuple[float, float] = (FIRST_PAUSE, LONGEST_PAUSE),
+        ping_phase: float = 0.0,
     ) -> None:
+        self._ping_phase = ping_phase
         self._pauses = pauses
         self._flow = flow
         self._random = random
@@ -261,7 +266,7 @@ class PullStreams:
             if now >= _silent_at(stream):
                 slot.open_at = now
             elif now >= stream.next_ping_at:
-                stream.next_ping_at = now + PING_EVERY
+                stream.next_ping_at = self._next_ping_after(now)
                 if stream.pinged_at is None:
                     stream.pinged_at = now
                 actions.ping.append(stream)
@@ -280,9 +285,11 @@ class PullStreams:
             actions.open.append(opened)
 
     def _opened(self, slot: Slot, now: float) -> Stream:
-        # The first keepalives of many streams that were opened together are spread.
-        first_ping = PING_EVERY * (0.5 + 0.5 * self._random())
-        return Stream(slot, min(self.share, self._room()), now, now, now + first_ping)
+        limit = min(self.share, self._room())
+        return Stream(slot, limit, now, now, self._next_ping_after(now))
+
+    def _next_ping_after(self, now: float) -> float:
+        return now + PING_EVERY - (now - self._ping_phase) % PING_EVERY
 
     def _close(self, slot: Slot) -> None:
         if slot.stream is not None:

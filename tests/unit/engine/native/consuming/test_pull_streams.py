@@ -10,10 +10,18 @@ from rele.engine.native.consuming.pull_streams import PullStreams, Stream, Strea
 class VirtualStreams:
     """The streams of a subscription in virtual time."""
 
-    def __init__(self, limit: int = 100, most: int = 1000, number: int = 1) -> None:
-        self.now = 0.0
+    def __init__(
+        self,
+        limit: int = 100,
+        most: int = 1000,
+        number: int = 1,
+        *,
+        ping_phase: float = 0.0,
+        started_at: float = 0.0,
+    ) -> None:
+        self.now = started_at
         self.flow = Flow(ConsumerOptions(limit // 2, most))
-        self.streams = PullStreams(self.flow, number, random=lambda: 1.0)
+        self.streams = PullStreams(self.flow, number, random=lambda: 1.0, ping_phase=ping_phase)
         self.opened: list[Stream] = []
         self.closed: list[Stream] = []
         self.pings: list[float] = []
@@ -138,6 +146,17 @@ def test_a_server_that_stops_answering_keepalives_is_noticed(streams: VirtualStr
 
     assert len(streams.opened) == 2
     assert streams.closed == streams.opened[:1]
+
+
+def test_keepalives_of_streams_that_were_opened_at_different_times_are_sent_together() -> None:
+    pings = []
+    for opened_at in (0.0, 0.4, 29.0, 47.0):
+        streams = VirtualStreams(ping_phase=7.5, started_at=opened_at)
+        streams.advance(120 - opened_at, answering=True)
+        assert len(streams.opened) == 1
+        pings.append(streams.pings[-3:])
+
+    assert pings == [[37.5, 67.5, 97.5]] * 3 + [[67.5, 97.5]]
 
 
 def test_where_keepalives_are_never_answered_silence_lasts_longer(streams: VirtualStreams) -> None:
