@@ -24,12 +24,17 @@ if TYPE_CHECKING:
     from rele.handling.batch_message import BatchMessage as BatchMessage
     from rele.handling.current import ReceivedMessage as ReceivedMessage
     from rele.handling.current import current_message as current_message
+    from rele.publishing import acancel_scheduled as acancel_scheduled
     from rele.publishing import apublish as apublish
+    from rele.publishing import apublish_later as apublish_later
     from rele.publishing import apublish_many as apublish_many
+    from rele.publishing import cancel_scheduled as cancel_scheduled
     from rele.publishing import flush as flush
     from rele.publishing import publish as publish
+    from rele.publishing import publish_later as publish_later
     from rele.publishing import publish_many as publish_many
     from rele.retry_policy import RetryPolicy as RetryPolicy
+    from rele.sending.scheduling import ScheduledMessage as ScheduledMessage
     from rele.subscription import Callback as Callback
     from rele.subscription import Subscription as Subscription
     from rele.subscription import sub as sub
@@ -44,14 +49,19 @@ _MODULE_OF = {
     "Publisher": "rele.client",
     "ReceivedMessage": "rele.handling.current",
     "RetryPolicy": "rele.retry_policy",
+    "ScheduledMessage": "rele.sending.scheduling",
     "Subscriber": "rele.client",
     "Subscription": "rele.subscription",
     "Worker": "rele.worker",
+    "acancel_scheduled": "rele.publishing",
     "apublish": "rele.publishing",
+    "apublish_later": "rele.publishing",
     "apublish_many": "rele.publishing",
+    "cancel_scheduled": "rele.publishing",
     "current_message": "rele.handling.current",
     "flush": "rele.publishing",
     "publish": "rele.publishing",
+    "publish_later": "rele.publishing",
     "publish_many": "rele.publishing",
     "setup": "rele.config",
     "sub": "rele.subscription",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from rele import config as configuration
@@ -16,14 +17,19 @@ from rele.runtime.publisher_in_use import PublisherInUse
 
 if TYPE_CHECKING:
     from rele.sending.publisher import Publisher
+    from rele.sending.scheduling import ScheduledMessage, Scheduler
 
 __all__ = [
+    "acancel_scheduled",
     "apublish",
+    "apublish_later",
     "apublish_many",
+    "cancel_scheduled",
     "flush",
     "get_publisher",
     "init_global_publisher",
     "publish",
+    "publish_later",
     "publish_many",
 ]
 
@@ -183,6 +189,70 @@ async def apublish_many(
         in_use.calls.pop(call, None)
 
 
+def publish_later(
+    topic: str, data: Any, *, when: datetime | timedelta, **attributes: str
+) -> ScheduledMessage:
+    """Publish ``data`` to ``topic`` at a later time, unless it is cancelled before::
+
+        reminder = rele.publish_later("cart-forgotten", {"id": 42}, when=timedelta(hours=1))
+        ...
+        reminder.cancel()  # in any process: rele.cancel_scheduled(event_id)
+
+    The message is stored in the transaction of its caller, and sent from ``when`` on. With an
+    ordering key it joins the messages of its key at that time. The hook ``pre_publish`` runs now,
+    those of the outcome in the process that sends the message.
+
+    Args:
+        topic: the topic's id, without the project.
+        data: any value that the encoder can encode.
+        when: an aware datetime, or so long from now, by the database's clock. A time that has
+            passed means as soon as possible.
+        attributes: the message's; ``ordering_key`` becomes its ordering key.
+
+    Raises:
+        ConfigurationError: Relé is not set up, or PUBLISHER_BACKEND cannot send messages later.
+        TypeError, ValueError: as for :func:`publish`, or ``when`` cannot be understood.
+        Exception: the message cannot be stored.
+    """
+    with _scheduler() as scheduler:
+        return scheduler.publish(topic, data, when, attributes)
+
+
+async def apublish_later(
+    topic: str, data: Any, *, when: datetime | timedelta, **attributes: str
+) -> ScheduledMessage:
+    """As :func:`publish_later`, without blocking the event loop.
+
+    All of it runs in the thread of the context's ORM calls, and in their transaction.
+    """
+    with _scheduler() as scheduler:
+        return await scheduler.apublish(topic, data, when, attributes)
+
+
+def cancel_scheduled(event_id: str) -> bool:
+    """Let a message of :func:`publish_later` never be sent.
+
+    Args:
+        event_id: of the message, as ``ScheduledMessage.event_id`` has it.
+
+    Returns:
+        ``True`` if it will never be sent, once the transaction of the caller has committed.
+        ``False`` if it is due or was sent, was cancelled before, or there is none.
+
+    Raises:
+        ConfigurationError: as for :func:`publish_later`.
+        Exception: the database cannot be asked.
+    """
+    with _scheduler() as scheduler:
+        return scheduler.cancel(event_id)
+
+
+async def acancel_scheduled(event_id: str) -> bool:
+    """As :func:`cancel_scheduled`, without blocking the event loop."""
+    with _scheduler() as scheduler:
+        return await scheduler.acancel(event_id)
+
+
 def flush(timeout: float | None = None) -> bool:
     """Send all messages published in this process at once, and wait until the hooks have run.
 
@@ -238,6 +308,32 @@ def _enter(call: object) -> PublisherInUse[Publisher]:
         if not in_use.is_retired:
             return in_use
         in_use.calls.pop(call, None)  # another thread has called setup() just now
+
+
+@contextmanager
+def _scheduler() -> Iterator[Scheduler]:
+    """The publisher's part that sends messages later; within the block it is kept open.
+
+    Raises:
+        ConfigurationError: its backend sends messages at once alone.
+    """
+    call = object()
+    in_use = _enter(call)
+    try:
+        scheduler: Scheduler = in_use.publisher.scheduler
+        if not scheduler.can_send_later:
+            raise ConfigurationError(_cannot_send_later(in_use.publisher.backend))
+        yield scheduler
+    finally:
+        in_use.calls.pop(call, None)
+
+
+def _cannot_send_later(backend: BaseBackend) -> str:
+    return (
+        f"{type(backend).__qualname__} sends messages at once, and cannot send one later: let "
+        "RELE['PUBLISHER_BACKEND'] name a backend that stores messages in the database, as "
+        "docs/transactions.rst shows."
+    )
 
 
 def _get_in_use() -> PublisherInUse[Publisher]:

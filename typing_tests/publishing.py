@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from datetime import datetime, timedelta, timezone
 
 from typing_extensions import assert_type
 
@@ -55,6 +56,28 @@ async def awaiting_returns_the_same_as_blocking() -> None:
     )
     await rele.apublish("order-paid", 1, blocking=True)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await rele.apublish_many("order-paid", [1], country="ES")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+async def what_is_sent_later_can_be_cancelled() -> None:
+    scheduled = rele.publish_later("order-paid", {"id": 42}, when=timedelta(hours=1), country="ES")
+    assert_type(scheduled, rele.ScheduledMessage)
+    assert_type(scheduled.event_id, str)
+    assert_type(scheduled.cancel(), bool)
+    assert_type(rele.cancel_scheduled(scheduled.event_id), bool)
+    rele.publish_later("order-paid", 1, when=datetime.now(timezone.utc), ordering_key="customer-7")
+
+    assert_type(
+        await rele.apublish_later("order-paid", 1, when=timedelta(1)), rele.ScheduledMessage
+    )
+    assert_type(await scheduled.acancel(), bool)
+    assert_type(await rele.acancel_scheduled("id"), bool)
+
+
+def a_time_is_needed_for_what_is_sent_later() -> None:
+    rele.publish_later("order-paid", 1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    rele.publish_later("order-paid", 1, when=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    rele.publish_later("order-paid", 1, when=timedelta(1), count=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    rele.cancel_scheduled(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def what_is_of_another_kind_is_refused() -> None:

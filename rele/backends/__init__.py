@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from rele.messages.codec import decode
 from rele.runtime.interruptions import is_interruption
@@ -32,6 +34,8 @@ class Message:
     data: bytes
     attributes: dict[str, str]
     ordering_key: str
+    when: datetime | timedelta | None = None
+    """What ``rele.publish_later`` was given, in the backends for tests and development."""
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Message:
         data: bytes,
         attributes: dict[str, str] | None = None,
         ordering_key: str = "",
+        when: datetime | timedelta | None = None,
     ) -> None:
         # At once: a frozen dataclass sets its attributes one by one, which takes twice as long.
         vars(self).update(
@@ -47,6 +52,8 @@ class Message:
             attributes={} if attributes is None else attributes,
             ordering_key=ordering_key,
         )
+        if when is not None:  # else the class says so, which costs nothing
+            vars(self)["when"] = when
 
     def json(self) -> Any:
         """The data that was published, decoded again.
@@ -55,6 +62,16 @@ class Message:
             DecodeError: the bytes are not JSON.
         """
         return decode(self.data)
+
+
+def scheduled(message: Message, when: datetime | timedelta) -> tuple[str, Message]:
+    """The id by which ``message`` can be cancelled, and the message with this id and ``when``.
+
+    The id is the attribute ``event_id``, which is added unless the message has one.
+    """
+    attributes = {"event_id": str(uuid4()), **message.attributes}
+    later = Message(message.topic, message.data, attributes, message.ordering_key, when)
+    return attributes["event_id"], later
 
 
 @dataclass(frozen=True)
@@ -131,6 +148,21 @@ class BaseBackend(ABC):
         Does not wait, and raises no error for a message that cannot be sent: that message is
         refused, or its future fails.
         """
+
+    def send_later(self, message: Message, when: datetime | timedelta) -> Deferred | Refused:
+        """Store ``message``, to be sent at ``when``: a time, or so long from now.
+
+        Only for a backend that can do so; the id of the answer is that of :meth:`cancel_scheduled`.
+        """
+        raise NotImplementedError
+
+    def cancel_scheduled(self, event_id: str) -> bool:
+        """Forget the message that :meth:`send_later` has stored with that id.
+
+        Returns:
+            whether it will never be sent; ``False`` if it was sent, is being sent, or is unknown.
+        """
+        raise NotImplementedError
 
     def run_in_thread(self, publish: Callable[[], Result]) -> Awaitable[Result] | None:
         """Call ``publish`` in another thread, for ``await rele.apublish``; ``None``: need not.

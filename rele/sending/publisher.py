@@ -18,6 +18,7 @@ from rele.sending.event_loops import LoopsInUse
 from rele.sending.outstanding import OutstandingPublishes
 from rele.sending.publication import Call, Publication, each_data_and_attributes
 from rele.sending.room import SLICE, hand_over_in_turn, is_full
+from rele.sending.scheduling import Scheduler
 
 Errors = dict[Publication, BaseException | None]
 
@@ -49,6 +50,8 @@ class Publisher:
         self._outstanding = OutstandingPublishes(backend, timeout, forked)
         self._loops = LoopsInUse(backend.send_at_once)
         in_thread = getattr(type(backend), "run_in_thread", None)  # a test's stand-in may lack it
+        self.scheduler = Scheduler(backend, encoder, self._outstanding)
+        """For messages that are sent later."""
         self._runs_in_thread = in_thread not in (None, BaseBackend.run_in_thread)
 
     @property

@@ -86,7 +86,7 @@ class MariaDB:
 def started(database: str) -> Iterator[str]:
     """Run a server with an empty database of that name, and give the URL of it."""
     _binaries()
-    _provide_driver()
+    provide_driver()
     with tempfile.TemporaryDirectory(prefix="rele-mariadb-") as folder:
         server = MariaDB(Path(folder))
         try:
@@ -97,7 +97,7 @@ def started(database: str) -> Iterator[str]:
             server.stop()
 
 
-def _provide_driver() -> None:
+def provide_driver() -> None:
     """Let PyMySQL stand in for mysqlclient, which Django knows, where that is not installed.
 
     It is pure Python, so that no compiler is needed to run the tests.

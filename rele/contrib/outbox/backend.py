@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -11,8 +12,9 @@ from rele.backends import BaseBackend, Deferred, Message, Refused, Result
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.event_id import ATTRIBUTE, new_event_id
 from rele.contrib.outbox.exceptions import named_where_missing
-from rele.contrib.outbox.models import CAUSED_BY_RECORD, OutboxMessage
+from rele.contrib.outbox.models import CAUSED_BY_RECORD, OutboxMessage, State
 from rele.contrib.outbox.routing import chosen_alias, warn_of_another_transaction
+from rele.contrib.outbox.scheduling import cancel, due_at
 from rele.contrib.outbox.waking import wake_after_commit
 from rele.messages.limits import MAX_ATTRIBUTES, check_size
 from rele.runtime.own_records import is_caused_by_own_record
@@ -30,7 +32,8 @@ class OutboxBackend(BaseBackend):
     """
 
     def __init__(self, config: Any) -> None:
-        self._alias = OutboxSettings.in_config(config).alias
+        self._aliases = OutboxSettings.in_config(config).aliases
+        self._alias = self._aliases[0]
 
     def send(self, messages: Sequence[Message]) -> list[Deferred | Refused]:
         """Write ``messages``, all of them or none."""
@@ -45,6 +48,29 @@ class OutboxBackend(BaseBackend):
         return [
             row if isinstance(row, Refused) else Deferred(row.event_id, _ADVICE) for row in rows
         ]
+
+    def send_later(self, message: Message, when: datetime | timedelta) -> Deferred | Refused:
+        """Write ``message`` as one that is due at ``when``, by the database's clock."""
+        row = _row(message)
+        if isinstance(row, Refused):
+            return row
+        alias = chosen_alias() or self._alias
+        warn_of_another_transaction(alias)
+        with named_where_missing(alias):
+            row.state = State.SCHEDULED
+            row.next_attempt_at = due_at(alias, when)
+            _write([row], alias)
+        return Deferred(row.event_id, _ADVICE)
+
+    def cancel_scheduled(self, event_id: str) -> bool:
+        """Delete the message, unless a relay has made it due, in whichever database it is."""
+        return "\0" not in event_id and any(
+            self._cancel(alias, event_id) for alias in self._aliases
+        )
+
+    def _cancel(self, alias: str, event_id: str) -> bool:
+        with named_where_missing(alias):
+            return cancel(alias, event_id)
 
     def run_in_thread(self, publish: Callable[[], Result]) -> Awaitable[Result]:
         """Call ``publish`` in the thread in which the caller's ORM calls run.

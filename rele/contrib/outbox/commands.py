@@ -22,6 +22,7 @@ from rele.cli.output import printing, saying_after_a_second, tolerant_output
 from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options
+from rele.contrib.outbox import upcoming
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.contrib.outbox.contents import as_json, as_text, contents_of, messages_of, parked_of
 from rele.contrib.outbox.exceptions import OutboxError, explained_errors
@@ -154,6 +155,11 @@ def add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--purge", action="store_true", help="delete the sent messages that were kept by KEEP_SENT"
     )
+    action.add_argument(
+        "--scheduled",
+        action="store_true",
+        help="list the messages that are to be sent later, with their event ids",
+    )
     parser.add_argument("--topic", help="only messages of this topic")
     parser.add_argument(
         "--older-than",
@@ -176,7 +182,7 @@ def add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show_or_change(options: Options) -> int:
     aliases = OutboxSettings.in_config(configuration.current()).aliases
-    act = _retry if options["retry"] else _purge if options["purge"] else _show
+    act = next((_ACTIONS[name] for name in _ACTIONS if options[name]), _show)
     with printing() as write:
         act(aliases, options, write)
     return 0
@@ -217,6 +223,16 @@ def _purged(alias: str, old: QuerySet[OutboxMessage]) -> Iterator[int]:
             yield number
 
 
+def _show_scheduled(aliases: Sequence[str], options: Options, write: Write) -> None:
+    with saying_after_a_second(_waiting_for(aliases)):
+        databases = [upcoming.upcoming_of(alias, options["topic"]) for alias in aliases]
+    if options["format"] == "json":
+        write(json.dumps(upcoming.as_json(databases), indent=2))
+        return
+    for line in upcoming.as_text(databases, style_of(sys.stdout)):
+        write(line)
+
+
 def _show(aliases: Sequence[str], options: Options, write: Write) -> None:
     with saying_after_a_second(_waiting_for(aliases)):
         databases = [contents_of(alias, options["topic"]) for alias in aliases]
@@ -226,3 +242,7 @@ def _show(aliases: Sequence[str], options: Options, write: Write) -> None:
         return
     for line in as_text(databases, now, terminal_width(), style_of(sys.stdout)):
         write(line)
+
+
+_ACTIONS = {"retry": _retry, "purge": _purge, "scheduled": _show_scheduled}
+"""What each option makes of the command, which else shows what is in the outbox."""

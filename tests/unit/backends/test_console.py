@@ -4,12 +4,13 @@ import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import rele
-from rele.backends import Message
+from rele.backends import Message, Refused
 from rele.backends.console import ConsoleBackend
 from tests.support.backends import futures_of
 
@@ -93,3 +94,27 @@ def test_rele_publishes_to_the_standard_output_by_the_setting(capsys: Any) -> No
     assert rele.publish("photos", {"id": 1}, lang="en").result(timeout=0) == "1"
 
     assert capsys.readouterr().out.startswith("[photos] {\"id\": 1} lang='en' published_at='")
+
+
+def test_what_is_sent_later_and_what_is_cancelled_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rele.setup({"MIDDLEWARE": [], "PUBLISHER_BACKEND": "rele.backends.console.ConsoleBackend"})
+
+    scheduled = rele.publish_later("photos", 1, when=timedelta(hours=1), event_id="e-1")
+
+    assert scheduled.cancel()
+    assert not scheduled.cancel()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("[photos] 1 event_id='e-1' published_at=")
+    assert first.endswith(" when=1:00:00")
+    assert second == "cancelled: event_id='e-1'"
+
+
+def test_a_stream_that_is_closed_refuses_what_is_sent_later() -> None:
+    stream = io.StringIO()
+    stream.close()
+
+    answer = ConsoleBackend(stream=stream).send_later(Message("photos", b"1"), timedelta(hours=1))
+
+    assert isinstance(answer, Refused)

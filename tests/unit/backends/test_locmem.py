@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -40,3 +41,21 @@ def test_rele_publishes_to_it_by_the_setting() -> None:
     [message] = locmem.messages
     assert (message.topic, message.json(), message.ordering_key) == ("photos", {"id": 1}, "c-1")
     assert message.attributes.keys() == {"lang", "published_at"}
+
+
+def test_what_is_sent_later_is_there_until_it_is_cancelled() -> None:
+    rele.setup({"MIDDLEWARE": [], "PUBLISHER_BACKEND": "rele.backends.locmem.LocMemBackend"})
+    rele.publish("photos", 1)
+    first = rele.publish_later("photos", 2, when=timedelta(hours=1))
+    second = rele.publish_later("photos", 3, when=timedelta(hours=2), event_id="mine")
+
+    assert [(message.json(), message.when) for message in locmem.messages] == [
+        (1, None),
+        (2, timedelta(hours=1)),
+        (3, timedelta(hours=2)),
+    ]
+    assert second.event_id == "mine"
+    assert first.cancel()
+    assert not first.cancel()
+    assert not rele.cancel_scheduled("unknown")
+    assert [message.json() for message in locmem.messages] == [1, 3]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import unittest
+from datetime import timedelta
 
 import pytest
 from django.test import TestCase
@@ -40,6 +41,17 @@ class TestCapturedMessages:
 
         assert messages == []
         assert "[photos] 1" in capsys.readouterr().out
+
+    def test_what_is_sent_later_is_in_the_list_with_its_time_until_it_is_cancelled(self) -> None:
+        with captured_messages() as messages:
+            scheduled = rele.publish_later("photos", 1, when=timedelta(hours=1), lang="en")
+            assert [(message.json(), message.when) for message in messages] == [
+                (1, timedelta(hours=1))
+            ]
+            assert messages[0].attributes["event_id"] == scheduled.event_id
+
+            assert rele.cancel_scheduled(scheduled.event_id)
+            assert messages == []
 
     def test_no_settings_are_needed(self) -> None:
         with captured_messages() as messages:

@@ -18,12 +18,14 @@ from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import explained_errors
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.claiming import can_share, claim
+from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.outcomes import (
     run_failure_hooks,
     run_success_hooks,
     with_fresh_connections,
 )
 from rele.contrib.outbox.relaying.presence import Presence
+from rele.contrib.outbox.relaying.promoting import CHUNK, promote
 from rele.contrib.outbox.relaying.resting import RestingTopics
 from rele.contrib.outbox.relaying.sending import Outcomes, Sender, StoppedError
 from rele.contrib.outbox.waking import CommitWaiter
@@ -43,6 +45,9 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=10)
 
 _PAUSE_AFTER_FAILURE = 1.0
 """Seconds."""
+
+_PROMOTION_SECONDS = 1.0
+"""The interval at which it looks for scheduled messages that are due."""
 
 
 @dataclass
@@ -101,6 +106,8 @@ class OutboxRelay:
         self._resting = RestingTopics()
         self._presence = Presence(self._alias)
         self._can_reach_database = True
+        self._clock = DatabaseClock(alias)
+        self._promotes_at = 0.0
 
     @property
     def name(self) -> str:
@@ -201,8 +208,17 @@ class OutboxRelay:
         close_connections()  # also those that hooks have opened
         self._stop.wait(_PAUSE_AFTER_FAILURE)
 
+    def _promote(self) -> None:
+        """Let the scheduled messages wait that are due, once a second."""
+        if time.monotonic() < self._promotes_at:
+            return
+        while len(promote(self._alias, self._clock.now())) == CHUNK:
+            pass
+        self._promotes_at = time.monotonic() + _PROMOTION_SECONDS
+
     def _send_batch(self) -> _Batch:
         self._presence.confirm()
+        self._promote()
         # A transaction that locks the whole database must not last until Pub/Sub answers.
         is_shared = can_share(self._alias)
         with transaction.atomic(using=self._alias) if is_shared else nullcontext():
