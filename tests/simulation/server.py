@@ -254,9 +254,10 @@ class Server:
         """The messages that are not acknowledged."""
         return sorted(self._kept.messages)
 
-    def outstanding(self, worker: str) -> int:
-        """How many messages are charged to the streams of a worker."""
-        return sum(s.consumer.flow.messages for s in self.streams if s.worker == worker)
+    def leased(self) -> set[str]:
+        """The ack ids of all leases that have not ended."""
+        backlog = self._backlog
+        return {backlog.ack_ids.make(each) for each in backlog.deliveries() if each.leased}
 
     def note_failed(self, number: int) -> None:
         """Note that a lease has ended without an ack."""

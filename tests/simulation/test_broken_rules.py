@@ -10,6 +10,7 @@ import pytest
 from rele.engine.native.consuming.consume_core import ConsumeCore
 from rele.engine.native.consuming.lease_keeper import LeaseKeeper
 from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
+from rele.engine.native.consuming.pull_streams import PullStreams
 from rele.engine.native.consuming.renewals import Renewals
 from rele.engine.native.consuming.settled_queue import SettledQueue
 from tests.simulation import worker
@@ -71,6 +72,11 @@ def renew_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Renewals, "add", lambda self, delivery, at: None)
 
 
+def forget_other_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open a larger stream as if what the old one has delivered did not count."""
+    monkeypatch.setattr(PullStreams, "_room", lambda self: self._flow.most)
+
+
 def ignore_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for handlers at a stop for as long as they run."""
     drain = worker.Worker._drain
@@ -88,6 +94,7 @@ BROKEN: list[tuple[Break, str]] = [
     (go_on_after_a_failure, "InOrder"),
     (overtake_extensions, "LastWord"),
     (renew_no_lease, "HandledOnce"),
+    (forget_other_streams, "Bounded"),
     (ignore_the_deadline, "StopsInTime"),
 ]
 

@@ -88,6 +88,8 @@ class Worker:
         """Seconds that the clock of this process is late."""
         self._reports: list[Callable[[float], object]] = []
         """What the loop is to be informed of by threads of handlers."""
+        self._received: list[Delivery] = []
+        """What it may hold."""
         self._inbox: list[Callable[[], object]] = []
         """What happens when a suspended process goes on."""
 
@@ -246,10 +248,21 @@ class Worker:
         for delivery in actions.ready:
             self._handlers.add(delivery)
         self._handlers.start()
-        self._note("outstanding", self._core.outstanding)
+        self._note_held()
         self._set_timer()
         if self._deadline is not None:
             self._end_if_done()
+
+    def _note_held(self) -> None:
+        """Note how many messages this process holds, if these are more than it may.
+
+        What it has settled counts no more, nor what is another's: Pub/Sub has ended the lease.
+        """
+        if self._core.outstanding > self._options.max_messages:
+            held = [each for each in self._received if each.settled is None and not each.is_lost]
+            self._received = held
+            leased = self._around.server.leased()
+            self._note("holds", sum(each.ack_id in leased for each in held))
 
     def _do_work(self, work: Work) -> None:
         for call in work.calls:
@@ -316,6 +329,7 @@ class Worker:
         ]
         for delivery in deliveries:
             self.note("received", delivery, self._core.lease_seconds)
+        self._received += deliveries
         self._is_unavailable = False
         self._core.receive(stream, deliveries, self._now)
         self._act()

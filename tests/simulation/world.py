@@ -180,12 +180,13 @@ class _World:
             self._clockwork.after(RESTARTED_WITHIN * self._random.random(), self._start_worker)
 
     def _check(self) -> list[str]:
-        history = self._history
+        history, options = self._history, self._scenario.options
+        messages = options.max_messages if self._scenario.server.respects_limits else None
         rules = [
             NothingIsLost(history, self._server.unacknowledged),
             InOrder(history),
             OneAtATime(history),
-            Bounded(history, self._scenario.options.threads),
+            Bounded(history, options.threads, messages),
             StopsInTime(history),
             HandledOnce(history),
             LastWord(history),

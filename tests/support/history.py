@@ -185,16 +185,21 @@ class OneAtATime(Rule):
 
 
 class Bounded(Rule):
-    """There are never more handlers at a time than threads.
+    """There are never more handlers at a time than threads, nor more messages than allowed.
+
+    A process holds what it has received and not settled, unless Pub/Sub has ended the lease: then
+    it is another's message, or is redelivered to this process and counts once.
 
     Args:
         history: what happened.
         threads: of a process.
+        messages: that a process may hold; ``None`` where the server ignores the limit.
     """
 
-    def __init__(self, history: History, threads: int) -> None:
+    def __init__(self, history: History, threads: int, messages: int | None = None) -> None:
         super().__init__(history)
         self._threads = threads
+        self._messages = messages
         self._running: defaultdict[str, int] = defaultdict(int)
 
     def note_begun(self, event: Event) -> None:
@@ -204,6 +209,12 @@ class Bounded(Rule):
 
     def note_returned(self, event: Event) -> None:
         self._running[event.worker] -= 1
+
+    def note_holds(self, event: Event) -> None:
+        """A process holds ``detail`` messages."""
+        if self._messages is not None and event.detail > self._messages:
+            text = f"{event.worker} holds {event.detail} messages, of at most {self._messages}"
+            self.breaks(event, text)
 
 
 class StopsInTime(Rule):
