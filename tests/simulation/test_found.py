@@ -25,6 +25,7 @@ FOUND = {
     3498: "what a cut connection had kept overtook a missing message (test_ordered_keys.py)",
     7638: "an extension without an answer had prolonged a lease after all (test_ordered_keys.py)",
     2610: "acked messages, redelivered as well, took the place of a delayed one",
+    6525: "a key went on before the delay of a last attempt had begun (test_ordered_keys.py)",
     7709: "a handler that never returned and lost its lease stopped its key (test_ordered_keys.py)",
     286: "what was sent before a nack was begun after it (test_ordered_keys.py)",
 }

@@ -12,6 +12,9 @@ from rele.engine.native.consuming.delivery import Delivery
 IN_TRANSIT = 5.0
 """Seconds for which messages may arrive that Pub/Sub sent before it knew of a failure."""
 
+GOES_WITHIN = 0.5
+"""Seconds until Pub/Sub has forwarded a message to the dead-letter topic whose lease has ended."""
+
 NEVER = float("inf")
 
 
@@ -74,7 +77,15 @@ class OrderedKey:
         name: the ordering key.
     """
 
-    __slots__ = ("blocked_until", "handed", "missing", "missing_until", "name", "waiting")
+    __slots__ = (
+        "_delayed_until",
+        "handed",
+        "last_attempt",
+        "missing",
+        "missing_until",
+        "name",
+        "waiting",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -86,10 +97,24 @@ class OrderedKey:
         """How many of those that wait are missing."""
         self.missing_until = 0.0
         """For how long others would wait for them at most."""
-        self.blocked_until = 0.0
-        """When a message that was delayed after its last attempt is forwarded to the dead-letter
+        self.last_attempt: Delivery | None = None
+        """A message that was delayed after its last attempt, and then goes to the dead-letter
         topic: until then Pub/Sub accepts no ack of those that follow it, if delivery is exactly
         once."""
+        self._delayed_until = 0.0
+
+    def block(self, last_attempt: Delivery, until: float) -> None:
+        """Hand out nothing before ``last_attempt``, which was delayed until then, has gone."""
+        self.last_attempt = last_attempt
+        self._delayed_until = until
+
+    @property
+    def blocked_until(self) -> float:
+        """When the message that was delayed after its last attempt has gone."""
+        if self.last_attempt is None:
+            return 0.0
+        # The lease lasts until the delay is known to Pub/Sub, and then as long as the delay.
+        return max(self._delayed_until, self.last_attempt.lease_ends_at) + GOES_WITHIN
 
     @property
     def first(self) -> Place | None:

@@ -244,7 +244,9 @@ class OrderedKeys:
     def _next(self, key: OrderedKey, now: float) -> list[Delivery]:
         """Hand out what comes next, as far as it may be handled now."""
         ready: list[Delivery] = []
-        waits = now < key.blocked_until
+        waits = key.last_attempt is not None and now < key.blocked_until
+        if not waits:
+            key.last_attempt = None
         while not waits and (place := key.first) is not None and not place.is_missing:
             if key.handed and not self._goes_with(place, key.handed):
                 break
@@ -308,7 +310,8 @@ class OrderedKeys:
         if self._max_attempts is not None and (failed.attempt or 0) >= self._max_attempts:
             # It goes to the dead-letter topic.
             key.expect_copies(now + COPIES_WITHIN)
-            key.blocked_until = now + delay + COPIES_WITHIN if delay else now
+            if delay:
+                key.block(failed, now + delay)
             return []
         key.put_back([place])
         place.has_failed = True

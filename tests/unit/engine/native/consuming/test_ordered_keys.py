@@ -182,6 +182,18 @@ class TestWithDeadLetters:
         assert keys.resume(30) == []
         assert keys.resume(30 + COPIES_WITHIN) == [second]
 
+    def test_it_is_waited_for_until_it_has_gone_however_late_its_delay_was_sent(
+        self, keys: OrderedKeys
+    ) -> None:
+        last, second = delivery(1, attempt=5), delivery(2)
+        keys.receive(last, 0)
+        keys.fail(last, 0, delay=30)
+        keys.receive(second, 1)
+        last.lease_ends_at = 35  # the delay had waited for the end of an extension
+
+        assert keys.resume(30 + COPIES_WITHIN) == []
+        assert keys.resume(35 + COPIES_WITHIN) == [second]
+
     def test_what_waits_is_held_until_the_failed_one_is_redelivered(
         self, keys: OrderedKeys
     ) -> None:
