@@ -73,6 +73,9 @@ class ModelBatches:
 
     def abandon(self, delivery: Delivery, is_handed: Callable[[Delivery], bool]) -> None:
         """Go on with the key of ``delivery``, whose handler may never return."""
+        for each in self.begun:
+            if each.key and each.key == delivery.key:  # a part of the same batch
+                self._process.note("abandoned", each)
         self._batching.abandon(delivery, is_handed)
 
     def confirm(self, delivery: Delivery) -> None:
