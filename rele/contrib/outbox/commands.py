@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -24,12 +25,14 @@ from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options
 from rele.contrib.outbox import upcoming
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
-from rele.contrib.outbox.contents import as_json, as_text, contents_of, messages_of, parked_of
+from rele.contrib.outbox.contents import as_json, contents_of, messages_of, parked_of
 from rele.contrib.outbox.exceptions import OutboxError, explained_errors
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.relay import BATCH_SIZE
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
+from rele.contrib.outbox.showing import as_text
 from rele.contrib.outbox.upkeep import purge, retry
+from rele.contrib.outbox.watching import INTERVAL, watch
 from rele.management.databases import close_connections
 from rele.project.startup import say, say_project
 from rele.runtime.stopping import StopRequest, StopRequestedError, catch_stop_signals
@@ -150,7 +153,7 @@ def add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--retry",
         action="store_true",
-        help="let a relay send the parked messages as if they were new",
+        help="let a relay send the parked and the delayed messages as if they were new",
     )
     action.add_argument(
         "--purge", action="store_true", help="delete the sent messages that were kept by KEEP_SENT"
@@ -159,6 +162,11 @@ def add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
         "--scheduled",
         action="store_true",
         help="list the messages that are to be sent later, with their event ids",
+    )
+    action.add_argument(
+        "--watch",
+        action="store_true",
+        help=f"show it again every {INTERVAL:.0f} s, until Ctrl-C",
     )
     parser.add_argument("--topic", help="only messages of this topic")
     parser.add_argument(
@@ -193,7 +201,7 @@ def _retry(aliases: Sequence[str], options: Options, write: Write) -> None:
     with saying_after_a_second(_waiting_for(aliases)):
         for alias in aliases:
             with explained_errors(alias):
-                count += retry(messages_of(alias, options["topic"]).filter(state=State.PARKED))
+                count += retry(messages_of(alias, options["topic"]))
     write(f"{count} message(s) will be retried now.")
 
 
@@ -244,5 +252,29 @@ def _show(aliases: Sequence[str], options: Options, write: Write) -> None:
         write(line)
 
 
-_ACTIONS = {"retry": _retry, "purge": _purge, "scheduled": _show_scheduled}
+def _watch(aliases: Sequence[str], options: Options, _write: Write) -> None:
+    if options["format"] == "json":
+        raise OutboxError("--watch is for people: with --format json, run the command again.")
+    seen = False
+
+    def frame() -> Iterable[str]:
+        nonlocal seen
+        style = style_of(sys.stdout)
+        now = timezone.now()
+        yield style.dim(f"{now.astimezone():%Y-%m-%d %H:%M:%S}, Ctrl-C ends it")
+        try:
+            databases = [contents_of(alias, options["topic"]) for alias in aliases]
+            yield from as_text(databases, now, terminal_width(), style)
+            seen = True
+        except OutboxError as error:
+            if not seen:
+                raise
+            yield style.warning(str(error))  # a restart of the database does not end it
+        finally:
+            close_connections()
+
+    watch(frame, sys.stdout, time.sleep)
+
+
+_ACTIONS = {"retry": _retry, "purge": _purge, "scheduled": _show_scheduled, "watch": _watch}
 """What each option makes of the command, which else shows what is in the outbox."""

@@ -1,4 +1,4 @@
-"""What is in the outbox, for people and for programs."""
+"""What is in the outbox, for programs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from rele.cli.style import Style
-from rele.cli.table import age, aligned, block
+from rele.contrib.outbox.counting import COUNTED, Count, counts_of
 from rele.contrib.outbox.exceptions import explained_errors
-from rele.contrib.outbox.models import OutboxMessage, State
+from rele.contrib.outbox.models import OutboxMessage, Relay, Shard, State
 from rele.contrib.outbox.relaying.presence import present_relays
-from rele.contrib.outbox.upkeep import Group, groups
 
-SHOWN_PARKED = 20
-"""How many parked messages of a database the table shows; JSON has all."""
-
-NO_RELAY = "run `manage.py rele relay`, or `manage.py runrele --relay`."
-
-_NUMBERS = frozenset({"Messages", "Oldest"})
+_DELAYED = Q(state=State.DELAYED) | Q(state=State.WAITING, attempts__gt=0)
 
 
 @dataclass(frozen=True)
@@ -29,15 +22,48 @@ class Contents:
     """What is in the outbox of one database."""
 
     alias: str
-    groups: list[Group]
+    counts: list[Count]
     parked: QuerySet[OutboxMessage]
-    """In the order in which they were written."""
-    relays: list[str]
-    """The names of the running relays."""
+    """In the order in which they were parked."""
+    delayed: QuerySet[OutboxMessage]
+    """In the order of their next attempts."""
+    relays: list[RelayFigures]
+    """The running ones."""
 
     @property
-    def parked_count(self) -> int:
-        return sum(group.count for group in self.groups if group.state == State.PARKED)
+    def oldest_waiting(self) -> datetime | None:
+        """When the oldest waiting message was written."""
+        written = [
+            group.oldest
+            for count in self.counts
+            if count.state == State.WAITING
+            for group in count.groups
+        ]
+        return min(written, default=None)
+
+    @property
+    def rate(self) -> float:
+        """How many messages all relays send in a second."""
+        return sum(relay.rate for relay in self.relays)
+
+    def number_of(self, state: State) -> int:
+        """How many messages of a state were counted."""
+        return sum(
+            group.count for count in self.counts if count.state == state for group in count.groups
+        )
+
+
+@dataclass(frozen=True)
+class RelayFigures:
+    """A running relay, and what it has done."""
+
+    name: str
+    shards: int
+    """How many shards it has."""
+    sent: int
+    rate: float
+    """Messages a second, lately."""
+    seen_at: datetime
 
 
 def messages_of(alias: str, topic: str | None = None) -> QuerySet[OutboxMessage]:
@@ -48,7 +74,7 @@ def messages_of(alias: str, topic: str | None = None) -> QuerySet[OutboxMessage]
 
 def parked_of(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
     """The parked ones of ``messages``, without their payloads."""
-    return messages.filter(state=State.PARKED).defer("data").order_by("id")
+    return _in_order(messages.filter(state=State.PARKED))
 
 
 def contents_of(alias: str, topic: str | None = None) -> Contents:
@@ -59,85 +85,98 @@ def contents_of(alias: str, topic: str | None = None) -> Contents:
     """
     with explained_errors(alias):
         messages = messages_of(alias, topic)
-        return Contents(alias, groups(messages), parked_of(messages), present_relays(alias))
+        return Contents(
+            alias,
+            counts_of(messages),
+            parked_of(messages),
+            _in_order(messages.filter(_DELAYED)),
+            _relays(alias),
+        )
+
+
+def _in_order(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
+    """As in the index by which they are found."""
+    return messages.defer("data", "attributes").order_by("next_attempt_at", "id")
+
+
+def _relays(alias: str) -> list[RelayFigures]:
+    holders = list(Shard.objects.using(alias).values_list("holder", flat=True))
+    present = Relay.objects.using(alias).filter(name__in=present_relays(alias)).order_by("name")
+    return [
+        RelayFigures(relay.name, holders.count(relay.name), relay.sent, relay.rate, relay.seen_at)
+        for relay in present
+    ]
 
 
 def as_json(databases: Sequence[Contents], now: datetime) -> dict[str, Any]:
     """All of it, as data for JSON."""
     return {
-        "messages": [
+        "messages": [each for contents in databases for each in _messages(contents, now)],
+        "more": [each for contents in databases for each in _more(contents)],
+        "parked": [
+            _failed(contents.alias, message)
+            for contents in databases
+            for message in contents.parked[:COUNTED]
+        ],
+        "delayed": [
             {
+                **_failed(contents.alias, message),
+                "next_attempt_seconds": (message.next_attempt_at - now).total_seconds(),
+            }
+            for contents in databases
+            for message in contents.delayed[:COUNTED]
+        ],
+        "lag": [_lag(contents, now) for contents in databases],
+        "relays": [relay.name for contents in databases for relay in contents.relays],
+        "throughput": [each for contents in databases for each in _throughput(contents)],
+    }
+
+
+def _messages(contents: Contents, now: datetime) -> Iterator[dict[str, Any]]:
+    for count in contents.counts:
+        for group in count.groups:
+            yield {
                 "database": contents.alias,
                 "state": group.state.label,
                 "topic": group.topic,
                 "messages": group.count,
                 "oldest_seconds": (now - group.oldest).total_seconds(),
             }
-            for contents in databases
-            for group in contents.groups
-        ],
-        "parked": [
-            {
+
+
+def _more(contents: Contents) -> Iterator[dict[str, Any]]:
+    for count in contents.counts:
+        if not count.is_complete:
+            yield {
                 "database": contents.alias,
-                "topic": message.topic,
-                "event_id": message.event_id,
-                "attempts": message.attempts,
-                "last_error": message.last_error,
+                "state": count.state.label,
+                "counted": COUNTED,
+                "estimate": count.estimate,
             }
-            for contents in databases
-            for message in contents.parked
-        ],
-        "relays": [name for contents in databases for name in contents.relays],
+
+
+def _throughput(contents: Contents) -> Iterator[dict[str, Any]]:
+    for relay in contents.relays:
+        yield {
+            "database": contents.alias,
+            "relay": relay.name,
+            "shards": relay.shards,
+            "sent": relay.sent,
+            "per_second": relay.rate,
+        }
+
+
+def _failed(alias: str, message: OutboxMessage) -> dict[str, Any]:
+    return {
+        "database": alias,
+        "topic": message.topic,
+        "event_id": message.event_id,
+        "attempts": message.attempts,
+        "last_error": message.last_error,
     }
 
 
-def as_text(
-    databases: Sequence[Contents], now: datetime, width: int, style: Style
-) -> Iterator[str]:
-    """The lines for people, no wider than ``width`` unless a name or a number is."""
-    yield from _table(databases, now, style)
-    for contents in databases:
-        yield from _parked(contents, width, style)
-    yield ""
-    for contents in databases:
-        where = f" on {contents.alias!r}" if len(databases) > 1 else ""
-        if contents.relays:
-            yield f"Running relays{where}: {', '.join(contents.relays)}"
-        else:
-            yield style.warning(f"No relay is running{where}: {NO_RELAY}")
-
-
-def _table(databases: Sequence[Contents], now: datetime, style: Style) -> Iterator[str]:
-    rows = [
-        (
-            contents.alias,
-            group.state.label,
-            group.topic,
-            f"{group.count:,}",
-            age((now - group.oldest).total_seconds()),
-        )
-        for contents in databases
-        for group in contents.groups
-    ]
-    if not rows:
-        yield "The outbox is empty."
-        return
-    table = [("Database", "State", "Topic", "Messages", "Oldest"), *rows]
-    if len(databases) == 1:
-        yield from aligned([row[1:] for row in table], _NUMBERS, style)
-    else:
-        yield from aligned(table, _NUMBERS, style)
-
-
-def _parked(contents: Contents, width: int, style: Style) -> Iterator[str]:
-    for message in contents.parked[:SHOWN_PARKED]:
-        yield ""
-        yield from block(
-            str(message),
-            [("Attempts", str(message.attempts)), ("Last error", message.last_error or "-")],
-            width,
-            style,
-        )
-    if (more := contents.parked_count - SHOWN_PARKED) > 0:
-        yield ""
-        yield f"... and {more:,} more that are parked: `--format json` has all of them."
+def _lag(contents: Contents, now: datetime) -> dict[str, Any]:
+    oldest = contents.oldest_waiting
+    seconds = 0.0 if oldest is None else max((now - oldest).total_seconds(), 0.0)
+    return {"database": contents.alias, "seconds": seconds}

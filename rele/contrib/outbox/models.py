@@ -65,8 +65,8 @@ class OutboxMessage(models.Model):
             ("retry_outboxmessage", "Can let messages be tried again"),
             ("discard_outboxmessage", "Can discard messages"),
         )
-        # What was sent or parked is in none of them, where the database has partial indexes, so
-        # that any number of such messages slows no relay down.
+        # Where the database has partial indexes, what is settled is in none that is read for each
+        # message, so that any number of such messages slows no relay down.
         indexes = [  # noqa: RUF012 - as Django declares it
             models.Index(
                 fields=["state", "id"],
@@ -74,9 +74,10 @@ class OutboxMessage(models.Model):
                 condition=models.Q(state=State.WAITING),
             ),
             models.Index(
+                # With those that are sent and parked: they are counted and purged by it.
                 fields=["state", "next_attempt_at", "id"],
                 name="rele_outbox_due",
-                condition=models.Q(state__in=(State.DELAYED, State.SCHEDULED)),
+                condition=~models.Q(state=State.WAITING),
             ),
             models.Index(
                 fields=["lane", "id"],

@@ -1,100 +1,89 @@
-"""Counting, retrying and deleting messages of an outbox."""
+"""Retrying and deleting messages of an outbox."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
 
-from django.db import transaction
-from django.db.models import Count, Min, QuerySet
+from django.db import connections, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.relaying.claiming import can_share
+from rele.contrib.outbox.positions import kept_position, tracks_commits
 
 CHUNK = 5_000
 """How many rows are changed in one transaction."""
 
+FAILED = Q(state__in=(State.PARKED, State.DELAYED)) | Q(state=State.WAITING, attempts__gt=0)
+"""What Pub/Sub has refused and what is not sent yet."""
+
 Messages = QuerySet[OutboxMessage]
+Note = Callable[[list[OutboxMessage]], object]
+"""Is given what is changed or deleted, without payloads, in the transaction that does it."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """The messages of one topic in one state."""
+def retry(messages: Messages, note: Note = len) -> int:
+    """Let a relay send the failed ones as if they were new, in their places; return how many.
 
-    state: State
-    topic: str
-    count: int
-    oldest: datetime
-    """When the oldest of them was written."""
-
-
-def groups(messages: Messages) -> list[Group]:
-    """How many there are of each state and topic."""
-    rows = (
-        messages.order_by("state", "topic")
-        .values_list("state", "topic")
-        .annotate(count=Count("id"), oldest=Min("created_at"))
-    )
-    return [Group(State(state), topic, count, oldest) for state, topic, count, oldest in rows]
-
-
-def retry(messages: Messages) -> int:
-    """Let a relay send the unsent ones as if they were new; return how many there are.
-
-    Messages that a relay is sending now are left out.
+    Where the database has row locks, messages that somebody else is changing now are left out.
     """
-    now = timezone.now()
-    unsent = messages.filter(state__in=(State.WAITING, State.PARKED))
-    changed = 0
-    for ids in _chunks(unsent):
-        changed += (
-            OutboxMessage.objects.using(messages.db)
-            .filter(id__in=ids)
-            .update(state=State.WAITING, attempts=0, next_attempt_at=now)
+    position = kept_position(tracks_commits(messages.db))
+    retried = 0
+    for chunk in _chunks(messages.filter(FAILED)):
+        retried += (
+            _rows_of(chunk, messages)
+            .filter(FAILED)
+            .update(state=State.WAITING, attempts=0, next_attempt_at=timezone.now(), **position)
         )
-    return changed
+        note(chunk)
+    return retried
 
 
-def discard(messages: Messages) -> int:
+def discard(messages: Messages, note: Note = len) -> int:
     """Delete messages, sent or not; return how many there were.
 
-    Messages that a relay is sending now are left out. Later messages of the same ordering keys no
-    longer wait for the deleted ones.
+    A relay may have taken one already, and sends it nevertheless. Later messages of the same
+    ordering keys no longer wait for the deleted ones.
     """
-    all_of_them = OutboxMessage.objects.using(messages.db)
     discarded = 0
-    for ids in _chunks(messages):
-        keys = set(
-            all_of_them.filter(id__in=ids)
-            .exclude(ordering_key="")
-            .values_list("topic", "ordering_key")
-        )
-        discarded += all_of_them.filter(id__in=ids).delete()[0]
-        for topic, key in keys:
-            waiting = all_of_them.filter(state=State.WAITING, topic=topic, ordering_key=key)
-            waiting.filter(attempts=0).update(next_attempt_at=timezone.now())
+    for chunk in _chunks(messages):
+        discarded += _rows_of(chunk, messages).delete()[0]
+        _hurry_followers(messages.db, chunk)
+        note(chunk)
     return discarded
 
 
 def purge(messages: Messages) -> Iterator[int]:
     """Delete messages in chunks; yield the number of each."""
-    for ids in _chunks(messages):
-        deleted, _ = OutboxMessage.objects.using(messages.db).filter(id__in=ids).delete()
+    for chunk in _chunks(messages):
+        deleted, _ = _rows_of(chunk, messages).delete()
         yield deleted
 
 
-def _chunks(messages: Messages) -> Iterator[list[int]]:
-    """The ids of ``messages`` in chunks, each in a transaction that has locked them."""
+def _hurry_followers(alias: str, discarded: list[OutboxMessage]) -> None:
+    """Let what was put off behind the discarded ones be sent at once."""
+    keys = {(each.topic, each.ordering_key) for each in discarded if each.ordering_key}
+    for topic, ordering_key in keys:
+        OutboxMessage.objects.using(alias).filter(
+            state=State.WAITING, topic=topic, ordering_key=ordering_key, attempts=0
+        ).update(next_attempt_at=timezone.now())
+
+
+def _rows_of(chunk: list[OutboxMessage], messages: Messages) -> Messages:
+    return OutboxMessage.objects.using(messages.db).filter(id__in=[each.id for each in chunk])
+
+
+def _chunks(messages: Messages) -> Iterator[list[OutboxMessage]]:
+    """``messages`` in chunks, each in a transaction that has locked them where that is possible."""
     last = 0
+    can_skip = connections[messages.db].features.has_select_for_update_skip_locked
     while True:
         with transaction.atomic(using=messages.db):
-            rows = messages.filter(id__gt=last).order_by("id")
-            if can_share(messages.db):
+            rows = messages.filter(id__gt=last).order_by("id").defer("data", "attributes")
+            if can_skip:
                 rows = rows.select_for_update(skip_locked=True)
-            ids = list(rows.values_list("id", flat=True)[:CHUNK])
-            if not ids:
+            chunk = list(rows[:CHUNK])
+            if not chunk:
                 return
-            yield ids
-            last = ids[-1]
+            yield chunk
+            last = chunk[-1].id

@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='outboxmessage',
-            index=models.Index(condition=models.Q(('state__in', (3, 4))), fields=['state', 'next_attempt_at', 'id'], name='rele_outbox_due'),
+            index=models.Index(condition=models.Q(('state', 0), _negated=True), fields=['state', 'next_attempt_at', 'id'], name='rele_outbox_due'),
         ),
         migrations.AddIndex(
             model_name='outboxmessage',

@@ -174,6 +174,7 @@ def locked(postgres: None) -> Iterator[None]:
             assert may_end.wait(60)
 
     rele.publish_many("orders", [1, 2])
+    OutboxMessage.objects.using(ALIAS).update(attempts=1)
     thread = InThread(lock)
     assert locked.wait(20)
     with connections[ALIAS].cursor() as cursor:

@@ -21,23 +21,6 @@ def messages(database: str) -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.using(ALIAS)
 
 
-def test_counts_by_state_and_topic(messages: QuerySet[OutboxMessage]) -> None:
-    rele.publish_many("orders", [1, 2, 3])
-    rele.publish("photos", 4)
-    messages.filter(data=b"3").update(state=State.PARKED)
-    long_ago = timezone.now() - timedelta(days=1)
-    messages.filter(data=b"2").update(created_at=long_ago)
-
-    found = upkeep.groups(messages)
-
-    assert [(group.state, group.topic, group.count) for group in found] == [
-        (State.WAITING, "orders", 2),
-        (State.WAITING, "photos", 1),
-        (State.PARKED, "orders", 1),
-    ]
-    assert found[0].oldest == long_ago
-
-
 def test_what_is_tried_again_is_as_new(
     messages: QuerySet[OutboxMessage], servers: FakePubSub, make_relay: Callable[..., OutboxRelay]
 ) -> None:
@@ -58,6 +41,30 @@ def test_what_is_sent_is_not_tried_again(messages: QuerySet[OutboxMessage]) -> N
     messages.update(state=State.SENT)
 
     assert upkeep.retry(messages) == 0
+
+
+def test_what_was_never_refused_is_left_as_it_is(messages: QuerySet[OutboxMessage]) -> None:
+    rele.publish("orders", 1)
+    messages.update(next_attempt_at=timezone.now() + timedelta(hours=1))
+    before = waiting()
+
+    assert upkeep.retry(messages) == 0
+
+    assert waiting()[0].next_attempt_at == before[0].next_attempt_at
+
+
+@pytest.mark.parametrize("state", [State.DELAYED, State.PARKED])
+def test_what_pub_sub_refused_waits_again(messages: QuerySet[OutboxMessage], state: State) -> None:
+    rele.publish("orders", 1)
+    messages.update(state=state, attempts=3, next_attempt_at=timezone.now() + timedelta(hours=1))
+    noted: list[OutboxMessage] = []
+
+    assert upkeep.retry(messages, noted.extend) == 1
+
+    [row] = waiting()
+    assert (row.state, row.attempts) == (State.WAITING, 0)
+    assert row.next_attempt_at <= timezone.now()
+    assert [(each.state, each.attempts) for each in noted] == [(state, 3)]
 
 
 def test_what_waits_is_tried_at_once(
@@ -110,6 +117,7 @@ def test_what_a_relay_has_claimed_is_left_to_it() -> None:
         counts.append(upkeep.discard(messages.all()))
         counts.append(sum(upkeep.purge(messages.all())))
 
+    messages.update(attempts=1)
     with transaction.atomic(using=ALIAS):
         assert len(claim(ALIAS, 1)) == 1
         InThread(look_after).join()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import sys
 from datetime import timedelta
@@ -13,10 +14,13 @@ from django.db import connections
 from django.utils import timezone
 
 import rele
-from rele.contrib.outbox.contents import SHOWN_PARKED
-from rele.contrib.outbox.models import OutboxMessage, Relay, State
+from rele.cli.style import PLAIN, Style
+from rele.contrib.outbox import counting, showing
+from rele.contrib.outbox.contents import contents_of
+from rele.contrib.outbox.models import OutboxMessage, Relay, Shard, State
 from rele.contrib.outbox.relaying.relay import Tally
 from rele.contrib.outbox.relaying.relays import Relays
+from rele.contrib.outbox.showing import SHOWN, as_text
 from tests.support.inbox import Inbox
 from tests.support.outbox import ALIAS, REFUSED, FakePubSub, waiting
 
@@ -68,6 +72,19 @@ class Lines(io.StringIO):
             self._lines.put(line)
         self.seek(0)
         self.truncate()
+
+
+def delay(number: int, seconds: float) -> None:
+    """Let a message have been refused, and be due in so many seconds."""
+    OutboxMessage.objects.using(ALIAS).create(
+        event_id=f"e-{number}",
+        topic="orders",
+        data=b"1",
+        state=State.DELAYED,
+        attempts=2,
+        last_error=f"InvalidArgument: {number}",
+        next_attempt_at=timezone.now() + timedelta(seconds=seconds),
+    )
 
 
 def park(*numbers: int) -> None:
@@ -200,7 +217,9 @@ class TestOutbox:
         OutboxMessage.objects.using(ALIAS).filter(data=b"1").update(
             state=State.PARKED, event_id="e-1", attempts=20, last_error="NotFound: no such topic"
         )
-        Relay.objects.using(ALIAS).create(name="web-1:7")
+        delay(5, 90)
+        Relay.objects.using(ALIAS).create(name="web-1:7", sent=12_345, rate=98.76, seen_at=now)
+        Shard.objects.using(ALIAS).bulk_create(Shard(number=n, holder="web-1:7") for n in (1, 2))
 
         call_command("rele", "outbox")
 
@@ -210,12 +229,23 @@ class TestOutbox:
             "waiting  orders         2     2 d",
             "waiting  photos         1   0.0 s",
             "parked   orders         1     2 d",
+            "delayed  orders         1   0.0 s",
             "",
-            "orders e-1",
-            "  Attempts    20",
-            "  Last error  NotFound: no such topic",
+            "orders e-1 (parked)",
+            "  Attempts      20",
+            "  Next attempt  none, unless it is retried (--retry)",
+            "  Last error    NotFound: no such topic",
             "",
-            "Running relays: web-1:7",
+            "orders e-5 (delayed)",
+            "  Attempts      2",
+            "  Next attempt  in 2 min",
+            "  Last error    InvalidArgument: 5",
+            "",
+            "Lag: 2 d (the oldest waiting). Throughput: 98.8 messages/s.",
+            "",
+            "Relay    Shards    Sent  Msg/s   Seen",
+            "-------  ------  ------  -----  -----",
+            "web-1:7       2  12,345   98.8  0.0 s",
         ]
 
     def test_says_that_there_is_nothing_and_no_relay(self, capsys: Output) -> None:
@@ -223,6 +253,7 @@ class TestOutbox:
 
         assert capsys.readouterr().out == (
             "The outbox is empty.\n\n"
+            "Lag: none. Throughput: 0.0 messages/s.\n\n"
             "No relay is running: run `manage.py rele relay`, or `manage.py runrele --relay`.\n"
         )
 
@@ -241,15 +272,60 @@ class TestOutbox:
             "topic": "orders",
             "messages": 1,
         }
-        assert content == {"parked": [], "relays": []}
+        [lag] = content.pop("lag")
+        assert 86_400 <= lag.pop("seconds") < 86_460
+        assert lag == {"database": ALIAS}
+        assert content == {
+            "more": [],
+            "parked": [],
+            "delayed": [],
+            "relays": [],
+            "throughput": [],
+        }
+
+    def test_as_json_it_says_what_the_relays_do_and_why_messages_are_delayed(
+        self, capsys: Output
+    ) -> None:
+        delay(5, 90)
+        Relay.objects.using(ALIAS).create(name="web-1:7", sent=5, rate=0.5)
+
+        call_command("rele", "outbox", "--format", "json")
+
+        content = json.loads(capsys.readouterr().out)
+        [delayed] = content["delayed"]
+        assert 0 < delayed.pop("next_attempt_seconds") <= 90
+        assert delayed == {
+            "database": ALIAS,
+            "topic": "orders",
+            "event_id": "e-5",
+            "attempts": 2,
+            "last_error": "InvalidArgument: 5",
+        }
+        assert content["relays"] == ["web-1:7"]
+        assert content["throughput"] == [
+            {"database": ALIAS, "relay": "web-1:7", "shards": 0, "sent": 5, "per_second": 0.5}
+        ]
+
+    def test_counts_no_more_than_is_cheap_and_says_so(
+        self, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (counting, showing):
+            monkeypatch.setattr(module, "COUNTED", 2)
+        rele.publish_many("orders", range(5))
+
+        call_command("rele", "outbox")
+
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[2].split()[:3] == ["waiting", "orders", "3"]
+        assert lines[3] == "Only 2 waiting messages are counted; there are more."
 
     def test_as_json_it_has_all_that_are_parked(self, capsys: Output) -> None:
-        park(*range(SHOWN_PARKED + 1))
+        park(*range(SHOWN + 1))
 
         call_command("rele", "outbox", "--format", "json")
 
         parked = json.loads(capsys.readouterr().out)["parked"]
-        assert len(parked) == SHOWN_PARKED + 1
+        assert len(parked) == SHOWN + 1
         assert parked[0] == {
             "database": ALIAS,
             "topic": "orders",
@@ -259,13 +335,13 @@ class TestOutbox:
         }
 
     def test_shows_people_only_the_first_that_are_parked(self, capsys: Output) -> None:
-        park(*range(SHOWN_PARKED + 2))
+        park(*range(SHOWN + 2))
 
         call_command("rele", "outbox")
 
         lines = capsys.readouterr().out.splitlines()
-        assert sum(line.startswith("orders e-") for line in lines) == SHOWN_PARKED
-        assert "... and 2 more that are parked: `--format json` has all of them." in lines
+        assert sum(line.startswith("orders e-") for line in lines) == SHOWN
+        assert "... and 2 more that are parked: `--format json` has them." in lines
 
     def test_shows_what_is_parked_of_one_topic(self, capsys: Output) -> None:
         park(1)
@@ -283,6 +359,48 @@ class TestOutbox:
         output = capsys.readouterr().out
         assert "photos" in output
         assert "orders" not in output
+
+    def test_fits_80_columns(self, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        park(1)
+        delay(2, 900)
+        messages = OutboxMessage.objects.using(ALIAS)
+        messages.update(last_error="PermissionDenied: 403 the caller may not publish " * 5)
+        Relay.objects.using(ALIAS).create(
+            name="outbox-relay-6c9d8b7f5-x2lqp:1a2b3c4d:12345", sent=123_456_789, rate=10_461.6
+        )
+
+        call_command("rele", "outbox")
+
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert any("10,462 " in line for line in lines)
+
+    def test_is_in_colour_on_a_terminal(self) -> None:
+        park(1)
+        databases = [contents_of(ALIAS)]
+
+        lines = list(as_text(databases, timezone.now(), 80, Style(is_coloured=True)))
+
+        assert lines[0].startswith("\033[1mState")
+        assert lines[2].startswith("\033[33mparked")
+        assert lines[-1].startswith("\033[33mNo relay is running")
+        plain = [re.sub("\033\\[[0-9]+m", "", line) for line in lines]
+        assert plain == list(as_text(databases, timezone.now(), 80, PLAIN))
+
+    def test_lets_delayed_messages_be_tried_again(self, capsys: Output) -> None:
+        delay(1, 900)
+
+        call_command("rele", "outbox", "--retry")
+
+        assert capsys.readouterr().out == "1 message(s) will be retried now.\n"
+        [row] = waiting()
+        assert (row.state, row.attempts) == (State.WAITING, 0)
+        assert row.next_attempt_at <= timezone.now()
+
+    def test_watch_is_for_people(self) -> None:
+        with pytest.raises(CommandError, match="--watch is for people"):
+            call_command("rele", "outbox", "--watch", "--format", "json")
 
     def test_lets_parked_messages_be_tried_again(self, capsys: Output) -> None:
         rele.publish_many("orders", [1, 2])

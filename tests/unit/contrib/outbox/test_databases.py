@@ -199,8 +199,13 @@ class TestCommands:
             [ALIAS, "waiting", "orders", "1"],
             [OTHER, "waiting", "orders", "2"],
         ]
-        assert lines[5].startswith("No relay is running on 'outbox': run ")
-        assert lines[6] == "Running relays on 'other': web:1"
+        assert [line.partition(":")[0] for line in lines[5:7]] == [
+            "Lag on 'outbox'",
+            "Lag on 'other'",
+        ]
+        assert lines[8].split()[:2] == ["Database", "Relay"]
+        assert lines[10].split()[:2] == [OTHER, "web:1"]
+        assert lines[11].startswith("No relay is running on 'outbox': run ")
 
     def test_outbox_as_json_names_the_database(self, capsys: Any) -> None:
         call_command("rele", "outbox", "--format", "json")

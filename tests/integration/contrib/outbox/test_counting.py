@@ -1,0 +1,125 @@
+"""What people see of an outbox of a million messages, and what it costs PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+import rele
+from rele.contrib.outbox import counting
+from rele.contrib.outbox.contents import contents_of, messages_of
+from rele.contrib.outbox.counting import COUNTED, Count, counts_of
+from rele.contrib.outbox.models import OutboxMessage, State
+from tests.support.outbox import ALIAS
+
+MILLION = 1_000_000
+
+FILL = """
+    INSERT INTO rele_outbox_outboxmessage (event_id, topic, data, attributes, ordering_key, state,
+        created_at, attempts, next_attempt_at, last_error, shard)
+    SELECT i::text, 'topic-' || i %% 20, decode(repeat('41', 300), 'hex'), '{}', '', %s,
+        now() - (%s - i) * interval '1 second', 0, now(), '', i %% 16
+    FROM generate_series(1, %s) i
+"""
+
+
+def by_topic(counts: list[Count]) -> list[tuple[State, str, int]]:
+    return [(group.state, group.topic, group.count) for count in counts for group in count.groups]
+
+
+def test_counts_by_state_and_topic(database: str) -> None:
+    messages = messages_of(ALIAS)
+    rele.publish_many("orders", [1, 2, 3])
+    rele.publish("photos", 4)
+    messages.filter(data=b"3").update(state=State.PARKED)
+    long_ago = timezone.now() - timedelta(days=1)
+    messages.filter(data=b"2").update(created_at=long_ago)
+
+    counts = counts_of(messages)
+
+    assert by_topic(counts) == [
+        (State.WAITING, "orders", 2),
+        (State.WAITING, "photos", 1),
+        (State.PARKED, "orders", 1),
+    ]
+    assert counts[0].groups[0].oldest == long_ago
+    assert [count.is_complete for count in counts] == [True, True]
+    assert by_topic(counts_of(messages_of(ALIAS, "photos"))) == [(State.WAITING, "photos", 1)]
+
+
+def sizes(*states: State) -> pytest.MarkDecorator:
+    """Run with a backlog of a million, and with one that is made in a moment."""
+    few = [pytest.param((state, MILLION // 50, COUNTED // 50)) for state in states]
+    many = [pytest.param((state, MILLION, COUNTED), marks=pytest.mark.slow) for state in states]
+    return pytest.mark.parametrize("backlog", [*few, *many], indirect=True, ids=str)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """Many messages in one state."""
+
+    state: State
+    size: int
+    counted: int
+
+
+@pytest.fixture
+def backlog(
+    postgres: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Backlog]:
+    made = Backlog(*request.param)
+    monkeypatch.setattr(counting, "COUNTED", made.counted)
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(FILL, [made.state.value, made.size, made.size])
+        cursor.execute("VACUUM ANALYZE rele_outbox_outboxmessage")
+        yield made
+        cursor.execute("TRUNCATE rele_outbox_outboxmessage")
+
+
+def rows_read(query: Any) -> int:
+    """How many rows the database reads to answer it."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query['sql']}")
+        [[plans]] = cursor.fetchall()
+    [found] = json.loads(plans) if isinstance(plans, str) else plans
+    return _rows_of(found["Plan"])
+
+
+def _rows_of(plan: dict[str, Any]) -> int:
+    scanned = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    own = scanned * plan["Actual Loops"] if "Scan" in plan["Node Type"] else 0
+    return own + sum(map(_rows_of, plan.get("Plans", [])))
+
+
+@sizes(State.WAITING, State.SENT, State.PARKED)
+def test_a_look_reads_no_more_than_it_counts(backlog: Backlog) -> None:
+    with CaptureQueriesContext(connections[ALIAS]) as queries:
+        began = time.monotonic()
+        contents = contents_of(ALIAS)
+        list(contents.parked[:20])
+        took = time.monotonic() - began
+
+    [count] = contents.counts
+    assert count.state == backlog.state
+    assert sum(group.count for group in count.groups) == backlog.counted + 1
+    assert not count.is_complete
+    assert count.estimate == pytest.approx(backlog.size, rel=0.05)
+    assert took < 5, "on a quiet machine it takes 0.2 s"
+    selects = [query for query in queries if query["sql"].startswith("SELECT")]
+    assert sum(map(rows_read, selects)) <= backlog.counted + 100
+
+
+@sizes(State.WAITING)
+def test_the_oldest_waiting_one_is_found_among_many(backlog: Backlog) -> None:
+    first = OutboxMessage.objects.using(ALIAS).earliest("id")
+
+    assert contents_of(ALIAS).oldest_waiting == first.created_at
