@@ -14,15 +14,14 @@ from typing import Protocol
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
-from django.db.models import QuerySet
 
 from rele.contrib.outbox.lanes import SHARDS
-from rele.contrib.outbox.models import Relay, Shard
+from rele.contrib.outbox.models import Relay
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.heartbeat import Heartbeat
-from rele.contrib.outbox.relaying.own_connection import close_connection, run_statement
 from rele.contrib.outbox.relaying.presence import GONE_AFTER, HEARTBEAT_SECONDS
 from rele.contrib.outbox.relaying.session_lock import SessionLock
+from rele.contrib.outbox.relaying.shard_table import ShardTable
 from rele.contrib.outbox.relaying.shares import HeldShards, Lease, View
 from rele.contrib.outbox.relaying.sole_ownership import SoleOwnership
 
@@ -95,41 +94,60 @@ class Ownership(Protocol):
         """Let others take all shards, and delete what they know of this relay."""
 
 
-def ownership_of(alias: str, lease_seconds: float, clock: DatabaseClock) -> Ownership:
+def ownership_of(
+    alias: str,
+    lease_seconds: float,
+    clock: DatabaseClock,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Ownership:
     """The ownership of a new relay.
 
     Args:
         alias: of the outbox's database.
         lease_seconds: after which others may take the shards of a relay that does not renew them.
         clock: the database's.
+        monotonic: seconds of a clock that is never set.
     """
+    heartbeat = Heartbeat(alias, clock, monotonic)
     if connections[alias].vendor == "sqlite":
-        return SoleOwnership(alias, clock)
-    return LeasedOwnership(alias, lease_seconds, clock)
+        return SoleOwnership(alias, heartbeat, monotonic)
+    table = ShardTable(alias, heartbeat.name)
+    return LeasedOwnership(lease_seconds, clock, heartbeat, table, SessionLock(alias), monotonic)
 
 
 class LeasedOwnership:
-    """Shards that relays share by leases in the database: see :class:`Ownership`."""
+    """Shards that relays share by leases in the database: see :class:`Ownership`.
+
+    Args:
+        lease_seconds: how long a lease lasts.
+        clock: the database's.
+        heartbeat: how the relay shows that it is running.
+        table: of the shards.
+        lock: of the relay's session.
+        monotonic: seconds of a clock that is never set.
+    """
 
     def __init__(
         self,
-        alias: str,
         lease_seconds: float,
         clock: DatabaseClock,
-        monotonic: Callable[[], float] = time.monotonic,
+        heartbeat: Heartbeat,
+        table: ShardTable,
+        lock: SessionLock,
+        monotonic: Callable[[], float],
     ) -> None:
-        self._alias = alias
         self._lease = timedelta(seconds=lease_seconds)
         self._renewed_every = min(lease_seconds / 3, HEARTBEAT_SECONDS)
         self._gone_after = min(self._lease, GONE_AFTER)
         self._clock = clock
+        self._heartbeat = heartbeat
+        self._table = table
+        self._lock = lock
         self._monotonic = monotonic
-        self._heartbeat = Heartbeat(alias, clock, monotonic)
-        self._lock = SessionLock(alias)
         self._held = HeldShards(lease_seconds)
         self._has_begun = False
         self._renews_at = self._looks_at = 0.0
-        self.name = self._heartbeat.name
+        self.name = heartbeat.name
         self.wants_to_release: frozenset[int] = frozenset()
 
     @property
@@ -143,10 +161,7 @@ class LeasedOwnership:
     def begin(self) -> None:
         if self._has_begun:
             return
-        shards = [Shard(number=number) for number in range(SHARDS)]
-        if run_statement(self._alias, self._table().count) < SHARDS:
-            create = self._table().bulk_create
-            run_statement(self._alias, lambda: create(shards, ignore_conflicts=True))
+        self._table.fill()
         self._has_begun = True
         self._forget_leases()
         self.tend()
@@ -164,13 +179,12 @@ class LeasedOwnership:
     def release(self, shards: Collection[int]) -> None:
         self._held.drop(shards)
         self.wants_to_release -= frozenset(shards)
-        self._free(shards)
+        self._table.free(shards)
 
     def disconnect(self) -> None:
         self._forget_leases()
-        self._lock.forget()
+        self._lock.close_connection()
         self._clock.forget()
-        close_connection(self._alias)
 
     def end(self) -> None:
         if not self._has_begun:
@@ -178,7 +192,7 @@ class LeasedOwnership:
         self._has_begun = False
         self._forget_leases()
         try:
-            self._free(range(SHARDS))
+            self._table.free(range(SHARDS))
             self._heartbeat.delete()
             self._lock.release()
         except AnyDatabaseError as error:
@@ -190,7 +204,7 @@ class LeasedOwnership:
         is_renewed = self._lock.renew() or started >= self._renews_at
         if is_renewed:
             self._heartbeat.write(sent, self._lock.number)
-            self._renew()
+            self._table.renew(self._clock.now() + self._lease)
         view = self._look()
         mine = view.held_by(self.name)
         lost = self._held.keep_only(mine)
@@ -207,13 +221,12 @@ class LeasedOwnership:
         A relay that has a new session writes down its new lock, and then renews its leases. So
         either the new lock is seen here, or the leases have changed by the time they are taken.
         """
-        leases = run_statement(self._alias, self._read_leases)
+        leases = self._table.read()
         relays = self._heartbeat.read_all()
         gone = self._those_gone(relays)
-        if gone:
-            self._heartbeat.delete_others(
-                relay for relay in gone if not any(x.holder == relay.name for x in leases.values())
-            )
+        holders = {lease.holder for lease in leases.values()}
+        if finished := [relay for relay in gone if relay.name not in holders]:
+            self._heartbeat.delete_others(finished)
         now = self._clock.now()
         live = {relay.name for relay in relays if relay.seen_at > now - self._gone_after}
         names = {relay.name for relay in gone}
@@ -227,7 +240,7 @@ class LeasedOwnership:
             if relay.session_lock is not None and relay.name != self.name
         }
         before = self._lock.number
-        free = run_statement(self._alias, lambda: self._lock.free_among(locks.keys()))
+        free = self._lock.free_among(locks.keys())
         if self._lock.number != before:
             self._heartbeat.forget_session_lock()
         return [locks[number] for number in free]
@@ -242,31 +255,10 @@ class LeasedOwnership:
     def _take_one(self, shard: int, seen: Lease) -> bool:
         """Take a shard if its lease is the one that was seen; return whether it was."""
         started = self._monotonic()
-        expires_at = self._clock.now() + self._lease
-        unchanged = self._table().filter(
-            number=shard, holder=seen.holder, expires_at=seen.expires_at
-        )
-        is_taken = run_statement(
-            self._alias, lambda: unchanged.update(holder=self.name, expires_at=expires_at)
-        )
+        is_taken = self._table.take(shard, seen, self._clock.now() + self._lease)
         if is_taken:
             self._held.extend([shard], started)
-        return bool(is_taken)
-
-    def _renew(self) -> None:
-        expires_at = self._clock.now() + self._lease
-        own = self._table().filter(holder=self.name)
-        run_statement(self._alias, lambda: own.update(expires_at=expires_at))
-
-    def _free(self, shards: Collection[int]) -> None:
-        own = self._table().filter(holder=self.name, number__in=list(shards))
-        run_statement(self._alias, lambda: own.update(holder=""))
-
-    def _read_leases(self) -> dict[int, Lease]:
-        return {row.number: Lease(row.holder, row.expires_at) for row in self._table()}
-
-    def _table(self) -> QuerySet[Shard]:
-        return Shard.objects.using(self._alias)
+        return is_taken
 
     def _forget_leases(self) -> None:
         self._held.drop_all()

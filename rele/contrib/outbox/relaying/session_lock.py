@@ -13,8 +13,13 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from django.db import Error as AnyDatabaseError
+from django.db import connections
 
-from rele.contrib.outbox.relaying.own_connection import autocommitting
+from rele.contrib.outbox.relaying.own_connection import (
+    autocommitting,
+    close_connection,
+    run_statement,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +148,12 @@ class SessionLock:
         if server is None or (own is None and not numbers):
             return frozenset()
         asked = sorted({*numbers, *(() if own is None else (own,))})
-        with connection.cursor() as cursor:
-            session, held = server.look(cursor, asked)
+
+        def look() -> tuple[int, dict[int, int]]:
+            with connection.cursor() as cursor:
+                return server.look(cursor, asked)
+
+        session, held = run_statement(self._alias, look)
         if own is not None and not session == self._session == held.get(own):
             logger.debug("The session lock is of another connection: leases are relied on alone.")
             self.number = None
@@ -154,13 +163,14 @@ class SessionLock:
 
     def release(self) -> None:
         """Free it, if that is possible; the end of the session frees it in any case."""
-        connection, number = autocommitting(self._alias), self.number
-        server = _SERVERS.get(connection.vendor)
-        self.forget()
-        if number is not None and server is not None:
+        connection, number = connections[self._alias], self.number
+        self.number = None
+        if number is not None and connection.connection is self._connection:
             with suppress(AnyDatabaseError), connection.cursor() as cursor:
-                server.release(cursor, number)
+                _SERVERS[connection.vendor].release(cursor, number)
+        self._connection = None
 
-    def forget(self) -> None:
-        """Note that the connection is closed, or is about to be."""
+    def close_connection(self) -> None:
+        """Close the connection, of which nothing of its session remains."""
         self.number = self._connection = None
+        close_connection(self._alias)

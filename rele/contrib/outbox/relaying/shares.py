@@ -37,24 +37,24 @@ class View:
         """The shards of which a relay is the holder, whether or not its lease is over."""
         return frozenset(shard for shard, lease in self.leases.items() if lease.holder == name)
 
-    def is_free(self, shard: int) -> bool:
-        """Whether any relay may take it."""
-        lease = self.leases[shard]
-        return not lease.holder or lease.holder in self.gone or lease.expires_at <= self.now
-
     def free_for(self, name: str) -> list[int]:
-        """The shards that another relay may take, in the order in which it should try.
+        """The shards that a relay may take from others, in the order in which it should try.
 
         Each relay begins elsewhere, so that they seldom try for the same.
         """
-        free = [shard for shard in sorted(self.leases) if self.is_free(shard)]
-        first = _rank(name, self.live) * SHARDS // max(1, len(self.live))
+        free = [shard for shard, lease in self.leases.items() if self._is_free(lease, name)]
+        first = _rank(name, self.live) * SHARDS // len(self.live)
         return sorted(free, key=lambda shard: (shard - first) % SHARDS)
 
     def share_of(self, name: str) -> int:
         """How many shards a relay should hold. The shares of all that are live make ``SHARDS``."""
-        each, rest = divmod(SHARDS, max(1, len(self.live)))
+        each, rest = divmod(SHARDS, len(self.live))
         return each + (_rank(name, self.live) < rest)
+
+    def _is_free(self, lease: Lease, name: str) -> bool:
+        if lease.holder == name:
+            return False
+        return not lease.holder or lease.holder in self.gone or lease.expires_at <= self.now
 
 
 def _rank(name: str, names: Iterable[str]) -> int:

@@ -11,7 +11,6 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from rele.contrib.outbox.lanes import SHARDS
-from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.heartbeat import Heartbeat
 from rele.contrib.outbox.relaying.own_connection import close_connection, run_statement
 from rele.contrib.outbox.relaying.presence import HEARTBEAT_SECONDS
@@ -31,21 +30,24 @@ class SoleOwnership:
 
     Args:
         alias: of the outbox's database.
-        clock: the database's.
+        heartbeat: how the relay shows that it is running.
         monotonic: seconds of a clock that is never set.
     """
 
     wants_to_release: frozenset[int] = frozenset()
 
     def __init__(
-        self, alias: str, clock: DatabaseClock, monotonic: Callable[[], float] = time.monotonic
+        self,
+        alias: str,
+        heartbeat: Heartbeat,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._alias = alias
         self._monotonic = monotonic
-        self._heartbeat = Heartbeat(alias, clock, monotonic)
+        self._heartbeat = heartbeat
         self._lock: Lock | None = None
         self._confirms_at = self._writes_at = 0.0
-        self.name = self._heartbeat.name
+        self.name = heartbeat.name
         self.shards: frozenset[int] = frozenset()
 
     @property
