@@ -28,8 +28,10 @@ OTHERS_WARM_UP = 2.0
 """Seconds: Relé widens its flow control step by step."""
 MEASURED = 3.0
 """Seconds."""
-IDLE_FOR = 30.0
-"""Seconds: a keepalive of each stream is among them."""
+IDLE_AFTER = 35.0
+"""Seconds: Relé's handler threads end after 30 without a message."""
+IDLE_FOR = 60.0
+"""Seconds: two keepalives of each stream are among them."""
 TIMEOUT = 100.0
 ONE_BY_ONE, FIRST_ONES = 500, 50
 IDLE, MANY = 100, 1000
@@ -144,7 +146,7 @@ def measure_idle(counter: Counter) -> Figures:
     command = [sys.executable, __file__, sys.argv[1], "memory", "one.log"]
     one = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     counter.wait_for(IDLE)
-    time.sleep(OTHERS_WARM_UP)
+    time.sleep(IDLE_AFTER)
     began, cpu = time.perf_counter(), time.process_time()
     time.sleep(IDLE_FOR)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 _CHUNK = 65536
 """Bytes that are read at a time."""
 
-_CHECK_SECONDS = 1.0
+_CHECK_SECONDS = 10.0
 """The longest interval of the checks whether a process has ended; a signal says so at once."""
 
 

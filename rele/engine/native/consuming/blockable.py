@@ -17,6 +17,11 @@ class BlockableConsumer:
         self._name = name
         self._core = core
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether messages are outstanding."""
+        return self._core.outstanding > 0
+
     def note_blocked(self, seconds: float) -> None:
         """Note that the loop did not run for the last ``seconds``."""
         self._core.note_blocked(seconds)

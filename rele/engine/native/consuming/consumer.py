@@ -322,6 +322,7 @@ class NativeConsumer:
         deliveries = pull_calls.deliveries_of(response)
         self._core.receive(stream, deliveries, now)
         if deliveries:  # else it is the answer to a keepalive, after which nothing is to be done
+            self._loop.note_work()
             self._act()
 
     async def _make_call(self, call: Call) -> None:

@@ -30,11 +30,15 @@ _PAUSE = 0.001
 """Seconds between two checks whether a fork is over."""
 
 _TICK = 1.0
-"""Seconds between two checks whether the loop runs."""
+"""Seconds between two checks whether the loop runs, while messages are outstanding."""
 
 
 class Blockable(Protocol):
     """What has to know when the loop did not run."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has messages, whose leases the loop keeps."""
 
     def note_blocked(self, seconds: float) -> None:
         """Do not count the last ``seconds`` as silence of the server."""
@@ -67,6 +71,7 @@ class PullLoop:
         """The thread of the loop, while it runs."""
         self._watch = BlockedWatch((times or Times()).blocked_after)
         self._processor = ThreadTimes()
+        self._is_ticking = False
         self._selector: WatchedSelector | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._context = Context()
@@ -112,6 +117,15 @@ class PullLoop:
         task.add_done_callback(self._note_done)
         return task
 
+    def note_work(self) -> None:
+        """In the loop: check that it runs, for as long as messages are outstanding.
+
+        An idle process is left to sleep: nothing is lost while it does not run.
+        """
+        if not self._is_ticking:
+            self._is_ticking = True
+            self._tick()
+
     def now(self) -> float:
         """The time of the loop, in seconds, as ``time.monotonic()``."""
         return time.monotonic()
@@ -145,7 +159,6 @@ class PullLoop:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         self.thread_id = threading.get_ident()
         asyncio.set_event_loop(loop)
-        loop.call_soon(self._tick)
         while not (self._is_ended or self.is_inherited):
             try:
                 loop.run_forever()
@@ -154,13 +167,15 @@ class PullLoop:
         loop.close()
 
     def _tick(self) -> None:
-        self._processor.look()
-        self.loop.call_later(_TICK, self._tick)
+        self._is_ticking = any(each.is_busy for each in self.blockable)
+        if self._is_ticking:
+            self._processor.look()
+            self.loop.call_later(_TICK, self._tick)
 
     def _note_blocked(self, seconds: float) -> None:
         """Take account of the time in which the loop did not run, before anything else happens."""
         self.availability.note_blocked(seconds)
-        thread = self._processor.busiest(seconds)
+        thread = self._processor.busiest(seconds) if self._is_ticking else None
         began = self.now() - seconds
         blockable = list(self.blockable)
         work = (each.work_of(thread, began) for each in blockable)
