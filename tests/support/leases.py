@@ -244,14 +244,17 @@ class _Heartbeat:
     def delete(self) -> None:
         self._relay.execute(lambda: self._world.rows.pop(self.name, None))
 
-    def delete_others(self, gone: Iterable[Relay] = ()) -> None:
+    def delete_former(self, relays: Iterable[Relay]) -> None:
+        former = list(relays)
+
         def delete() -> None:
-            for relay in gone:
+            for relay in former:
                 row = self._world.rows.get(relay.name)
-                if row is not None and row.session_lock == relay.session_lock:
+                if row is not None and row.seen_at == relay.seen_at:
                     del self._world.rows[relay.name]
 
-        self._relay.execute(delete)
+        if former:
+            self._relay.execute(delete)
 
 
 class _Lock:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from rele.contrib.outbox.models import Relay
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.presence import new_name
-
-_FORGOTTEN_AFTER = timedelta(days=1)
-"""When the row of a relay is deleted that was killed."""
 
 _LATELY = 10.0
 """The rate is about the last so many seconds."""
@@ -72,16 +68,11 @@ class Heartbeat:
         """Show that the relay has ended."""
         run_statement(self._alias, lambda: self._relays().filter(name=self.name).delete())
 
-    def delete_others(self, gone: Iterable[Relay] = ()) -> None:
-        """Delete the rows of relays that have not been seen for a day, and of those that are gone.
-
-        A row whose lock has changed since it was read stays: the relay is there.
-        """
-        former = Q(seen_at__lt=self._clock.now() - _FORGOTTEN_AFTER)
-        for relay in gone:
-            former |= Q(name=relay.name, session_lock=relay.session_lock)
-        others = self._relays().exclude(name=self.name).filter(former)
-        run_statement(self._alias, others.delete)
+    def delete_former(self, relays: Iterable[Relay]) -> None:
+        """Delete the rows of relays that have ended, unless they have changed since."""
+        for relay in relays:
+            row = self._relays().filter(name=relay.name, seen_at=relay.seen_at)
+            run_statement(self._alias, row.delete)
 
     def delete_all_others(self) -> None:
         """Delete the rows of all other relays, where there can only be this one."""

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 """The interval at which a relay looks for shards that it may take or should release."""
 
+_FORGOTTEN_AFTER = timedelta(days=1)
+"""When the row of a relay is deleted that was killed, where only its leases tell so."""
+
 
 class Ownership(Protocol):
     """The shards of one relay, from :meth:`begin` to :meth:`end`.
@@ -224,12 +227,16 @@ class LeasedOwnership:
         leases = self._table.read()
         relays = self._heartbeat.read_all()
         gone = self._those_gone(relays)
-        holders = {lease.holder for lease in leases.values()}
-        if finished := [relay for relay in gone if relay.name not in holders]:
-            self._heartbeat.delete_others(finished)
         now = self._clock.now()
-        live = {relay.name for relay in relays if relay.seen_at > now - self._gone_after}
         names = {relay.name for relay in gone}
+        holders = {lease.holder for lease in leases.values()}
+        long_ago = now - _FORGOTTEN_AFTER
+        self._heartbeat.delete_former(
+            relay
+            for relay in relays
+            if relay.name not in holders and (relay.name in names or relay.seen_at < long_ago)
+        )
+        live = {relay.name for relay in relays if relay.seen_at > now - self._gone_after}
         return View(now, leases, (live - names) | {self.name}, names)
 
     def _those_gone(self, relays: Collection[Relay]) -> list[Relay]:
