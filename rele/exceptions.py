@@ -202,6 +202,14 @@ class DeadLetter(Decision):
     """
 
 
+class Reject(Decision):
+    """Raise it in a handler for a message that will fail at each delivery, whatever is done.
+
+    The message is moved to the dead-letter topic. On a subscription without a dead-letter policy it
+    is acknowledged. Either way, an error is logged.
+    """
+
+
 class PartialFailure(ReleError):  # noqa: N818 - named for what it says of the batch
     """Raise it in a handler of batches if only some of its messages have failed::
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rele.exceptions import DeadLetter, DecodeError, Drop, Retry
+from rele.exceptions import DeadLetter, DecodeError, Drop, Reject, Retry
 from rele.messages.codec import decode
 from rele.messages.explaining import in_one_line, origin_of
 from rele.middleware import run_middleware_hook
@@ -54,19 +54,15 @@ class SettlementPolicy:
             _redeliver_later(message, error.delay)
         elif isinstance(error, DeadLetter):
             self._dead_letter(message)
+        elif isinstance(error, Reject):
+            self._reject(message, error)
         else:
             self._redeliver(message)
 
     def settle_undecodable(self, message: Message, error: DecodeError) -> None:
         """Settle a message whose payload cannot be decoded: a redelivery would fail as well."""
         if self.send_to_dead_letters is not None:
-            logger.error(
-                "The message %s of %s goes to the dead-letter topic: %s",
-                message.message_id,
-                self.subscription,
-                error,
-            )
-            self._dead_letter(message)
+            self._reject(message, error)
         elif self.logs_payloads:
             logger.error(
                 "The message %s of %s is acknowledged unhandled: %s It was %r.",
@@ -131,8 +127,22 @@ class SettlementPolicy:
     def may_publish(self, error: BaseException) -> bool:
         """Whether settling a message that failed with ``error`` publishes it, and so waits."""
         return self.send_to_dead_letters is not None and isinstance(
-            error, (DeadLetter, DecodeError)
+            error, (DeadLetter, DecodeError, Reject)
         )
+
+    def _reject(self, message: Message, error: BaseException) -> None:
+        has_topic = self.send_to_dead_letters is not None
+        logger.error(
+            "The message %s of %s %s: %s",
+            message.message_id,
+            self.subscription,
+            "goes to the dead-letter topic" if has_topic else "is acknowledged unhandled",
+            error,
+        )
+        if has_topic:
+            self._dead_letter(message)
+        else:
+            message.ack()
 
     def _redeliver(self, message: Message) -> None:
         if self.failure_pause is None:

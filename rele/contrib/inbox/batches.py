@@ -7,6 +7,7 @@ from typing import Any
 
 from rele.contrib.inbox.claiming_together import ClaimedEvents, claimed_together
 from rele.contrib.inbox.events import event_id_of, report_duplicate
+from rele.contrib.inbox.exceptions import UnusableEventIdError
 from rele.declaration.handlers import check_result
 from rele.exceptions import PartialFailure
 from rele.handling.batch_message import BatchMessage, check_named, received
@@ -34,13 +35,16 @@ def handle_batch_once(
     """
     first: dict[str, BatchMessage] = {}
     repeated: list[tuple[BatchMessage, str]] = []
-    for message in messages:
-        event_id = event_id_of(received(message))
+    event_ids, unusable = _event_ids_of(messages)
+    for message, event_id in event_ids.items():
         if first.setdefault(event_id, message) is not message:
             repeated.append((message, event_id))
     old: list[str] = []
+    result: Any = None
+    failure: PartialFailure | None = None
     try:
-        result, failure = _handle_new(handle, first, old, handling, alias)
+        if first:
+            result, failure = _handle_new(handle, first, old, handling, alias)
     except BaseException:
         for message in messages:
             message.withdraw_ack()
@@ -50,9 +54,25 @@ def handle_batch_once(
             _skip(first[event_id], event_id, handling)
     for message, event_id in repeated:
         _follow(message, first[event_id], event_id, failure, handling)
+    if unusable:
+        raise PartialFailure({**unusable, **({} if failure is None else failure.errors)})
     if failure is not None:
         raise failure
     return result
+
+
+def _event_ids_of(
+    messages: list[BatchMessage],
+) -> tuple[dict[BatchMessage, str], dict[BatchMessage, BaseException]]:
+    """The event id of each message, and what is wrong with those that cannot be recorded."""
+    event_ids: dict[BatchMessage, str] = {}
+    unusable: dict[BatchMessage, BaseException] = {}
+    for message in messages:
+        try:
+            event_ids[message] = event_id_of(received(message))
+        except UnusableEventIdError as error:
+            unusable[message] = error
+    return event_ids, unusable
 
 
 def _handle_new(

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rele.contrib.inbox.exceptions import UnusableEventIdError
+from rele.contrib.inbox.models import MAX_EVENT_ID
 from rele.handling.async_handling import run_hook_async
 from rele.middleware import run_middleware_hook
 
@@ -24,9 +26,19 @@ EVENT_ID = "event_id"
 
 
 def event_id_of(message: Message) -> str:
-    """The id of the event that ``message`` is about."""
+    """The id of the event that ``message`` is about.
+
+    Raises:
+        UnusableEventIdError: the table cannot take it.
+    """
     attributes: Mapping[str, str] = message.attributes
-    return attributes.get(EVENT_ID) or message.message_id
+    event_id = attributes.get(EVENT_ID) or message.message_id
+    if len(event_id) > MAX_EVENT_ID:
+        reason = f"has {len(event_id)} characters of at most {MAX_EVENT_ID}"
+        raise UnusableEventIdError(event_id, reason)
+    if "\0" in event_id:
+        raise UnusableEventIdError(event_id, "has a NUL character")
+    return event_id
 
 
 def report_duplicate(message: Message, subscription: Subscription, event_id: str) -> None:

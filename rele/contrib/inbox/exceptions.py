@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from rele.exceptions import ReleError
+from rele.exceptions import Reject, ReleError
 from rele.management.databases import Tables
+
+_SHOWN = 60
+"""How many characters of an event id an error shows."""
 
 
 class InboxError(ReleError):
     """The inbox cannot be used."""
+
+
+class UnusableEventIdError(InboxError, Reject):
+    """The inbox cannot record the event, so its message cannot be handled once.
+
+    Args:
+        event_id: the attribute of the message.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, event_id: str, reason: str) -> None:
+        super().__init__(
+            f"Its attribute event_id {reason}, so that the inbox cannot record it: "
+            f"{event_id[:_SHOWN]!r}{'…' if len(event_id) > _SHOWN else ''}. Publish it again with "
+            "another one."
+        )
 
 
 def explained_errors(alias: str) -> AbstractContextManager[None]:

@@ -8,6 +8,13 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
+MAX_EVENT_ID = 1024
+"""Characters; Pub/Sub takes no more bytes in an attribute."""
+
+
+UNIQUE = "rele_inbox_digest"
+"""The constraint that each event of a subscription has one row."""
+
 
 def digest_of(subscription: str, event_id: str) -> str:
     """What stands for the two in the unique index.
@@ -41,7 +48,7 @@ class InboxMessage(models.Model):
     id = models.BigAutoField(primary_key=True)
     subscription = models.CharField(max_length=255)
     event_id = models.CharField(
-        max_length=1024, help_text="The attribute event_id, else the id that Pub/Sub gave."
+        max_length=MAX_EVENT_ID, help_text="The attribute event_id, else the id that Pub/Sub gave."
     )
     digest = DigestField(max_length=64, editable=False)
     handled_at = models.DateTimeField(default=timezone.now)
@@ -49,7 +56,7 @@ class InboxMessage(models.Model):
     class Meta:
         verbose_name = "message"
         constraints = [  # noqa: RUF012 - as Django declares it
-            models.UniqueConstraint(fields=["digest"], name="rele_inbox_digest"),
+            models.UniqueConstraint(fields=["digest"], name=UNIQUE),
         ]
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rele import Callback, Subscription
-from rele.exceptions import DeadLetter, Drop, Retry
+from rele.exceptions import DeadLetter, Drop, Reject, Retry
 from rele.handling.settlement import SettlementPolicy
 from tests.support.deliveries import Delivery
 from tests.support.recorder import Recorder, raising
@@ -71,6 +71,30 @@ class TestDecision:
 
         assert put_away == [(delivery.message, [])]
         assert delivery.settlements() == ["ack"]
+
+    def test_reject_dead_letters_with_one_error(
+        self, deliver: Deliver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        delivery = deliver()
+        dead: list[Any] = []
+
+        deliver_failing(delivery, Reject("it has no id"), send_to_dead_letters=dead.append)
+
+        assert dead == [delivery.message]
+        assert delivery.settlements() == ["ack"]
+        [error] = [each for each in caplog.records if each.levelname == "ERROR"]
+        assert error.getMessage().endswith("goes to the dead-letter topic: it has no id")
+
+    def test_reject_acknowledges_with_one_error_where_there_is_no_policy(
+        self, deliver: Deliver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        delivery = deliver()
+
+        deliver_failing(delivery, Reject("it has no id"))
+
+        assert delivery.settlements() == ["ack"]
+        [error] = [each for each in caplog.records if each.levelname == "ERROR"]
+        assert error.getMessage().endswith("is acknowledged unhandled: it has no id")
 
     def test_dead_letter_that_cannot_be_published_is_nacked(
         self, deliver: Deliver, caplog: pytest.LogCaptureFixture
