@@ -11,8 +11,9 @@ from django.db import Error as AnyDatabaseError
 from django.db import IntegrityError, OperationalError, connections, transaction
 
 from rele.contrib.inbox.broken_transactions import check_unbroken, left_unbroken
+from rele.contrib.inbox.callbacks import reporting_callbacks
 from rele.contrib.inbox.exceptions import named_where_missing
-from rele.contrib.inbox.models import InboxMessage, digest_of
+from rele.contrib.inbox.models import UNIQUE, InboxMessage, digest_of
 from rele.exceptions import Retry
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,13 @@ SQLite waits for as long as ``OPTIONS["timeout"]`` says (5 s by default), MySQL 
 long as their ``innodb_lock_wait_timeout`` says (50 s by default).
 """
 
-_LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_LOCK_WAIT_TIMEOUT, _DEADLOCK = 1205, 1213  # https://mariadb.com/kb/en/mariadb-error-codes/
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: a lock is not available, a
+# transaction cannot be serialized (another one has handled the message since it began), a deadlock.
+_ELSEWHERE_ON_POSTGRESQL = ("55P03", "40001", "40P01")
+
+# https://mariadb.com/kb/en/mariadb-error-codes/: a record has changed since the transaction began,
+# a timeout of a lock, a deadlock.
+_ELSEWHERE_ON_MYSQL = (1020, 1205, 1213)
 
 # One statement, to make only one round trip. It waits for locks no longer than LOCK_TIMEOUT, and
 # then restores the lock_timeout that was set before, for the handler: if it inserts a row, by
@@ -85,7 +91,7 @@ def claimed(
         if is_part:
             check_at_end(partial(keep, alias, is_intact))
         try:
-            with left_unbroken(alias, is_intact):
+            with left_unbroken(alias, is_intact), reporting_callbacks(alias, subscription):
                 yield True
         except BaseException:
             failed.append(row)
@@ -111,6 +117,7 @@ def _commit(alias: str) -> None:
     """Commit where nobody else does, with AUTOCOMMIT turned off for the database."""
     if not connections[alias].in_atomic_block and not connections[alias].get_autocommit():
         transaction.commit(using=alias)
+        connections[alias].run_and_clear_commit_hooks()  # Django waits for autocommit
 
 
 @contextmanager
@@ -153,12 +160,14 @@ def _insert(alias: str, subscription: str, event_id: str) -> InboxMessage | None
         return _insert_on_postgresql(alias, row)
     try:
         row.save(force_insert=True, using=alias)
-    except IntegrityError:
+    except IntegrityError as error:
         # Only the statement was rolled back: the transaction can ask which rule it violated.
         transaction.set_rollback(False, using=alias)
-        if not InboxMessage.objects.using(alias).filter(digest=row.digest).exists():
-            raise
-        return None
+        if InboxMessage.objects.using(alias).filter(digest=row.digest).exists():
+            return None
+        if UNIQUE in str(error):  # it was committed since this transaction began, and is not seen
+            raise Retry from error
+        raise
     return row
 
 
@@ -189,11 +198,14 @@ def is_there(alias: str, row: InboxMessage) -> bool:
 
 
 def is_handled_elsewhere(error: OperationalError) -> bool:
-    """Whether another transaction is still handling the message after the timeout."""
+    """Whether another transaction is handling the message, or has done so since this one began.
+
+    The first after the timeout alone.
+    """
     cause = error.__cause__
     sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return (
-        sqlstate == _LOCK_NOT_AVAILABLE
+        sqlstate in _ELSEWHERE_ON_POSTGRESQL
         or "database is locked" in str(error)
-        or error.args[:1] in ((_LOCK_WAIT_TIMEOUT,), (_DEADLOCK,))
+        or bool(error.args and error.args[0] in _ELSEWHERE_ON_MYSQL)
     )

@@ -11,6 +11,7 @@ from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from rele.contrib.inbox.broken_transactions import left_unbroken
+from rele.contrib.inbox.callbacks import reporting_callbacks
 from rele.contrib.inbox.claiming import (
     LOCK_TIMEOUT,
     commits_by_itself,
@@ -112,7 +113,8 @@ def claimed_together(
         elif is_part:
             check_at_end(lambda: keep(alias, claimed.is_intact))
         try:
-            yield claimed
+            with reporting_callbacks(alias, subscription):
+                yield claimed
         except BaseException:
             failed += claimed.rows.values()
             raise

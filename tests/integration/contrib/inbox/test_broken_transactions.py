@@ -442,19 +442,6 @@ class TestATransactionThatTheHandlerCommits:
     ) -> None:
         self.assert_redelivered(mariadb, change_the_schema, caplog)
 
-    def test_by_its_end(self, alias: str) -> None:
-        """What is called after the commit has failed: the effect is there, and stays single."""
-
-        def fail_after_the_commit(alias: str) -> None:
-            transaction.on_commit(lambda: 1 / 0, using=alias)
-
-        handler = idempotent(using=alias)(Handler(alias, fail_after_the_commit))
-        orders = Subscription(handler, "orders")
-
-        assert isinstance(deliver(orders, "first", event_id=EVENT).exception, ZeroDivisionError)
-        assert deliver(orders, "second", event_id=EVENT).duplicate
-        assert state(alias)["effects"] == ["first"]
-
 
 def test_a_database_without_autocommit(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """There, an atomic block ends without a commit."""
