@@ -272,7 +272,7 @@ class _Lock:
     def free_among(self, numbers: Collection[int]) -> frozenset[int]:
         return self._relay.execute(lambda: frozenset(set(numbers) - self._world.held_locks))
 
-    def release(self) -> None:
+    def leave_session(self) -> None:
         self.end_session()
 
     def close_connection(self) -> None:

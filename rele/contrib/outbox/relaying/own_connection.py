@@ -6,7 +6,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from django.db import Error as AnyDatabaseError
@@ -63,22 +62,3 @@ def run_statement(alias: str, statement: Callable[[], T]) -> T:
             logger.debug("A statement is tried again: %s", error)
         time.sleep(random.uniform(0, _LONGEST_PAUSE))
     raise AssertionError("unreachable")
-
-
-def close_connection(alias: str) -> None:
-    """Close this thread's connection, without the locks and notifications of its session.
-
-    A connection of a pool is not closed, but used by others afterwards.
-    """
-    connection = connections[alias]
-    if connection.connection is None:
-        return
-    if connection.vendor == "postgresql":
-        with suppress(Exception):  # it may be broken, and is closed or dropped anyway
-            with connection.cursor() as cursor:
-                cursor.execute("UNLISTEN *")
-                cursor.execute("SELECT pg_advisory_unlock_all()")
-    try:
-        connection.close()
-    except Exception as error:  # noqa: BLE001 - the driver's; the connection is dropped
-        logger.debug("Closing the connection to the database %r failed: %s", alias, error)

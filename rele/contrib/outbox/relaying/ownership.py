@@ -197,7 +197,7 @@ class LeasedOwnership:
         try:
             self._table.free(range(SHARDS))
             self._heartbeat.delete()
-            self._lock.release()
+            self._lock.leave_session()
         except AnyDatabaseError as error:
             # Others take them when the session or the leases have ended.
             logger.debug("The shards of %s could not be released: %s", self.name, error)

@@ -17,7 +17,6 @@ from django.db import connections
 
 from rele.contrib.outbox.relaying.own_connection import (
     autocommitting,
-    close_connection,
     run_statement,
 )
 
@@ -36,8 +35,8 @@ class _Server(Protocol):
     def knows(self, number: int, own: int | None) -> bool:
         """Whether this server can tell of ``number`` that it is free."""
 
-    def release(self, cursor: Any, number: int) -> None:
-        """Unlock ``number``."""
+    def leave(self, cursor: Any, number: int | None) -> None:
+        """Unlock ``number``, and end all else that the session has for the relay."""
 
 
 class _PostgreSQL:
@@ -62,8 +61,10 @@ class _PostgreSQL:
     def knows(self, number: int, own: int | None) -> bool:
         return True
 
-    def release(self, cursor: Any, number: int) -> None:
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+    def leave(self, cursor: Any, number: int | None) -> None:
+        cursor.execute("UNLISTEN *")
+        if number is not None:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
 
 
 class _MySQL:
@@ -92,8 +93,9 @@ class _MySQL:
     def knows(self, number: int, own: int | None) -> bool:
         return own is not None and number >> self._RANDOM_BITS == own >> self._RANDOM_BITS
 
-    def release(self, cursor: Any, number: int) -> None:
-        cursor.execute("SELECT RELEASE_LOCK(%s)", [self._name(number)])
+    def leave(self, cursor: Any, number: int | None) -> None:
+        if number is not None:
+            cursor.execute("SELECT RELEASE_LOCK(%s)", [self._name(number)])
 
     def _name(self, number: int) -> str:
         return f"rele_outbox_{number:x}"
@@ -161,16 +163,23 @@ class SessionLock:
             number for number in numbers if number not in held and server.knows(number, own)
         )
 
-    def release(self) -> None:
-        """Free it, if that is possible; the end of the session frees it in any case."""
-        connection, number = connections[self._alias], self.number
-        self.number = None
-        if number is not None and connection.connection is self._connection:
+    def leave_session(self) -> None:
+        """Free the lock, and end LISTEN: a pool gives the connection to others.
+
+        If that is not possible, the session has ended, and with it the lock.
+        """
+        connection = connections[self._alias]
+        number = self.number if connection.connection is self._connection else None
+        self.number = self._connection = None
+        server = _SERVERS.get(connection.vendor)
+        if server is not None and connection.connection is not None:
             with suppress(AnyDatabaseError), connection.cursor() as cursor:
-                _SERVERS[connection.vendor].release(cursor, number)
-        self._connection = None
+                server.leave(cursor, number)
 
     def close_connection(self) -> None:
-        """Close the connection, of which nothing of its session remains."""
-        self.number = self._connection = None
-        close_connection(self._alias)
+        """Close this thread's connection, of whose session nothing remains."""
+        self.leave_session()
+        try:
+            connections[self._alias].close()
+        except Exception as error:  # noqa: BLE001 - the driver's; the connection is dropped
+            logger.debug("Closing the connection to %r failed: %s", self._alias, error)

@@ -12,7 +12,7 @@ from django.db import connections
 
 from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.relaying.heartbeat import Heartbeat
-from rele.contrib.outbox.relaying.own_connection import close_connection, run_statement
+from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.presence import HEARTBEAT_SECONDS
 from rele.contrib.outbox.relaying.relay_lock import HeldError, Lock, lock_of
 from rele.exceptions import ConfigurationError
@@ -82,7 +82,8 @@ class SoleOwnership:
         """No other relay waits for any."""
 
     def disconnect(self) -> None:
-        close_connection(self._alias)
+        with suppress(AnyDatabaseError):
+            connections[self._alias].close()
 
     def end(self) -> None:
         if self._lock is None:
