@@ -28,10 +28,6 @@ class Skippable:
         self.skipped: Skip | None = None
         """Why the handler was not run; ``None`` where it was."""
 
-    def begin(self) -> None:
-        """Make this the current call, for as long as the context of the caller lasts."""
-        _current.set(self)
-
     def __enter__(self) -> Self:
         self._token = _current.set(self)
         return self
@@ -41,6 +37,9 @@ class Skippable:
 
 
 _current: ContextVar[Skippable | None] = ContextVar("rele_current_call", default=None)
+
+begin_call = _current.set
+"""Make a call the current one, for as long as the context of the caller lasts."""
 
 
 def current_call() -> Skippable | None:

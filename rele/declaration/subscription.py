@@ -190,11 +190,14 @@ class Subscription(Generic[Parameters, Result]):
             Returns ``None`` where a filter rejects the message. Where the function is an
             ``async def``, it returns a coroutine, which does all that.
             """
-            if self.batch is not None:
-                return self._func(data)
-            if self._awaits:
-                return self._filter_and_await(data, attributes)
-            return self._func(data, **attributes) if self._prepare(attributes) else None
+            return self._filter_and_call(data, attributes)
+
+    def _filter_and_call(self, data: Any, attributes: dict[str, Any]) -> Any:
+        if self.batch is not None:
+            return self._func(data)
+        if self._awaits:
+            return self._filter_and_await(data, attributes)
+        return self._func(data, **attributes) if self._prepare(attributes) else None
 
     async def _filter_and_await(self, data: Any, attributes: dict[str, Any]) -> Any:
         if self._prepare(attributes):
@@ -244,6 +247,17 @@ class Subscription(Generic[Parameters, Result]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
+
+
+_CALL = Subscription.__call__
+
+
+def call(subscription: Subscription, data: Any, attributes: Mapping[str, str]) -> Any:
+    """As ``subscription(data, **attributes)``, which takes longer."""
+    arguments: dict[str, Any] = dict(attributes)
+    if type(subscription).__call__ is _CALL:
+        return subscription._filter_and_call(data, arguments)
+    return subscription(data, **arguments)  # a subclass has its own
 
 
 def check_topic(topic: Any) -> None:

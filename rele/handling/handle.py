@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rele.declaration.handlers import check_result
-from rele.declaration.skips import Skip
+from rele.declaration.skips import Skip, begin_call
+from rele.declaration.subscription import call
 from rele.exceptions import DecodeError
 from rele.handling.current import Handling
 from rele.middleware import run_message_hook
@@ -72,13 +73,17 @@ def process(message: Message, subscription: Subscription, policy: SettlementPoli
 def _process(handling: Handling, policy: SettlementPolicy) -> None:
     """In the context of the message: run everything that belongs to it."""
     message, subscription = handling.message, handling.subscription
-    handling.begin()
+    begin_call(handling)
     try:
         start_time = time.time()
         run_message_hook("pre_process_message", subscription, message)
         settle_failed = _call_handler(handling, policy)
         if handling.error is None:
-            settle(handling, message.ack)
+            if message.settled_as is None:
+                try:
+                    message.ack()
+                except BaseException:  # noqa: BLE001 - logged; everything else continues
+                    _report_unsettled(handling)
             if policy.confirms_acks:
                 policy.confirm(message)
             run_message_hook("post_process_message_success", subscription, start_time, message)
@@ -108,7 +113,7 @@ def _call_handler(handling: Handling, policy: SettlementPolicy) -> Callable[...,
         except DecodeError:
             settle_failed = policy.settle_undecodable
             raise
-        result = subscription(data, **message.attributes)
+        result = call(subscription, data, message.attributes)
         if result is not None:
             check_result(result, "The handler of %s", subscription)
         if handling.checks:
@@ -139,5 +144,9 @@ def settle(handling: Handling, how: Callable[..., None], *args: Any) -> None:
         return
     try:
         how(*args)
-    except BaseException:
-        logger.exception("A message of %s could not be settled.", handling.subscription)
+    except BaseException:  # noqa: BLE001 - logged; everything else continues
+        _report_unsettled(handling)
+
+
+def _report_unsettled(handling: Handling) -> None:
+    logger.exception("A message of %s could not be settled.", handling.subscription)

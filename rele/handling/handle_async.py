@@ -10,6 +10,8 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from rele.declaration.handlers import check_result
+from rele.declaration.skips import begin_call
+from rele.declaration.subscription import call
 from rele.exceptions import DecodeError
 from rele.handling.async_handling import AsyncHandling, use_own_threads
 from rele.handling.handle import settle, settle_escaped
@@ -49,7 +51,7 @@ async def process_async(
         message.acks_with_response = True
     if run_in_thread is not None:
         use_own_threads()
-    handling.begin()
+    begin_call(handling)
     try:
         await _process(handling, policy)
     except BaseException as escaped:  # noqa: BLE001 - raised to no one
@@ -95,7 +97,7 @@ async def _call_handler(handling: AsyncHandling, policy: SettlementPolicy) -> Se
         except DecodeError:
             settle_failed = policy.settle_undecodable
             raise
-        result = subscription(data, **message.attributes)
+        result = call(subscription, data, message.attributes)
         if type(result) is CoroutineType or isinstance(result, Awaitable):
             result = await result
         if result is not None:

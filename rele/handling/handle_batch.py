@@ -9,6 +9,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from rele.declaration.handlers import check_result
+from rele.declaration.skips import begin_call
 from rele.engine.base import ack_together
 from rele.exceptions import DecodeError, OrderingKeyFailed, PartialFailure
 from rele.handling.batch_message import BatchMessage, RawBatchMessage, check_named, received
@@ -98,7 +99,7 @@ class BatchRun:
 
         The batch is the current call for as long as the context of the caller lasts.
         """
-        self._handling.begin()
+        begin_call(self._handling)
         self._start_time = time.time()
         if self._policy.confirms_acks:
             for message in self.messages:

@@ -136,22 +136,18 @@ def decode(payload: bytes, decoder: type[json.JSONDecoder] = json.JSONDecoder) -
     except UnicodeDecodeError as error:
         raise NotUTF8Error(*error.args) from error
     try:
-        if decoder is json.JSONDecoder:
-            return _loads(text)
-        return json.loads(text, cls=decoder)
+        if decoder is not json.JSONDecoder:
+            return json.loads(text, cls=decoder)
+        # As json.loads(), which first looks for spaces around the value: seldom there are any.
+        try:
+            value, end = _DECODER.raw_decode(text)
+        except ValueError:
+            return json.loads(text)
+        return value if end == len(text) or not text[end:].strip(_SPACES) else json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", str(error))
         position = getattr(error, "pos", 0)
         raise NotJSONError(f"The payload is not JSON in UTF-8: {reason}", text, position) from error
-
-
-def _loads(text: str) -> Any:
-    """As ``json.loads``, which first looks for spaces around the value: seldom there are any."""
-    try:
-        value, end = _DECODER.raw_decode(text)
-    except ValueError:
-        return json.loads(text)
-    return value if end == len(text) or not text[end:].strip(_SPACES) else json.loads(text)
 
 
 def as_it_is(payload: bytes) -> bytes:

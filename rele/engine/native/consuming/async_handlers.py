@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from contextvars import Context
 from typing import Any
@@ -71,9 +71,9 @@ class AsyncHandlers:
 
     # From the thread of the consumer.
 
-    def add(self, delivery: Delivery) -> None:
-        """Let a task handle ``delivery``, after :meth:`start`."""
-        self._ready.append(delivery)
+    def add(self, deliveries: Iterable[Delivery]) -> None:
+        """Let tasks handle ``deliveries``, after :meth:`start`."""
+        self._ready.extend(deliveries)
 
     def clear(self) -> list[Delivery]:
         """Handle nothing of what waits; return it."""

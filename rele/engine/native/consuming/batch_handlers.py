@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -50,9 +50,10 @@ class BatchHandlers:
         self.running = 0
         """How many batches are being handled."""
 
-    def add(self, delivery: Delivery) -> None:
-        """Let ``delivery`` be a part of a batch."""
-        self._batching.add(delivery)
+    def add(self, deliveries: Iterable[Delivery]) -> None:
+        """Let ``deliveries`` be parts of batches."""
+        for delivery in deliveries:
+            self._batching.add(delivery)
 
     def clear(self) -> list[Delivery]:
         """Handle nothing of what waits; return it."""

@@ -51,7 +51,7 @@ class Caution:
             admitted, self._held = [*self._held, *ready], []
             self._survived.clear()
             return admitted
-        admitted = [delivery for delivery in ready if not self._holds(delivery)]
+        admitted = [each for each in ready if (each.attempt or 1) == 1 or not self._holds(each)]
         if self._running is not None and is_settled(self._running):
             self._running = None
         if self._running is None and self._held:
@@ -73,9 +73,7 @@ class Caution:
         return self._ends_at if self._held else None
 
     def _holds(self, delivery: Delivery) -> bool:
-        if (delivery.attempt or 1) == 1 or self._left == 0:
-            return False
-        if delivery.message_id in self._survived:
+        if self._left == 0 or delivery.message_id in self._survived:
             return False
         self._left -= 1
         self._held.append(delivery)

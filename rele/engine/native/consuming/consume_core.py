@@ -11,7 +11,7 @@ from rele.engine.native.consuming.confirmed_receipts import ConfirmedReceipts
 from rele.engine.native.consuming.consumer_options import ConsumerOptions
 from rele.engine.native.consuming.delivery import NACK, Delivery, Settled
 from rele.engine.native.consuming.flow import Flow
-from rele.engine.native.consuming.lease_calls import Call, Confirmed, Work
+from rele.engine.native.consuming.lease_calls import Call, Work
 from rele.engine.native.consuming.lease_keeper import LeaseKeeper
 from rele.engine.native.consuming.lease_times import LeaseTimes
 from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
@@ -232,7 +232,7 @@ class ConsumeCore:
 
     def hurry(self, now: float) -> None:
         """Inform Pub/Sub at the next :meth:`act` of what was settled, instead of gathering more."""
-        self._keeper.hurry(now)
+        self._keeper.settled.hurry(now)
 
     def act(self, now: float) -> Actions:
         """Decide what to do now."""
@@ -241,13 +241,13 @@ class ConsumeCore:
         # So that Pub/Sub delivers more before the handlers have nothing to do.
         self._keeper.settled.enough = max(self._flow.limit // 4, 1)
         if self._flow.is_blocked:
-            self._keeper.hurry(now)
+            self._keeper.settled.hurry(now)
         work = self._keeper.act(now)
         if not self._is_draining:
             self._go_on_after([*work.lost, *work.overdue], now)
             self._abandon(work.overdue, now)
         self._ready += self._ordered.resume(now)
-        shed = self._see_to_held(work.confirmed, now) if self._ordered.is_holding else 0
+        shed = self._see_to_held(work, now) if self._ordered.is_holding else 0
         ready = self._caution.admit(self._ready, now, self._keeper.is_done)
         self._ready = []
         self._handed.update(ready)
@@ -337,13 +337,13 @@ class ConsumeCore:
                 self._settle_copies(step.copies, NACK, now)
                 self._take(step, now)
 
-    def _see_to_held(self, confirmed: Iterable[Confirmed], now: float) -> int:
+    def _see_to_held(self, work: Work, now: float) -> int:
         """Hold messages behind failed ones no longer, and no more of them, than is good.
 
         Returns:
             How many were nacked to keep room for other keys.
         """
-        for each in confirmed:
+        for each in work.confirmed:
             self._ordered.note_known(each.delivery, now)
         self._nack(self._ordered.expire(now), now)
         shed = self._ordered.shed(max(self._options.max_messages // 2, 1), now)

@@ -89,6 +89,7 @@ class NativeConsumer:
         self._ends = StreamEnds(self._name, pull_loop, threads, prepare)
         self._settlements = SettlementReports(self._name)
         self._callback = callback
+        self._call = callback.__call__  # kept: to look it up for each message takes time
         self._options = options
         self._loop = pull_loop
         self._threads = threads
@@ -97,6 +98,7 @@ class NativeConsumer:
         self._blockable = BlockableConsumer(self._name, self._core)
         self._streams: dict[Stream, StreamDriver] = {}
         self._reports = Reports(pull_loop, self._take_reports)
+        self.note = self._reports.add  # without a further call
         self._handlers = self._make_handlers(handler_loop)
         self._responses: dict[tuple[Delivery, Settled], Future[Any]] = {}
         self._timer = DueTimer(pull_loop, self._next_due, self._act)
@@ -138,16 +140,13 @@ class NativeConsumer:
 
     # In a thread of a handler.
 
-    def settle(self, delivery: Delivery, settled: Settled) -> Future[Any] | None:
-        """Note how a handler has settled its message."""
-        response: Future[Any] | None = None
-        if settled.wants_response:
-            response = self._responses.setdefault((delivery, settled), Future())
-        self._reports.add(delivery, settled)
-        if response is not None:
-            self._reports.wake()
-            if self._loop.is_inherited:
-                response.set_exception(acknowledge_error("This process was forked from a worker."))
+    def settle(self, delivery: Delivery, settled: Settled) -> Future[Any]:
+        """Note how a handler has settled its message; return the future of the response."""
+        response = self._responses.setdefault((delivery, settled), Future())
+        self.note(delivery, settled)
+        self._reports.wake()
+        if self._loop.is_inherited:
+            response.set_exception(acknowledge_error("This process was forked from a worker."))
         return response
 
     def _begin(self, delivery: Delivery) -> bool:
@@ -165,10 +164,10 @@ class NativeConsumer:
         if self._begin(delivery):
             delivery.thread_id = threading.get_ident()
             try:
-                self._callback(delivery.message)
+                self._call(delivery.message)
             except BaseException:
                 logger.exception("The callback of %s raised.", self._name)
-        self._reports.add(delivery)
+        self.note(delivery)
 
     def ack_together(self, deliveries: Sequence[Delivery]) -> None:
         """Note that a handler of batches has acked ``deliveries``."""
@@ -204,7 +203,7 @@ class NativeConsumer:
                 loop,
                 begin=self._begin,
                 handle=self._callback.handle_async,
-                finish=self._reports.add,
+                finish=self.note,
                 idle=idle,
             )
         return Handlers(options.threads, self._handle, threads, idle)
@@ -252,8 +251,7 @@ class NativeConsumer:
             report_shed(actions.shed, self._name)
         self._act_on_streams(actions.streams)
         if actions.ready:
-            for delivery in actions.ready:
-                self._handlers.add(delivery)
+            self._handlers.add(actions.ready)
             self._reports.watch()
         self._start_handlers()
 

@@ -44,7 +44,7 @@ class Delivery:
         key: the ordering key; empty if there is none.
         size: the bytes of the message, about.
         attempt: the number of the delivery, from 1; ``None`` without a dead-letter policy.
-        received: what was received, of protobuf.
+        received: the message that was received, of protobuf.
     """
 
     __slots__ = (

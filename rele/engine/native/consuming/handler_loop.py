@@ -170,6 +170,6 @@ class _HandlerExecutor(ThreadPoolExecutor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        self._functions.add(partial(perform, future, partial(function, *args, **kwargs)))
+        self._functions.add([partial(perform, future, partial(function, *args, **kwargs))])
         self._functions.start()
         return future

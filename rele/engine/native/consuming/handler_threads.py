@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -106,9 +106,9 @@ class Handlers(Generic[Work]):
         """How many threads handle messages now."""
         return self._number - len(self._slots)
 
-    def add(self, delivery: Work) -> None:
-        """Let a thread handle ``delivery``, after :meth:`start`."""
-        self._ready.append(delivery)
+    def add(self, deliveries: Iterable[Work]) -> None:
+        """Let threads handle ``deliveries``, after :meth:`start`."""
+        self._ready.extend(deliveries)
 
     def next_due(self) -> float | None:
         """When to call :meth:`start`: not before the next event."""

@@ -51,10 +51,16 @@ class Work:
     """What the driver has to do."""
 
     calls: list[Call] = field(default_factory=list)
-    confirmed: list[Confirmed] = field(default_factory=list)
+    ended: list[tuple[Delivery, str | None]] = field(default_factory=list)
+    """What :attr:`confirmed` is made of, which costs more: the deliveries and the errors."""
     answered: list[Confirmed] = field(default_factory=list)
     """What does not end a delivery, but somebody may wait for."""
     overdue: list[Delivery] = field(default_factory=list)
     """Deliveries that were outstanding for the longest time allowed, and are nacked."""
     lost: list[Delivery] = field(default_factory=list)
     """Deliveries whose leases are known to have ended before Pub/Sub knew how they were settled."""
+
+    @property
+    def confirmed(self) -> list[Confirmed]:
+        """The ends of deliveries, in their order."""
+        return [Confirmed(delivery, error) for delivery, error in self.ended]

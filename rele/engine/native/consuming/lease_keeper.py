@@ -14,7 +14,7 @@ from typing import Literal
 from rele.engine.native.consuming.asked_leases import AskedLeases
 from rele.engine.native.consuming.delayed_charges import DelayedCharges
 from rele.engine.native.consuming.delivery import ACK, Charge, Delivery, Settled
-from rele.engine.native.consuming.lease_calls import LEASE_LOST, UNAVAILABLE, Call, Confirmed, Work
+from rele.engine.native.consuming.lease_calls import LEASE_LOST, UNAVAILABLE, Call, Work
 from rele.engine.native.consuming.lease_requests import divided, sorted_by_outcome
 from rele.engine.native.consuming.lease_times import LeaseTimes
 from rele.engine.native.consuming.renewals import Renewals
@@ -123,13 +123,13 @@ class LeaseKeeper:
         if before is None and not delivery.is_lost:
             self._note_settled(delivery)
         if delivery.is_lost:
-            self._confirm(delivery, LEASE_LOST)
+            self._fail(delivery, LEASE_LOST)
             if settled.kind == "ack" and not self._is_exactly_once:
                 # Pub/Sub may accept it although it is late, and so need not redeliver the message.
                 self.settled.add([delivery], settled, now)
         elif settled.kind == "drop":
             self._delayed.add(delivery.lease_ends_at, delivery)
-            self._confirm(delivery)
+            self._note_done([delivery])
         elif settled.kind == "ack" or not delivery.is_being_extended:
             self.settled.add([delivery], settled, now)
 
@@ -160,10 +160,10 @@ class LeaseKeeper:
             delivery.is_lost = True
             self._asked.note_lost(delivery)
             if delivery.settled is not None:
-                self._confirm(delivery, LEASE_LOST)
+                self._fail(delivery, LEASE_LOST)
             else:
                 self._note_settled(delivery)
-                self._release(delivery)
+                self._release([delivery])
 
     def note_answer(
         self, call: Call, now: float, *, error: str | None, refused: Mapping[str, str]
@@ -185,12 +185,11 @@ class LeaseKeeper:
             return
         if call.purpose == "delay":
             self._note_delayed(call, done, now)
-        for delivery in done:
-            self._confirm(delivery)
+        self._note_done(done)
         self._work.lost += lost
         for delivery in lost:
             delivery.is_lost = True
-            self._confirm(delivery, refused[delivery.ack_id])
+            self._fail(delivery, refused[delivery.ack_id])
         if again := [delivery for delivery in again if not delivery.is_lost]:
             self._repeat(call, again, now)
 
@@ -242,10 +241,6 @@ class LeaseKeeper:
         """Whether Pub/Sub is still to be told of a settlement."""
         return bool(self.under_way or self.settled.send_at is not None or self._retries)
 
-    def hurry(self, now: float) -> None:
-        """Send at the next :meth:`act` what was settled, instead of gathering more."""
-        self.settled.hurry(now)
-
     def give_up(self) -> None:
         """Wait for no confirmation any more: Pub/Sub is unavailable.
 
@@ -254,7 +249,7 @@ class LeaseKeeper:
         for delivery in list(self.outstanding.values()):
             settled = delivery.settled
             if settled is not None and settled.wants_response:
-                self._confirm(delivery, UNAVAILABLE)
+                self._fail(delivery, UNAVAILABLE)
 
     def _send_what_can_wait(self, now: float) -> None:
         if self._receipts:
@@ -311,10 +306,12 @@ class LeaseKeeper:
             delivery.is_being_extended = False
         if self._is_exactly_once:
             self._confirm_receipt(done)
+        ends_at = call.sent_at + call.seconds
         for delivery in done:
-            delivery.lease_ends_at = call.sent_at + call.seconds
+            delivery.lease_ends_at = ends_at
             renew_at = call.sent_at + self._times.renewed_after(call.seconds)
-            self._renewals.add(delivery, min(renew_at, delivery.received_at + self._max_lease))
+            if delivery.settled is None:
+                self._renewals.add(delivery, min(renew_at, delivery.received_at + self._max_lease))
         for delivery in again:
             delivery.is_doubtful = True
             self._renewals.add(delivery, now + self._pause())
@@ -369,9 +366,8 @@ class LeaseKeeper:
 
     def _still_valid(self, call: Call, now: float) -> list[Delivery]:
         """The deliveries of a failed call whose leases have not ended; the others are lost."""
-        valid = [delivery for delivery in call.deliveries if delivery.lease_ends_at > now]
         self._lose([delivery for delivery in call.deliveries if delivery.lease_ends_at <= now])
-        return valid
+        return [delivery for delivery in call.deliveries if delivery.lease_ends_at > now]
 
     def _lose(self, deliveries: Sequence[Delivery]) -> None:
         self._work.lost += [delivery for delivery in deliveries if not delivery.is_lost]
@@ -381,19 +377,24 @@ class LeaseKeeper:
         first, longest = _RETRIED_AFTER
         return float(min(first * 2.0 ** min(self._failures, 16), longest) * self._random())
 
-    def _confirm(self, delivery: Delivery, error: str | None = None) -> None:
-        if self._release(delivery) or error is not None:
-            self._work.confirmed.append(Confirmed(delivery, error))
+    def _note_done(self, deliveries: Iterable[Delivery]) -> None:
+        self._work.ended += [(delivery, None) for delivery in self._release(deliveries)]
+
+    def _fail(self, delivery: Delivery, error: str) -> None:
+        """Note that the settlement of ``delivery`` has no effect."""
+        self._release([delivery])
+        self._work.ended.append((delivery, error))
 
     def _note_settled(self, delivery: Delivery) -> None:
         self.unsettled -= 1
         if delivery.charge is not None:
             delivery.charge.unsettled -= 1
 
-    def _release(self, delivery: Delivery) -> bool:
-        """Forget ``delivery``; return whether it was outstanding."""
-        if self.outstanding.pop(delivery.ack_id, None) is None:
-            return False
-        if delivery.charge is not None:
-            delivery.charge.leased -= 1
-        return True
+    def _release(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Forget ``deliveries``; return those that were outstanding."""
+        pop = self.outstanding.pop
+        released = [delivery for delivery in deliveries if pop(delivery.ack_id, None)]
+        for delivery in released:
+            if delivery.charge is not None:
+                delivery.charge.leased -= 1
+        return released

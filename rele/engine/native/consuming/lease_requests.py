@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from rele.engine.native.consuming.delivery import Delivery
 
@@ -11,9 +12,12 @@ MAX_BYTES = 512 * 1024
 """Quotas and limits of Pub/Sub, "Resource limits": of an Acknowledge or ModifyAckDeadline."""
 
 
+_ack_id = attrgetter("ack_id")
+
+
 def divided(deliveries: list[Delivery]) -> Iterable[list[Delivery]]:
     """Divide ``deliveries`` so that each part fits into a request."""
-    size = sum([len(delivery.ack_id) for delivery in deliveries]) + 4 * len(deliveries)
+    size = sum(map(len, map(_ack_id, deliveries))) + 4 * len(deliveries)
     if 0 < len(deliveries) <= MAX_IDS and size <= MAX_BYTES:
         yield deliveries
         return

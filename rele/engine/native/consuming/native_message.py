@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timezone
 from operator import attrgetter
-from threading import RLock
+from threading import Lock
 from typing import Any, Protocol
 
 from rele.engine.base import Message, Settlement
@@ -16,8 +16,11 @@ from rele.engine.native.consuming.delivery import ACK, NACK, Delivery, Settled
 class Settler(Protocol):
     """Notes in the engine how deliveries were settled."""
 
-    def settle(self, delivery: Delivery, settled: Settled) -> Any:
-        """Note it of one; return the future of the response, if any was asked for."""
+    def note(self, delivery: Delivery, settled: Settled) -> object:
+        """Note it of one, for which nobody waits."""
+
+    def settle(self, delivery: Delivery, settled: Settled) -> Future[Any]:
+        """Note it of one; return the future of the response."""
 
     def ack_together(self, deliveries: Sequence[Delivery]) -> None:
         """Note that several were acked."""
@@ -69,17 +72,20 @@ class NativeMessage(Message):
     """There is none."""
 
     def __init__(self, delivery: Delivery, settler: Settler) -> None:
-        self._lock = RLock()
-        self._received = received = delivery.received.message
+        self._lock = Lock()
+        self._received = received = delivery.received
         self._delivery = delivery
         self._settler = settler
         self.data = received.data
 
     @_MadeWhenRead
     def attributes(self) -> Mapping[str, str]:
-        received = self._received.attributes
-        # A quarter of the time that dict() takes with a map of protobuf.
-        return {name: received[name] for name in received}
+        received, attributes = self._received.attributes, {}
+        # Half of the time that dict() takes with a map of protobuf, and without the call that a
+        # comprehension is before Python 3.12.
+        for name in received:
+            attributes[name] = received[name]
+        return attributes
 
     @_MadeWhenRead
     def publish_time(self) -> datetime:
@@ -92,11 +98,10 @@ class NativeMessage(Message):
         return number
 
     def modify_ack_deadline(self, seconds: int) -> None:
-        self._settler.settle(self._delivery, self._lease_of(seconds, False))
+        self._settler.note(self._delivery, self._lease_of(seconds, False))
 
     def modify_ack_deadline_with_response(self, seconds: int) -> Future[Any]:
-        response: Future[Any] = self._settler.settle(self._delivery, self._lease_of(seconds, True))
-        return response
+        return self._settler.settle(self._delivery, self._lease_of(seconds, True))
 
     def _lease_of(self, seconds: int, wants_response: bool) -> Settled:
         """Before the message is settled, it is to be leased for so long; after that, delayed.
@@ -112,7 +117,7 @@ class NativeMessage(Message):
     def _send(self, settlement: Settlement, with_response: bool) -> Any:
         if with_response:
             return self._settler.settle(self._delivery, Settled(settlement, wants_response=True))
-        return self._settler.settle(self._delivery, _WITHOUT_RESPONSE[settlement])
+        return self._settler.note(self._delivery, _WITHOUT_RESPONSE[settlement])
 
     def _ack_together(self, messages: Sequence[Message]) -> None:
         if self.acks_with_response:

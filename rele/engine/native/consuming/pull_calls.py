@@ -84,7 +84,7 @@ def deliveries_of(response: bytes) -> list[Delivery]:
         message = received.message
         key, attempt = message.ordering_key, received.delivery_attempt or None
         deliveries.append(
-            Delivery(received.ack_id, message.message_id, key, size, attempt, received)
+            Delivery(received.ack_id, message.message_id, key, size, attempt, message)
         )
     return deliveries
 

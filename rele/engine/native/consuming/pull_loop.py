@@ -80,6 +80,9 @@ class PullLoop:
         self._is_parked = False
         self._ends_for_fork = False
 
+    now = staticmethod(time.monotonic)
+    """The time of the loop, in seconds."""
+
     def start(self) -> None:
         """Start the thread, unless it runs.
 
@@ -125,10 +128,6 @@ class PullLoop:
         if not self._is_ticking:
             self._is_ticking = True
             self._tick()
-
-    def now(self) -> float:
-        """The time of the loop, in seconds, as ``time.monotonic()``."""
-        return time.monotonic()
 
     def stop(self) -> None:
         """End all tasks, close the connections, and end the thread. Does not wait."""

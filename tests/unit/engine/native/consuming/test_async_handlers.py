@@ -68,7 +68,7 @@ class Subscription:
         """Until there is nothing more to begin with, and all have ended."""
         self.was_idle.clear()
         for message in messages:
-            self.handlers.add(delivery_of(message))
+            self.handlers.add([delivery_of(message)])
         self.handlers.start()
         await self.was_idle.wait()
         while self.handlers.running:
@@ -129,7 +129,7 @@ def test_no_more_than_the_number_run_at_once() -> None:
 def test_a_message_that_has_not_begun_can_be_cleared() -> None:
     async def main() -> list[str]:
         orders = Subscription(nothing)
-        orders.handlers.add(delivery_of("a"))
+        orders.handlers.add([delivery_of("a")])
         assert [each.message_id for each in orders.handlers.clear()] == ["a"]
         await orders.handle("b")
         return orders.finished
@@ -193,7 +193,7 @@ def test_those_that_run_can_be_cancelled(caplog: pytest.LogCaptureFixture) -> No
         orders = Subscription(handle)
         assert not orders.handlers.cancel()
         for message in "ab":
-            orders.handlers.add(delivery_of(message))
+            orders.handlers.add([delivery_of(message)])
         orders.handlers.start()
         while orders.handlers.running < 2:
             await asyncio.sleep(0)
@@ -218,7 +218,7 @@ def test_where_a_message_waits_can_be_seen() -> None:
     async def main() -> str:
         orders = Subscription(handle)
         delivery = delivery_of("a")
-        orders.handlers.add(delivery)
+        orders.handlers.add([delivery])
         orders.handlers.start()
         while delivery.coroutine is None:
             await asyncio.sleep(0)

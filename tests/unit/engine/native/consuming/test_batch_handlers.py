@@ -47,7 +47,7 @@ class Driver:
         for name in names:
             delivery = Delivery(f"ack-{name}", name, key)
             delivery.message = name
-            self.handlers.add(delivery)
+            self.handlers.add([delivery])
         self.handlers.start()
 
     def finish(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
-from google.pubsub_v1.types import ReceivedMessage
+from google.pubsub_v1.types import PubsubMessage
 
 from rele.engine.native.consuming.delivery import Delivery, Settled
 from rele.engine.native.consuming.native_message import NativeMessage
@@ -23,9 +23,14 @@ class Settler:
         self.settled: list[tuple[Delivery, Settled]] = []
         self.response: Future[Any] = Future()
 
-    def settle(self, delivery: Delivery, settled: Settled) -> Any:
+    def note(self, delivery: Delivery, settled: Settled) -> None:
+        assert not settled.wants_response
         self.settled.append((delivery, settled))
-        return self.response if settled.wants_response else None
+
+    def settle(self, delivery: Delivery, settled: Settled) -> Future[Any]:
+        assert settled.wants_response
+        self.settled.append((delivery, settled))
+        return self.response
 
     def ack_together(self, deliveries: Any) -> None:
         self.settled += [(delivery, Settled("ack")) for delivery in deliveries]
@@ -33,12 +38,11 @@ class Settler:
 
 @pytest.fixture
 def received() -> Any:
-    received = ReceivedMessage.pb()(ack_id="ack-1", delivery_attempt=3)
-    message = received.message
+    message = PubsubMessage.pb()()
     message.data, message.message_id, message.ordering_key = b"{}", "7", "customer-1"
     message.attributes.update({"lang": "de", "country": "ES"})
     message.publish_time.FromDatetime(SENT_AT)
-    return received
+    return message
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def test_it_shows_what_was_received(message: NativeMessage, received: Any) -> No
     )
     assert message.publish_time == SENT_AT
     assert message.delivery_attempt == 3
-    assert message.size == received.message.ByteSize()
+    assert message.size == received.ByteSize()
 
 
 def test_it_has_whatever_is_public_of_googles(message: NativeMessage) -> None:
@@ -73,10 +77,10 @@ def test_it_has_whatever_is_public_of_googles(message: NativeMessage) -> None:
 
 
 def test_attributes_are_made_when_they_are_looked_at(message: NativeMessage, received: Any) -> None:
-    received.message.attributes["lang"] = "fr"  # nothing was read yet
+    received.attributes["lang"] = "fr"  # nothing was read yet
 
     attributes = message.attributes
-    received.message.attributes["lang"] = "it"
+    received.attributes["lang"] = "it"
 
     assert attributes["lang"] == "fr"
     assert message.attributes is attributes
