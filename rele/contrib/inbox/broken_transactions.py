@@ -15,6 +15,12 @@ from django.db import Error, connections, transaction
 
 from rele.contrib.inbox.exceptions import TransactionBrokenError
 
+LOST_TO_ANOTHER = ("40001", "40P01")
+"""PostgreSQL's codes of a transaction that cannot be serialized, and of a deadlock.
+
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
 
 @contextmanager
 def left_unbroken(alias: str, is_intact: Callable[[], bool]) -> Iterator[None]:
@@ -27,6 +33,8 @@ def left_unbroken(alias: str, is_intact: Callable[[], bool]) -> Iterator[None]:
 
     Raises:
         TransactionBrokenError: it can no longer be committed.
+        django.db.OperationalError: the database has found so just now, since it cannot be
+            serialized.
     """
     former_cause = _cause_of_mark(alias)
     yield
@@ -53,10 +61,18 @@ def check_unbroken(alias: str, is_intact: Callable[[], bool]) -> None:
     _check(alias, is_intact)
 
 
+def sqlstate_of(error: Error) -> str | None:
+    """The code that PostgreSQL has given for the error."""
+    cause = error.__cause__
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+
+
 def _check(alias: str, is_intact: Callable[[], bool]) -> None:
     try:
         intact = is_intact()
     except Error as error:
+        if sqlstate_of(error) in LOST_TO_ANOTHER:  # just now: no handler has caught it
+            raise
         raise TransactionBrokenError(alias, str(error).strip()) from error
     if not intact:
         raise TransactionBrokenError(alias, "the database has rolled it back")

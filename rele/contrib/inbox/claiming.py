@@ -10,7 +10,12 @@ from functools import partial
 from django.db import Error as AnyDatabaseError
 from django.db import IntegrityError, OperationalError, connections, transaction
 
-from rele.contrib.inbox.broken_transactions import check_unbroken, left_unbroken
+from rele.contrib.inbox.broken_transactions import (
+    LOST_TO_ANOTHER,
+    check_unbroken,
+    left_unbroken,
+    sqlstate_of,
+)
 from rele.contrib.inbox.callbacks import reporting_callbacks
 from rele.contrib.inbox.exceptions import named_where_missing
 from rele.contrib.inbox.models import UNIQUE, InboxMessage, digest_of
@@ -25,9 +30,8 @@ SQLite waits for as long as ``OPTIONS["timeout"]`` says (5 s by default), MySQL 
 long as their ``innodb_lock_wait_timeout`` says (50 s by default).
 """
 
-# https://www.postgresql.org/docs/current/errcodes-appendix.html: a lock is not available, a
-# transaction cannot be serialized (another one has handled the message since it began), a deadlock.
-_ELSEWHERE_ON_POSTGRESQL = ("55P03", "40001", "40P01")
+# A lock is not available; or another transaction has handled the message since this one began.
+_ELSEWHERE_ON_POSTGRESQL = ("55P03", *LOST_TO_ANOTHER)
 
 # https://mariadb.com/kb/en/mariadb-error-codes/: a record has changed since the transaction began,
 # a timeout of a lock, a deadlock.
@@ -202,10 +206,8 @@ def is_handled_elsewhere(error: OperationalError) -> bool:
 
     The first after the timeout alone.
     """
-    cause = error.__cause__
-    sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return (
-        sqlstate in _ELSEWHERE_ON_POSTGRESQL
+        sqlstate_of(error) in _ELSEWHERE_ON_POSTGRESQL
         or "database is locked" in str(error)
         or bool(error.args and error.args[0] in _ELSEWHERE_ON_MYSQL)
     )
