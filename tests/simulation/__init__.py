@@ -6,6 +6,8 @@ all of it:
 
     python -m tests.simulation SEED
 
+Handlers run in threads, get batches, or are tasks in an event loop (``--handlers``).
+
 ``scenario.py`` makes a scenario of a seed, ``world.py`` plays it, and ``tests/support/history.py``
 checks what happened. ``server.py`` and ``worker.py`` are what ``rele/emulator/rpc`` and
 ``rele/engine/native/consuming/consumer.py`` are elsewhere: thin drivers of the cores.

@@ -13,7 +13,6 @@ from tests.simulation.handlers import CONFIRMED_WITHIN, Behaviour, Process
 class ProcessOfBatches(Process, Protocol):
     """What handlers of batches need of the process that they run in."""
 
-    def clock(self) -> float: ...
     def begin_together(self, batch: list[Delivery]) -> list[Delivery]: ...
     def ack_together(self, deliveries: list[Delivery]) -> None: ...
     def finish_together(
@@ -51,6 +50,10 @@ class ModelBatches:
         """How many batches are being handled."""
         self.begun: dict[Delivery, None] = {}
         """What was begun and is not settled: a batch is settled at its end."""
+
+    def cancel(self) -> bool:
+        """Threads cannot be cancelled."""
+        return False
 
     def add(self, delivery: Delivery) -> None:
         """Let ``delivery`` be a part of a batch."""

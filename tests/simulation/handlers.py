@@ -45,6 +45,7 @@ class Process(Protocol):
     def finish(self, delivery: Delivery) -> None: ...
     def crash(self) -> None: ...
     def suspend(self, seconds: float) -> None: ...
+    def clock(self) -> float: ...
 
 
 class ModelHandlers:
@@ -80,6 +81,10 @@ class ModelHandlers:
     def running(self) -> int:
         """How many threads handle messages now."""
         return self._threads - self._idle
+
+    def cancel(self) -> bool:
+        """Threads cannot be cancelled."""
+        return False
 
     def add(self, delivery: Delivery) -> None:
         """Let a thread handle ``delivery``, after :meth:`start`."""
@@ -131,8 +136,12 @@ class ModelHandlers:
             pass
         else:
             if fails and behaviour.kind == "holds":
-                process.suspend(behaviour.seconds)
+                self._hold(behaviour.seconds)
             process.later(behaviour.seconds, self._end, delivery, behaviour, fails)
+
+    def _hold(self, seconds: float) -> None:
+        """A handler holds the interpreter."""
+        self._process.suspend(seconds)
 
     def _end(self, delivery: Delivery, behaviour: Behaviour, fails: bool) -> None:
         process = self._process

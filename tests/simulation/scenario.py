@@ -115,6 +115,13 @@ def scenario_in_batches(seed: int) -> Scenario:
     return replace(scenario, options=replace(scenario.options, batch_size=size, batch_wait=wait))
 
 
+def scenario_of_tasks(seed: int) -> Scenario:
+    """The scenario of a seed, with an async handler."""
+    scenario, random = scenario_of(seed), Random(f"tasks of {seed}")
+    most = scenario.options.threads * random.choice((1, 1, 10, 25))
+    return replace(scenario, options=replace(scenario.options, threads=most, is_async=True))
+
+
 def _most_within(scenario: Scenario, seconds: float) -> int:
     """How many messages a batch can have that is surely handled within some seconds."""
     longest = sorted((each.behaviour.seconds for each in scenario.messages), reverse=True)

@@ -23,6 +23,7 @@ FOUND = {
     2676: "and so was this, while a delay of the first message was under way",
     2606: "messages that were lost together were redelivered one by one, in any order",
     3498: "what a cut connection had kept overtook a missing message (test_ordered_keys.py)",
+    54: "redelivered acked messages had changed the order of a key (test_ordered_keys.py)",
     7638: "an extension without an answer had prolonged a lease after all (test_ordered_keys.py)",
     2610: "acked messages, redelivered as well, took the place of a delayed one",
     6525: "a key went on before the delay of a last attempt had begun (test_ordered_keys.py)",

@@ -21,6 +21,7 @@ from tests.simulation.clockwork import TICK, Clockwork, Timer
 from tests.simulation.handlers import Behaviour, ModelHandlers
 from tests.simulation.network import Link, Network
 from tests.simulation.server import Received, Refused, Server, ServerStream
+from tests.simulation.tasks import ModelTasks
 from tests.support.history import History
 
 CALL_TIMEOUT = 5.0
@@ -82,6 +83,7 @@ class Worker:
         """Those without an answer, by identity."""
         self._deadline: float | None = None
         self._last_calls_until: float | None = None
+        self._is_cancelling = False
         self._is_unavailable = False
         self._suspended_until: float | None = None
         self._lag = 0.0
@@ -97,9 +99,8 @@ class Worker:
         options = self._options
         once, attempts = options.is_exactly_once, options.max_attempts
         if options.batch_wait is None:
-            return ModelHandlers(
-                options.threads, self, waits_for_confirmation=once, max_attempts=attempts
-            )
+            kind = ModelTasks if options.is_async else ModelHandlers
+            return kind(options.threads, self, waits_for_confirmation=once, max_attempts=attempts)
         batching = Batching(options.batch_size, options.batch_wait)
         return ModelBatches(
             options.threads, batching, self, waits_for_confirmation=once, max_attempts=attempts
@@ -416,12 +417,19 @@ class Worker:
         if self._last_calls_until is None:
             if (self._handlers.running or self.streams) and self._now < self._deadline - TICK:
                 return
+            self._is_cancelling = self._handlers.cancel()
             self._last_calls_until = self._now + LAST_CALLS
             self.later(LAST_CALLS, self._end_if_done)
             self._core.hurry(self._now)
             self._act()
-        elif self._now >= self._last_calls_until - TICK or not self._core.is_busy:
+        elif self._now >= self._last_calls_until - TICK or not self._is_busy:
             self._end()
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether Pub/Sub is to be informed, also of what was cancelled and is not reported."""
+        is_cancelling = self._is_cancelling and bool(self._handlers.running)
+        return self._core.is_busy or bool(self._reports) or is_cancelling
 
     def _end(self) -> None:
         if self.is_dead:

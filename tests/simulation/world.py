@@ -16,6 +16,7 @@ from tests.simulation.scenario import (
     Scenario,
     scenario_in_batches,
     scenario_of,
+    scenario_of_tasks,
 )
 from tests.simulation.server import Server
 from tests.simulation.worker import Surroundings, Worker
@@ -45,9 +46,16 @@ class Result:
     """Of virtual time."""
 
 
-def play_seed(seed: int, *, in_batches: bool = False) -> Result:
-    """Play the scenario of a seed."""
-    return play(scenario_in_batches(seed) if in_batches else scenario_of(seed), seed)
+KINDS_OF_HANDLERS = {
+    "threads": scenario_of,
+    "batches": scenario_in_batches,
+    "tasks": scenario_of_tasks,
+}
+
+
+def play_seed(seed: int, handlers: str = "threads") -> Result:
+    """Play the scenario of a seed with one of the :data:`KINDS_OF_HANDLERS`."""
+    return play(KINDS_OF_HANDLERS[handlers](seed), seed)
 
 
 def play(scenario: Scenario, seed: int = 0) -> Result:

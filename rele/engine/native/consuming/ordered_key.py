@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 from rele.engine.native.consuming.delivery import Delivery
 
@@ -167,18 +166,21 @@ class OrderedKey:
         self.missing_until = max(self.missing_until, until)
         place.miss(known_at, until, is_decided=is_decided)
 
-    def forget_before(self, place: Place) -> None:
-        """Forget the missing ones before ``place``, if its receipt allows that for all of them.
+    def forget_if_over(self) -> None:
+        """Forget what is missing if what comes after it proves that nobody waits for it.
 
-        Otherwise one that was forgotten would come after those that were not.
+        Pub/Sub has redelivered that first then, and now redelivers in order what follows: all of
+        it, also what was acked, and perhaps in another order than that of this worker. So either
+        all that is missing is forgotten, or nothing.
         """
-        if not self.missing:
+        first = next((each for each in self.waiting.values() if not each.is_missing), None)
+        if first is None or not self.missing or first is self.first:
             return
-        before = [*takewhile(lambda each: each is not place, self.waiting.values())]
-        if all(each.is_over(place.delivery.sent_after) for each in before):
-            for _ in before:
-                self.waiting.popitem(last=False)
-            self.missing -= len(before)
+        sent_after = first.delivery.sent_after
+        if all(each.is_over(sent_after) for each in self.waiting.values() if each.is_missing):
+            for name in [name for name, each in self.waiting.items() if each.is_missing]:
+                del self.waiting[name]
+            self.missing = 0
 
     def forget_missing(self) -> None:
         """Wait for nothing any more, where nothing waits but what is missing."""

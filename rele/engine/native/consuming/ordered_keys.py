@@ -94,7 +94,8 @@ class OrderedKeys:
             self._miss(place, key, now)  # it is redelivered once more
             self._file(key)
             return Step(replaced=replaced)
-        key.forget_before(place)
+        if key.missing:
+            key.forget_if_over()
         if place.has_failed:
             key.expect_copies(now + COPIES_WITHIN)
             place.stale_until = 0.0
@@ -199,7 +200,7 @@ class OrderedKeys:
                 continue
             if key.held and first.until <= now:
                 first.is_decided = True
-                first.until = now
+                first.until = now + IN_TRANSIT
                 expired += self._nack_held(key, now)
             elif not key.held and key.missing_until + LONGEST_BACKOFF <= now:
                 key.forget_missing()

@@ -446,14 +446,19 @@ def test_redelivered_messages_keep_their_order_whenever_their_nack_is_confirmed(
     keys.fail(deliveries[0], 0)
 
     # Another worker has handled the first two, so these are not redelivered.
-    assert keys.receive(third := again_at(0.1, 2), 0.1).ready == []
+    third, fourth = again_at(0.1, 2), again_at(0.3, 3)
+    assert keys.receive(third, 0.1).ready == []
     for each in deliveries:
         each.settled = Settled("nack")
         keys.note_known(each, 0.2)
-    assert keys.receive(fourth := again_at(0.3, 3), 0.3).ready == []
+    assert keys.receive(fourth, 0.3).ready == []
     assert keys.expire(0.2 + IN_TRANSIT) == [third, fourth]
-    assert keys.receive(third := again_at(6, 2), 6).ready == [third]
-    assert keys.receive(again_at(6, 3), 6).ready == []
+    for each in (third, fourth):
+        keys.note_known(each, 5.3)
+    third, fourth = again_at(6, 2), again_at(6, 3)
+    assert keys.receive(third, 6).ready == []  # since the fourth one is missing
+    assert keys.receive(fourth, 6).ready == [third]
+    assert keys.succeed(third, 7).ready == [fourth]
 
 
 def test_what_was_sent_long_before_it_arrived_does_not_overtake_a_missing_message(
@@ -481,6 +486,16 @@ def test_acked_messages_that_are_redelivered_take_nobody_s_place(keys: OrderedKe
     second_again = again_at(17, 2)
     assert keys.receive(second_again, 17).ready == []
     assert keys.succeed(first_again, 18).ready == [second_again]
+
+
+def test_the_order_of_a_redelivery_counts_where_nothing_is_waited_for(keys: OrderedKeys) -> None:
+    """It may be another one than before, where acked messages had been redelivered late."""
+    nack_all(keys, [delivery(2), delivery(1), delivery(3)], 10)
+
+    assert keys.receive(first := again_at(20, 1), 20).ready == [first]
+    assert keys.receive(second := again_at(20, 2), 20).ready == []
+    assert keys.receive(again_at(20, 3), 20).ready == []
+    assert keys.succeed(first, 21).ready == [second]
 
 
 def test_a_lease_counts_for_longer_where_an_extension_is_under_way(keys: OrderedKeys) -> None:
