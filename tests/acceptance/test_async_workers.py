@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 
 from tests.support.ledger import Expected, check_lines, lines_said
+from tests.support.processors import seconds_to_end
 from tests.support.project import Project, read_until
 
 Start = Callable[[], "subprocess.Popen[str]"]
@@ -41,11 +41,10 @@ def write(project: Project, *, seconds: float, swallows: bool = False, timeout: 
 
 
 def stop(worker: subprocess.Popen[str]) -> tuple[str, float]:
-    """Send SIGTERM; what the worker says then, and for how many seconds it has run."""
-    sent_at = time.monotonic()
-    worker.send_signal(signal.SIGTERM)
+    """Send SIGTERM; what the worker says then, and for how many seconds of its own it has run."""
+    seconds = seconds_to_end(worker, signal.SIGTERM)
     output, _ = worker.communicate(timeout=60)
-    return output, time.monotonic() - sent_at
+    return output, seconds
 
 
 def test_handlers_that_end_in_time_finish(

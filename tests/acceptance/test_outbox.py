@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.support.processors import seconds_to_end
 from tests.support.project import Project, read_until, signal_until_it_ends
 
 SETTINGS = """
@@ -168,11 +169,10 @@ def publish(project: Project) -> None:
 
 def end(process: subprocess.Popen[str], seconds: float) -> str:
     """Tell it to stop; it exits with status 0 in time. What it has written since."""
-    process.terminate()
-    began = time.monotonic()
+    took = seconds_to_end(process, signal.SIGTERM)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 0, output
-    assert time.monotonic() - began < seconds
+    assert took < seconds
     return output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -49,15 +50,18 @@ def test_a_server_that_is_killed_and_comes_back_with_its_data_loses_nothing(
     server.start()
     write_project(project)
     worker = start_watched(project)
+    soon = 8.0  # Google's client alone opens five streams in vain at once, and then waits for 10 s
     for number in range(0, rounds * 100, 100):
         publish(range(number, number + 100))
-        # Google's client alone opens five streams in vain at once, and then waits for 10 s.
-        worker.wait_for(f"begin {number}", seconds=8)
+        worker.wait_for(f"begin {number}", seconds=soon)
+        began = time.monotonic()
         server.kill()
         server.start()
+        # The pauses between attempts grow with the outage, which is long on a busy machine.
+        soon = max(8.0, 4 * (time.monotonic() - began))
 
     accepted = range(rounds * 100)
-    worker.wait_for_jobs(accepted, seconds=8)
+    worker.wait_for_jobs(accepted, seconds=soon)
     worker.stop()
     assert worker.check(accepted, again=accepted) == [], "again where the server lost an ack"
     assert not any("Traceback" in line or "deleted" in line for line in worker.log())

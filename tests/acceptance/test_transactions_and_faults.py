@@ -143,7 +143,7 @@ class Round:
             self._wait_for_some(word, self._chance.randint(1, LONGEST_PAUSE))
             fault()
         self._shop.project.write("enough", "")
-        application.wait(30)
+        application.wait(300)  # it may have many orders to take still
         for timer in self._timers:
             timer.join()
         self._shop.wait_until_all_is_done(120)

@@ -17,6 +17,7 @@ from google.cloud.pubsub_v1.subscriber.message import Message as GoogleMessage
 
 from rele.engine.base import Message
 from rele.engine.google.clients import make_client
+from rele.engine.times import Times
 from rele.retry_policy import RetryPolicy
 from rele.subscription import Subscription
 from rele.worker import make_worker
@@ -31,6 +32,12 @@ from tests.support.processors import OwnTime
 pytestmark = pytest.mark.both_engines(slow="google")
 
 GOOD = {"order": 1}
+
+AT_A_TIME = 20
+"""Bad messages that are published at a time. A busy machine handles so many soon, too."""
+
+TIMES = Times(blocked_after=30)
+"""To decode ten megabytes stops a busy machine's other threads for seconds, which is logged."""
 
 SOON = 2.5
 """Seconds by which the worker may handle a good message later than a consumer without bad ones.
@@ -168,7 +175,7 @@ def consuming(shop: Shop, project_id: str, names: tuple[str, ...]) -> Iterator[N
     """Within the block, a worker with these middlewares handles the shop's messages."""
     config = set_up(names, f"{__name__}.Observer", GC_PROJECT_ID=project_id)
     subscription = Subscription(shop.handle, "orders", retry_policy=RetryPolicy(0.1, 0.1))
-    worker = make_worker([subscription], config)
+    worker = make_worker([subscription], config, times=TIMES)
     worker.setup()
     with shop.receiving_elsewhere():
         worker.start()
@@ -227,6 +234,8 @@ def test_each_is_settled_once_and_good_ones_are_handled_in_time(
             kind = published.undecodable if is_lost else published.decodable
             kind.add(shop.publish(content))
             shop.publish_good()
+            if len(shop.good) % AT_A_TIME == 0:
+                Observer.succeeded.wait_until(shop.good.issubset)
         return published
 
     publish_and_check(shop, project_id, SETS[names], publish)

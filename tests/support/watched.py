@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from rele.engine.times import Times
 from tests.support.inbox import Inbox
 from tests.support.ledger import Expected, check_lines, lines_said
+from tests.support.processors import seconds_to_end
 from tests.support.project import Project
 
 THREADS = 2
@@ -84,13 +84,10 @@ class Watched:
         ]
 
     def stop(self) -> float:
-        """Send SIGTERM; return the seconds until the process has ended, with status 0."""
-        begin = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(timeout=30)
-        seconds = time.monotonic() - begin
+        """Send SIGTERM; return the process's own seconds until it has ended, with status 0."""
+        seconds = seconds_to_end(self.process, signal.SIGTERM)
         self._reader.join(10)
-        assert status == 0, self._lines.items
+        assert self.process.returncode == 0, self._lines.items
         return seconds
 
     def _read(self) -> None:

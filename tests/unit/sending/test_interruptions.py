@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count
 from queue import SimpleQueue
 from types import FrameType, SimpleNamespace
 from typing import Any, ClassVar
@@ -148,10 +150,12 @@ def test_each_message_of_interrupted_publishes_has_one_outcome(blocking: bool, a
         futures[topic] = rele.publish(topic, {"id": 1}, blocking=blocking, lang="en")
 
     with on_alarm(interrupter.handle):
-        for number in range(2_000):
-            interrupter.run(lambda number=number: publish(f"topic-{number}"), 3 * seconds)
+        for number in count():
+            interrupter.run(partial(publish, f"topic-{number}"), 3 * seconds)
+            # On a busy machine it takes more of them.
+            if number >= 2_000 and interrupter.times > 500:
+                break
 
-    assert interrupter.times > 500
     # The backend keeps the order. What two signals have interrupted at once is known to it alone.
     rele.publish("last", 0, blocking=True)
     assert rele.flush(10)
