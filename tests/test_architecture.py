@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pure_cores import PURE
+
 REPOSITORY = Path(__file__).parents[1]
 
 ROWS = {
@@ -100,38 +102,6 @@ MAY_IMPORT_GOOGLE = {
     "engine": ("google", "grpc"),
     "resources": ("google",),
 }
-
-PURE = (
-    "contrib.outbox.relaying.shares",
-    "engine.availability",
-    "engine.leases",
-    "engine.native.consuming.answers",
-    "engine.native.consuming.batching",
-    "engine.native.consuming.blocked",
-    "engine.native.consuming.consume_core",
-    "engine.native.consuming.consumer_options",
-    "engine.native.consuming.delivery",
-    "engine.native.consuming.flow",
-    "engine.native.consuming.lease_keeper",
-    "engine.native.consuming.lease_times",
-    "engine.native.consuming.ordered_key",
-    "engine.native.consuming.ordered_keys",
-    "engine.native.consuming.pull_streams",
-    "engine.native.consuming.settled_queue",
-    "engine.native.publishing.bounds",
-    "engine.native.publishing.lanes",
-    "engine.native.publishing.outgoing",
-    "engine.native.publishing.publish_core",
-    "engine.native.publishing.publish_outage",
-    "engine.native.publishing.retrying",
-    "engine.outage_reports",
-    "engine.restarts",
-    "engine.times",
-    "resources.deleted_topics",
-    "runtime.recycling_rule",
-    "runtime.worker_processes",
-)
-"""They decide; time and the world are given to them."""
 
 WORLD = ("asyncio", "concurrent", "google", "grpc", "queue", "sched", "socket", "threading", "time")
 
