@@ -6,6 +6,11 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_FOR_DEMO := $(VENV)/.installed-for-demo
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
+# Where it can be compiled (on Debian and Ubuntu: default-libmysqlclient-dev, python3-dev, gcc, pkg-config).
+MYSQLCLIENT = $(if $(shell command -v gcc >/dev/null && \
+    for library in mysqlclient mariadb libmariadb; do \
+        pkg-config --exists $$library 2>/dev/null && echo found && break; done),--group mysqlclient)
+
 .PHONY: demo test test-unit soak bench lint types format clean
 
 demo: $(INSTALLED_FOR_DEMO)
@@ -45,7 +50,7 @@ clean:
 # Each is made again only when what it installs from has changed, so that a second run starts at once.
 $(INSTALLED): setup.cfg pyproject.toml
 	@$(MAKE_VENV)
-	@$(PIP) install --editable '.[django,fast,flask,postgres]' --group test --group dev
+	@$(PIP) install --editable '.[django,fast,flask,postgres]' --group test --group dev $(MYSQLCLIENT)
 	@touch $(INSTALLED) $(INSTALLED_FOR_DEMO)
 
 $(INSTALLED_FOR_DEMO): setup.cfg pyproject.toml

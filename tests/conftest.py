@@ -67,7 +67,14 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mariadb_url() -> Iterator[str]:
     """The URL of a MariaDB database, on a server of the tests' own."""
-    with mariadb.started("rele") as url:
+    with mariadb.started() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_url() -> Iterator[str]:
+    """The URL of a database of the tests' own, on the MySQL that RELE_TEST_MYSQL_URL names."""
+    with mariadb.mysql() as url:
         yield url
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import postgres
+from tests.support import databases
 from tests.support.ledger import WRITE, Expected, Ledger, check_handled
 from tests.support.project import Project
 from tests.support.proxy import Proxy
@@ -100,7 +100,7 @@ class Round:
 
     Args:
         shop: where.
-        database: its PostgreSQL.
+        database: its database.
         proxy: what it reaches Pub/Sub through.
         orders: how many are taken at the least, and half of them rolled back.
         outage: seconds for which Pub/Sub is unavailable.
@@ -110,7 +110,7 @@ class Round:
     def __init__(
         self,
         shop: Shop,
-        database: postgres.PostgreSQL,
+        database: databases.Server,
         proxy: Proxy,
         orders: int,
         outage: float,
@@ -196,10 +196,10 @@ class Round:
 
 @contextmanager
 def a_round(
-    project: Project, server: str, orders: int, outage: float, chance: random.Random
+    project: Project, server: str, kind: str, orders: int, outage: float, chance: random.Random
 ) -> Iterator[Round]:
     """A round with a database and a way to ``server`` of its own; all is ended with the block."""
-    with postgres.running() as database, Proxy(server) as proxy:
+    with databases.RUNNING[kind]() as database, Proxy(server) as proxy:
         project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
         project.write("ledger", "")
         app = {"models.py": MODELS, "subs.py": SUBS, "application.py": APPLICATION}
@@ -209,6 +209,7 @@ def a_round(
             yield a_round
 
 
+@pytest.mark.parametrize("kind", databases.RUNNING)
 @pytest.mark.parametrize(
     ("rounds", "orders", "outage"),
     [
@@ -217,13 +218,19 @@ def a_round(
     ],
 )
 def test_an_event_is_published_if_and_only_if_its_transaction_commits_and_has_its_effect_once(
-    tmp_path: Path, embedded_server: str, project_id: str, rounds: int, orders: int, outage: float
+    tmp_path: Path,
+    embedded_server: str,
+    project_id: str,
+    kind: str,
+    rounds: int,
+    orders: int,
+    outage: float,
 ) -> None:
     def play(seed: int) -> None:
         project = Project(tmp_path / str(seed), embedded_server, f"{project_id}-{seed}")
         project.folder.mkdir()
         chance = random.Random(seed)
-        with a_round(project, embedded_server, orders, outage, chance) as played:
+        with a_round(project, embedded_server, kind, orders, outage, chance) as played:
             played.play()
             begun, committed, delivered, effects = played.figures()
         print(

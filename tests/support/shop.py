@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
-import psycopg
-
 from rele.emulator.status.query import ask_status
+from tests.support import databases
 from tests.support.ledger import WRITE
 from tests.support.polling import wait_until
 from tests.support.project import Project
@@ -22,6 +20,10 @@ SETTINGS = """
     DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
     INSTALLED_APPS = ["rele", "rele.contrib.outbox", "rele.contrib.inbox", "shop"]
     DATABASES = {{"default": {database!r}}}
+    if DATABASES["default"]["ENGINE"].endswith("mysql"):
+        from tests.support import mariadb
+
+        mariadb.provide_driver()
     RELE = {{
         "GC_PROJECT_ID": {project_id!r},
         "MIDDLEWARE": ["rele.contrib.DjangoDBMiddleware", "shop.delivered.Delivered"],
@@ -50,7 +52,7 @@ class Shop:
     Args:
         project: where it is written; its processes end with the shop.
         server: address of its Pub/Sub server, past any proxy.
-        database_url: of a PostgreSQL database.
+        database_url: of a database on PostgreSQL or MariaDB.
         app: the modules of the app.
         conn_max_age: seconds for which a process keeps a connection to the database.
     """
@@ -71,7 +73,7 @@ class Shop:
         project.write(
             "settings.py",
             SETTINGS.format(
-                database={**_settings_of(database_url), "CONN_MAX_AGE": conn_max_age},
+                database={**databases.settings_of(database_url), "CONN_MAX_AGE": conn_max_age},
                 project_id=project.project_id,
             ),
         )
@@ -113,8 +115,7 @@ class Shop:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the database says to ``query``."""
-        with closing(psycopg.connect(self._database_url)) as connection:
-            return connection.execute(query).fetchall()
+        return databases.rows(self._database_url, query)
 
     def _what_waits(self) -> dict[str, int]:
         # The outbox first: what has left it by now is on the server.
@@ -132,15 +133,3 @@ class Shop:
             for each in ask_status(self._server)["subscriptions"]
             if each["name"].startswith(f"projects/{self.project.project_id}/")
         ]
-
-
-def _settings_of(database_url: str) -> dict[str, Any]:
-    with closing(psycopg.connect(database_url)) as connection:
-        info = connection.info
-        return {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": info.dbname,
-            "USER": info.user,
-            "HOST": info.host,
-            "PORT": info.port,
-        }

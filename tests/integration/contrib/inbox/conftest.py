@@ -1,7 +1,4 @@
-"""Databases with the tables of inbox and outbox, beside the project's own, of each kind.
-
-The outbox has none on MariaDB.
-"""
+"""Databases with the tables of inbox and outbox, beside the project's own, of each kind."""
 
 from __future__ import annotations
 
@@ -22,9 +19,7 @@ from testproject.activity.models import Activity
 
 NAME = "rele_inbox"
 
-APPS = ("rele_inbox", "activity")
-
-OUTBOX = "rele_outbox"
+APPS = ("rele_inbox", "rele_outbox", "activity")
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +56,20 @@ def postgres_database(postgres_url: str, django_db_blocker: Any) -> Iterator[str
 def mariadb_database(mariadb_url: str, django_db_blocker: Any) -> Iterator[str]:
     with django_db_blocker.unblock(), _installed("mariadb", mariadb_url) as alias:
         yield alias
-        for app in APPS:
-            call_command("migrate", app, "zero", database=alias, verbosity=0)
+        _remove_tables(alias)
+
+
+@pytest.fixture(scope="module")
+def mysql_database(mysql_url: str, django_db_blocker: Any) -> Iterator[str]:
+    with django_db_blocker.unblock(), _installed("mysql", mysql_url) as alias:
+        yield alias
+        _remove_tables(alias)
+
+
+def _remove_tables(alias: str) -> None:
+    """Tests of other modules have the same database."""
+    for app in APPS:
+        call_command("migrate", app, "zero", database=alias, verbosity=0)
 
 
 @contextmanager
@@ -70,8 +77,7 @@ def _installed(alias: str, url: str, options: dict[str, Any] | None = None) -> I
     database = {**environ.Env.db_url_config(url), "OPTIONS": options or {}}
     databases = connections.configure_settings({"default": {}, alias: database})
     connections.settings[alias] = databases[alias]
-    outbox = () if connections[alias].vendor == "mysql" else (OUTBOX,)
-    for app in (*APPS, *outbox):
+    for app in APPS:
         call_command("migrate", app, database=alias, verbosity=0)
     yield alias
     connections[alias].close()
@@ -84,7 +90,7 @@ IMMEDIATE = pytest.param(
 )
 
 
-@pytest.fixture(params=["sqlite", IMMEDIATE, "postgres", "mariadb"])
+@pytest.fixture(params=["sqlite", IMMEDIATE, "postgres", "mariadb", "mysql"])
 def alias(request: pytest.FixtureRequest) -> Iterator[str]:
     """The alias of a database with empty tables."""
     alias = request.getfixturevalue(f"{request.param}_database")
@@ -107,7 +113,6 @@ def mariadb(mariadb_database: str) -> Iterator[str]:
 
 
 def _empty(alias: str) -> None:
-    outbox = () if connections[alias].vendor == "mysql" else (OutboxMessage,)
-    for model in (InboxMessage, Activity, *outbox):
+    for model in (InboxMessage, Activity, OutboxMessage):
         model.objects.using(alias).all().delete()
     connections[alias].close()  # the next test may change how one connects

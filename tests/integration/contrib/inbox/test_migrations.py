@@ -34,6 +34,31 @@ def test_rows_of_before_are_known(alias: str) -> None:
     assert constraints(alias) == {"rele_inbox_digest"}
 
 
+ALIKE = ("A", "a", "a ", "á")
+"""What the default collations of MySQL and MariaDB take for equal."""
+
+
+def test_what_is_alike_is_told_apart(alias: str) -> None:
+    for event_id in ALIKE:
+        assert deliver(writer(alias), event_id, event_id=event_id).acked
+        InboxMessage.objects.using(alias).create(subscription=event_id, event_id="1")
+
+    assert texts(alias) == list(ALIKE)
+    for text in ALIKE:
+        assert InboxMessage.objects.using(alias).get(event_id=text).event_id == text
+        assert InboxMessage.objects.using(alias).get(subscription=text).subscription == text
+
+
+def test_migrates_backwards_and_forwards(alias: str) -> None:
+    InboxMessage.objects.using(alias).create(subscription="orders", event_id=EVENT)
+    for name in ("0001", "zero"):
+        call_command("migrate", "rele_inbox", name, database=alias, verbosity=0)
+    call_command("migrate", "rele_inbox", database=alias, verbosity=0)
+
+    assert not InboxMessage.objects.using(alias).exists()
+    assert constraints(alias) == {"rele_inbox_digest"}
+
+
 def constraints(alias: str) -> set[str]:
     """Those that a row must meet beside its primary key."""
     connection = connections[alias]

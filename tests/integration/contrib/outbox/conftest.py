@@ -54,15 +54,21 @@ def mariadb(mariadb_url: str, django_db_blocker: Any) -> Iterator[None]:
     yield from installed(filled_in(environ.Env.db_url_config(mariadb_url)), django_db_blocker)
 
 
-@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+@pytest.fixture
+def mysql(mysql_url: str, django_db_blocker: Any) -> Iterator[None]:
+    """The outbox is on MySQL."""
+    yield from installed(filled_in(environ.Env.db_url_config(mysql_url)), django_db_blocker)
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb", "mysql"])
 def database(request: pytest.FixtureRequest) -> str:
-    """The outbox is on SQLite, then on PostgreSQL and on MariaDB."""
+    """The outbox is on each kind of database in turn."""
     request.getfixturevalue(request.param)
     kind: str = request.param
     return kind
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
+@pytest.fixture(params=["postgres", "mariadb", "mysql"])
 def shared(request: pytest.FixtureRequest) -> str:
     """The outbox is on a database server, which several relays share."""
     request.getfixturevalue(request.param)
