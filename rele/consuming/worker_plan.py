@@ -114,6 +114,17 @@ def plan_of_config(
     )
 
 
+def count_handler_threads(config: Config, subscriptions: Sequence[Subscription]) -> int:
+    """How many threads a worker of ``config`` has for handlers; all async ones share one."""
+    in_threads = [each for each in subscriptions if not _is_on_loop(each, config.engine)]
+    counts = (
+        config.overrides.over(each.options.over(config.subscription_defaults)).threads
+        or config.threads_per_subscription
+        for each in in_threads
+    )
+    return sum(counts) + (len(in_threads) < len(subscriptions))
+
+
 def plan_as_in_1x(
     connection: Connection, subscriptions: Sequence[Subscription], threads: int | None
 ) -> WorkerPlan:

@@ -52,6 +52,34 @@ def problems_of_databases(
             )
 
 
+def problem_of_isolation(alias: str, level: object) -> Problem | None:
+    """That transactions of the database ``alias`` see what others may still roll back.
+
+    Args:
+        alias: of the database.
+        level: of isolation, as its settings or its server name it; ``None`` if neither is known.
+    """
+    if str(level).lower().replace("-", " ") != "read uncommitted":
+        return None
+    return Problem(
+        "rele.E013",
+        f"The database {alias!r} has the isolation level READ UNCOMMITTED: messages would be sent, "
+        "or taken for handled, whose transaction is rolled back.",
+        "Set OPTIONS['isolation_level'] to 'read committed' in DATABASES.",
+    )
+
+
+def stated_isolation(alias: str, databases: Mapping[str, Mapping[str, Any]]) -> object:
+    """The isolation level that DATABASES states for MySQL or MariaDB; ``None`` if it states none.
+
+    For PostgreSQL, READ UNCOMMITTED is another name of READ COMMITTED.
+    """
+    database = databases.get(alias, {})
+    if not str(database.get("ENGINE")).endswith("mysql"):
+        return None
+    return database.get("OPTIONS", {}).get("isolation_level")
+
+
 def _closes_connections(path: str) -> bool:
     try:
         middleware = pkgutil.resolve_name(path)

@@ -70,7 +70,7 @@ def problems_of_settings(settings: Any) -> list[Problem]:
     for room in rooms_in_use():
         if not wrong & room.settings.keys():
             problems += _problems_of_room(room, settings)
-    return problems
+    return list(dict.fromkeys(problems))  # two rooms may have the same to say
 
 
 _NO_CONFIGURATION = ("rele.E001", "rele.E002", "rele.E003", "rele.E009")

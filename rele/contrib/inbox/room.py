@@ -10,6 +10,7 @@ APP = "rele.contrib.inbox"
 ROOM = Room(
     name=APP,
     app=APP,
+    problems=later(f"{APP}.checks:problems_of_inbox"),
     commands=(
         Subcommand(
             "inbox",

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core import checks
 
+from rele.checks import TAG
 from rele.contrib.outbox.room import ROOM
-from rele.project.extensions import register
+from rele.project.extensions import later, register
 
 
 class OutboxConfig(AppConfig):
@@ -16,3 +18,5 @@ class OutboxConfig(AppConfig):
 
     def ready(self) -> None:
         register(ROOM)
+        checks.register(later(f"{self.name}.database_checks:check_pools"), TAG)
+        checks.register(later(f"{self.name}.database_checks:check_databases"), checks.Tags.database)

@@ -9,14 +9,21 @@ from django.conf import settings
 
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.contrib.outbox.room import BACKENDS
+from rele.management.databases import problem_of_isolation, stated_isolation
 from rele.project.inspection import problems_of_backend
 from rele.schema.keys import problems_of_keys
 from rele.schema.problems import Problem, about
 
 
 def problems_of_outbox(setting: Mapping[str, Any]) -> Iterator[Problem]:
-    """The problems of the ``RELE`` dict that concern the outbox."""
-    return about("OUTBOX", _problems(setting.get("OUTBOX", {})))
+    """The problems of the ``RELE`` dict that concern the outbox, and of its databases' settings."""
+    outbox = setting.get("OUTBOX", {})
+    problems = list(about("OUTBOX", _problems(outbox)))
+    yield from problems
+    if not any(problem.is_error for problem in problems):
+        for alias in OutboxSettings.of(outbox).aliases:
+            if problem := problem_of_isolation(alias, stated_isolation(alias, settings.DATABASES)):
+                yield problem
 
 
 def _unknown_databases(options: OutboxSettings) -> Iterator[Problem]:
