@@ -7,6 +7,7 @@ import http.client
 import io
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -129,6 +130,7 @@ class Demo:
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
         }
+        self._password = secrets.token_urlsafe(9)
 
     def request_stop(self, *_: object) -> None:
         """Take note of a signal. It may come in the middle of anything, so no more than that."""
@@ -141,6 +143,7 @@ class Demo:
             "pubsub", "rele", "emulator", "--host-port", "127.0.0.1:0", until=r"127\.0\.0\.1:\d+"
         )
         self._complete("migrate", "--verbosity", "0")
+        self._complete("demouser", DEMO_PASSWORD=self._password)
         address = self._wait_for(lambda: pubsub.announcement, "the Pub/Sub server")
         self._environment["PUBSUB_EMULATOR_HOST"] = address
         port = _free_port()
@@ -150,6 +153,10 @@ class Demo:
         # The Pub/Sub server keeps nothing from one run of the demo to the next.
         self._complete("republish")
         self._wait_for(lambda: _answer(port), "the web server")
+        say(
+            f"The admin, with the outbox and the inbox, is at http://127.0.0.1:{port}/admin/ - "
+            f"user demo, password {self._password}"
+        )
         say(f"The gallery is at http://127.0.0.1:{port}/ - press Ctrl-C to stop.")
         while True:
             self._watch()
@@ -171,9 +178,11 @@ class Demo:
         self._servers.append(child)
         return child
 
-    def _complete(self, *command: str) -> None:
+    def _complete(self, *command: str, **environment: str) -> None:
         """Run a command that ends by itself."""
-        child = self._command = Child(command[0], *command, environment=self._environment)
+        child = self._command = Child(
+            command[0], *command, environment={**self._environment, **environment}
+        )
         status = self._wait_for(lambda: child.status, command[0])
         if self._stopping:  # Ctrl-C reaches also a child that has no session of its own yet
             raise StoppedError

@@ -11,6 +11,7 @@ from PIL import Image
 from selenium.common import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.browser import chromium
@@ -114,6 +115,26 @@ def test_a_photo_is_uploaded_and_handled_and_ctrl_c_leaves_nothing_behind(
 
     demo.press_ctrl_c()
     assert_it_ended_cleanly(demo, children)
+
+
+def test_the_admin_has_a_user_who_is_named_at_the_start(demo, browser, photo):
+    entry = demo.wait_for(r"(http://127\.0\.0\.1:\d+/admin/ - user demo, password \S+)")
+    address, _, password = entry.partition(" - user demo, password ")
+    gallery = demo.wait_for(ADDRESS)
+    patience = WebDriverWait(browser, 20, ignored_exceptions=[WebDriverException])
+    browser.get(gallery)
+    upload(browser, photo)
+    patience.until(lambda _: "joined" in text_of(browser, ".activity"))
+
+    browser.get(address)
+    browser.find_element(By.NAME, "username").send_keys("demo")
+    browser.find_element(By.NAME, "password").send_keys(password, Keys.ENTER)
+    patience.until(lambda _: "outbox" in text_of(browser, "#content").lower())
+
+    browser.get(f"{address}rele_outbox/outboxmessage/")
+    assert "photo-processed" in text_of(browser, "#result_list .field-message")
+    browser.get(f"{address}rele_inbox/inboxmessage/")
+    assert "gallery" in text_of(browser, "#result_list .field-subscription")
 
 
 @pytest.mark.parametrize("line", ["(Starting the demo)", r"(worker \| Configuring)", ADDRESS])

@@ -45,6 +45,17 @@ def test_the_source_distribution_has_the_manual_and_the_examples(sdist: tarfile.
     assert {"CHANGELOG.rst", "README.rst", "LICENSE"} | expected <= _paths(sdist)
 
 
+def test_the_archive_has_the_templates_and_the_styles_of_the_admin(sdist: tarfile.TarFile) -> None:
+    expected = {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / "rele").rglob("*")
+        if path.suffix in {".html", ".css"}
+    }
+
+    assert len(expected) == 5
+    assert expected <= _paths(sdist)
+
+
 def test_the_package_says_where_its_manual_and_its_source_are(sdist: tarfile.TarFile) -> None:
     [name] = [name for name in sdist.getnames() if name.count("/") == 1 and "PKG-INFO" in name]
     member = sdist.extractfile(name)
