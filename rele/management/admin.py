@@ -229,9 +229,14 @@ def written_before(rows: QuerySet[Any], moment: datetime, column: str) -> QueryS
     return rows.filter(pk__lt=first_later, **{f"{column}__lt": moment})
 
 
-def shown(moment: datetime | None) -> str:
+def shown(moment: datetime | None, *, with_zone: bool = False) -> str:
     """A time of a row with its seconds, in the current time zone."""
     if moment is None:
         return "-"
     local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
-    return f"{local:%Y-%m-%d %H:%M:%S}"
+    return f"{local:%Y-%m-%d %H:%M:%S}{f' {local:%Z}' if with_zone else ''}".rstrip()
+
+
+def cut(text: str, length: int) -> str:
+    """A text of a row, for a list."""
+    return text if len(text) <= length else f"{text[:length]}…"

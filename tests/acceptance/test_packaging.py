@@ -52,7 +52,7 @@ def test_the_archive_has_the_templates_and_the_styles_of_the_admin(sdist: tarfil
         if path.suffix in {".html", ".css"}
     }
 
-    assert len(expected) == 5
+    assert len(expected) == 6
     assert expected <= _paths(sdist)
 
 

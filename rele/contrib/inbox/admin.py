@@ -19,9 +19,13 @@ from rele.management.admin import (
     RecentValuesFilter,
     ask,
     confirmed,
+    cut,
     may,
     shown,
 )
+
+_IN_LIST = 100
+"""How many characters of an event id the list shows."""
 
 _CONFIRMATION = "admin/rele_inbox/inboxmessage/confirm_delete.html"
 
@@ -35,7 +39,10 @@ class SubscriptionFilter(RecentValuesFilter):
 
 @admin.register(InboxMessage)
 class InboxMessageAdmin(ReadOnlyAdmin):
-    list_display = ("event_id", "subscription", "handled")
+    class Media:
+        css = {"all": ("rele_inbox/admin.css",)}  # noqa: RUF012 - as Django declares it
+
+    list_display = ("event", "subscription", "handled")
     list_filter = (DatabaseFilter, SubscriptionFilter)
     search_fields = ("event_id",)
     search_help_text = (
@@ -74,12 +81,16 @@ class InboxMessageAdmin(ReadOnlyAdmin):
             digests.add(digest_of(term[:separator], term[separator + 1 :]))
         return queryset.filter(digest__in=digests), False
 
+    @admin.display(description="event id")
+    def event(self, record: InboxMessage) -> str:
+        return cut(record.event_id, _IN_LIST)
+
     @admin.display(description="handled")
     def handled(self, record: InboxMessage) -> str:
         return shown(record.handled_at)
 
     @admin.action(
-        description="Delete the selected records: redelivered messages are handled again",
+        description="Delete the selected records",
         permissions=["forget"],
     )
     def delete_records(

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from rele import config
 from rele.contrib.outbox.conf import OutboxSettings
@@ -26,14 +26,15 @@ from rele.management.admin import (
     RecentValuesFilter,
     ask,
     confirmed,
+    cut,
     first_of,
     may,
     shown,
     written_before,
 )
 
-_IN_LIST = 160
-"""How many characters of an error the list shows."""
+_IN_LIST = 120
+"""How many characters of a text the list shows."""
 
 _CONFIRMATION = "admin/rele_outbox/outboxmessage/confirm_discard.html"
 
@@ -92,7 +93,7 @@ class OutboxMessageAdmin(_OutboxAdmin):
         "topic",
         "ordering_key",
         "badge",
-        "written",
+        "written_at",
         "attempts",
         "next_attempt",
         "last_error",
@@ -113,11 +114,11 @@ class OutboxMessageAdmin(_OutboxAdmin):
 
     @admin.display(description="message")
     def message(self, message: OutboxMessage) -> str:
-        key = message.ordering_key
+        key = cut(message.ordering_key, _IN_LIST // 2)
         return format_html(
             '<span class="rele-topic">{}</span><span class="rele-id">{}</span>{}',
-            message.topic,
-            message.event_id,
+            cut(message.topic, _IN_LIST),
+            cut(message.event_id, _IN_LIST),
             format_html('<span class="rele-key">key {}</span>', key) if key else "",
         )
 
@@ -133,26 +134,31 @@ class OutboxMessageAdmin(_OutboxAdmin):
         if message.state in (State.DELAYED, State.SCHEDULED):
             notes.append(f"next {shown(message.next_attempt_at)}")
         return format_html(
-            '{}<span class="rele-note">{}</span>', self.badge(message), ", ".join(notes)
+            "{}{}",
+            self.badge(message),
+            format_html_join("", '<span class="rele-note">{}</span>', ((note,) for note in notes)),
         )
 
     @admin.display(description="last error")
     def error(self, message: OutboxMessage) -> str:
-        error = message.last_error
-        return error if len(error) <= _IN_LIST else f"{error[:_IN_LIST]}…"
+        return cut(message.last_error, _IN_LIST)
 
     @admin.display(description="written")
     def written(self, message: OutboxMessage) -> str:
         return shown(message.created_at)
 
+    @admin.display(description="written")
+    def written_at(self, message: OutboxMessage) -> str:
+        return shown(message.created_at, with_zone=True)
+
     @admin.display(description="next attempt")
     def next_attempt(self, message: OutboxMessage) -> str:
         is_due_later = message.state in (State.DELAYED, State.SCHEDULED)
-        return shown(message.next_attempt_at if is_due_later else None)
+        return shown(message.next_attempt_at if is_due_later else None, with_zone=True)
 
     @admin.display(description="sent")
     def sent(self, message: OutboxMessage) -> str:
-        return shown(message.sent_at)
+        return shown(message.sent_at, with_zone=True)
 
     @admin.display(description="attributes")
     def all_attributes(self, message: OutboxMessage) -> str:
