@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks.registry import registry
 
 from tests.support.modules import forgotten, write_file
 
@@ -21,6 +22,11 @@ def install_app(
     monkeypatch.syspath_prepend(tmp_path)
     settings.RELE = {"GC_PROJECT_ID": "rele", "MIDDLEWARE": []}
     settings.INSTALLED_APPS = ["rele"]
+    # Neither the addresses of the test project's admin nor the checks of its apps are installed.
+    settings.ROOT_URLCONF = None
+    checks = registry.registered_checks
+    of_others = {check for check in checks if not check.__module__.startswith("django.contrib.")}
+    monkeypatch.setattr(registry, "registered_checks", of_others)
 
     def install(name: str, files: dict[str, str]) -> Path:
         folder = tmp_path.joinpath(*name.split("."))
