@@ -1,0 +1,98 @@
+"""Where a look begins, so that rows that were committed late are found. No clock, no database.
+
+Ids are given before commits, so a smaller id may become visible after a larger one was read. So
+looks begin before the largest id that was read: a little before it each time, further back from
+time to time, and now and then at the very beginning.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+SHARE = 20
+"""After a look far back the next one waits for so many times its duration: a twentieth of all."""
+
+_STEP = 0.02
+"""Seconds between two notes of how far was read."""
+
+_LONGEST = 5.0
+
+
+@dataclass
+class _LookBack:
+    """How far to look back, and how often."""
+
+    seconds: float
+    pause: float
+    """The least number of seconds between two."""
+    share: float = SHARE
+    due_at: float = float("-inf")
+
+    def note(self, now: float, took: float) -> None:
+        self.due_at = now + max(self.pause, self.share * took)
+
+
+class Cursor:
+    """How far the waiting rows were read."""
+
+    def __init__(self) -> None:
+        self.read_to = 0
+        """The largest id before which everything was read that was visible then."""
+        self._history: deque[tuple[float, int]] = deque()
+        # From the furthest to the nearest.
+        self._backs = [
+            _LookBack(float("inf"), pause=1.0),
+            _LookBack(_LONGEST, pause=0.1),
+            _LookBack(0.25, pause=0.0, share=0.0),
+        ]
+        self._chosen = len(self._backs)
+        self._is_behind = True
+
+    def restart(self) -> None:
+        """Read everything again."""
+        self.read_to = 0
+        self._history.clear()
+        self._is_behind = True
+
+    def look_all(self) -> None:
+        """Let the next look begin at the beginning."""
+        self._backs[0].due_at = float("-inf")
+
+    def begin(self, now: float) -> int:
+        """The id after which to look now."""
+        # While there is much to read, it does not look back each time.
+        backs = self._backs[:2] if self._is_behind else self._backs
+        due = (number for number, back in enumerate(backs) if back.due_at <= now)
+        self._chosen = next(due, len(self._backs))
+        if self._chosen == len(self._backs):
+            return self.read_to
+        return min(self._at(now - self._backs[self._chosen].seconds), self.read_to)
+
+    def note(self, last: int, is_full: bool, now: float, took: float) -> None:
+        """Note how far the look has read.
+
+        Args:
+            last: the id up to which it has read.
+            is_full: whether there may be more.
+            now: when it began.
+            took: its duration in seconds.
+        """
+        for back in self._backs[self._chosen :]:
+            back.note(now + took, took)
+        self._is_behind = is_full
+        if last > self.read_to:
+            self.read_to = last
+        if not self._history or now - self._history[-1][0] >= _STEP:
+            self._history.append((now, self.read_to))
+        while len(self._history) > 1 and self._history[1][0] <= now - _LONGEST:
+            self._history.popleft()
+
+    def _at(self, time: float) -> int:
+        """How far was read at that time."""
+        found = 0
+        for at, read_to in self._history:
+            if at > time:
+                break
+            found = read_to
+        return found
