@@ -17,7 +17,14 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 
 PURE = (
+    "contrib.outbox.relaying.core",
+    "contrib.outbox.relaying.feeding",
+    "contrib.outbox.relaying.lanes_in_memory",
+    "contrib.outbox.relaying.looking_back",
+    "contrib.outbox.relaying.looks",
+    "contrib.outbox.relaying.rows",
     "contrib.outbox.relaying.shares",
+    "contrib.outbox.relaying.times",
     "engine.availability",
     "engine.leases",
     "engine.native.consuming.answers",

@@ -16,11 +16,11 @@ from rele.contrib.outbox.relaying.times import RelayTimes
 ALL = frozenset(range(SHARDS))
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Pub/Sub is unavailable."""
 
 
-class Wrong(Exception):
+class WrongError(Exception):
     """Pub/Sub refuses the message."""
 
 
@@ -164,7 +164,7 @@ class Runner:
         self.limits = limits or Limits(10, 100_000)
         self.times = times or RelayTimes()
         self.core = RelayCore(
-            self.limits, max_attempts, lambda error: isinstance(error, Unavailable), self.times
+            self.limits, max_attempts, lambda error: isinstance(error, UnavailableError), self.times
         )
         self.core.set_poll(0.1)
         self.shards = shards
@@ -196,9 +196,7 @@ class Runner:
         requests = self.core.take(now)
         there = [row for row in requests.together if row.id in self.table.rows]
         gone = [
-            row
-            for row in (*requests.together, *requests.alone)
-            if row.id not in self.table.rows
+            row for row in (*requests.together, *requests.alone) if row.id not in self.table.rows
         ]
         if gone:
             self.core.note_gone(gone, now)
@@ -221,14 +219,14 @@ class Runner:
                 continue
             error: Exception | None = None
             if row.topic in self.pubsub.unavailable:
-                error = Unavailable()
+                error = UnavailableError()
             elif row.lane is None and row.topic in wrong_topics:
-                error = Wrong()
+                error = WrongError()
             elif row.lane is not None and (
                 row.id in self.pubsub.refused or row.lane in failed_lanes
             ):
                 failed_lanes.add(row.lane)
-                error = Wrong()
+                error = WrongError()
             if error is None:
                 self.pubsub.accepted.append(row)
             self.core.note_outcome(row.id, error, now)

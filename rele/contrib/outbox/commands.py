@@ -28,7 +28,7 @@ from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.contrib.outbox.contents import as_json, contents_of, messages_of, parked_of
 from rele.contrib.outbox.exceptions import OutboxError, explained_errors
 from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.relaying.relay import BATCH_SIZE
+from rele.contrib.outbox.relaying.relay import BATCH_BYTES, BATCH_SIZE
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.contrib.outbox.showing import as_text
 from rele.contrib.outbox.upkeep import purge, retry
@@ -46,14 +46,33 @@ def add_relay_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send the messages that are due now, then exit, as in a cron job",
     )
+    add_batch_arguments(parser)
+    add_verbosity(parser, default=argparse.SUPPRESS)
+
+
+def add_batch_arguments(parser: argparse.ArgumentParser, when: str = "") -> None:
+    """How much a relay has outstanding, for each command that runs one.
+
+    Args:
+        parser: of the command.
+        when: what the helps begin with.
+    """
     parser.add_argument(
         "--batch-size",
         type=number_from(1, int, "whole number"),
         default=BATCH_SIZE,
         metavar="N",
-        help="how many messages to send at a time, at least 1 (default: %(default)s)",
+        help=f"{when}how many messages of a topic to send at a time, at least 1 "
+        "(default: %(default)s)",
     )
-    add_verbosity(parser, default=argparse.SUPPRESS)
+    parser.add_argument(
+        "--batch-bytes",
+        type=number_from(1, int, "whole number"),
+        default=BATCH_BYTES,
+        metavar="N",
+        help=f"{when}how many bytes to send at a time, of all topics; a larger message is sent "
+        "alone (default: %(default)s)",
+    )
 
 
 def relay(options: Options) -> int:
@@ -66,7 +85,7 @@ def _run(options: Options) -> int:
     config = configuration.current()
     aliases = OutboxSettings.in_config(config).aliases
     with saying_after_a_second("Waiting for Google credentials ..."):
-        relays = make_relays(config, options["batch_size"])
+        relays = make_relays(config, options["batch_size"], options["batch_bytes"])
     if OutboxSettings.in_config(config).backend == OUTBOX_SETTINGS["BACKEND"].default:
         say_project(config)
     with _stopped_by_signals(relays) as stop:

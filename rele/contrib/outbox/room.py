@@ -20,6 +20,8 @@ def _add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also send the messages that wait in the outbox, as `manage.py rele relay` does",
     )
+    add_batch_arguments = later(f"{APP}.commands:add_batch_arguments")
+    add_batch_arguments(parser, "with --relay: ")
 
 
 ROOM = Room(

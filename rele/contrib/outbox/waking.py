@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
-from inspect import signature
 from typing import Any
 
 from django.db import connections, transaction
-
-from rele.runtime.stopping import StopRequest
 
 CHANNEL = "rele_outbox"
 
@@ -73,56 +69,3 @@ def _notify(connection: Any) -> None:
     if _notifier.is_due(connection.alias):
         with connection.cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
-
-
-class CommitWaiter:
-    """Waits for the next commit after which a relay should query the outbox.
-
-    Args:
-        alias: of the database.
-    """
-
-    def __init__(self, alias: str) -> None:
-        self._connection = connections.create_connection(alias)
-        self._can_listen = self._connection.vendor == "postgresql"
-        self._is_listening = False
-        self._busy_until = 0.0
-
-    def saw_messages(self) -> None:
-        """Poll for a while: the next notification may be late."""
-        self._busy_until = time.monotonic() + LINGER
-
-    def wait(self, stop: StopRequest) -> None:
-        """Return when a relay should query the outbox, or must stop."""
-        if time.monotonic() < self._busy_until:
-            stop.wait(SHORT_POLL)
-        elif self._can_listen:
-            self._wait_for_notification(stop)
-        else:
-            stop.wait(POLL_WITHOUT_NOTIFY)
-
-    def close(self) -> None:
-        """Close its own connection."""
-        with suppress(Exception):  # the connection is dropped anyway
-            self._connection.close()
-        self._is_listening = False
-
-    def _wait_for_notification(self, stop: StopRequest) -> None:
-        try:
-            if self._is_listening:
-                notified = self._connection.connection.notifies(timeout=LONG_POLL, stop_after=1)
-                if any(True for _ in notified):
-                    self.saw_messages()
-            else:
-                self._listen()  # earlier commits were not announced, so the relay queries at once
-        except Exception:  # noqa: BLE001 - the relay's own query reports it
-            self.close()
-            stop.wait(POLL_WITHOUT_NOTIFY)
-
-    def _listen(self) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {CHANNEL}")
-        self._is_listening = True
-        # psycopg 3 can wait for a notification, from 3.2 on; psycopg2 cannot.
-        notifies = getattr(self._connection.connection, "notifies", None)
-        self._can_listen = callable(notifies) and "timeout" in signature(notifies).parameters

@@ -135,7 +135,9 @@ class TestRunrele:
         for name in ("relaying", "watching"):
 
             @contextmanager
-            def stand_in(config: Any, name: str = name) -> Iterator[Callable[[], None]]:
+            def stand_in(
+                config: Any, *sizes: int, name: str = name
+            ) -> Iterator[Callable[[], None]]:
                 yield partial(at_work.append, name)
                 at_work.remove(name)
 

@@ -14,6 +14,7 @@ from django.db import Error as AnyDatabaseError
 from rele.config import Config
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.relaying.presence import present_relays
+from rele.contrib.outbox.relaying.relay import BATCH_BYTES, BATCH_SIZE
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.contrib.outbox.room import BACKENDS
 from rele.management.databases import close_connections, renew_connections
@@ -31,23 +32,30 @@ def beside_worker(
 ) -> AbstractContextManager[Callable[[], None]] | None:
     """Run a relay with ``--relay``; else, if the outbox is in use, warn while no relay runs."""
     if options["relay"]:
-        return relaying(config)
+        return relaying(config, options["batch_size"], options["batch_bytes"])
     return watching(config) if config.publisher_backend in BACKENDS else None
 
 
 @contextmanager
-def relaying(config: Config) -> Iterator[Callable[[], None]]:
+def relaying(
+    config: Config, batch_size: int = BATCH_SIZE, batch_bytes: int = BATCH_BYTES
+) -> Iterator[Callable[[], None]]:
     """Run the relay that ``config`` describes until the block ends.
 
     The block is given a function that starts the relay. Call it when the worker's subscriptions
     exist: Pub/Sub drops messages that are published to a topic without subscriptions.
+
+    Args:
+        config: the project's configuration.
+        batch_size: how many messages of a topic may be outstanding.
+        batch_bytes: how many bytes may be outstanding; one message may be larger.
 
     Raises:
         ConfigurationError: the relay cannot be made, or another relay is running and the database
             allows only one.
         OutboxError: the outbox's database cannot be used.
     """
-    relays = make_relays(config)
+    relays = make_relays(config, batch_size, batch_bytes)
     relays.begin()
     renew_connections()  # the relay's thread opens a connection of its own
     thread = threading.Thread(target=_run, args=(relays,), name="rele-outbox-relay", daemon=True)

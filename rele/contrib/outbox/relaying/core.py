@@ -23,7 +23,6 @@ from rele.contrib.outbox.relaying.rows import (
 )
 from rele.contrib.outbox.relaying.times import RelayTimes
 
-
 IsPassing = Callable[[BaseException], bool]
 
 
@@ -91,6 +90,14 @@ class RelayCore:
         """Look at once: something was committed."""
         self._looks.hurry(now)
 
+    def expect_more(self, now: float) -> None:
+        """Look once more before everything is finished."""
+        self._looks.expect_more(now)
+
+    def look_back(self, now: float) -> None:
+        """Look soon for rows with small ids: they were scheduled, and are due."""
+        self._looks.look_back(now)
+
     def set_poll(self, seconds: float) -> None:
         """Look so often while nothing is found."""
         self._looks.poll = seconds
@@ -157,12 +164,9 @@ class RelayCore:
 
     def is_finished(self, now: float) -> bool:
         """Whether all that is due now was tried: nothing is outstanding, and nothing to be read."""
-        return (
-            not self.outstanding
-            and not self._unwritten
-            and not self._memory.queued
-            and self._looks.have_seen_all(now)
-        )
+        if self.outstanding or self._unwritten:
+            return False
+        return not self.shards or (not self._memory.queued and self._looks.have_seen_all(now))
 
     def _end_flight(self, lane: Lane, now: float) -> None:
         """All of the flight have an outcome; judge by the first that has failed."""

@@ -16,6 +16,9 @@ SHARE = 20
 _STEP = 0.02
 """Seconds between two notes of how far was read."""
 
+_HURRIED_SHARE = 4
+"""The same, when something is known to be found."""
+
 _LONGEST = 5.0
 
 
@@ -28,9 +31,16 @@ class _LookBack:
     """The least number of seconds between two."""
     share: float = SHARE
     due_at: float = float("-inf")
+    _soonest: float = float("-inf")
 
     def note(self, now: float, took: float) -> None:
+        """Note that one has ended now."""
         self.due_at = now + max(self.pause, self.share * took)
+        self._soonest = now + _HURRIED_SHARE * took
+
+    def hurry(self) -> None:
+        """Let the next one come soon."""
+        self.due_at = min(self.due_at, self._soonest)
 
 
 class Cursor:
@@ -56,8 +66,8 @@ class Cursor:
         self._is_behind = True
 
     def look_all(self) -> None:
-        """Let the next look begin at the beginning."""
-        self._backs[0].due_at = float("-inf")
+        """Let a look begin at the beginning soon."""
+        self._backs[0].hurry()
 
     def begin(self, now: float) -> int:
         """The id after which to look now."""

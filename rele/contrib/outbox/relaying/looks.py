@@ -63,6 +63,16 @@ class Looks:
         """Look at all that wait now."""
         self._look_at = min(self._look_at, now)
 
+    def expect_more(self, now: float) -> None:
+        """Not everything that waits was seen."""
+        self._has_seen_all = False
+        self.hurry(now)
+
+    def look_back(self, now: float) -> None:
+        """Look at all that wait from the beginning, as soon as that is no waste."""
+        self._cursor.look_all()
+        self.hurry(now)
+
     def delayed_until(self, at: float) -> None:
         """Look at the delayed messages at that time at the latest."""
         self._delayed_at = min(self._delayed_at, at)

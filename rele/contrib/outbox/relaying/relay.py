@@ -4,44 +4,52 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 
 from django.db import Error as AnyDatabaseError
-from django.db import transaction
-from django.utils import timezone
+from django.db import connections
 
 from rele.backends import BaseBackend
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import explained_errors
-from rele.contrib.outbox.models import OutboxMessage, State
-from rele.contrib.outbox.relaying.claiming import can_share, claim
+from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.relaying.clock import DatabaseClock
+from rele.contrib.outbox.relaying.core import RelayCore
+from rele.contrib.outbox.relaying.failures import DatabaseFailures, Failure, log_refusals
+from rele.contrib.outbox.relaying.feeding import Limits
 from rele.contrib.outbox.relaying.outcomes import (
     run_failure_hooks,
     run_success_hooks,
     with_fresh_connections,
 )
-from rele.contrib.outbox.relaying.presence import Presence
-from rele.contrib.outbox.relaying.promoting import CHUNK, promote
-from rele.contrib.outbox.relaying.resting import RestingTopics
-from rele.contrib.outbox.relaying.sending import Outcomes, Sender, StoppedError
-from rele.contrib.outbox.waking import CommitWaiter
+from rele.contrib.outbox.relaying.own_connection import run_statement
+from rele.contrib.outbox.relaying.ownership import ownership_of
+from rele.contrib.outbox.relaying.promoting import CHUNK, next_due, promote
+from rele.contrib.outbox.relaying.reading import Reader
+from rele.contrib.outbox.relaying.rows import Requests, Row
+from rele.contrib.outbox.relaying.sending import Sender
+from rele.contrib.outbox.relaying.settling import Settler
+from rele.contrib.outbox.relaying.times import RelayTimes
+from rele.contrib.outbox.relaying.waiting import RelayWaiter
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
 from rele.management.databases import close_connections
-from rele.messages.explaining import in_one_line, origin_of
 from rele.runtime.own_records import log_publishing
 from rele.runtime.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
-BATCH_SIZE = 1000
+BATCH_SIZE = 1_000
+BATCH_BYTES = 10_000_000
 
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=10)
-"""The pause before the next attempt of a message, which doubles each time."""
+LONGEST_WAIT = 0.25
+"""Seconds, while there is something that waits for room."""
+
+_STOP_SECONDS = 1.0
+"""For how long a relay that must stop waits for outcomes."""
+
+_WARNING_AFTER = 2.0
+"""Seconds without an outcome after which a warning is logged."""
 
 _PAUSE_AFTER_FAILURE = 1.0
 """Seconds."""
@@ -49,24 +57,8 @@ _PAUSE_AFTER_FAILURE = 1.0
 _PROMOTION_SECONDS = 1.0
 """The interval at which it looks for scheduled messages that are due."""
 
-
-@dataclass
-class _Batch:
-    """What became of the messages of one batch."""
-
-    taken: int
-    """How many were claimed."""
-    sent: list[OutboxMessage] = field(default_factory=list)
-    failed: list[tuple[OutboxMessage, BaseException]] = field(default_factory=list)
-
-    @property
-    def parked(self) -> list[tuple[OutboxMessage, BaseException]]:
-        """The failed ones that will not be tried again."""
-        return [failure for failure in self.failed if failure[0].state == State.PARKED]
-
-    @property
-    def tally(self) -> Tally:
-        return Tally(len(self.sent), len(self.failed), len(self.parked))
+_HOOKS_AT_A_TIME = 100
+"""After so many messages the relay makes sure that its leases are renewed."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +74,18 @@ class Tally:
 
 
 class OutboxRelay:
-    """Sends the waiting messages of one database, in batches.
+    """Sends the waiting messages of one database.
+
+    It has one thread and one connection, on which each statement commits by itself. What it does
+    next is decided in ``core.py``.
 
     Args:
         alias: of the database.
         settings: the outbox's.
         backend: what it sends through.
-        batch_size: how many messages it claims at a time.
+        batch_size: how many messages of a topic may be outstanding.
+        batch_bytes: how many bytes may be outstanding; one message may be larger.
+        times: the durations; tests shorten them.
     """
 
     def __init__(
@@ -97,22 +94,35 @@ class OutboxRelay:
         settings: OutboxSettings,
         backend: BaseBackend,
         batch_size: int = BATCH_SIZE,
+        batch_bytes: int = BATCH_BYTES,
+        times: RelayTimes | None = None,
     ) -> None:
         self._alias = alias
-        self._settings = settings
-        self._batch_size = batch_size
         self._stop = StopRequest()
-        self._sender = Sender(backend, self._stop)
-        self._resting = RestingTopics()
-        self._presence = Presence(self._alias)
-        self._can_reach_database = True
-        self._clock = DatabaseClock(alias)
+        self._waiter = RelayWaiter(alias)
+        self._sender = Sender(backend, self._waiter.wake)
+        self._clock = clock = DatabaseClock(alias)
+        self._ownership = ownership_of(alias, settings.lease, clock)
+        limits = Limits(batch_size, batch_bytes)
+        self._core = RelayCore(limits, settings.max_attempts, is_passing, times)
+        self._reader = Reader(alias, clock)
+        self._settler = Settler(alias, clock, settings.keep_sent)
+        self._failures = DatabaseFailures(alias)
+        self._messages: dict[int, OutboxMessage] = {}
+        """Those that are outstanding or not written down, by id."""
+        self._tally = Tally()
         self._promotes_at = 0.0
+        self._has_warned = False
 
     @property
     def name(self) -> str:
         """Its name, as others see it."""
-        return self._presence.name
+        return self._ownership.name
+
+    @property
+    def database_error(self) -> str | None:
+        """Why it cannot use its database now; ``None``: it can."""
+        return self._failures.text
 
     def stop(self) -> None:
         """Let :meth:`run` return soon; the next relay sends messages without an outcome again.
@@ -120,6 +130,7 @@ class OutboxRelay:
         May be called in a signal handler, and from any thread.
         """
         self._stop.request()
+        self._waiter.wake()
 
     def begin(self) -> None:
         """Show others that the relay is running; :meth:`run` does this, too.
@@ -129,11 +140,11 @@ class OutboxRelay:
             OutboxError: the database, or the file of its lock, cannot be used.
         """
         with explained_errors(self._alias):
-            self._presence.begin()
+            self._ownership.begin()
 
     def end(self) -> None:
         """Show that the relay has ended, if :meth:`run` was not called."""
-        self._presence.end()
+        self._ownership.end()
 
     def run(self) -> None:
         """Send the messages that wait and those that are published later, until :meth:`stop`.
@@ -144,14 +155,14 @@ class OutboxRelay:
         """
         self.begin()
         try:
-            with closing(CommitWaiter(self._alias)) as commits:
-                while not self._stop.is_requested:
-                    if self._send_or_report():
-                        commits.saw_messages()
-                    else:
-                        commits.wait(self._stop)
+            self._waiter.open()
+            while not self._stop.is_requested:
+                if not self._step_or_report():
+                    self._wait()
+            self._finish()
         finally:
-            self._presence.end()
+            self._waiter.close()
+            self._ownership.end()
 
     def run_once(self) -> Tally:
         """Send the messages that are due now, and return how many were sent.
@@ -161,155 +172,215 @@ class OutboxRelay:
             OutboxError: the database cannot be used; what was sent until then is recorded.
         """
         self.begin()
-        tally = Tally()
+        self._tally = Tally()
         try:
+            self._waiter.open()
             with explained_errors(self._alias):
+                # Once more, because others may have changed what an earlier run has read.
+                self._core.set_shards(frozenset(), time.monotonic())
                 while not self._stop.is_requested:
-                    batch = self._send_batch()
-                    tally += batch.tally
-                    if not batch.taken:
+                    before = self._tally
+                    if self._step():
+                        if self._tally != before:  # hooks have run, and may have published
+                            self._core.expect_more(time.monotonic())
+                        continue
+                    if self._core.is_finished(time.monotonic()):
                         break
-        except StoppedError:
-            _log_stop()
+                    self._wait()
+                self._finish()
         finally:
-            self._presence.end()
-        return tally
+            self._waiter.close()
+            self._ownership.end()
+        return self._tally
 
-    def _send_or_report(self) -> bool:
-        """Whether there may be more to send at once."""
+    def _step_or_report(self) -> bool:
+        """Do what is to be done now; return whether there may be more to do at once."""
+        now = time.monotonic()
+        if now < self._failures.retries_at:
+            return False
         try:
-            batch = self._send_batch()
-        except StoppedError:
-            _log_stop()
+            has_more = self._step()
         except AnyDatabaseError as error:
-            self._report_database(error)
+            self._report(error)
         except ConfigurationError:
             raise  # another relay has the lock now
         except Exception:
             logger.exception("Sending from the outbox failed; it is retried.")
-            self._stop.wait(_PAUSE_AFTER_FAILURE)
+            self._failures.retries_at = time.monotonic() + _PAUSE_AFTER_FAILURE
         else:
-            self._report_database(None)
-            return batch.taken > 0
+            self._failures.note_success()
+            return has_more
         return False
 
-    def _report_database(self, error: BaseException | None) -> None:
-        """Log once that the database is unavailable, and once that it is available again."""
-        if error is None:
-            if not self._can_reach_database:
-                logger.info("The outbox in the database %r is available again.", self._alias)
-            self._can_reach_database = True
+    def _report(self, error: AnyDatabaseError) -> None:
+        now = time.monotonic()
+        if self._can_reach_database():
+            self._failures.note_refused(error, len(self._core.unwritten.accepted), now)
             return
-        if self._can_reach_database:
-            logger.error(
-                "The outbox in the database %r is unavailable: %s", self._alias, str(error).strip()
-            )
-        self._can_reach_database = False
+        self._failures.note_unavailable(error, now)
+        self._ownership.disconnect()
+        self._reader.forget()
         close_connections()  # also those that hooks have opened
-        self._stop.wait(_PAUSE_AFTER_FAILURE)
 
-    def _promote(self) -> None:
-        """Let the scheduled messages wait that are due, once a second."""
-        if time.monotonic() < self._promotes_at:
-            return
-        while len(promote(self._alias, self._clock.now())) == CHUNK:
-            pass
-        self._promotes_at = time.monotonic() + _PROMOTION_SECONDS
+    def _can_reach_database(self) -> bool:
+        connection = connections[self._alias]
+        try:
+            return connection.connection is not None and bool(connection.is_usable())
+        except Exception:  # noqa: BLE001 - of any driver
+            return False
 
-    def _send_batch(self) -> _Batch:
-        self._presence.confirm()
-        self._promote()
-        # A transaction that locks the whole database must not last until Pub/Sub answers.
-        is_shared = can_share(self._alias)
-        with transaction.atomic(using=self._alias) if is_shared else nullcontext():
-            messages = claim(self._alias, self._batch_size, self._resting.at(time.monotonic()))
-            outcomes = self._sender.send(messages)
-            with transaction.atomic(using=self._alias, savepoint=False):
-                batch = self._settle(_Batch(len(messages)), outcomes)
-        with with_fresh_connections(self._alias):
-            run_success_hooks(batch.sent)
-            run_failure_hooks(batch.parked)
-        return batch
+    def _step(self) -> bool:
+        """Note outcomes, write them down, read and send; return whether something was done."""
+        now = time.monotonic()
+        self._ownership.tend(self._tally.sent)
+        self._note_outcomes(now)
+        has_written = self._write()
+        self._follow_shards(now)
+        self._promote(now)
+        if self._waiter.listen():
+            self._core.hurry(now)
+        has_read = self._read()
+        has_sent = self._send()
+        return has_written or has_read or has_sent
 
-    def _settle(self, batch: _Batch, outcomes: Outcomes) -> _Batch:
-        """Record the outcomes in the database."""
-        interrupted: set[tuple[str, str]] = set()
-        for message, error in outcomes:
-            key = (message.topic, message.ordering_key)
-            if error is None:
-                batch.sent.append(message)
-            elif key not in interrupted:
-                # The later messages of its key were not sent, and wait for it.
-                if message.ordering_key:
-                    interrupted.add(key)
-                self._note_failure(message, error)
-                batch.failed.append((message, error))
-        self._settle_sent(batch.sent)
-        failures = [(message.topic, error) for message, error in batch.failed]
-        self._resting.note_failures(failures, time.monotonic())
-        _log_failures(batch.failed)
-        return batch
-
-    def _settle_sent(self, messages: Sequence[OutboxMessage]) -> None:
-        if not messages:
-            return
-        sent = OutboxMessage.objects.using(self._alias).filter(id__in=[m.id for m in messages])
-        if self._settings.keep_sent:
-            sent.update(state=State.SENT, sent_at=timezone.now(), last_error="")
+    def _wait(self) -> None:
+        now = time.monotonic()
+        if now < self._failures.retries_at:
+            until = self._failures.retries_at
         else:
-            sent.delete()
-
-    def _note_failure(self, message: OutboxMessage, error: BaseException) -> None:
-        """Schedule the next attempt of the message, or park it."""
-        if not is_passing(error):
-            message.attempts += 1
-        if message.attempts >= self._settings.max_attempts:
-            message.state = State.PARKED
-        pause = min(FIRST_PAUSE * 2 ** min(message.attempts, 20), LONGEST_PAUSE)
-        # Not by save(): if nothing is locked, somebody may have discarded the message since.
-        OutboxMessage.objects.using(self._alias).filter(id=message.id).update(
-            attempts=message.attempts,
-            state=message.state,
-            next_attempt_at=timezone.now() + pause,
-            last_error=in_one_line(error),
-        )
-
-
-def _log_stop() -> None:
-    logger.info("Stopped before Pub/Sub has answered: the last batch will be sent again.")
-
-
-def _log_failures(failures: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
-    """Log each parked message, and the others in one line, since there may be many."""
-    passing = []
-    for message, error in failures:
-        if message.is_caused_by_record:
-            continue
-        if message.state == State.PARKED:
-            log_publishing(
-                logger,
-                logging.ERROR,
-                "The message %s is parked after %d attempts: %s",
-                message,
-                message.attempts,
-                in_one_line(error),
+            until = min(
+                self._core.next_due(now),
+                self._ownership.next_due,
+                self._promotes_at,
+                now + LONGEST_WAIT if self._core.outstanding else now + 60.0,
             )
-        else:
-            passing.append((message, error))
-    if passing:
-        message, error = passing[0]
-        log_publishing(
-            logger,
-            logging.WARNING,
-            "%d message(s) were not accepted and will be retried; the first, %s: %s",
-            len(passing),
-            message,
-            in_one_line(error),
-        )
-        if (origin := origin_of(error)) is not None:
+        if self._waiter.wait(until - now):
+            self._core.hurry(time.monotonic())
+        self._warn_if_quiet()
+
+    def _note_outcomes(self, now: float) -> None:
+        for id_, error in self._sender.outcomes():
+            self._has_warned = False
+            self._core.note_outcome(id_, error, now)
+        self._forget_unsent()
+
+    def _write(self) -> bool:
+        """Write down what became of messages, then run their hooks."""
+        if not self._core.unwritten:
+            return False
+        self._settler.write(self._core.unwritten)
+        written = self._core.note_written()
+        sent = [self._messages.pop(row.id) for row in written.accepted]
+        failed: list[Failure] = []
+        parked: list[Failure] = []
+        for refusal in written.refusals:
+            message = self._messages.pop(refusal.row.id)
+            message.attempts = refusal.attempts
+            (parked if refusal.is_parked else failed).append((message, refusal.error))
+        self._tally += Tally(len(sent), len(failed) + len(parked), len(parked))
+        log_refusals(failed, parked)
+        with with_fresh_connections(self._alias):
+            for start in range(0, len(sent), _HOOKS_AT_A_TIME):
+                run_success_hooks(sent[start : start + _HOOKS_AT_A_TIME])
+                self._ownership.tend(self._tally.sent)
+            run_failure_hooks(parked)
+        return True
+
+    def _forget_unsent(self) -> None:
+        """Forget the payloads of messages that failed with an earlier one of their key."""
+        known = self._core.known
+        if len(self._messages) > len(known):
+            self._messages = {id_: each for id_, each in self._messages.items() if id_ in known}
+
+    def _follow_shards(self, now: float) -> None:
+        """Send of the shards that are this relay's, and release those for others once settled."""
+        leaving = self._ownership.wants_to_release
+        self._core.set_shards(self._ownership.shards - leaving, now)
+        if settled := leaving - self._core.busy_shards():
+            self._ownership.release(settled)
+
+    def _promote(self, now: float) -> None:
+        """Let the scheduled messages that are due wait to be sent."""
+        shards = self._core.shards
+        if now < self._promotes_at or not shards:
+            return
+        time_now = self._clock.now()
+        promoted = run_statement(self._alias, lambda: promote(self._alias, time_now, shards))
+        if promoted:
+            self._core.look_back(now)
+        if len(promoted) == CHUNK:
+            return
+        due = run_statement(self._alias, lambda: next_due(self._alias, shards))
+        due_in = _PROMOTION_SECONDS if due is None else (due - self._clock.now()).total_seconds()
+        # One that is overdue is being cancelled by a transaction that is still open.
+        is_soon = 0 < due_in < _PROMOTION_SECONDS
+        self._promotes_at = now + (due_in if is_soon else _PROMOTION_SECONDS)
+
+    def _read(self) -> bool:
+        now = time.monotonic()
+        look = self._core.next_look(now)
+        if look is None:
+            return False
+        page = self._reader.read(look, self._core.shards, self._core.known)
+        if page.rows:
+            self._waiter.saw_messages()
+        self._core.set_poll(self._waiter.poll_seconds)
+        self._core.note_page(look, page, now, time.monotonic() - now)
+        return True
+
+    def _send(self) -> bool:
+        requests = self._core.take(time.monotonic())
+        if not requests:
+            return False
+        try:
+            messages = self._reader.load([*requests.together, *requests.alone])
+        except BaseException:
+            self._core.note_unsent([*requests.together, *requests.alone], time.monotonic())
+            raise
+        self._hand_over(requests, messages)
+        return True
+
+    def _hand_over(self, requests: Requests, messages: dict[int, OutboxMessage]) -> None:
+        shards = self._ownership.shards  # loading may have taken longer than the lease
+        rows = [*requests.together, *requests.alone]
+        unsent = [row for row in rows if row.shard not in shards]
+        gone = [row for row in rows if row.id not in messages and row.shard in shards]
+
+        def of(some: list[Row]) -> list[OutboxMessage]:
+            return [messages[row.id] for row in some if row.id in messages and row.shard in shards]
+
+        together, alone = of(requests.together), of(requests.alone)
+        for message in (*together, *alone):
+            self._messages[message.id] = message
+        self._core.note_gone(gone, time.monotonic())
+        if unsent:
+            self._core.note_unsent(unsent, time.monotonic())
+        self._sender.send(together, alone)
+
+    def _warn_if_quiet(self) -> None:
+        seconds = self._core.quiet_for(time.monotonic())
+        if seconds >= _WARNING_AFTER and not self._has_warned:
+            self._has_warned = True
             log_publishing(
                 logger,
-                logging.DEBUG,
-                "Where that came from:",
-                exc_info=origin,
+                logging.WARNING,
+                "Waiting for Pub/Sub, which has not accepted a batch for %.0f s.",
+                seconds,
+            )
+
+    def _finish(self) -> None:
+        """Wait a little for the outcomes of what was sent, and write them down."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        try:
+            self._note_outcomes(time.monotonic())
+            while self._core.outstanding and (left := deadline - time.monotonic()) > 0:
+                self._waiter.wait(left)
+                self._note_outcomes(time.monotonic())
+            self._write()
+        except AnyDatabaseError as error:
+            logger.error("The last outcomes could not be written to the outbox: %s", error)
+        if self._core.outstanding:
+            logger.info(
+                "Stopped before Pub/Sub has answered: %d message(s) will be sent again.",
+                self._core.outstanding,
             )

@@ -7,7 +7,6 @@ that holds it ends, even if it is killed.
 from __future__ import annotations
 
 import errno
-import hashlib
 import importlib
 import os
 import threading
@@ -16,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from rele.contrib.outbox.exceptions import OutboxError
@@ -66,8 +64,6 @@ def lock_of(alias: str) -> Lock | None:
     if connection.vendor == "sqlite":
         file = _sqlite_file(connection)
         return FileLock(file) if file else MemoryLock(str(connection.settings_dict["NAME"]))
-    if connection.vendor == "mysql":
-        return ServerLock(alias)
     return None
 
 
@@ -214,41 +210,3 @@ class MemoryLock:
         if self._is_held:
             self._is_held = False
             del self._holders[self._database]
-
-
-class ServerLock:
-    """A named lock of MySQL or MariaDB, which the server releases when the connection ends.
-
-    Args:
-        alias: of the database.
-    """
-
-    def __init__(self, alias: str) -> None:
-        self._connection = connections.create_connection(alias)
-        # A relay may begin in one thread and run in another.
-        self._connection.inc_thread_sharing()
-        # A lock is valid for the whole server, and its name has at most 64 characters.
-        database = str(self._connection.settings_dict["NAME"])
-        self._name = f"rele_outbox_{hashlib.sha256(database.encode()).hexdigest()[:32]}"
-
-    def hold(self, name: str) -> None:
-        try:
-            is_held = self._hold()
-        except AnyDatabaseError:
-            self.release()  # closes the connection; the next hold() opens another one
-            raise
-        if not is_held:
-            raise HeldError
-
-    def release(self) -> None:
-        # If closing fails, the connection is gone, and the server has released the lock.
-        with suppress(AnyDatabaseError):
-            self._connection.close()
-
-    def _hold(self) -> bool:
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT IF(IS_USED_LOCK(%s) = CONNECTION_ID(), 1, GET_LOCK(%s, 0))",
-                [self._name, self._name],
-            )
-            return bool(cursor.fetchone()[0])

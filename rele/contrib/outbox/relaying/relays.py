@@ -14,7 +14,8 @@ from rele.config import Config
 from rele.contrib.outbox.backend import OutboxBackend
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import OutboxError
-from rele.contrib.outbox.relaying.relay import BATCH_SIZE, OutboxRelay, Tally
+from rele.contrib.outbox.relaying.relay import BATCH_BYTES, BATCH_SIZE, OutboxRelay, Tally
+from rele.contrib.outbox.relaying.times import RelayTimes
 from rele.exceptions import ConfigurationError
 from rele.management.databases import close_connections
 
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 _STOP_SECONDS = 2.0
 
 _RETRY_FOR = 5.0
-"""Seconds for which Relé's own engine retries a message of a batch."""
+"""Seconds for which Relé's own engine retries a message."""
 
 
 class Relays:
@@ -123,8 +124,19 @@ class Relays:
             self.stop()
 
 
-def make_relays(config: Config, batch_size: int = BATCH_SIZE) -> Relays:
+def make_relays(
+    config: Config,
+    batch_size: int = BATCH_SIZE,
+    batch_bytes: int = BATCH_BYTES,
+    times: RelayTimes | None = None,
+) -> Relays:
     """The relays that ``config`` describes.
+
+    Args:
+        config: the project's configuration.
+        batch_size: how many messages of a topic may be outstanding.
+        batch_bytes: how many bytes may be outstanding; one message may be larger.
+        times: the durations; tests shorten them.
 
     Raises:
         ConfigurationError: their backend cannot be made, or would send nothing.
@@ -142,13 +154,18 @@ def make_relays(config: Config, batch_size: int = BATCH_SIZE) -> Relays:
             "be sent. Remove it to send to Pub/Sub."
         )
     backend = backend_class(_with_short_retries(config))
-    return Relays([OutboxRelay(alias, settings, backend, batch_size) for alias in settings.aliases])
+    return Relays(
+        [
+            OutboxRelay(alias, settings, backend, batch_size, batch_bytes, times)
+            for alias in settings.aliases
+        ]
+    )
 
 
 def _with_short_retries(config: Config) -> Config:
     """The configuration with an end to retries soon after which the relay retries itself.
 
-    A batch lasts as long as the retries of one message, in a transaction.
+    Until then, a topic that is unavailable keeps some of the room for outstanding messages.
     """
     of_relay = copy(config)
     options = config.publisher_options

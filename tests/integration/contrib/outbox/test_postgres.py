@@ -17,25 +17,22 @@ from django.utils import timezone
 import rele
 from rele.backends import Message
 from rele.contrib.outbox import waking
-from rele.contrib.outbox.models import OutboxMessage, Relay
+from rele.contrib.outbox.lanes import SHARDS
+from rele.contrib.outbox.models import OutboxMessage, Relay, Shard
 from rele.contrib.outbox.relaying import presence
-from rele.contrib.outbox.relaying.claiming import claim
 from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
+from rele.contrib.outbox.relaying.waiting import RelayWaiter
 from rele.contrib.outbox.upkeep import discard, purge, retry
-from rele.contrib.outbox.waking import CommitWaiter
-from rele.runtime.stopping import StopRequest
 from tests.integration.contrib.outbox.conftest import terminate_all_connections
+from tests.support.backends import HeldBackend
 from tests.support.inbox import Inbox
 from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, waiting
+from tests.support.polling import wait_until
 from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.usefixtures("postgres")
 
 MakeRelay = Callable[..., OutboxRelay]
-
-
-def claimed(limit: int = 1000) -> list[str]:
-    return [bytes(message.data).decode() for message in claim(ALIAS, limit)]
 
 
 class Blocked(FakePubSub):
@@ -54,7 +51,7 @@ class Blocked(FakePubSub):
 
 @pytest.fixture
 def first(make_relay: MakeRelay) -> Iterator[Callable[..., Blocked]]:
-    """Let a first relay claim what waits now, until its backend may answer."""
+    """Let a first relay send what waits now, and wait until its backend may answer."""
     threads = []
 
     def begin(batch_size: int = 1000) -> Blocked:
@@ -70,29 +67,49 @@ def first(make_relay: MakeRelay) -> Iterator[Callable[..., Blocked]]:
 
 
 class TestTwoRelays:
-    def test_none_sends_what_the_other_has_claimed(
-        self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: FakePubSub
-    ) -> None:
-        rele.publish_many("orders", [1, 2])
-        other = first()
-        rele.publish("orders", 3)
-
-        assert make_relay().run_once() == Tally(1, 0)
-
-        assert servers.data == ["3"]
-        assert other.data == []
-
-    def test_a_key_is_taken_as_a_whole(
+    def test_none_sends_what_is_in_a_shard_of_the_other(
         self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: FakePubSub
     ) -> None:
         rele.publish_many("orders", [(n, {"ordering_key": "a"}) for n in range(4)])
-        first(batch_size=2)
+        other = first(batch_size=2)
         rele.publish("orders", 4, ordering_key="a")
-        rele.publish("orders", 5, ordering_key="b")
 
-        assert make_relay().run_once() == Tally(1, 0)
+        assert make_relay().run_once() == Tally(0, 0)
 
-        assert servers.data == ["5"]
+        other.may_answer.set()
+        wait_until(lambda: not waiting(), 20)
+        assert other.data == ["0", "1", "2", "3", "4"]
+        assert servers.data == []
+
+    def test_a_second_one_gets_its_share_once_what_is_outstanding_has_its_outcome(
+        self, make_relay: MakeRelay, servers: FakePubSub
+    ) -> None:
+        held = HeldBackend()
+        relays = [make_relay(held), make_relay()]
+        keys = [f"customer-{n}" for n in range(100)]  # some in each shard
+        rele.publish_many("orders", [(0, {"ordering_key": key}) for key in keys])
+        threads = [InThread(relays[0].run)]
+        try:
+            wait_until(lambda: len(held.messages) == len(keys), 20)
+            threads.append(InThread(relays[1].run))
+            wait_until(lambda: relays[0]._ownership.wants_to_release, 20)
+            assert Shard.objects.using(ALIAS).filter(holder=relays[0].name).count() == SHARDS
+            assert servers.data == []
+
+            held.settle_the_rest()
+            wait_until(
+                lambda: Shard.objects.using(ALIAS).filter(holder=relays[1].name).count() == 8, 20
+            )
+            rele.publish_many("orders", [(1, {"ordering_key": key}) for key in keys])
+            wait_until(lambda: not waiting(), 20)
+        finally:
+            for relay, thread in zip(relays, threads, strict=False):
+                relay.stop()
+                thread.join()
+
+        assert len(held.messages) + len(servers.accepted) == 200
+        assert 0 < len(servers.accepted) < 100
+        assert set(servers.data) == {"1"}
 
     def test_a_key_goes_on_with_any_relay(
         self, first: Callable[..., Blocked], make_relay: MakeRelay, servers: FakePubSub
@@ -115,7 +132,7 @@ class TestTwoRelays:
         other = first(batch_size=2)
         other.errors["0"] = REFUSED
         second = Blocked()
-        thread = InThread(make_relay(second).run_once)  # has 2 and 3 before it, or none
+        thread = InThread(make_relay(second).run_once)
         other.may_answer.set()
         second.may_answer.set()
         thread.join()
@@ -152,16 +169,6 @@ class TestTwoRelays:
         assert numbers == {key: list(range(each)) for key in range(keys)}
 
 
-def test_what_is_claimed_is_free_again_after_a_rollback() -> None:
-    rele.publish("orders", 1)
-    with transaction.atomic(using=ALIAS):
-        assert claimed() == ["1"]
-        transaction.set_rollback(True, using=ALIAS)
-
-    with transaction.atomic(using=ALIAS):
-        assert claimed() == ["1"]
-
-
 @pytest.fixture
 def locked(postgres: None) -> Iterator[None]:
     """Another transaction is open that has locked the first message; nobody waits for a lock."""
@@ -169,7 +176,7 @@ def locked(postgres: None) -> Iterator[None]:
 
     def lock() -> None:
         with transaction.atomic(using=ALIAS):
-            assert claimed(limit=1) == ["1"]
+            assert OutboxMessage.objects.using(ALIAS).select_for_update().first()
             locked.set()
             assert may_end.wait(60)
 
@@ -188,10 +195,6 @@ def locked(postgres: None) -> Iterator[None]:
 
 @pytest.mark.usefixtures("locked")
 class TestWhatAnotherTransactionHasLocked:
-    def test_is_passed_over_by_a_relay_that_waits_for_nothing(self) -> None:
-        with transaction.atomic(using=ALIAS):
-            assert claimed() == ["2"]
-
     @pytest.mark.parametrize("change", [retry, discard, lambda rows: sum(purge(rows))])
     def test_is_passed_over_by_who_looks_after_the_outbox(
         self, change: Callable[[Any], int]
@@ -221,25 +224,44 @@ def test_nothing_is_sent_that_has_not_committed(make_relay: MakeRelay, servers: 
 
 class TestWaking:
     @pytest.fixture
-    def listening(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommitWaiter]:
+    def listening(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[RelayWaiter]:
         """Would wait for a minute by itself."""
         monkeypatch.setattr(waking, "LONG_POLL", 60)
         monkeypatch.setattr(waking._notifier, "_last", {})
-        waiter = CommitWaiter(ALIAS)
-        waiter.wait(StopRequest())  # begins to listen, and queries again
+        waiter = RelayWaiter(ALIAS)
+        waiter.open()
+        assert waiter.listen()
+        assert not waiter.listen()
         yield waiter
         waiter.close()
 
-    def test_a_commit_ends_the_wait(self, listening: CommitWaiter) -> None:
-        with transaction.atomic(using=ALIAS):
-            rele.publish("orders", 1)
+    def test_a_commit_ends_the_wait(self, listening: RelayWaiter) -> None:
+        def publish() -> None:
+            with transaction.atomic(using=ALIAS):
+                rele.publish("orders", 1)
 
+        thread = InThread(publish)
+
+        assert listening.wait(30)
+        thread.join()
+
+    def test_so_does_an_outcome(self, listening: RelayWaiter) -> None:
         began = time.monotonic()
-        listening.wait(StopRequest())
+        thread = InThread(listening.wake)
 
-        assert time.monotonic() - began < 30
+        assert not listening.wait(30)
 
-    def test_only_a_commit_does(self, listening: CommitWaiter) -> None:
+        assert time.monotonic() - began < 20
+        thread.join()
+
+    def test_a_connection_of_a_pool_listens_no_more(self, listening: RelayWaiter) -> None:
+        listening.close()
+
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_listening_channels()")
+            assert cursor.fetchone() == (0,)
+
+    def test_only_a_commit_does(self, listening: RelayWaiter) -> None:
         sent: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(waking, "_notify", sent.append)
@@ -282,11 +304,17 @@ def test_the_relay_lives_on_when_its_connections_are_closed(
     monkeypatch: pytest.MonkeyPatch,
     postgres_database: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.05)
     sent, listens = Inbox(), Inbox()
     hooks.actions["post_publish_success"] = lambda topic, data, attributes: sent.put(data)
-    listen = CommitWaiter._listen
-    monkeypatch.setattr(CommitWaiter, "_listen", lambda waiter: (listen(waiter), listens.put(1)))
+    listen = RelayWaiter.listen
+
+    def note_listening(waiter: RelayWaiter) -> bool:
+        is_new = listen(waiter)
+        if is_new:
+            listens.put(1)
+        return is_new
+
+    monkeypatch.setattr(RelayWaiter, "listen", note_listening)
     relay = make_relay()
     thread = InThread(relay.run)
     try:

@@ -9,8 +9,9 @@ from grpc import StatusCode
 
 import rele
 from rele.config import Config
-from rele.contrib.outbox.relaying import relays, resting
+from rele.contrib.outbox.relaying import relays
 from rele.contrib.outbox.relaying.relays import make_relays
+from rele.contrib.outbox.relaying.times import RelayTimes
 from tests.support.outbox import ALIAS, InThread, waiting
 from tests.support.publish_server import PublishServer
 
@@ -23,13 +24,13 @@ def test_an_unavailable_topic_stops_no_other(
     key: str,
 ) -> None:
     monkeypatch.setattr(relays, "_RETRY_FOR", 1.0)
-    monkeypatch.setattr(resting, "REST", 5.0)
     publish_server.refuse(StatusCode.UNAVAILABLE, topic="down")
     for number in range(10):
         rele.publish("down", number, ordering_key=key)
         rele.publish("orders", number, ordering_key=key)
     relay = make_relays(
-        Config({"ENGINE": "rele", "GC_PROJECT_ID": "project", "OUTBOX": {"USING": ALIAS}})
+        Config({"ENGINE": "rele", "GC_PROJECT_ID": "project", "OUTBOX": {"USING": ALIAS}}),
+        times=RelayTimes(rest=5.0),
     )
 
     thread = InThread(relay.run)

@@ -20,10 +20,11 @@ from rele.contrib.outbox.models import OutboxMessage, Relay, State
 from rele.contrib.outbox.relaying.beside_worker import watching
 from rele.contrib.outbox.relaying.relay import Tally
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
+from rele.contrib.outbox.relaying.waiting import RelayWaiter
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
 from tests.support.outbox import ALIAS, FakePubSub, InThread, filled_in
-from tests.support.recorder import Recorder
+from tests.support.recorder import Recorder, raising
 
 OTHER = "other"
 
@@ -140,11 +141,7 @@ class TestRelays:
         assert relays().run_once() == Tally()
 
     def test_all_end_when_one_has_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Broken:
-            def __init__(self, alias: str) -> None:
-                raise RuntimeError(f"broken on {alias}")
-
-        monkeypatch.setattr("rele.contrib.outbox.relaying.relay.CommitWaiter", Broken)
+        monkeypatch.setattr(RelayWaiter, "open", raising(RuntimeError("broken on it")))
 
         with pytest.raises(RuntimeError, match="broken on"):
             relays().run()

@@ -15,10 +15,11 @@ from rele.contrib.outbox.models import Relay
 from rele.contrib.outbox.relaying import beside_worker as beside
 from rele.contrib.outbox.relaying.beside_worker import RelayWatch, relaying, watching
 from rele.contrib.outbox.relaying.relays import make_relays
+from rele.contrib.outbox.relaying.waiting import RelayWaiter
 from rele.exceptions import ConfigurationError
 from tests.support.inbox import Inbox
 from tests.support.outbox import ALIAS, FakePubSub, waiting
-from tests.support.recorder import Recorder
+from tests.support.recorder import Recorder, raising
 
 pytestmark = pytest.mark.usefixtures("sqlite")
 
@@ -80,11 +81,7 @@ class TestRelaying:
     def test_a_relay_that_ends_says_so(
         self, config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        class Broken:
-            def __init__(self, alias: str) -> None:
-                raise RuntimeError("broken")
-
-        monkeypatch.setattr("rele.contrib.outbox.relaying.relay.CommitWaiter", Broken)
+        monkeypatch.setattr(RelayWaiter, "open", raising(RuntimeError("broken")))
 
         with relaying(config) as begin:
             begin()

@@ -1,0 +1,198 @@
+"""Reads what a relay sends: the metadata of many rows, and the payloads of those that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from django.db.models import Case, F, FloatField, IntegerField, Q, QuerySet, Value, When
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Length
+
+from rele.contrib.outbox.lanes import SHARDS, lane_of, shard_of
+from rele.contrib.outbox.models import OutboxMessage, State
+from rele.contrib.outbox.positions import kept_position, tracks_commits
+from rele.contrib.outbox.relaying.clock import DatabaseClock
+from rele.contrib.outbox.relaying.own_connection import run_statement
+from rele.contrib.outbox.relaying.rows import DelayedLook, Look, Page, Place, Row
+
+_BESIDES = 500
+"""About how many bytes a message takes besides its payload."""
+
+_UNSENT = (State.WAITING, State.DELAYED)
+
+_COMMITTED = RawSQL(
+    "EXTRACT(EPOCH FROM COALESCE(committed_at, CASE WHEN lane IS NOT NULL"
+    " THEN pg_xact_commit_timestamp(xmin) END))::float8",
+    [],
+    output_field=FloatField(),
+)
+"""When a message with an ordering key was committed, in seconds since 1970."""
+
+
+class Reader:
+    """Reads the outbox of one database.
+
+    Args:
+        alias: of the database.
+        clock: the database's.
+    """
+
+    def __init__(self, alias: str, clock: DatabaseClock) -> None:
+        self._alias = alias
+        self._clock = clock
+        self._tracks_commits: bool | None = None
+
+    def read(
+        self, look: Look | DelayedLook, shards: frozenset[int], known: Collection[int]
+    ) -> Page:
+        """What ``look`` finds in ``shards``, except for the rows whose ids are ``known``.
+
+        Raises:
+            django.db.Error: the database cannot be used.
+        """
+        if isinstance(look, DelayedLook):
+            return self._read_delayed(look, shards, known)
+        is_filtered = look.lane is None and look.topic is None and _leaves_out(look, shards)
+        # Before the look: what is committed in between is found by a look back.
+        highest = self._highest_id() if is_filtered else look.after
+        found = self._fetch(_waiting(self._messages(), look, shards).order_by("id")[: look.limit])
+        is_full = len(found) >= look.limit
+        last = found[-1][0] if found else look.after
+        rows = self._rows([each for each in found if each[0] not in known], shards)
+        return Page(rows, last if is_full else max(last, highest), is_full)
+
+    def load(self, rows: Collection[Row]) -> dict[int, OutboxMessage]:
+        """The messages of ``rows``, by id, with their payloads; without those that are gone.
+
+        Raises:
+            django.db.Error: the database cannot be used.
+        """
+        messages = self._messages().filter(id__in=[row.id for row in rows], state__in=_UNSENT)
+        needed = messages.only("topic", "data", "attributes", "ordering_key", "event_id")
+        return run_statement(self._alias, lambda: {message.id: message for message in needed})
+
+    def forget(self) -> None:
+        """Ask anew what the database can do: the connection may lead to another server now."""
+        self._tracks_commits = None
+
+    def _read_delayed(
+        self, look: DelayedLook, shards: frozenset[int], known: Collection[int]
+    ) -> Page:
+        delayed = _of_shards(self._messages().filter(state=State.DELAYED), shards)
+        if look.without_topics:
+            delayed = delayed.exclude(topic__in=look.without_topics)
+        found = self._fetch(delayed.order_by("next_attempt_at", "id")[: look.limit])
+        rows = self._rows([each for each in found if each[0] not in known], shards)
+        return Page(rows, is_full=len(found) >= look.limit)
+
+    def _messages(self) -> QuerySet[OutboxMessage]:
+        return OutboxMessage.objects.using(self._alias)
+
+    def _highest_id(self) -> int:
+        ids = self._messages().filter(state=State.WAITING).order_by("-id")
+        return run_statement(self._alias, ids.values_list("id", flat=True).first) or 0
+
+    def _fetch(self, messages: QuerySet[OutboxMessage]) -> list[tuple[Any, ...]]:
+        committed = _COMMITTED if self._is_by_commit else F("committed_at")
+        values = messages.annotate(size=Length("data"), committed=committed).values_list(
+            "id", "topic", "lane", "shard", "attempts", "size", "committed", "state",
+            "next_attempt_at",
+        )  # fmt: skip
+        return run_statement(self._alias, lambda: list(values))
+
+    @property
+    def _is_by_commit(self) -> bool:
+        if self._tracks_commits is None:
+            self._tracks_commits = run_statement(self._alias, lambda: tracks_commits(self._alias))
+        return self._tracks_commits
+
+    def _rows(self, found: Sequence[tuple[Any, ...]], shards: frozenset[int]) -> list[Row]:
+        derived = self._fill_in([each[0] for each in found if each[3] is None], shards)
+        rows = []
+        for id_, topic, lane, shard, attempts, size, committed, state, next_attempt_at in found:
+            if shard is None:
+                if id_ not in derived:
+                    continue
+                lane, shard = derived[id_]
+            due_in = None
+            if state == State.DELAYED:
+                due_in = (next_attempt_at - self._clock.now()).total_seconds()
+            place = self._place(id_, lane, committed)
+            rows.append(Row(id_, topic, lane, shard, attempts, size + _BESIDES, place, due_in))
+        return rows
+
+    def _place(self, id_: int, lane: int | None, committed: Any) -> Place:
+        if self._is_by_commit:
+            return committed or 0.0, id_
+        if committed is None or lane is None:
+            return id_, 0
+        # It was scheduled. It comes after those that were published until it was due.
+        before = self._messages().filter(lane=lane, state__in=_UNSENT, created_at__lte=committed)
+        ids = before.exclude(id=id_).order_by("-id").values_list("id", flat=True)
+        last = run_statement(self._alias, ids.first)
+        return (id_, 0) if last is None else (max(last, id_), 1)
+
+    def _fill_in(
+        self, ids: Sequence[int], shards: frozenset[int]
+    ) -> dict[int, tuple[int | None, int]]:
+        """Give rows of an older version of Relé their lanes and shards; return those."""
+        if not ids:
+            return {}
+        rows = self._messages().filter(id__in=ids, shard=None)
+        keys = rows.values_list("id", "topic", "ordering_key", "event_id")
+        derived = {}
+        for id_, topic, ordering_key, event_id in run_statement(self._alias, lambda: list(keys)):
+            lane = lane_of(topic, ordering_key)
+            if (shard := shard_of(lane, event_id)) in shards:
+                derived[id_] = (lane, shard)
+        lanes = [When(id=id_, then=Value(lane)) for id_, (lane, _) in derived.items()]
+        numbers = [When(id=id_, then=Value(shard)) for id_, (_, shard) in derived.items()]
+        if derived:
+            update = rows.filter(id__in=list(derived)).update
+            field = OutboxMessage._meta.get_field("lane")
+            run_statement(
+                self._alias,
+                lambda: update(
+                    lane=Case(*lanes, output_field=field),
+                    shard=Case(*numbers, output_field=IntegerField()),
+                    **kept_position(self._is_by_commit),
+                ),
+            )
+        return derived
+
+
+def _waiting(
+    messages: QuerySet[OutboxMessage], look: Look, shards: frozenset[int]
+) -> QuerySet[OutboxMessage]:
+    found = messages.filter(id__gt=look.after)
+    if look.lane is not None:
+        return found.filter(lane=look.lane, state__in=_UNSENT)
+    found = _of_shards(found.filter(state=State.WAITING), shards)
+    if look.topic is not None:
+        found = found.filter(topic=look.topic)
+    if look.without_topics:
+        found = found.exclude(topic__in=look.without_topics)
+    if look.without_lanes:
+        found = found.exclude(lane__in=look.without_lanes)
+    if look.without_delayed_lanes:
+        delayed = messages.filter(state=State.DELAYED, lane__isnull=False)
+        found = found.exclude(lane__in=delayed.values("lane"))
+    return found
+
+
+def _of_shards(
+    messages: QuerySet[OutboxMessage], shards: frozenset[int]
+) -> QuerySet[OutboxMessage]:
+    if len(shards) == SHARDS:
+        return messages
+    return messages.filter(Q(shard__in=shards) | Q(shard=None))
+
+
+def _leaves_out(look: Look, shards: frozenset[int]) -> bool:
+    return bool(
+        len(shards) < SHARDS
+        or look.without_topics
+        or look.without_lanes
+        or look.without_delayed_lanes
+    )
