@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.models import Relay, Shard
@@ -20,8 +22,6 @@ from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.ownership import ownership_of
 from tests.support.outbox import ALIAS
 from tests.support.polling import wait_until
-
-pytestmark = pytest.mark.usefixtures("shared")
 
 ALL = frozenset(range(SHARDS))
 
@@ -92,7 +92,7 @@ class Other:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[float], Other]]:
+def start(shared: str) -> Iterator[Callable[[float], Other]]:
     """Start a process that has all shards."""
     others: list[Other] = []
 
@@ -204,6 +204,29 @@ def test_one_that_is_suspended_past_its_lease_notices_before_it_does_anything(
     other.process.send_signal(signal.SIGCONT)
     assert other.says() == (other.name, frozenset()), "asked first, before it renews anything"
     assert other.says() == (other.name, ALL), "this process has released them"
+
+
+@pytest.mark.usefixtures("mariadb")
+def test_a_lock_of_another_server_of_a_cluster_is_not_taken_for_free() -> None:
+    """Behind the address of a cluster each connection may lead to another server."""
+    ownership = ownership_of(ALIAS, 30, DatabaseClock(ALIAS))
+    ownership.begin()
+    own = Relay.objects.using(ALIAS).get().session_lock
+    assert own is not None
+    ownership.end()
+    now = timezone.now()
+    for name, number in (("here", own + 1), ("elsewhere", own ^ 1 << 60)):
+        Relay.objects.using(ALIAS).create(name=name, seen_at=now, session_lock=number)
+    for shard in Shard.objects.using(ALIAS):
+        shard.holder = "here" if shard.number % 2 else "elsewhere"
+        shard.expires_at = now + timedelta(seconds=30)
+        shard.save()
+
+    ownership = ownership_of(ALIAS, 30, DatabaseClock(ALIAS))
+    ownership.begin()
+
+    assert ownership.shards == {number for number in ALL if number % 2}
+    ownership.end()
 
 
 def test_the_share_of_one_that_comes_is_released_for_it(start: Callable[[float], Other]) -> None:
