@@ -336,7 +336,8 @@ class LeaseHeld(Rule):
 class LastWord(Rule):
     """A delay that Pub/Sub has accepted is kept: nothing that was sent before undoes it.
 
-    A short delay may be over before it is known that an extension has not got lost.
+    A short delay may be over before it is known that an extension has not got lost. A delay that is
+    sent again may itself arrive too late.
     """
 
     def __init__(self, history: History) -> None:
@@ -355,6 +356,10 @@ class LastWord(Rule):
     def note_extended(self, event: Event) -> None:
         """The server has set an ack deadline of ``detail`` seconds as an extension."""
         self._extended.add(event.delivery)
+
+    def note_sent(self, event: Event) -> None:
+        """A process has sent how a message was settled, perhaps again."""
+        self._extended.discard(event.delivery)
 
     def note_suspended(self, event: Event) -> None:
         """A process that does not run cannot send a delay again."""
