@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.utils import timezone as django_timezone
 
 import rele
@@ -210,6 +211,50 @@ def test_a_transaction_that_cancels_and_stays_open_delays_nothing_else(rolled_ba
     assert promoted == [1]
     assert not other.cancel()
     assert scheduled.cancel() is rolled_back
+
+
+@pytest.fixture(params=["read committed", "repeatable read", "serializable"])
+def level(request: pytest.FixtureRequest, database: str) -> Iterator[str]:
+    """The isolation level of all transactions, as the settings have it."""
+    given: Any = request.param
+    if database == "postgres":
+        from psycopg import IsolationLevel
+
+        given = IsolationLevel[request.param.replace(" ", "_").upper()]
+    connections[ALIAS].close()
+    settings = connections[ALIAS].settings_dict
+    before = settings["OPTIONS"]
+    settings["OPTIONS"] = {**before, "isolation_level": given}
+    yield request.param
+    connections[ALIAS].close()
+    settings["OPTIONS"] = before
+    connections[ALIAS].__dict__.pop("isolation_level", None)  # MySQL's is kept
+    del connections[ALIAS]
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_at_each_isolation_level(database: str, level: str) -> None:
+    """Of a transaction that has begun before a relay has found the message due."""
+    scheduled = rele.publish_later("orders", 1, when=PAST)
+    promoted: list[int] = []
+    cancelled = None
+    with suppress(OperationalError), transaction.atomic(using=ALIAS):
+        assert len(waiting()) == 1
+        InThread(lambda: promoted.extend(promote(ALIAS, now()))).join()
+        rele.publish("orders", 2)
+        cancelled = scheduled.cancel()
+
+    if database == "postgres" and level != "read committed":
+        assert cancelled is None, "it cannot be serialized"
+        assert [bytes(row.data) for row in waiting()] == [b"1"]
+    elif database == "mariadb" and level == "serializable":
+        # Reading has locked it, so that the relay has left it for later.
+        assert (cancelled, promoted) == (True, [])
+        assert [bytes(row.data) for row in waiting()] == [b"2"]
+    else:
+        assert cancelled is False
+        assert [bytes(row.data) for row in waiting()] == [b"1", b"2"]
+    assert not scheduled.cancel()
 
 
 class TestOrder:
