@@ -63,6 +63,7 @@ class ConsumeCore:
         self._ordered = OrderedKeys(options.max_attempts, together=options.batch_size)
         self._receipts = ConfirmedReceipts()
         self._caution = Caution()
+        self._parts = (self._keeper, self._streams, self._flow, self._ordered, self._caution)
         self._ready: list[Delivery] = []
         self._handed: set[Delivery] = set()
         """What was handed to handlers that have not returned."""
@@ -255,9 +256,12 @@ class ConsumeCore:
 
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
-        parts = (self._keeper, self._streams, self._flow, self._ordered, self._caution)
-        dues = (part.next_due() for part in parts)
-        return min((at for at in dues if at is not None), default=None)
+        earliest: float | None = None
+        for part in self._parts:
+            at = part.next_due()
+            if at is not None and (earliest is None or at < earliest):
+                earliest = at
+        return earliest
 
     def _step_after(self, delivery: Delivery, now: float) -> Step:
         """What happens to the key of ``delivery``, whose handler has returned."""
