@@ -155,7 +155,7 @@ def test_followers_keep_their_leases_while_they_wait(pull_server: PullServer) ->
     with consumed("orders", handler, max_attempts=5):
         (stream,) = pull_server.streams.wait_for(1)
         head, *followers = stream.deliver(*keyed(NUMBERS[:3], attempt=1))
-        pull_server.wait_for_request(purpose="nack", ack_id=head)
+        pull_server.wait_for_request(purpose="nack", ack_ids=head)
         assert handler.begun == [b"0"]
         assert not any(
             purpose != "modify"
@@ -177,7 +177,7 @@ def test_without_a_dead_letter_policy_followers_are_nacked_in_order(
     with consumed("orders", handler):
         (stream,) = pull_server.streams.wait_for(1)
         ids = stream.deliver(*keyed(NUMBERS))
-        pull_server.wait_for_request(purpose="nack", ack_id=ids[-1])
+        pull_server.wait_for_request(purpose="nack", ack_ids=ids[-1])
 
     nacked = [
         ack_id
@@ -197,8 +197,8 @@ def test_what_is_held_for_too_many_is_nacked_and_logged(
     with consumed("orders", handler, max_attempts=5, max_messages=20), caplog.at_level(30, "rele"):
         (stream,) = pull_server.streams.wait_for(1)
         ids = stream.deliver(*keyed([b"%d" % number for number in range(20)], attempt=1))
-        pull_server.wait_for_request(purpose="nack", ack_id=ids[0])
-        pull_server.wait_for_request(purpose="nack", ack_id=ids[-1])
+        pull_server.wait_for_request(purpose="nack", ack_ids=ids[0])
+        pull_server.wait_for_request(purpose="nack", ack_ids=ids[-1])
 
         assert handler.begun == [b"0"]
         nacked = {
@@ -216,7 +216,7 @@ def test_followers_are_nacked_at_a_stop(pull_server: PullServer) -> None:
     with consumed("orders", handler, max_attempts=5):
         (stream,) = pull_server.streams.wait_for(1)
         ids = stream.deliver(*keyed(NUMBERS, attempt=1))
-        pull_server.wait_for_request(purpose="nack", ack_id=ids[0])
+        pull_server.wait_for_request(purpose="nack", ack_ids=ids[0])
 
     assert all(("nack", 0) in pull_server.requests_of(ack_id) for ack_id in ids)
     assert handler.begun == [b"0"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpc import StatusCode
 
@@ -13,12 +13,9 @@ from rele.emulator.wire.classes import PublishResponse
 from rele.emulator.wire.descriptors import message_class
 from tests.support.grpc_server import Call, GrpcServer
 from tests.support.inbox import Inbox
-from tests.support.rules import Hold, Refusal, Rule
+from tests.support.rules import Hold, ScriptedServer, Which
 
-__all__ = ["Hold", "PublishServer", "Request", "Which"]
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+__all__ = ["Hold", "PublishServer", "Request"]
 
 _PublishRequest = message_class("PublishRequest")
 
@@ -49,6 +46,12 @@ class Request:
         return {message.ordering_key for message in self.messages}
 
     @property
+    def key(self) -> str | None:
+        """The ordering key of all its messages; ``None`` if they have several."""
+        [key, *others] = self.keys
+        return None if others else key
+
+    @property
     def size(self) -> int:
         """Bytes of the serialised request, before compression."""
         return len(self.call.body)
@@ -72,8 +75,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Which:
-    """The requests that something is for: those that have all that is given."""
+class WhichPublish(Which):
+    """Which PublishRequests."""
 
     number: int | None = None
     """The n-th of all requests, from 1."""
@@ -83,16 +86,8 @@ class Which:
     data: bytes | None = None
     """A message of the request has this data."""
 
-    def matches(self, request: Request) -> bool:
-        return (
-            self.number in (None, request.number)
-            and self.topic in (None, request.topic)
-            and (self.key is None or request.keys == {self.key})
-            and (self.data is None or self.data in request.data)
-        )
 
-
-class PublishServer:
+class PublishServer(ScriptedServer):
     """Accepts every PublishRequest, unless a test has said otherwise.
 
     A request is answered by the first rule that is for it, in the order in which they were made::
@@ -107,14 +102,16 @@ class PublishServer:
     What :meth:`hold` holds and nobody releases is never answered.
     """
 
+    which = WhichPublish
+
     def __init__(self) -> None:
+        super().__init__()
         self.requests = Inbox()
         """All requests, of the class Request, in the order of arrival."""
         self.accepted = Inbox()
         """The data of the messages that were accepted, in the order of the answers."""
         self.delay = 0.0
         """Seconds until a request is answered from now on; those that are held apart."""
-        self._rules: list[Rule] = []
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._server = GrpcServer(self._handle)
@@ -128,26 +125,6 @@ class PublishServer:
     @property
     def open_connections(self) -> int:
         return self._server.open_connections
-
-    def refuse(
-        self, code: StatusCode, details: str = "", *, times: int | None = None, **which: Any
-    ) -> None:
-        """Answer with ``code``: ``times`` requests, else all, of those that ``which`` describes.
-
-        Args:
-            which: the fields of :class:`Which`.
-        """
-        self._rules.append(Refusal(Which(**which), times, code, details))
-
-    def hold(self, *, times: int | None = None, **which: Any) -> Hold:
-        """Let requests wait for their answer; the arguments are those of :meth:`refuse`."""
-        hold = Hold(Which(**which), times, self)
-        self._rules.append(hold)
-        return hold
-
-    def accept_all(self) -> None:
-        """Accept every request from now on; those that are held stay so."""
-        self._rules.clear()
 
     def accept(self, request: Request) -> None:
         """Accept a request that was not answered yet."""
@@ -176,22 +153,10 @@ class PublishServer:
         with self._lock:
             request = Request(call, len(self.requests.items) + 1)
             self.requests.put(request)
-            rule = next((rule for rule in self._rules if rule.applies(request)), None)
+            rule = self._rule_for(request)
         if self.delay and not isinstance(rule, Hold):
             timer = threading.Timer(self.delay, self._answer, [rule, request])
             timer.daemon = True
             timer.start()
         else:
             self._answer(rule, request)
-
-    def _answer(self, rule: Rule | None, request: Request) -> None:
-        if rule is None:
-            self.accept(request)
-        else:
-            rule.answer(self, request)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from google.rpc.code_pb2 import FAILED_PRECONDITION
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -16,10 +16,7 @@ from grpc import StatusCode
 from rele.emulator.wire.descriptors import message_class
 from tests.support.grpc_server import Call, GrpcServer, StreamCall
 from tests.support.inbox import Inbox
-from tests.support.rules import Hold, Refusal, Rule
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from tests.support.rules import Rule, ScriptedServer, Which
 
 _ReceivedMessage = message_class("ReceivedMessage")
 _StreamingPullRequest = message_class("StreamingPullRequest")
@@ -128,21 +125,14 @@ class AckRequest:
 
 
 @dataclass(frozen=True)
-class Which:
-    """The requests that something is for: those that have all that is given."""
+class WhichAck(Which):
+    """Which acknowledgements and extensions."""
 
     purpose: Purpose | None = None
-    ack_id: str | None = None
+    ack_ids: str | None = None
+    """One of them."""
     seconds: int | None = None
     subscription: str | None = None
-
-    def matches(self, request: AckRequest) -> bool:
-        return (
-            self.purpose in (None, request.purpose)
-            and (self.ack_id is None or self.ack_id in request.ack_ids)
-            and self.seconds in (None, request.seconds)
-            and self.subscription in (None, request.subscription)
-        )
 
 
 @dataclass
@@ -155,7 +145,7 @@ class _RefusedIds(Rule):
         refuse_ids(request, dict.fromkeys(request.ack_ids, self.reason))
 
 
-class PullServer:
+class PullServer(ScriptedServer):
     """Accepts every stream, acknowledgement and extension, unless a test has said otherwise::
 
         with PullServer() as server:
@@ -170,7 +160,10 @@ class PullServer:
     Nothing is delivered but by ``deliver``, and nothing is redelivered by itself.
     """
 
+    which = WhichAck
+
     def __init__(self) -> None:
+        super().__init__()
         self.streams = Inbox()
         """All streams, of the class PullStream, in the order of their first requests."""
         self.requests = Inbox()
@@ -185,7 +178,6 @@ class PullServer:
         """What is done with a new stream; by default it is accepted, and nothing delivered."""
         self.accepted: list[AckRequest] = []
         """The requests that were accepted, in the order of the answers."""
-        self._rules: list[Rule] = []
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._server = GrpcServer(self._handle, streaming={"StreamingPull"})
@@ -196,29 +188,9 @@ class PullServer:
         """How many connections clients have opened so far."""
         return self._server.connections
 
-    def refuse(
-        self, code: StatusCode, details: str = "", *, times: int | None = None, **which: Any
-    ) -> None:
-        """Answer with ``code``: ``times`` requests, else all, of those that ``which`` describes.
-
-        Args:
-            which: the fields of :class:`Which`.
-        """
-        self._rules.append(Refusal(Which(**which), times, code, details))
-
     def refuse_ids(self, reason: str, *, times: int | None = None, **which: Any) -> None:
         """Refuse each id of such requests, as with exactly-once delivery, with ``reason``."""
-        self._rules.append(_RefusedIds(Which(**which), times, reason))
-
-    def hold(self, *, times: int | None = None, **which: Any) -> Hold:
-        """Let requests wait for their answer; the arguments are those of :meth:`refuse`."""
-        hold = Hold(Which(**which), times, self)
-        self._rules.append(hold)
-        return hold
-
-    def accept_all(self) -> None:
-        """Accept every request from now on; those that are held stay so."""
-        self._rules.clear()
+        self._rules.append(_RefusedIds(WhichAck(**which), times, reason))
 
     def accept(self, request: AckRequest) -> None:
         """Accept a request that was not answered yet."""
@@ -237,7 +209,7 @@ class PullServer:
 
     def wait_for_request(self, seconds: float = 20, **which: Any) -> AckRequest:
         """The first request that ``which`` describes, once it has arrived."""
-        wanted = Which(**which)
+        wanted = WhichAck(**which)
         items: Sequence[AckRequest] = self.requests.wait_until(
             lambda items: any(wanted.matches(each) for each in items), seconds
         )
@@ -275,17 +247,8 @@ class PullServer:
         with self._lock:
             request = AckRequest(call, len(self.requests.items) + 1)
             self.requests.put(request)
-            rule = next((rule for rule in self._rules if rule.applies(request)), None)
-        if rule is None:
-            self.accept(request)
-        else:
-            rule.answer(self, request)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+            rule = self._rule_for(request)
+        self._answer(rule, request)
 
 
 def refuse_ids(request: AckRequest, reasons: Mapping[str, str]) -> None:

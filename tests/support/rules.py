@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from grpc import StatusCode
 
 from tests.support.inbox import Inbox
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class Which(Protocol):
-    """The requests that a rule is for."""
 
-    def matches(self, request: Any) -> bool: ...
+@dataclass(frozen=True)
+class Which:
+    """The requests that a rule is for: those that have all that is given.
+
+    A field is named as the attribute of the request that it is about; of an attribute that is a
+    list, it is one of the items.
+    """
+
+    def matches(self, request: Any) -> bool:
+        wanted = {each.name: getattr(self, each.name) for each in fields(self)}
+        return all(
+            value is None or _has(getattr(request, name), value) for name, value in wanted.items()
+        )
+
+
+def _has(actual: Any, value: Any) -> bool:
+    return value in actual if isinstance(actual, list) else bool(actual == value)
 
 
 class Accepting(Protocol):
@@ -79,3 +95,59 @@ class Hold(Rule):
         self.times = 0
         while self._unanswered:
             self._unanswered.pop(0).call.refuse(code, details)
+
+
+class ScriptedServer(ABC):
+    """A server that accepts every request, unless a test has made a rule for it.
+
+    The first rule that is for a request answers it, in the order in which they were made.
+    """
+
+    which: ClassVar[type[Which]]
+    """How a test describes requests."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
+
+    def refuse(
+        self, code: StatusCode, details: str = "", *, times: int | None = None, **which: Any
+    ) -> None:
+        """Answer with ``code``: ``times`` requests, else all, of those that ``which`` describes.
+
+        Args:
+            which: the fields of :attr:`which`.
+        """
+        self._rules.append(Refusal(self.which(**which), times, code, details))
+
+    def hold(self, *, times: int | None = None, **which: Any) -> Hold:
+        """Let requests wait for their answer; the arguments are those of :meth:`refuse`."""
+        hold = Hold(self.which(**which), times, self)
+        self._rules.append(hold)
+        return hold
+
+    def accept_all(self) -> None:
+        """Accept every request from now on; those that are held stay so."""
+        self._rules.clear()
+
+    @abstractmethod
+    def accept(self, request: Any) -> None:
+        """Accept a request that was not answered yet."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop serving."""
+
+    def _rule_for(self, request: Any) -> Rule | None:
+        return next((rule for rule in self._rules if rule.applies(request)), None)
+
+    def _answer(self, rule: Rule | None, request: Any) -> None:
+        if rule is None:
+            self.accept(request)
+        else:
+            rule.answer(self, request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
