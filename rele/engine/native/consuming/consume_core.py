@@ -20,6 +20,10 @@ from rele.engine.native.consuming.pull_streams import PullStreams, Stream, Strea
 _SOON = 0.2
 """Seconds within which a handler that blocks others may have begun to."""
 
+_SHARE_A_REQUEST = 16
+"""Acks that are worth a request, which costs as much as handling ten small messages. Fewer wait
+for others, for 10 ms at most, but not while a handler is idle because of the limit."""
+
 
 @dataclass
 class Actions:
@@ -240,7 +244,7 @@ class ConsumeCore:
         self._set_limits(now)
         self._ordered.is_cautious = self._caution.lasts(now)
         # So that Pub/Sub delivers more before the handlers have nothing to do.
-        self._keeper.settled.enough = max(self._flow.limit // 4, 1)
+        self._keeper.settled.enough = max(self._flow.limit // 4, _SHARE_A_REQUEST)
         if self._flow.is_blocked:
             self._keeper.settled.hurry(now)
         work = self._keeper.act(now)
