@@ -3,8 +3,9 @@
 ``python -m benchmarks.consuming [--rounds N] [--only MEASURE …] [--record] …``: whole processes
 in turn, each against a server of its own that streams as fast as the flow control permits. The
 table goes to the standard output and, with the figures of every round, to ``var/bench/``;
-``--record`` also puts it into ``RESULTS.md`` and draws the chart from it. Measures that are not run
-keep the figures that ``var/bench/`` has of them.
+``--record`` also puts it into ``RESULTS.md`` and draws the chart from it. Measures and libraries
+that are not run keep the figures that ``var/bench/`` has of them. ``--quick`` shows in a few
+minutes whether all of them run; its figures mean nothing, and are not written.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from benchmarks import peers
 from benchmarks.charts import CONSUMING
-from benchmarks.consuming_table import table
+from benchmarks.consuming_table import LIBRARIES, table
 from benchmarks.results import record
 
 HERE = Path(__file__).parent
@@ -33,8 +34,6 @@ TIMEOUT = 180
 """Seconds for one process."""
 
 IN_PEERS_ENVIRONMENT = ("rele-1", "repid")
-
-LIBRARIES = ("rele", "google", "rele-1", "repid", "stub")
 
 MEASURES: dict[str, Sequence[str]] = {
     "throughput": LIBRARIES,
@@ -48,13 +47,15 @@ MEASURES: dict[str, Sequence[str]] = {
     "latency": ("rele", "google", "rele-1", "repid"),
     "idle": ("rele", "google"),
     "start": ("rele",),
-    "many": ("rele",),
+    "many-1": ("rele",),
+    "many-100": ("rele",),
+    "many-1000": ("rele",),
     "process": ("rele",),
     "processes": ("rele",),
 }
 """Each with the libraries that have a way to do it."""
 
-ONCE = ("idle", "start")
+ONCE = ("idle", "start", "many-1", "many-100", "many-1000")
 """Measured in one round alone: they take long, and differ little."""
 
 Figures: TypeAlias = dict[str, dict[str, list[dict[str, float]]]]
@@ -77,7 +78,7 @@ def _server(payload_bytes: int) -> Iterator[str]:
         process.communicate()
 
 
-def _run(checkout: Path, library: str, measure: str) -> dict[str, float]:
+def _run(options: argparse.Namespace, library: str, measure: str) -> dict[str, float]:
     """One process; its figures."""
     is_peer = library in IN_PEERS_ENVIRONMENT
     with (
@@ -87,10 +88,11 @@ def _run(checkout: Path, library: str, measure: str) -> dict[str, float]:
         environment = {**os.environ, "PUBSUB_EMULATOR_HOST": address}
         environment.pop("PYTHONPATH", None)
         if not is_peer:
-            environment["PYTHONPATH"] = str(checkout)
+            environment["PYTHONPATH"] = str(options.checkout)
         python = peers.python() if is_peer else sys.executable
+        command = [python, str(HERE / "consuming_client.py"), library, measure, f"{folder}/log"]
         completed = subprocess.run(
-            [python, str(HERE / "consuming_client.py"), library, measure, f"{folder}/log"],
+            [*command, *(["--quick"] if options.quick else [])],
             env=environment,
             cwd=folder,
             stdout=subprocess.PIPE,
@@ -102,7 +104,7 @@ def _run(checkout: Path, library: str, measure: str) -> dict[str, float]:
     return figures
 
 
-def _measure(options: argparse.Namespace, measures: Sequence[str], failed: list[str]) -> Figures:
+def _measure(options: argparse.Namespace, measures: Iterable[str], failed: list[str]) -> Figures:
     """Run all in turn; those that are compared directly follow each other."""
     figures: Figures = {}
     for measure in measures:
@@ -112,7 +114,7 @@ def _measure(options: argparse.Namespace, measures: Sequence[str], failed: list[
             turn = round_ % max(len(able), 1)
             for library in able[turn:] + able[:turn]:
                 try:
-                    result = _run(options.checkout, library, measure)
+                    result = _run(options, library, measure)
                 except (subprocess.SubprocessError, json.JSONDecodeError) as error:
                     failed.append(f"{library}, {measure}: {error}")
                 else:
@@ -121,19 +123,28 @@ def _measure(options: argparse.Namespace, measures: Sequence[str], failed: list[
     return figures
 
 
+def _known() -> Figures:
+    """What was measured before."""
+    figures: Figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    return figures
+
+
 def main(options: argparse.Namespace) -> int:
     """Measure, print and write; return 1 if a process failed."""
     WRITTEN.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
-    known: Figures = json.loads(FIGURES.read_text()) if FIGURES.exists() and options.only else {}
-    known |= _measure(options, options.only or list(MEASURES), failed)
-    text = table(known)
+    is_partial = options.only or set(options.libraries) != set(LIBRARIES)
+    figures = _known() if is_partial else {}
+    for measure, of_libraries in _measure(options, options.only or MEASURES, failed).items():
+        figures.setdefault(measure, {}).update(of_libraries)
+    text = table(figures)
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     print(text)
     print(f"\nMedians of {options.rounds} rounds; the machine's load at the end was {load}.")
-    FIGURES.write_text(json.dumps(known, indent=1))
-    FIGURES.with_suffix(".md").write_text(text + "\n")
-    print(f"Written to {WRITTEN}/consuming.md and, with every round, consuming.json.")
+    if not options.quick:
+        FIGURES.write_text(json.dumps(figures, indent=1))
+        FIGURES.with_suffix(".md").write_text(text + "\n")
+        print(f"Written to {WRITTEN}/consuming.md and, with every round, consuming.json.")
     if options.record:
         record("consuming", text)
         print(f"Recorded in benchmarks/RESULTS.md and drawn in {CONSUMING.draw()}.")
@@ -148,5 +159,9 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="*", default=[], choices=MEASURES, metavar="MEASURE")
     parser.add_argument("--libraries", nargs="*", default=LIBRARIES, choices=LIBRARIES)
     parser.add_argument("--checkout", type=Path, default=HERE.parent, help="of Relé")
-    parser.add_argument("--record", action="store_true", help="also write RESULTS.md and the chart")
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument(
+        "--record", action="store_true", help="also write RESULTS.md and the chart"
+    )
+    written.add_argument("--quick", action="store_true", help="only see whether all of them run")
     sys.exit(main(parser.parse_args()))

@@ -2,6 +2,7 @@
 
 ``python consuming_client.py LIBRARY MEASURE LOG`` prints figures as JSON, and ends. Messages are
 counted while the library goes on; what comes before, while it gets up to speed, does not count.
+With ``--quick`` behind it, times are so short that only whether it runs can be seen.
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ from typing import Any
 import consuming_processes
 from consuming_libraries import LIBRARIES, PROJECT
 
-WARM_UP = {"rele": 10.0}
+SPEED = 0.2 if sys.argv[-1] == "--quick" else 1.0
+WARM_UP = {"rele": 10.0 * SPEED}
 OTHERS_WARM_UP = 2.0
 """Seconds: Relé widens its flow control step by step."""
-MEASURED = 3.0
+WARM_UP_OF_MANY = 60.0 * SPEED
+"""Seconds, for any number of subscriptions: until no stream is replaced by a wider one any more."""
+MEASURED = 3.0 * SPEED
 """Seconds."""
-IDLE_AFTER = 35.0
+IDLE_AFTER = 35.0 * SPEED
 """Seconds: Relé's handler threads end after 30 without a message."""
-IDLE_FOR = 60.0
+IDLE_FOR = 60.0 * SPEED
 """Seconds: two keepalives of each stream are among them."""
 TIMEOUT = 100.0
-ONE_BY_ONE, FIRST_ONES = 500, 50
+ONE_BY_ONE, FIRST_ONES = int(500 * SPEED), 50
 IDLE, MANY = 100, 1000
 
 Figures = dict[str, float]
@@ -83,9 +87,10 @@ def _resident_megabytes() -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def _rate(counter: Counter, size: int = 0) -> Figures:
-    """Messages a second, after a warm-up."""
-    time.sleep(WARM_UP.get(sys.argv[1], OTHERS_WARM_UP))
+def _rate(counter: Counter, size: int = 0, warm_up: float | None = None) -> Figures:
+    """Messages a second, after a warm-up that begins with the first message."""
+    counter.wait_for(1)
+    time.sleep(warm_up or WARM_UP.get(sys.argv[1], OTHERS_WARM_UP))
     first, began, cpu = counter.value, time.perf_counter(), time.process_time()
     time.sleep(MEASURED)
     number, seconds = counter.value - first, time.perf_counter() - began
@@ -110,6 +115,11 @@ def measure_rate(counter: Counter) -> Figures:
 def measure_kilobytes(counter: Counter) -> Figures:
     """Messages of 1 kB."""
     return _rate(counter, 1000)
+
+
+def measure_many(counter: Counter) -> Figures:
+    """Messages of some 100 bytes, after as long a warm-up as a thousand subscriptions need."""
+    return _rate(counter, warm_up=WARM_UP_OF_MANY)
 
 
 def measure_latency(counter: Counter) -> Figures:
@@ -143,7 +153,7 @@ def measure_memory(counter: Counter) -> Figures:
 
 def measure_idle(counter: Counter) -> Figures:
     """Of many subscriptions that have nothing to do, beside one in another process."""
-    command = [sys.executable, __file__, sys.argv[1], "memory", "one.log"]
+    command = [sys.executable, __file__, sys.argv[1], "memory", "one.log", *sys.argv[4:]]
     one = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     counter.wait_for(IDLE)
     time.sleep(IDLE_AFTER)
@@ -187,13 +197,16 @@ MEASURES: dict[str, tuple[Callable[[Counter], Figures], str, list[str]]] = {
     "memory": (measure_memory, "one by one", [QUIET]),
     "idle": (measure_idle, "one by one", [f"{QUIET}-{each}" for each in range(IDLE)]),
     "start": (measure_start, "one by one", [f"{QUIET}-{each}" for each in range(MANY)]),
-    "many": (measure_rate, "one by one", [f"{ONE}-{each}" for each in range(MANY)]),
+    **{
+        f"many-{number}": (measure_many, "one by one", [f"{ONE}-{each}" for each in range(number)])
+        for number in (1, 100, MANY)
+    },
 }
 """For each: what measures, how messages are handled, and of which subscriptions."""
 
 
 def main() -> None:
-    name, measure, log = sys.argv[1:]
+    name, measure, log = sys.argv[1:4]
     logging.basicConfig(filename=log, level="INFO" if measure == "logged" else "WARNING")
     if measure != "fast":  # as without the extra ``fast``
         sys.modules.update(dict.fromkeys(("msgspec", "orjson")))  # type: ignore[arg-type]

@@ -6,13 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.table import Rounds, Row, Table, ratio
 
-COLUMNS = {
-    "rele": "Relé",
-    "google": "Google's client",
-    "rele-1": "rele 1.17.2",
-    "repid": "repid 2.1.4",
-    "stub": "stubs",
-}
+LIBRARIES = ("rele", "google", "rele-1", "repid", "stub")
 
 ROWS = (
     Row("consume, 2 threads", "throughput", "rate", "/s", "≥ 3; 1.17.2: ≥ 4; repid: ≥ 1.5"),
@@ -38,12 +32,14 @@ ROWS = (
     Row("100 idle: CPU", "idle", "cpu", "%", "≤ 0.1 %", is_cost=True),
     Row("100 idle: memory above one", "idle", "above one", "MB", "≤ 5 MB", is_cost=True),
     Row("1,000 subscriptions: start", "start", "start", "s", "≤ 3 s", is_cost=True),
-    Row("1,000 subscriptions: CPU a message", "many", "cpu", "µs", is_cost=True),
+    Row("1 busy subscription: CPU a message", "many-1", "cpu", "µs", is_cost=True),
+    Row("100 busy ones: CPU a message", "many-100", "cpu", "µs", is_cost=True),
+    Row("1,000 busy ones: CPU a message", "many-1000", "cpu", "µs", is_cost=True),
     Row("1 ms of Python a message, 1 process", "process", "rate", "/s"),
     Row("the same, `--processes 2`", "processes", "rate", "/s"),
 )
 
-TABLE = Table(COLUMNS, ROWS, {"rele-1": "Relé / 1.17.2", "repid": "Relé / repid"})
+TABLE = Table(LIBRARIES, ROWS)
 
 
 def table(figures: Mapping[str, Rounds]) -> str:

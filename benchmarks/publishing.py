@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from benchmarks import peers
 from benchmarks.charts import PUBLISHING
-from benchmarks.publishing_table import ROWS, table
+from benchmarks.publishing_table import LIBRARIES, ROWS, table
 from benchmarks.results import record
 
 HERE = Path(__file__).parent
@@ -36,8 +36,6 @@ CANNOT = {
     *(("stub", measure) for measure in ("ordered", "tasks", "blocking", "threads", "first")),
 }
 """What a library has no way to do."""
-
-LIBRARIES = ("rele", "rele-on-google", "google", "rele-1", "stub")
 
 Figures: TypeAlias = dict[str, float]
 """Of one process."""

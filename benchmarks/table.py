@@ -26,22 +26,42 @@ Rounds = Mapping[str, Sequence[Mapping[str, float]]]
 
 OURS, GOOGLES, FORMER = "rele", "google", "rele-1"
 
+HEADINGS = {
+    OURS: "Relé",
+    "rele-on-google": 'Relé, `"google"`',
+    GOOGLES: "Google's client",
+    FORMER: "rele 1.17.2",
+    "repid": "repid 2.1.4",
+    "stub": "stubs",
+}
+
+COMPARED = {FORMER: "Relé / 1.17.2", "repid": "Relé / repid"}
+"""Headings of the ratios to other libraries than Google's client."""
+
 
 @dataclass(frozen=True)
 class Table:
     """How the figures of some libraries are compared.
 
     Args:
-        columns: the headings of the libraries.
+        libraries: those of :data:`HEADINGS` that are compared.
         rows: one for each figure.
-        compared: headings of ratios to other libraries than Google's client.
     """
 
-    columns: Mapping[str, str]
+    libraries: Sequence[str]
     rows: Sequence[Row]
-    compared: Mapping[str, str]
 
     RATIO = "Relé / Google's"
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The headings of the libraries."""
+        return {each: HEADINGS[each] for each in HEADINGS if each in self.libraries}
+
+    @property
+    def compared(self) -> Mapping[str, str]:
+        """The headings of the ratios to other libraries than Google's client."""
+        return {each: COMPARED[each] for each in COMPARED if each in self.libraries}
 
     def text(self, figures: Mapping[str, Rounds]) -> str:
         """Medians of the rounds; a ratio is the median of the rounds' ratios."""

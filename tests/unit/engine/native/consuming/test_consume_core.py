@@ -94,6 +94,32 @@ def test_a_message_is_handed_out_leased_and_acked() -> None:
     assert not consumer.core.is_busy
 
 
+class TestSmallLimits:
+    """Two threads begin with a limit of four: each request must carry more than one ack."""
+
+    def test_acks_share_a_request_while_the_handlers_have_work(self) -> None:
+        consumer = VirtualConsumer()
+        consumer.receive(*[""] * 4)
+        consumer.answer()
+
+        for delivery in consumer.ready[:2]:
+            consumer.handle(delivery)
+        assert consumer.calls == [], "two handlers are busy with the other two"
+
+        consumer.advance(0.01, answering=False)
+        assert [len(call.ack_ids) for call in consumer.calls] == [2]
+
+    def test_no_handler_is_idle_because_of_an_ack_that_waits_for_others(self) -> None:
+        consumer = VirtualConsumer()
+        consumer.receive(*[""] * 4)
+        consumer.answer()
+
+        for delivery in consumer.ready[:3]:
+            consumer.handle(delivery)
+
+        assert [len(call.ack_ids) for call in consumer.calls] == [3]
+
+
 def test_nothing_is_begun_whose_lease_has_ended() -> None:
     consumer = VirtualConsumer()
     [delivery] = consumer.receive("")
