@@ -33,7 +33,7 @@ pytestmark = pytest.mark.both_engines(slow="google")
 
 GOOD = {"order": 1}
 
-AT_A_TIME = 20
+AT_A_TIME = 4
 """Bad messages that are published at a time. A busy machine handles so many soon, too."""
 
 TIMES = Times(blocked_after=30)
