@@ -12,6 +12,7 @@ from django.db import connections
 from rele.backends import BaseBackend
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import explained_errors
+from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.core import RelayCore
@@ -24,7 +25,7 @@ from rele.contrib.outbox.relaying.outcomes import (
 )
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.ownership import ownership_of
-from rele.contrib.outbox.relaying.promoting import CHUNK, next_due, promote
+from rele.contrib.outbox.relaying.promoting import next_due, promote
 from rele.contrib.outbox.relaying.reading import Reader
 from rele.contrib.outbox.relaying.rows import Requests, Row
 from rele.contrib.outbox.relaying.sending import Sender
@@ -301,20 +302,24 @@ class OutboxRelay:
 
     def _promote(self, now: float) -> None:
         """Let the scheduled messages that are due wait to be sent."""
-        shards = self._core.shards
-        if now < self._promotes_at or not shards:
+        if now < self._promotes_at or not self._core.shards:
+            return
+        shards = None if len(self._core.shards) == SHARDS else self._core.shards
+        self._promotes_at = now + _PROMOTION_SECONDS
+        # First what an index answers at once, however many are scheduled.
+        due = run_statement(self._alias, lambda: next_due(self._alias, shards))
+        if due is None:
             return
         time_now = self._clock.now()
-        promoted = run_statement(self._alias, lambda: promote(self._alias, time_now, shards))
-        if promoted:
-            self._core.look_back(now)
-        if len(promoted) == CHUNK:
+        due_in = (due - time_now).total_seconds()
+        if due_in > 0:
+            self._promotes_at = now + min(due_in, _PROMOTION_SECONDS)
             return
-        due = run_statement(self._alias, lambda: next_due(self._alias, shards))
-        due_in = _PROMOTION_SECONDS if due is None else (due - self._clock.now()).total_seconds()
-        # One that is overdue is being cancelled by a transaction that is still open.
-        is_soon = 0 < due_in < _PROMOTION_SECONDS
-        self._promotes_at = now + (due_in if is_soon else _PROMOTION_SECONDS)
+        promoted = run_statement(self._alias, lambda: promote(self._alias, time_now, shards))
+        # One that is overdue then is being cancelled by a transaction that is still open.
+        if promoted:
+            self._promotes_at = now
+            self._core.look_back(now)
 
     def _read(self) -> bool:
         now = time.monotonic()

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.support.outbox import filled_in, installed
+from tests.support.postgres import running
 from tests.unit.conftest import hooks
 from tests.unit.contrib.outbox.conftest import first, make_relay, servers, sqlite, sqlite_database
 
@@ -58,6 +59,31 @@ def mariadb(mariadb_url: str, django_db_blocker: Any) -> Iterator[None]:
 def mysql(mysql_url: str, django_db_blocker: Any) -> Iterator[None]:
     """The outbox is on MySQL."""
     yield from installed(filled_in(environ.Env.db_url_config(mysql_url)), django_db_blocker)
+
+
+@pytest.fixture(scope="session")
+def tracking_database() -> Iterator[dict[str, Any]]:
+    """A database of a server of its own: the setting needs a restart."""
+    with running() as server:
+        with closing(psycopg.connect(server.url, autocommit=True)) as connection:
+            connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+            info = connection.info
+            database = {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": info.dbname,
+                "USER": info.user,
+                "HOST": info.host,
+                "PORT": info.port,
+            }
+        server.stop()
+        server.start()
+        yield filled_in(database)
+
+
+@pytest.fixture
+def tracking(tracking_database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
+    """The outbox is on a PostgreSQL that keeps the time of each commit."""
+    yield from installed(tracking_database, django_db_blocker)
 
 
 @pytest.fixture(params=["sqlite", "postgres", "mariadb", "mysql"])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import connections, transaction
 
@@ -14,32 +11,7 @@ import rele
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.positions import kept_position, tracks_commits
 from rele.contrib.outbox.upkeep import retry
-from tests.support import postgres
-from tests.support.outbox import ALIAS, filled_in, installed, waiting
-
-
-@pytest.fixture(scope="module")
-def tracking_database() -> Iterator[dict[str, Any]]:
-    """A database of a server of its own: the setting needs a restart."""
-    with postgres.running() as server:
-        with closing(psycopg.connect(server.url, autocommit=True)) as connection:
-            connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
-            info = connection.info
-            database = {
-                "ENGINE": "django.db.backends.postgresql",
-                "NAME": info.dbname,
-                "USER": info.user,
-                "HOST": info.host,
-                "PORT": info.port,
-            }
-        server.stop()
-        server.start()
-        yield filled_in(database)
-
-
-@pytest.fixture
-def tracking(tracking_database: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
-    yield from installed(tracking_database, django_db_blocker)
+from tests.support.outbox import ALIAS, waiting
 
 
 def committed_at() -> list[Any]:
