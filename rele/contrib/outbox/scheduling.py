@@ -6,19 +6,10 @@ from datetime import datetime, timedelta
 from datetime import timezone as timezones
 
 from django.conf import settings
-from django.db import connections
-from django.db.models import BinaryField, Func, QuerySet
 from django.utils import timezone
 
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.clock import DatabaseClock
-
-
-class _Bytes(Func):
-    """The text as bytes: MySQL and MariaDB compare texts without regard to case and accents."""
-
-    template = "CAST(%(expressions)s AS BINARY)"
-    output_field = BinaryField()
 
 
 def due_at(alias: str, when: datetime | timedelta) -> datetime:
@@ -51,14 +42,7 @@ def _as_stored(when: datetime) -> datetime:
 
 def cancel(alias: str, event_id: str) -> bool:
     """Delete the scheduled messages with that event id; return whether there was one."""
-    found = _with_event_id(OutboxMessage.objects.using(alias), event_id)
+    scheduled = OutboxMessage.objects.using(alias).filter(state=State.SCHEDULED, event_id=event_id)
     # One statement, whose condition is checked once the row is locked: either this deletes the row,
     # or a relay has made it due. delete() may take two, where a project listens for signals.
-    return found.filter(state=State.SCHEDULED)._raw_delete(alias) > 0
-
-
-def _with_event_id(messages: QuerySet[OutboxMessage], event_id: str) -> QuerySet[OutboxMessage]:
-    found = messages.filter(event_id=event_id)
-    if connections[messages.db].vendor != "mysql":
-        return found
-    return found.alias(exactly=_Bytes("event_id")).filter(exactly=event_id.encode())
+    return scheduled._raw_delete(alias) > 0
