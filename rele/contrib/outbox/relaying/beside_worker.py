@@ -17,7 +17,7 @@ from rele.contrib.outbox.relaying.presence import present_relays
 from rele.contrib.outbox.relaying.relay import BATCH_BYTES, BATCH_SIZE
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.contrib.outbox.room import BACKENDS
-from rele.management.databases import close_connections, renew_connections
+from rele.management.databases import close_connections
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def relaying(
     """
     relays = make_relays(config, batch_size, batch_bytes)
     relays.begin()
-    renew_connections()  # the relay's thread opens a connection of its own
+    relays.disconnect()
     thread = threading.Thread(target=_run, args=(relays,), name="rele-outbox-relay", daemon=True)
     try:
         yield thread.start

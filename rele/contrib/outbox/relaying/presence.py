@@ -7,9 +7,8 @@ import secrets
 import socket
 from datetime import timedelta
 
-from django.utils import timezone
-
 from rele.contrib.outbox.models import Relay
+from rele.contrib.outbox.relaying.clock import DatabaseClock
 
 HEARTBEAT_SECONDS = 5.0
 """The interval between two heartbeats of a relay."""
@@ -29,6 +28,6 @@ def new_name() -> str:
 
 def present_relays(alias: str) -> list[str]:
     """The names of the relays that had a heartbeat lately."""
-    since = timezone.now() - GONE_AFTER
+    since = DatabaseClock(alias).now() - GONE_AFTER
     relays = Relay.objects.using(alias).filter(seen_at__gt=since).order_by("name")
     return list(relays.values_list("name", flat=True))

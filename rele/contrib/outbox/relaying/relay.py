@@ -147,6 +147,10 @@ class OutboxRelay:
         """Show that the relay has ended, if :meth:`run` was not called."""
         self._ownership.end()
 
+    def disconnect(self) -> None:
+        """Close this thread's connection; :meth:`run` opens another one, in its own thread."""
+        self._ownership.disconnect()
+
     def run(self) -> None:
         """Send the messages that wait and those that are published later, until :meth:`stop`.
 
@@ -220,6 +224,7 @@ class OutboxRelay:
             return
         self._failures.note_unavailable(error, now)
         self._ownership.disconnect()
+        self._waiter.forget()
         self._reader.forget()
         close_connections()  # also those that hooks have opened
 

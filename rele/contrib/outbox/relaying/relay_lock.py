@@ -1,7 +1,6 @@
-"""A lock for the only relay of a database that several relays cannot share.
+"""A lock for the only relay of an SQLite database, which several relays cannot share.
 
-Each kind of lock is released by the operating system or by the database server when the process
-that holds it ends, even if it is killed.
+It is released when the process that holds it ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -54,17 +53,15 @@ class Lock(Protocol):
         """Release the lock."""
 
 
-def lock_of(alias: str) -> Lock | None:
-    """The lock for the database ``alias``, or ``None`` if several relays can share it.
+def lock_of(alias: str) -> Lock:
+    """The lock for the SQLite database ``alias``.
 
     Raises:
         django.db.Error: the database cannot be used.
     """
     connection = connections[alias]
-    if connection.vendor == "sqlite":
-        file = _sqlite_file(connection)
-        return FileLock(file) if file else MemoryLock(str(connection.settings_dict["NAME"]))
-    return None
+    file = _sqlite_file(connection)
+    return FileLock(file) if file else MemoryLock(str(connection.settings_dict["NAME"]))
 
 
 def _sqlite_file(connection: Any) -> str:

@@ -57,6 +57,11 @@ class Relays:
         for relay in self._relays:
             relay.end()
 
+    def disconnect(self) -> None:
+        """Close this thread's connections; :meth:`run` opens others, in its own threads."""
+        for relay in self._relays:
+            relay.disconnect()
+
     def stop(self) -> None:
         """Let :meth:`run` return soon; may be called in a signal handler, and from any thread."""
         for relay in self._relays:

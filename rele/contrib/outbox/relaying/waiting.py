@@ -102,6 +102,13 @@ class RelayWaiter:
         self._listening = connection.connection
         return True
 
+    def forget(self) -> None:
+        """Listen anew the next time: the connection was closed.
+
+        A pool may return the same one, which does not listen any more.
+        """
+        self._listening = None
+
     def close(self) -> None:
         """Listen no more: a pool may give the connection to others."""
         if self._is_listening:

@@ -1,8 +1,7 @@
-"""The outbox on MariaDB, where relays can share it, and where only one can work."""
+"""The outbox on MariaDB, with and without ``SKIP LOCKED``, which it does not need."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,11 +10,10 @@ import pytest
 from django.db import connections
 
 import rele
-from rele.contrib.outbox.models import OutboxMessage
-from rele.contrib.outbox.relaying.presence import present_relays
+from rele.contrib.outbox.models import OutboxMessage, Relay
 from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
-from rele.exceptions import ConfigurationError
 from tests.support.outbox import ALIAS, FakePubSub, InThread, filled_in, installed
+from tests.support.polling import wait_until
 
 MakeRelay = Callable[..., OutboxRelay]
 
@@ -26,11 +24,12 @@ def _mariadb(mariadb_url: str, django_db_blocker: Any) -> Iterator[None]:
     yield from installed(filled_in(environ.Env.db_url_config(mariadb_url)), django_db_blocker)
 
 
-@pytest.fixture
-def without_skip_locked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a MariaDB before 10.6 is."""
+@pytest.fixture(params=["10.6", "10.5"])
+def _version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version of MariaDB, of which Django knows whether it has ``SKIP LOCKED``."""
     features = type(connections[ALIAS].features)
-    monkeypatch.setattr(features, "has_select_for_update_skip_locked", False)
+    has_it = request.param == "10.6"
+    monkeypatch.setattr(features, "has_select_for_update_skip_locked", has_it)
 
 
 def test_sends_what_waits(make_relay: MakeRelay, servers: FakePubSub) -> None:
@@ -43,59 +42,40 @@ def test_sends_what_waits(make_relay: MakeRelay, servers: FakePubSub) -> None:
     assert not OutboxMessage.objects.using(ALIAS).exists()
 
 
-def test_several_share_it(first: OutboxRelay, make_relay: MakeRelay) -> None:
-    rele.publish("orders", 1)
-
-    assert make_relay().run_once() == Tally(1, 0)
+def all_is_sent() -> bool:
+    return not OutboxMessage.objects.using(ALIAS).exists()
 
 
-@pytest.mark.usefixtures("without_skip_locked")
-class TestWithoutSkipLocked:
-    def test_a_second_is_refused_at_once_and_learns_who_is_the_first(
-        self, first: OutboxRelay, make_relay: MakeRelay
-    ) -> None:
-        with pytest.raises(ConfigurationError, match=f"The relay {first.name} is running, and on"):
-            make_relay().run_once()
+@pytest.mark.usefixtures("_version")
+def test_several_share_it(make_relay: MakeRelay, servers: FakePubSub) -> None:
+    relays = [make_relay(), make_relay()]
+    threads = [InThread(relay.run) for relay in relays]
+    for _ in range(3):  # the second has its share within some seconds
+        for number in range(40):
+            rele.publish("orders", number)
+        wait_until(all_is_sent, 20)
 
-        assert present_relays(ALIAS) == [first.name]
-
-    def test_one_that_has_ended_makes_room(self, first: OutboxRelay, make_relay: MakeRelay) -> None:
-        first.end()
-        rele.publish("orders", 1)
-
-        assert make_relay().run_once() == Tally(1, 0)
-
-    def test_one_whose_connections_were_closed_makes_room_and_gives_way(
-        self, first: OutboxRelay, make_relay: MakeRelay
-    ) -> None:
-        kill_other_connections()
-        rele.publish("orders", 1)
-        second = make_relay()
-
-        assert second.run_once() == Tally(1, 0), "the server has freed the lock at once"
-
-        second.begin()
-        try:
-            with pytest.raises(ConfigurationError, match=f"The relay {second.name} is running"):
-                InThread(first.run).join()
-        finally:
-            second.end()
-
-    def test_one_whose_connections_were_closed_goes_on_where_no_other_has_come(
-        self, first: OutboxRelay, servers: FakePubSub
-    ) -> None:
-        thread = InThread(first.run)
-        kill_other_connections()
-        rele.publish("orders", 1)
-
-        deadline = time.monotonic() + 20
-        while OutboxMessage.objects.using(ALIAS).exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)  # the database notifies nobody
-
-        first.stop()
+    assert Relay.objects.using(ALIAS).count() == 2
+    for relay, thread in zip(relays, threads, strict=True):
+        relay.stop()
         thread.join()
-        assert servers.data == ["1"]
+    assert sorted(servers.data) == sorted(str(number) for number in [*range(40)] * 3)
+
+
+def test_one_whose_connections_were_closed_goes_on(
+    make_relay: MakeRelay, servers: FakePubSub
+) -> None:
+    relay = make_relay()
+    thread = InThread(relay.run)
+    rele.publish("orders", 1)
+    wait_until(all_is_sent, 20)
+    kill_other_connections()
+    rele.publish("orders", 2)
+    wait_until(all_is_sent, 20)
+
+    relay.stop()
+    thread.join()
+    assert servers.data == ["1", "2"]
 
 
 def kill_other_connections() -> None:

@@ -11,14 +11,18 @@ import django
 import pytest
 from django.db import connections
 
+import rele
+from rele.config import Config
 from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.models import Relay, Shard
+from rele.contrib.outbox.relaying.beside_worker import relaying
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.own_connection import autocommitting
 from rele.contrib.outbox.relaying.ownership import Ownership, ownership_of
 from rele.contrib.outbox.waking import CHANNEL
 from tests.support import pgbouncer
-from tests.support.outbox import ALIAS, InThread
+from tests.support.outbox import ALIAS, FakePubSub, InThread
+from tests.support.polling import wait_until
 
 ALL = frozenset(range(SHARDS))
 
@@ -104,6 +108,22 @@ class TestAPool:
         assert ownership.shards == ALL
         assert Relay.objects.using(ALIAS).get().session_lock not in (None, lock)
         ownership.end()
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="the pool is one of Django 5.1")
+@pytest.mark.usefixtures("postgres")
+def test_a_relay_beside_a_worker_uses_one_connection_of_a_pool() -> None:
+    outbox = {"USING": ALIAS, "BACKEND": "tests.support.outbox.FakePubSub"}
+    pool = {"min_size": 1, "max_size": 2, "timeout": 5}
+    with connected(OPTIONS={"pool": pool}), relaying(Config({"OUTBOX": outbox})) as start:
+        assert query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == []
+        connections[ALIAS].close()
+        start()
+        rele.publish("orders", 1)
+        wait_until(lambda: FakePubSub.last.data == ["1"], 20)
+
+        others = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
+        assert len(query(f"{others} AND pid != pg_backend_pid()")) == 1
 
 
 @pytest.fixture
