@@ -196,7 +196,9 @@ def test_no_attribute_fails_a_handler_or_a_filter_of_any_kind(
     assert logs.texts_of("ERROR") == []
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "examples", [100, pytest.param(5_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
 def test_any_message_is_settled_once(names: tuple[str, ...], examples: int) -> None:
     @settings(max_examples=examples, deadline=None)
     @given(content=poison.poisons(), handler=st.sampled_from([accept, want_an_order, refuse]))
