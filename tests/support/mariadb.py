@@ -44,11 +44,14 @@ class MariaDB:
         port = free_port()
         self.url = f"mysql://root@{_LOOPBACK}:{port}/{_DATABASE}"
         data = folder / "data"
+        temporary = folder / "tmp"  # a server deletes what it finds in it, of others, too
+        temporary.mkdir()
         # The server refuses to run as root unless it is said explicitly.
         user = ("--user=root",) if os.geteuid() == 0 else ()
         self._command = [
             daemon, "--no-defaults", f"--datadir={data}", f"--bind-address={_LOOPBACK}",
             f"--port={port}", f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}",
+            f"--tmpdir={temporary}",
             # What is committed survives a crash of the server, but not of the machine.
             "--innodb-flush-log-at-trx-commit=2", _WITHOUT_AIO, *user,
         ]  # fmt: skip
@@ -56,7 +59,8 @@ class MariaDB:
         with self._log.open("ab") as log:
             installed = subprocess.run(
                 [install, "--no-defaults", f"--datadir={data}", "--skip-test-db",
-                 "--auth-root-authentication-method=normal", _WITHOUT_AIO, *user],
+                 "--auth-root-authentication-method=normal", f"--tmpdir={temporary}",
+                 _WITHOUT_AIO, *user],
                 timeout=_SECONDS, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         assert installed.returncode == 0, self._log.read_text()
