@@ -212,6 +212,8 @@ class OutboxRelay:
         except Exception:
             logger.exception("Sending from the outbox failed; it is retried.")
             self._failures.retries_at = time.monotonic() + _PAUSE_AFTER_FAILURE
+            if not self._can_reach_database():
+                self._disconnect()
         else:
             self._failures.note_success()
             return has_more
@@ -223,6 +225,9 @@ class OutboxRelay:
             self._failures.note_refused(error, len(self._core.unwritten.accepted), now)
             return
         self._failures.note_unavailable(error, now)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         self._ownership.disconnect()
         self._waiter.forget()
         self._reader.forget()
