@@ -286,7 +286,9 @@ class PullStreams:
 
     def _opened(self, slot: Slot, now: float) -> Stream:
         limit = min(self.share, self._room())
-        return Stream(slot, limit, now, now, self._next_ping_after(now))
+        # Not at once: opening it may take a while.
+        first_ping_at = self._next_ping_after(now + PING_EVERY / 2)
+        return Stream(slot, limit, now, now, first_ping_at)
 
     def _next_ping_after(self, now: float) -> float:
         return now + PING_EVERY - (now - self._ping_phase) % PING_EVERY

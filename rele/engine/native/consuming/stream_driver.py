@@ -46,6 +46,9 @@ class StreamDriver:
         self._end = end
         self._call: Any = None
         self._has_received = False
+        self._may_write = False
+        """Whether the first request was written, and nothing is being written: gRPC ends a call on
+        which two requests are written at a time."""
         self.is_cut_off = False
         """Whether it was ended because the process forks."""
         self._task = loop.begin(self._read())
@@ -54,9 +57,9 @@ class StreamDriver:
 
     async def ping(self) -> None:
         """Write a keepalive, if the stream is open."""
-        if self._call is not None:
+        if self._call is not None and self._may_write:
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                await self._call.write(pull_calls.KEEPALIVE)
+                await self._write(self._call, pull_calls.KEEPALIVE)
 
     async def half_close(self, within: float | None = None) -> None:
         """End the stream, but take what the server has already sent on it.
@@ -103,7 +106,7 @@ class StreamDriver:
     async def _read_from(self, channel: Any) -> BaseException | None:
         call = self._call = channel.stream_stream(pull_calls.STREAMING_PULL)(metadata=self._headers)
         try:
-            await call.write(self._first_request)
+            await self._write(call, self._first_request)
             while (response := await call.read()) is not grpc.aio.EOF:
                 self._has_received = True
                 self._receive(response)
@@ -111,6 +114,11 @@ class StreamDriver:
             return None if code is grpc.StatusCode.OK else _error_of(code, await call.details())
         finally:
             call.cancel()
+
+    async def _write(self, call: Any, request: bytes) -> None:
+        self._may_write = False
+        await call.write(request)
+        self._may_write = True
 
 
 async def _done_writing(call: Any) -> None:
