@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import connections
@@ -20,16 +18,9 @@ from rele.contrib.outbox.contents import contents_of, messages_of
 from rele.contrib.outbox.counting import COUNTED, Count, counts_of
 from rele.contrib.outbox.models import OutboxMessage, State
 from tests.support.outbox import ALIAS
+from tests.support.plans import fill, rows_read
 
 MILLION = 1_000_000
-
-FILL = """
-    INSERT INTO rele_outbox_outboxmessage (event_id, topic, data, attributes, ordering_key, state,
-        created_at, attempts, next_attempt_at, last_error, shard)
-    SELECT i::text, 'topic-' || i %% 20, decode(repeat('41', 300), 'hex'), '{}', '', %s,
-        now() - (%s - i) * interval '1 second', 0, now(), '', i %% 16
-    FROM generate_series(1, %s) i
-"""
 
 
 def by_topic(counts: list[Count]) -> list[tuple[State, str, int]]:
@@ -79,25 +70,9 @@ def backlog(
     made = Backlog(*request.param)
     monkeypatch.setattr(counting, "COUNTED", made.counted)
     with connections[ALIAS].cursor() as cursor:
-        cursor.execute(FILL, [made.state.value, made.size, made.size])
-        cursor.execute("VACUUM ANALYZE rele_outbox_outboxmessage")
+        fill(cursor, made.state, made.size)
         yield made
         cursor.execute("TRUNCATE rele_outbox_outboxmessage")
-
-
-def rows_read(query: Any) -> int:
-    """How many rows the database reads to answer it."""
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query['sql']}")
-        [[plans]] = cursor.fetchall()
-    [found] = json.loads(plans) if isinstance(plans, str) else plans
-    return _rows_of(found["Plan"])
-
-
-def _rows_of(plan: dict[str, Any]) -> int:
-    scanned = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
-    own = scanned * plan["Actual Loops"] if "Scan" in plan["Node Type"] else 0
-    return own + sum(map(_rows_of, plan.get("Plans", [])))
 
 
 @sizes(State.WAITING, State.SENT, State.PARKED)
@@ -114,8 +89,7 @@ def test_a_look_reads_no_more_than_it_counts(backlog: Backlog) -> None:
     assert not count.is_complete
     assert count.estimate == pytest.approx(backlog.size, rel=0.05)
     assert took < 5, "on a quiet machine it takes 0.2 s"
-    selects = [query for query in queries if query["sql"].startswith("SELECT")]
-    assert sum(map(rows_read, selects)) <= backlog.counted + 100
+    assert rows_read(ALIAS, queries) <= backlog.counted + 100
 
 
 @sizes(State.WAITING)
