@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from rele.contrib.outbox.counting import COUNTED, Count, counts_of
 from rele.contrib.outbox.exceptions import explained_errors
 from rele.contrib.outbox.models import OutboxMessage, Relay, Shard, State
 from rele.contrib.outbox.relaying.presence import present_relays
-
-_DELAYED = Q(state=State.DELAYED) | Q(state=State.WAITING, attempts__gt=0)
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def contents_of(alias: str, topic: str | None = None) -> Contents:
             alias,
             counts_of(messages),
             parked_of(messages),
-            _in_order(messages.filter(_DELAYED)),
+            _in_order(messages.filter(state=State.DELAYED)),
             _relays(alias),
         )
 

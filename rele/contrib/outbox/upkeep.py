@@ -14,7 +14,7 @@ from rele.contrib.outbox.positions import kept_position, tracks_commits
 CHUNK = 5_000
 """How many rows are changed in one transaction."""
 
-FAILED = Q(state__in=(State.PARKED, State.DELAYED)) | Q(state=State.WAITING, attempts__gt=0)
+FAILED = Q(state__in=(State.PARKED, State.DELAYED))
 """What Pub/Sub has refused and what is not sent yet."""
 
 Messages = QuerySet[OutboxMessage]
@@ -25,6 +25,7 @@ Note = Callable[[list[OutboxMessage]], object]
 def retry(messages: Messages, note: Note = len) -> int:
     """Let a relay send the failed ones as if they were new, in their places; return how many.
 
+    A running relay notices within a second or so.
     Where the database has row locks, messages that somebody else is changing now are left out.
     """
     position = kept_position(tracks_commits(messages.db))
@@ -42,13 +43,12 @@ def retry(messages: Messages, note: Note = len) -> int:
 def discard(messages: Messages, note: Note = len) -> int:
     """Delete messages, sent or not; return how many there were.
 
-    A relay may have taken one already, and sends it nevertheless. Later messages of the same
+    A relay may have read one already, and sends it nevertheless. Later messages of the same
     ordering keys no longer wait for the deleted ones.
     """
     discarded = 0
     for chunk in _chunks(messages):
         discarded += _rows_of(chunk, messages).delete()[0]
-        _hurry_followers(messages.db, chunk)
         note(chunk)
     return discarded
 
@@ -58,15 +58,6 @@ def purge(messages: Messages) -> Iterator[int]:
     for chunk in _chunks(messages):
         deleted, _ = _rows_of(chunk, messages).delete()
         yield deleted
-
-
-def _hurry_followers(alias: str, discarded: list[OutboxMessage]) -> None:
-    """Let what was put off behind the discarded ones be sent at once."""
-    keys = {(each.topic, each.ordering_key) for each in discarded if each.ordering_key}
-    for topic, ordering_key in keys:
-        OutboxMessage.objects.using(alias).filter(
-            state=State.WAITING, topic=topic, ordering_key=ordering_key, attempts=0
-        ).update(next_attempt_at=timezone.now())
 
 
 def _rows_of(chunk: list[OutboxMessage], messages: Messages) -> Messages:

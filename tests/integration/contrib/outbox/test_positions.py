@@ -35,7 +35,7 @@ def test_a_retried_message_keeps_the_time_of_its_own_commit() -> None:
         assert retry(OutboxMessage.objects.using(ALIAS).all()) == 1
         assert [row.committed_at for row in waiting()] == written
         assert committed_at() > written
-        OutboxMessage.objects.using(ALIAS).update(attempts=1)
+        OutboxMessage.objects.using(ALIAS).update(state=State.DELAYED)
 
 
 @pytest.mark.usefixtures("database")
@@ -44,6 +44,6 @@ def test_nothing_is_kept_where_commits_are_not_tracked() -> None:
 
     assert not tracks_commits(ALIAS)
     assert kept_position(False) == {}
-    OutboxMessage.objects.using(ALIAS).update(attempts=1)
+    OutboxMessage.objects.using(ALIAS).update(state=State.DELAYED)
     assert retry(OutboxMessage.objects.using(ALIAS).all()) == 1
     assert [row.committed_at for row in waiting()] == [None]

@@ -18,7 +18,7 @@ import rele
 from rele.backends import Message
 from rele.contrib.outbox import waking
 from rele.contrib.outbox.lanes import SHARDS
-from rele.contrib.outbox.models import OutboxMessage, Relay, Shard
+from rele.contrib.outbox.models import OutboxMessage, Relay, Shard, State
 from rele.contrib.outbox.relaying import presence
 from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
 from rele.contrib.outbox.relaying.waiting import RelayWaiter
@@ -181,7 +181,7 @@ def locked(postgres: None) -> Iterator[None]:
             assert may_end.wait(60)
 
     rele.publish_many("orders", [1, 2])
-    OutboxMessage.objects.using(ALIAS).update(attempts=1)
+    OutboxMessage.objects.using(ALIAS).update(state=State.DELAYED)
     thread = InThread(lock)
     assert locked.wait(20)
     with connections[ALIAS].cursor() as cursor:

@@ -10,9 +10,12 @@ from django.utils import timezone
 
 import rele
 from rele.contrib.outbox import upkeep
+from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
+from rele.contrib.outbox.relaying.times import RelayTimes
 from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, waiting
+from tests.support.polling import wait_until
 
 
 @pytest.fixture
@@ -94,6 +97,31 @@ def test_the_key_of_a_discarded_message_goes_on_at_once(
     assert servers.data == ["2"]
 
 
+@pytest.mark.parametrize(("change", "sent"), [(upkeep.retry, ["1", "2"]), (upkeep.discard, ["2"])])
+def test_a_running_relay_goes_on_with_the_key_of_what_was_delayed_for_long(
+    messages: QuerySet[OutboxMessage],
+    servers: FakePubSub,
+    change: Callable[[QuerySet[OutboxMessage]], int],
+    sent: list[str],
+) -> None:
+    rele.publish_many("orders", [(number, {"ordering_key": "a"}) for number in (1, 2)])
+    servers.errors["1"] = REFUSED
+    times = RelayTimes(first_pause=600)
+    relay = OutboxRelay(ALIAS, OutboxSettings(), servers, times=times)
+    thread = InThread(relay.run)
+    try:
+        wait_until(lambda: messages.filter(state=State.DELAYED).exists(), 20)
+        servers.errors.clear()
+
+        assert change(messages.filter(data=b"1")) == 1
+
+        wait_until(lambda: not messages.exists(), 20)
+        assert servers.data == sent
+    finally:
+        relay.stop()
+        thread.join()
+
+
 def test_deletes_in_chunks(
     messages: QuerySet[OutboxMessage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +144,7 @@ def test_what_another_transaction_has_locked_is_left_alone() -> None:
         counts.append(upkeep.discard(messages.all()))
         counts.append(sum(upkeep.purge(messages.all())))
 
-    messages.update(attempts=1)
+    messages.update(state=State.DELAYED)
     with transaction.atomic(using=ALIAS):
         assert messages.select_for_update().first() is not None
         InThread(look_after).join()

@@ -378,15 +378,15 @@ class TestOutbox:
 
     def test_is_in_colour_on_a_terminal(self) -> None:
         park(1)
-        databases = [contents_of(ALIAS)]
+        databases, now = [contents_of(ALIAS)], timezone.now()
 
-        lines = list(as_text(databases, timezone.now(), 80, Style(is_coloured=True)))
+        lines = list(as_text(databases, now, 80, Style(is_coloured=True)))
 
         assert lines[0].startswith("\033[1mState")
         assert lines[2].startswith("\033[33mparked")
         assert lines[-1].startswith("\033[33mNo relay is running")
         plain = [re.sub("\033\\[[0-9]+m", "", line) for line in lines]
-        assert plain == list(as_text(databases, timezone.now(), 80, PLAIN))
+        assert plain == list(as_text(databases, now, 80, PLAIN))
 
     def test_lets_delayed_messages_be_tried_again(self, capsys: Output) -> None:
         delay(1, 900)
