@@ -52,6 +52,9 @@ class Loop:
     def now(self) -> float:
         return self.time
 
+    def note_work(self) -> None:
+        """It is not blocked."""
+
     def call(self, function: Callable[..., object], *args: Any) -> None:
         self.calls.append(lambda: function(*args))
 
