@@ -96,11 +96,18 @@ class LoggingMiddleware(BaseMiddleware):
         self, subscription: Subscription, start_time: float, message: Message
     ) -> None:
         if self._logger.isEnabledFor(logging.INFO):
-            self._logger.info(
+            # As Logger.info(), which asks the level again, and searches the stack for its caller.
+            record = self._logger.makeRecord(
+                self._logger.name,
+                logging.INFO,
+                *_SUCCESS_IS_LOGGED_AT,
                 "Processed a message for %s",
-                subscription,
-                extra={"metrics": self._processing("succeeded", subscription, message, start_time)},
+                (subscription,),
+                None,
+                _SUCCESS_IS_LOGGED_BY,
+                {"metrics": self._processing("succeeded", subscription, message, start_time)},
             )
+            self._logger.handle(record)
 
     @no_io
     def post_process_message_failure(
@@ -168,6 +175,11 @@ class LoggingMiddleware(BaseMiddleware):
         if start_time is not None:
             data["duration_seconds"] = round(time.time() - start_time, 3)
         return {"name": "subscriptions", "data": data}
+
+
+_code = LoggingMiddleware.post_process_message_success.__code__
+_SUCCESS_IS_LOGGED_AT = _code.co_filename, _code.co_firstlineno
+_SUCCESS_IS_LOGGED_BY = _code.co_name
 
 
 def _repr_of(data: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Generic
 
 from rele.declaration.filters import Filter, Filters, read_filters, taking_a_dict
@@ -123,7 +123,7 @@ class Subscription(Generic[Parameters, Result]):
     @property
     def name(self) -> str:
         """The subscription's id, without the project: prefix, topic and suffix by hyphens."""
-        return "-".join(filter(None, (self._prefix, self.topic, self._suffix)))
+        return _joined(self._prefix, self.topic, self._suffix)
 
     @cached_property
     def function_name(self) -> str:
@@ -247,6 +247,11 @@ class Subscription(Generic[Parameters, Result]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
+
+
+@lru_cache(maxsize=1024)  # it is asked for with each message that is logged
+def _joined(*parts: str | None) -> str:
+    return "-".join(filter(None, parts))
 
 
 _CALL = Subscription.__call__

@@ -10,6 +10,7 @@ from rele.engine.native.consuming.caution import Caution
 from rele.engine.native.consuming.confirmed_receipts import ConfirmedReceipts
 from rele.engine.native.consuming.consumer_options import ConsumerOptions
 from rele.engine.native.consuming.delivery import NACK, Delivery, Settled
+from rele.engine.native.consuming.dues import earliest
 from rele.engine.native.consuming.flow import Flow
 from rele.engine.native.consuming.lease_calls import Call, Work
 from rele.engine.native.consuming.lease_keeper import LeaseKeeper
@@ -248,7 +249,7 @@ class ConsumeCore:
         if self._flow.is_blocked:
             self._keeper.settled.hurry(now)
         work = self._keeper.act(now)
-        if not self._is_draining:
+        if (work.lost or work.overdue) and not self._is_draining:
             self._go_on_after([*work.lost, *work.overdue], now)
             self._abandon(work.overdue, now)
         self._ready += self._ordered.resume(now)
@@ -260,12 +261,7 @@ class ConsumeCore:
 
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
-        earliest: float | None = None
-        for part in self._parts:
-            at = part.next_due()
-            if at is not None and (earliest is None or at < earliest):
-                earliest = at
-        return earliest
+        return earliest(*[part.next_due() for part in self._parts])
 
     def _step_after(self, delivery: Delivery, now: float) -> Step:
         """What happens to the key of ``delivery``, whose handler has returned."""

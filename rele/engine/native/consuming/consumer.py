@@ -22,6 +22,7 @@ from rele.engine.native.consuming.consume_core import Actions, ConsumeCore
 from rele.engine.native.consuming.consumer_options import ConsumerOptions
 from rele.engine.native.consuming.delivery import Delivery, Settled
 from rele.engine.native.consuming.due_timer import DueTimer
+from rele.engine.native.consuming.dues import earliest
 from rele.engine.native.consuming.handler_loop import HandlerLoop
 from rele.engine.native.consuming.handler_threads import Handlers, HandlerThreads
 from rele.engine.native.consuming.interruptions import report_drained, report_overdue, report_shed
@@ -287,8 +288,7 @@ class NativeConsumer:
             self._again_at = self._loop.now() + _AGAIN
 
     def _next_due(self) -> float | None:
-        dues = (self._core.next_due(), self._handlers.next_due(), self._again_at)
-        return min((at for at in dues if at is not None), default=None)
+        return earliest(self._core.next_due(), self._handlers.next_due(), self._again_at)
 
     def _open_stream(self, stream: Stream) -> None:
         first_request = pull_calls.first_request(

@@ -14,6 +14,7 @@ from typing import Literal
 from rele.engine.native.consuming.asked_leases import AskedLeases
 from rele.engine.native.consuming.delayed_charges import DelayedCharges
 from rele.engine.native.consuming.delivery import ACK, Charge, Delivery, Settled
+from rele.engine.native.consuming.dues import earliest
 from rele.engine.native.consuming.lease_calls import LEASE_LOST, UNAVAILABLE, Call, Work
 from rele.engine.native.consuming.lease_requests import divided, sorted_by_outcome
 from rele.engine.native.consuming.lease_times import LeaseTimes
@@ -226,10 +227,10 @@ class LeaseKeeper:
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
         retry_at = self._retries[0][0] if self._retries else None
-        times = [self._renewals.next_due(), retry_at]
-        if self._has_room:
-            times += [self.settled.send_at, self._receipts_at]
-        return min((at for at in times if at is not None), default=None)
+        renew_at = self._renewals.next_due()
+        if not self._has_room:
+            return earliest(renew_at, retry_at)
+        return earliest(renew_at, retry_at, self.settled.send_at, self._receipts_at)
 
     @property
     def _has_room(self) -> bool:
