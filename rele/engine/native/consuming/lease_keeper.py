@@ -226,11 +226,10 @@ class LeaseKeeper:
 
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
-        retry_at = self._retries[0][0] if self._retries else None
-        renew_at = self._renewals.next_due()
-        if not self._has_room:
-            return earliest(renew_at, retry_at)
-        return earliest(renew_at, retry_at, self.settled.send_at, self._receipts_at)
+        times = [self._renewals.next_due(), self._retries[0][0] if self._retries else None]
+        if self._has_room:
+            times += [self.settled.send_at, self._receipts_at]
+        return earliest(*times)
 
     @property
     def _has_room(self) -> bool:
