@@ -52,8 +52,7 @@ _STOP_SECONDS = 1.0
 _WARNING_AFTER = 2.0
 """Seconds without an outcome after which a warning is logged."""
 
-_PAUSE_AFTER_FAILURE = 1.0
-"""Seconds."""
+_PAUSE_AFTER_FAILURE = 1.0  # seconds
 
 _PROMOTION_SECONDS = 1.0
 """The interval at which it looks for scheduled messages that are due."""
