@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from rele.contrib.outbox.models import OutboxMessage
+from rele.contrib.outbox.relaying.payloads import Payload
 from rele.messages.explaining import in_one_line, origin_of
 from rele.runtime.own_records import log_publishing
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before the next attempt to write down what the database has refused."""
 
-Failure = tuple[OutboxMessage, BaseException]
+Failure = tuple[Payload, BaseException]
 
 
 class DatabaseFailures:

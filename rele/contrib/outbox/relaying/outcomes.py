@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from rele.contrib.outbox.models import OutboxMessage
+from rele.contrib.outbox.relaying.payloads import Payload
 from rele.exceptions import DecodeError
 from rele.management.databases import renew_connections, renew_failed_connections
 from rele.messages.codec import decode
@@ -27,7 +27,7 @@ def with_fresh_connections(alias: str) -> Iterator[None]:
         renew_connections(keep=(alias,))
 
 
-def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
+def run_success_hooks(messages: Iterable[Payload]) -> None:
     """Run the hooks that a publisher runs when Pub/Sub has accepted a message."""
     for message in messages:
         with silent(message.is_caused_by_record):
@@ -35,7 +35,7 @@ def run_success_hooks(messages: Iterable[OutboxMessage]) -> None:
         renew_failed_connections()
 
 
-def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> None:
+def run_failure_hooks(parked: Iterable[tuple[Payload, BaseException]]) -> None:
     """Run the hooks that a publisher runs when publishing has failed."""
     for message, error in parked:
         with silent(message.is_caused_by_record):
@@ -45,7 +45,7 @@ def run_failure_hooks(parked: Iterable[tuple[OutboxMessage, BaseException]]) -> 
         renew_failed_connections()
 
 
-def _data_of(message: OutboxMessage) -> object:
+def _data_of(message: Payload) -> object:
     """The data that was published, or its bytes if the project's encoder makes no plain JSON."""
     try:
         return decode(bytes(message.data))

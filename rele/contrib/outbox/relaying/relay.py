@@ -13,7 +13,6 @@ from rele.backends import BaseBackend
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import explained_errors
 from rele.contrib.outbox.lanes import SHARDS
-from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.core import RelayCore
 from rele.contrib.outbox.relaying.failures import DatabaseFailures, Failure, log_refusals
@@ -25,6 +24,7 @@ from rele.contrib.outbox.relaying.outcomes import (
 )
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.ownership import ownership_of
+from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.promoting import next_due, promote
 from rele.contrib.outbox.relaying.reading import Reader
 from rele.contrib.outbox.relaying.rows import Requests, Row
@@ -108,7 +108,7 @@ class OutboxRelay:
         self._reader = Reader(alias, clock)
         self._settler = Settler(alias, clock, settings.keep_sent)
         self._failures = DatabaseFailures(alias)
-        self._messages: dict[int, OutboxMessage] = {}
+        self._messages: dict[int, Payload] = {}
         """Those that are outstanding or not written down, by id."""
         self._tally = Tally()
         self._promotes_at = 0.0
@@ -354,13 +354,13 @@ class OutboxRelay:
         self._hand_over(requests, messages)
         return True
 
-    def _hand_over(self, requests: Requests, messages: dict[int, OutboxMessage]) -> None:
+    def _hand_over(self, requests: Requests, messages: dict[int, Payload]) -> None:
         shards = self._ownership.shards  # loading may have taken longer than the lease
         rows = [*requests.together, *requests.alone]
         unsent = [row for row in rows if row.shard not in shards]
         gone = [row for row in rows if row.id not in messages and row.shard in shards]
 
-        def of(some: list[Row]) -> list[OutboxMessage]:
+        def of(some: list[Row]) -> list[Payload]:
             return [messages[row.id] for row in some if row.id in messages and row.shard in shards]
 
         together, alone = of(requests.together), of(requests.alone)

@@ -9,7 +9,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from rele.backends import BaseBackend, Message, Refused
-from rele.contrib.outbox.models import OutboxMessage
+from rele.contrib.outbox.relaying.payloads import Payload
 from rele.runtime.own_records import log_publishing, silent
 from rele.sending.backend_answers import outcomes_of
 
@@ -32,7 +32,7 @@ class Sender:
         self._wake = wake
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
 
-    def send(self, together: Sequence[OutboxMessage], alone: Sequence[OutboxMessage]) -> None:
+    def send(self, together: Sequence[Payload], alone: Sequence[Payload]) -> None:
         """Hand messages over; the outcome of each comes by :meth:`outcomes`.
 
         Args:
@@ -53,13 +53,13 @@ class Sender:
             except Empty:
                 return
 
-    def _send_in_one_request(self, messages: Sequence[OutboxMessage]) -> None:
+    def _send_in_one_request(self, messages: Sequence[Payload]) -> None:
         with silent(all(message.is_caused_by_record for message in messages)):
             futures = self._begin(messages)
             for message, future in zip(messages, futures, strict=True):
                 future.add_done_callback(partial(self._note, message.id))
 
-    def _begin(self, messages: Sequence[OutboxMessage]) -> list[Future[str]]:
+    def _begin(self, messages: Sequence[Payload]) -> list[Future[str]]:
         try:
             outcomes = outcomes_of(self._backend, [*map(_as_message, messages)])
         except Exception as error:  # noqa: BLE001 - any backend may be in use
@@ -83,7 +83,7 @@ class Sender:
         self._wake()
 
 
-def _as_message(message: OutboxMessage) -> Message:
+def _as_message(message: Payload) -> Message:
     return Message(
         topic=message.topic,
         data=bytes(message.data),

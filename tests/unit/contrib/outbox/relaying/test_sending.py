@@ -7,20 +7,15 @@ from concurrent.futures import Future
 import pytest
 
 from rele.backends import Message
-from rele.contrib.outbox.models import OutboxMessage
+from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.sending import Sender
 from tests.support.backends import HeldBackend
 from tests.support.outbox import REFUSED, FakePubSub
 
 
-def message(number: int, key: str = "") -> OutboxMessage:
-    return OutboxMessage(
-        id=number,
-        topic="orders",
-        data=str(number).encode(),
-        attributes={"event_id": str(number)},
-        ordering_key=key,
-    )
+def message(number: int, key: str = "") -> Payload:
+    event_id = str(number)
+    return Payload(number, "orders", event_id.encode(), {"event_id": event_id}, key, event_id)
 
 
 @pytest.fixture
