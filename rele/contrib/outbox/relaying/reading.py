@@ -13,6 +13,7 @@ from rele.contrib.outbox.lanes import SHARDS, lane_of, shard_of
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.positions import kept_position, tracks_commits
 from rele.contrib.outbox.relaying.clock import DatabaseClock
+from rele.contrib.outbox.relaying.large_payloads import LARGE, can_read_bytes, read_bytes
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.rows import DelayedLook, Look, Page, Place, Row
@@ -73,7 +74,11 @@ class Reader:
         values = messages.values_list(
             "id", "topic", "data", "attributes", "ordering_key", "event_id", "attempts"
         )
-        return run_statement(self._alias, lambda: {each[0]: Payload(*each) for each in values})
+        if max(row.size for row in rows) >= LARGE and can_read_bytes(self._alias):
+            found = run_statement(self._alias, lambda: read_bytes(values, self._alias))
+        else:
+            found = run_statement(self._alias, lambda: list(values))
+        return {each[0]: Payload(*each) for each in found}
 
     def forget(self) -> None:
         """Ask anew what the database can do: the connection may lead to another server now."""
