@@ -242,10 +242,9 @@ class OutboxRelay:
     def _step(self) -> bool:
         """Note outcomes, write them down, read and send; return whether something was done."""
         now = time.monotonic()
-        self._ownership.tend(self._tally.sent)
+        self._keep_shards()
         self._note_outcomes(now)
         has_written = self._write()
-        self._follow_shards(now)
         self._promote(now)
         if self._waiter.listen():
             self._core.hurry(now)
@@ -292,7 +291,7 @@ class OutboxRelay:
         with with_fresh_connections(self._alias):
             for start in range(0, len(sent), _HOOKS_AT_A_TIME):
                 run_success_hooks(sent[start : start + _HOOKS_AT_A_TIME])
-                self._ownership.tend(self._tally.sent)
+                self._keep_shards()
             run_failure_hooks(parked)
         return True
 
@@ -302,10 +301,11 @@ class OutboxRelay:
         if len(self._messages) > len(known):
             self._messages = {id_: each for id_, each in self._messages.items() if id_ in known}
 
-    def _follow_shards(self, now: float) -> None:
-        """Send of the shards that are this relay's, and release those for others once settled."""
+    def _keep_shards(self) -> None:
+        """Keep the leases; let the core see each shard that is lost, also if it is regained."""
+        self._ownership.tend(self._tally.sent)
         leaving = self._ownership.wants_to_release
-        self._core.set_shards(self._ownership.shards - leaving, now)
+        self._core.set_shards(self._ownership.shards - leaving, time.monotonic())
         if settled := leaving - self._core.busy_shards():
             self._ownership.release(settled)
 
