@@ -197,8 +197,10 @@ def _count_pieces(consuming: Consuming, responses: list[bytes]) -> None:
 
 
 def _attributes(received: Any) -> dict[str, str]:
-    attributes = received.message.attributes
-    return {name: attributes[name] for name in attributes}
+    received_attributes, attributes = received.message.attributes, {}
+    for name in received_attributes:
+        attributes[name] = received_attributes[name]
+    return attributes
 
 
 def main() -> None:

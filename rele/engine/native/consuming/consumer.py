@@ -162,10 +162,11 @@ class NativeConsumer:
         return True
 
     def _handle(self, delivery: Delivery) -> None:
-        if self._begin(delivery):
+        if self._core.begin(delivery, self._loop.now()):
             delivery.thread_id = threading.get_ident()
+            delivery.message = message = NativeMessage(delivery, self)
             try:
-                self._call(delivery.message)
+                self._call(message)
             except BaseException:
                 logger.exception("The callback of %s raised.", self._name)
         self.note(delivery)
