@@ -88,6 +88,22 @@ class Slot:
     open_at: float | None = None
     """When a stream is to be opened here; the one that is used until then is closed."""
     failures: int = 0
+    """In a row."""
+    failing_since: float = 0.0
+    """When the first of these was."""
+
+    def longest_pause(self, now: float, first: float, longest: float) -> float:
+        """Note a failure; for how many seconds to wait at most, by the failures and their time.
+
+        Random pauses may be so short that failures are many within seconds. An outage of seconds is
+        not to cause a pause of half a minute.
+        """
+        if not self.failures:
+            self.failing_since = now
+        by_number = first * 2.0 ** min(self.failures, 16)
+        by_time = max(first, 2.0 * (now - self.failing_since))
+        self.failures += 1
+        return min(by_number, by_time, longest)
 
 
 @dataclass
@@ -231,10 +247,7 @@ class PullStreams:
             return None
         if stream.is_accepted and now - stream.opened_at >= HEALTHY_AFTER:
             slot.failures = 0
-        first, longest = self._pauses
-        longest = min(first * 2.0 ** min(slot.failures, 16), longest)
-        slot.failures += 1
-        slot.open_at = now + longest * self._random()
+        slot.open_at = now + slot.longest_pause(now, *self._pauses) * self._random()
         return slot.open_at - now
 
     def act(self, now: float) -> StreamActions:

@@ -18,10 +18,11 @@ class VirtualStreams:
         *,
         ping_phase: float = 0.0,
         started_at: float = 0.0,
+        chance: float = 1.0,
     ) -> None:
         self.now = started_at
         self.flow = Flow(ConsumerOptions(limit // 2, most))
-        self.streams = PullStreams(self.flow, number, random=lambda: 1.0, ping_phase=ping_phase)
+        self.streams = PullStreams(self.flow, number, random=lambda: chance, ping_phase=ping_phase)
         self.opened: list[Stream] = []
         self.closed: list[Stream] = []
         self.pings: list[float] = []
@@ -135,6 +136,17 @@ def test_the_pauses_grow_to_a_minute(streams: VirtualStreams) -> None:
         streams.advance(60)
 
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_many_failures_within_seconds_cause_no_long_pause() -> None:
+    """Where the random pauses happen to be short."""
+    streams = VirtualStreams(chance=0.01)
+    pauses = []
+    for _ in range(40):
+        pauses.append(streams.end())
+        streams.advance(0.011)
+
+    assert pauses == pytest.approx([0.01] * 40), "a hundredth of a second, not of a minute"
 
 
 def test_a_server_that_stops_answering_keepalives_is_noticed(streams: VirtualStreams) -> None:
