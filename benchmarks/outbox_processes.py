@@ -23,12 +23,15 @@ _EMPTY = "outbox_empty"
 FILL = """
 INSERT INTO rele_outbox_outboxmessage
     (event_id, topic, data, attributes, ordering_key, state, created_at, attempts,
-     next_attempt_at, last_error)
+     next_attempt_at, last_error, lane, shard)
 SELECT gen_random_uuid()::text, 'order-paid',
        convert_to('{{"id": ' || n || ', "text": "' || repeat('x', 180) || '"}}', 'UTF8'),
        jsonb_build_object('country', 'ES', 'event_id', gen_random_uuid()::text),
-       {ordering_key}, {state}, now(), 0, {next_attempt_at}, ''
-FROM generate_series(1, {number}) AS n
+       {ordering_key}, {state}, now(), 0, {next_attempt_at}, '',
+       lane, coalesce(lane % 16, n % 16)
+FROM generate_series(1, {number}) AS n,
+     LATERAL (SELECT hashtextextended(nullif({ordering_key}, ''), 0) & x'7fffffff'::bigint AS lane)
+     AS derived
 """
 
 

@@ -62,8 +62,8 @@ LOADS = {
     ),
     "sent": Load("1,000,000 sent, KEEP_SENT", Rows(MANY, state="1"), keep_sent=True),
     "later": Load(
-        "1,000,000 that wait for their next attempt",
-        Rows(MANY, next_attempt_at="now() + interval '1 hour'"),
+        "1,000,000 delayed: they wait for their next attempt",
+        Rows(MANY, state="3", next_attempt_at="now() + interval '1 hour'"),
     ),
     "parked": Load("1,000,000 parked", Rows(MANY, state="2")),
     "dead": Load("1,000,000 deleted, not vacuumed", Rows(MANY), deleted=True),
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with topic(server.address):
                 small, large = measure(load, databases, server.address)
             print(
-                f"| {load.what} | {small:,.0f}/s | {large:,.0f}/s | {large / small:.2f} | ≥ 0.8 |",
+                f"| {load.what} | {small:,.0f}/s | {large:,.0f}/s | {large / small:.2f} | ≥ 0.9 |",
                 flush=True,
             )
     return 0
