@@ -7,6 +7,10 @@ from rele.checks import TAG
 from rele.contrib.outbox.room import ROOM
 from rele.project.extensions import later, register
 
+# Here, so that an app that is made ready again registers the same functions.
+_check_pools = later("rele.contrib.outbox.database_checks:check_pools")
+_check_databases = later("rele.contrib.outbox.database_checks:check_databases")
+
 
 class OutboxConfig(AppConfig):
     """The Django app of the outbox."""
@@ -18,5 +22,5 @@ class OutboxConfig(AppConfig):
 
     def ready(self) -> None:
         register(ROOM)
-        checks.register(later(f"{self.name}.database_checks:check_pools"), TAG)
-        checks.register(later(f"{self.name}.database_checks:check_databases"), checks.Tags.database)
+        checks.register(_check_pools, TAG)
+        checks.register(_check_databases, checks.Tags.database)

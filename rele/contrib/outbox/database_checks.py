@@ -12,7 +12,6 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from rele.checks import as_message
-from rele.consuming.worker_plan import count_handler_threads
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.models import OutboxMessage
 from rele.management.databases import problem_of_isolation, stated_isolation
@@ -65,6 +64,8 @@ def _problems_of_pools(project: Project) -> Iterator[Problem]:
             continue
         options = pool if isinstance(pool, dict) else {}
         size = options.get("max_size") or options.get("min_size", _DEFAULT_POOL)
+        from rele.consuming.worker_plan import count_handler_threads  # it loads Google's client
+
         threads = count_handler_threads(project.config, project.subscriptions)
         if size < threads + 1:
             yield Problem(

@@ -74,7 +74,10 @@ def _remove_tables(alias: str) -> None:
 
 @contextmanager
 def _installed(alias: str, url: str, options: dict[str, Any] | None = None) -> Iterator[str]:
-    database = {**environ.Env.db_url_config(url), "OPTIONS": options or {}}
+    database: dict[str, Any] = {**environ.Env.db_url_config(url), "OPTIONS": options or {}}
+    if database["ENGINE"].endswith("mysql"):
+        # Django 4.2 would use a character set of at most three bytes for each.
+        database["OPTIONS"] = {"charset": "utf8mb4", **database["OPTIONS"]}
     databases = connections.configure_settings({"default": {}, alias: database})
     connections.settings[alias] = databases[alias]
     for app in APPS:

@@ -29,7 +29,9 @@ PROGRAM = """
 import json, sys, time
 import django
 from django.conf import settings
+from tests.support.mariadb import provide_driver
 
+provide_driver()
 settings.configure(
     DATABASES={"default": json.loads(sys.argv[1])},
     INSTALLED_APPS=["rele", "rele.contrib.outbox"],
