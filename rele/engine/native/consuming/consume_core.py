@@ -65,7 +65,9 @@ class ConsumeCore:
         self._flow = Flow(options)
         pauses = options.first_pause, options.longest_pause
         self._streams = PullStreams(self._flow, options.streams, random, pauses, options.ping_phase)
-        self._ordered = OrderedKeys(options.max_attempts, together=options.batch_size)
+        self._ordered = OrderedKeys(
+            options.max_attempts, together=options.batch_size, is_exactly_once=once
+        )
         self._receipts = ConfirmedReceipts()
         self._caution = Caution()
         self._parts = (self._keeper, self._streams, self._flow, self._ordered, self._caution)

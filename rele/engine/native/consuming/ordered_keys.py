@@ -63,11 +63,19 @@ class OrderedKeys:
         max_attempts: of the dead-letter policy; ``None`` without one.
         together: how many messages of a key a handler may have at a time. Whoever handles them sees
             to it that they are settled in their order.
+        is_exactly_once: whether it is known of each ack that Pub/Sub has accepted or refused it.
     """
 
-    def __init__(self, max_attempts: int | None = None, together: int = 1) -> None:
+    def __init__(
+        self,
+        max_attempts: int | None = None,
+        together: int = 1,
+        *,
+        is_exactly_once: bool = False,
+    ) -> None:
         self._max_attempts = max_attempts
         self._together = together
+        self._is_exactly_once = is_exactly_once
         self._keys: dict[str, OrderedKey] = {}
         self._holding: dict[str, OrderedKey] = {}
         """Those of which messages are missing."""
@@ -292,14 +300,20 @@ class OrderedKeys:
         followers = [place for place in key.handed.values() if place is not failed]
         withdrawn = [place.delivery for place in followers]
         key.handed.clear()
-        left = [place for place in followers if not _is_acked(place.delivery)]
+        left = [place for place in followers if not self._is_done(place.delivery)]
         older = [delivery for place in left for delivery in place.take_newest()]
         key.put_back(left)
         for place in left:
-            if (settled := place.delivery.settled) is not None:
+            if _is_acked(place.delivery):
+                self._miss(place, key, now)
+            elif (settled := place.delivery.settled) is not None:
                 ended_at = now + settled.seconds
                 key.miss(place, NEVER, ended_at + LONGEST_BACKOFF, is_decided=True)
         return withdrawn, [delivery for delivery in older if delivery.settled is None]
+
+    def _is_done(self, delivery: Delivery) -> bool:
+        """Whether ``delivery`` was acked, and Pub/Sub is not known to have refused that."""
+        return _is_acked(delivery) and not (self._is_exactly_once and delivery.is_lost)
 
     def _hold(
         self, place: Place, key: OrderedKey, now: float, delay: float | None, *, is_known: bool

@@ -570,3 +570,19 @@ def test_a_missing_message_is_waited_for_after_those_before_it(keys: OrderedKeys
     assert keys.expire(100) == []
     assert keys.receive(again := again_at(101, 2), 101).ready == [again]
     assert keys.succeed(again, 102).ready == [third]
+
+
+def test_a_batch_whose_acks_were_refused_keeps_its_places() -> None:
+    keys = OrderedKeys(max_attempts=8, together=2, is_exactly_once=True)
+    first, second, third = (delivery(number) for number in (1, 2, 3))
+    assert keys.receive(first, 1).ready == [first]
+    assert keys.receive(second, 1).ready == [second]
+    keys.receive(third, 1)
+    for each in (first, second):
+        each.settled, each.is_lost = Settled("ack"), True
+
+    assert keys.fail(first, 2).withdrawn == [second]
+
+    again = [delivery(number, copy="again") for number in (1, 2, 3)]
+    assert [keys.receive(each, 20).ready for each in again] == [[again[0]], [], []]
+    assert keys.succeed(again[0], 21).ready == [again[1], again[2]]
