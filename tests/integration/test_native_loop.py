@@ -228,7 +228,12 @@ class TestForks:
         pull_server.streams.wait_for(11)
 
         assert time.monotonic() - began < 1, "a fork is no failure, after which it would wait"
-        assert [line for line in lines.inbox.items if "was busy" not in line] == []
+        # On a busy machine the loop may not run for a while; that is not what a fork is.
+        of_the_machine = ("was busy", "did not run for")
+        said = [
+            line for line in lines.inbox.items if not any(map(line.__contains__, of_the_machine))
+        ]
+        assert said == []
 
     def test_a_burst_of_forks_opens_streams_once(
         self, pull_server: PullServer, consume: Consume, monkeypatch: pytest.MonkeyPatch

@@ -7,10 +7,17 @@ from collections.abc import Callable
 
 
 def wait_until(
-    is_true: Callable[[], bool], seconds: float, explain: Callable[[], object] = lambda: ""
+    is_true: Callable[[], bool],
+    seconds: float,
+    explain: Callable[[], object] = lambda: "",
+    *,
+    every: float = 0.05,
 ) -> None:
-    """Return when ``is_true()``; fails after ``seconds`` with what ``explain()`` says."""
+    """Return when ``is_true()``; fails after ``seconds`` with what ``explain()`` says.
+
+    It asks at intervals of ``every`` so many seconds.
+    """
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, explain()
-        time.sleep(0.05)  # no database and no server notifies anybody
+        time.sleep(every)  # no database and no server notifies anybody
