@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from django.core.management import call_command
@@ -16,6 +17,7 @@ from google.cloud.pubsub_v1.publisher.exceptions import PublishToPausedOrderingK
 import rele
 from rele.backends import BaseBackend, Message
 from rele.contrib.outbox.models import OutboxMessage, Relay, Shard
+from rele.contrib.outbox.relaying.relay import OutboxRelay
 
 ALIAS = "outbox"
 
@@ -111,6 +113,28 @@ class InThread:
             self._error = error
         finally:
             connections.close_all()
+
+
+@contextmanager
+def running(relay: OutboxRelay) -> Iterator[None]:
+    """The relay runs in a thread until the block ends."""
+    thread = InThread(relay.run)
+    try:
+        yield
+    finally:
+        relay.stop()
+        thread.join()
+
+
+@contextmanager
+def connected(**changes: Any) -> Iterator[None]:
+    """Other threads' connections have these settings."""
+    settings = connections.settings[ALIAS]
+    connections.settings[ALIAS] = {**settings, **changes}
+    try:
+        yield
+    finally:
+        connections.settings[ALIAS] = settings
 
 
 def waiting() -> list[OutboxMessage]:

@@ -94,16 +94,6 @@ class OutboxMessage(models.Model):
     def __str__(self) -> str:
         return f"{self.topic} {self.event_id}"
 
-    @property
-    def is_caused_by_record(self) -> bool:
-        """Whether nothing is logged about its publish: see :mod:`rele.runtime.own_records`."""
-        return CAUSED_BY_RECORD in self.attributes
-
-    @property
-    def sent_attributes(self) -> dict[str, str]:
-        """The attributes with which the message is sent."""
-        return {key: text for key, text in self.attributes.items() if key != CAUSED_BY_RECORD}
-
 
 class Relay(models.Model):
     """A relay, and when it was last known to be running."""

@@ -125,7 +125,7 @@ class OutboxRelay:
         return self._failures.text
 
     def stop(self) -> None:
-        """Let :meth:`run` return soon; the next relay sends messages without an outcome again.
+        """Let :meth:`run` return soon. What has no outcome by then is sent again by the next relay.
 
         May be called in a signal handler, and from any thread.
         """

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 from psycopg import IsolationLevel
 
@@ -19,31 +18,19 @@ from rele.contrib.outbox.lanes import lane_of
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
 from rele.contrib.outbox.relaying.times import RelayTimes
-from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, make_due, waiting
+from tests.support.outbox import (
+    ALIAS,
+    REFUSED,
+    FakePubSub,
+    InThread,
+    connected,
+    make_due,
+    running,
+    waiting,
+)
 from tests.support.polling import wait_until
 
 MakeRelay = Callable[..., OutboxRelay]
-
-
-@contextmanager
-def connected(**changes: Any) -> Iterator[None]:
-    """Other threads' connections have these settings."""
-    settings = connections.settings[ALIAS]
-    connections.settings[ALIAS] = {**settings, **changes}
-    try:
-        yield
-    finally:
-        connections.settings[ALIAS] = settings
-
-
-@contextmanager
-def running(relay: OutboxRelay) -> Iterator[None]:
-    thread = InThread(relay.run)
-    try:
-        yield
-    finally:
-        relay.stop()
-        thread.join()
 
 
 def write_in_turn() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing
 from threading import Timer
 from typing import Any
 
@@ -23,7 +23,7 @@ from rele.contrib.outbox.relaying import failures
 from rele.contrib.outbox.relaying.relay import OutboxRelay
 from rele.contrib.outbox.relaying.times import RelayTimes
 from tests.support.backends import HeldBackend
-from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, waiting
+from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, connected, running, waiting
 from tests.support.polling import wait_until
 
 MakeRelay = Callable[..., OutboxRelay]
@@ -33,27 +33,6 @@ def execute(*statements: str) -> None:
     with connections[ALIAS].cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
-
-
-@contextmanager
-def running(relay: OutboxRelay) -> Iterator[None]:
-    thread = InThread(relay.run)
-    try:
-        yield
-    finally:
-        relay.stop()
-        thread.join()
-
-
-@contextmanager
-def connected(**changes: Any) -> Iterator[None]:
-    """Other threads' connections have these settings."""
-    settings = connections.settings[ALIAS]
-    connections.settings[ALIAS] = {**settings, **changes}
-    try:
-        yield
-    finally:
-        connections.settings[ALIAS] = settings
 
 
 @pytest.mark.usefixtures("postgres")
