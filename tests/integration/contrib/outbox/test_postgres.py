@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -362,11 +363,23 @@ def test_several_are_present(make_relay: MakeRelay) -> None:
 
 def test_relays_of_one_process_come_and_go_apart_from_each_other(make_relay: MakeRelay) -> None:
     relays = [make_relay() for _ in range(4)]
-    for thread in [InThread(relay.begin) for relay in relays]:
-        thread.join()
+    have_begun = threading.Barrier(len(relays) + 1)
+    may_end = threading.Event()
+
+    def come_and_go(relay: OutboxRelay) -> None:
+        """In one thread, whose session shows that the relay is running."""
+        relay.begin()
+        have_begun.wait(20)
+        assert may_end.wait(20)
+        if relay is not relays[0]:
+            relay.end()
+
+    threads = [InThread(partial(come_and_go, relay)) for relay in relays]
+    have_begun.wait(20)
     assert set(presence.present_relays(ALIAS)) == {relay.name for relay in relays}
 
-    for thread in [InThread(relay.end) for relay in relays[1:]]:
+    may_end.set()
+    for thread in threads:
         thread.join()
 
     assert presence.present_relays(ALIAS) == [relays[0].name]
