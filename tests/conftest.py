@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,23 @@ os.environ.pop("PUBSUB_EMULATOR_HOST", None)
 def _forget_configuration() -> Iterator[None]:
     yield
     publishing.forget()
+
+
+_LONGEST_FIRST = ("acceptance", "integration", "simulation", "conformance")
+"""Folders of tests, in the order in which they begin; the others follow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that processes that share the tests end together."""
+    tests = Path(__file__).parent
+    ranks = {folder: rank for rank, folder in enumerate(_LONGEST_FIRST)}
+
+    def rank(item: pytest.Item) -> int:
+        if not item.path.is_relative_to(tests):
+            return len(ranks)  # what a doctest is in
+        return ranks.get(item.path.relative_to(tests).parts[0], len(ranks))
+
+    items.sort(key=rank)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

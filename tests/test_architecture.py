@@ -39,6 +39,7 @@ ROWS = {
         "runtime.main_thread",
         "runtime.waiting",
         "schema",
+        "status",
     ),
     "declaration": ("declaration",),
     "messaging": (
