@@ -110,6 +110,8 @@ class Contribution:
     subscriptions: tuple[SubscriptionStatus, ...] = ()
     figures: tuple[Figure, ...] = ()
     complaints: tuple[Complaint, ...] = ()
+    backlogs: Mapping[str, Backlog] = field(default_factory=dict)
+    """What waits at the server, by the name of the subscription, whoever consumes it."""
 
 
 @dataclass(frozen=True)

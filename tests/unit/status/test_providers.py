@@ -8,6 +8,7 @@ import pytest
 
 from rele.status.providers import Status
 from rele.status.snapshot import (
+    Backlog,
     Complaint,
     Contribution,
     Figure,
@@ -56,6 +57,17 @@ def test_a_provider_that_raises_is_logged_and_left_out(caplog: pytest.LogCapture
 
     assert status.snapshot().phase is Phase.DRAINING
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_backlog_is_shown_with_its_subscription() -> None:
+    status = Status()
+    orders, refunds = (SubscriptionStatus(name, name, threads=2) for name in ("orders", "refunds"))
+    status.add(lambda: Contribution(subscriptions=(orders, refunds)))
+    status.add(lambda: Contribution(backlogs={"orders": Backlog(7, 3.5), "elsewhere": Backlog(1)}))
+
+    backlogs = {each.name: each.backlog for each in status.snapshot().subscriptions}
+
+    assert backlogs == {"orders": Backlog(7, 3.5), "refunds": None}
 
 
 def test_a_worker_of_a_supervisor_shows_its_number() -> None:
