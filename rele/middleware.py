@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import pkgutil
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rele.declaration.handlers import check_result
+from rele.declaration.hook_results import check_hook_result as check_hook_result
+from rele.declaration.hook_results import log_hook_error, report_safely
+from rele.declaration.hook_results import report_hook as report_hook
 from rele.declaration.hooks import completed, is_needed
 from rele.declaration.hooks import needed_if as needed_if
 from rele.declaration.hooks import no_io as no_io
@@ -18,13 +21,10 @@ from rele.declaration.hooks import per_thread as per_thread
 from rele.exceptions import NoSettingsError
 from rele.runtime.in_use import IN_USE
 from rele.runtime.interruptions import has_begun, is_interruption
-from rele.runtime.own_records import log_publishing
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
     from rele.engine.base import Message
-
-logger = logging.getLogger(__name__)
 
 default_middleware = ["rele.contrib.LoggingMiddleware"]
 
@@ -76,6 +76,15 @@ class BaseMiddleware:
 
         ``kwargs`` are the keyword arguments of :func:`rele.setup`.
         """
+
+    @classmethod
+    def beside_processes(cls, config: Any) -> AbstractContextManager[object] | None:
+        """Return what the process that supervises those of ``--processes`` is to run in.
+
+        There no middleware is made and no hook runs. What the context sets in ``os.environ``, the
+        processes that consume find in theirs.
+        """
+        return None
 
     def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
         """Called before a message is encoded; ``attrs`` may be changed in place."""
@@ -131,6 +140,15 @@ class BaseMiddleware:
 
         The handler has succeeded, but the message may be delivered and handled again.
         ``exception`` is Google's ``AcknowledgeError``, or a ``TimeoutError``.
+        """
+
+    @no_io
+    def post_process_batch(
+        self, subscription: Subscription, start_time: float, messages: Sequence[Message]
+    ) -> None:
+        """Called after a batch of a handler of batches, after the hooks of each of its messages.
+
+        ``start_time`` is in seconds since the epoch.
         """
 
     def pre_worker_start(self) -> None:
@@ -250,7 +268,7 @@ def run_message_hook(hook_name: str, *args: Any) -> None:
             if (result := hook(*args)) is not None:
                 check_hook_result(completed(result, hook_name), hook_name, middleware)
         except BaseException as error:  # noqa: BLE001 - of the project's code, or of a signal
-            _report_safely(hook_name, middleware, error)
+            report_safely(hook_name, middleware, error)
 
 
 def calls_of(
@@ -294,7 +312,7 @@ def call_message_hooks(hooks: Iterable[Hook], *args: Any) -> None:
             if (result := hook(*args)) is not None:
                 check_hook_result(completed(result, hook_name), hook_name, middleware)
         except BaseException as error:  # noqa: BLE001 - of the project's code, or of a signal
-            _report_safely(hook_name, middleware, error)
+            report_safely(hook_name, middleware, error)
 
 
 def call_hooks(
@@ -342,37 +360,6 @@ def _judged(error: BaseException, call: HookCall | None) -> BaseException | None
     return None
 
 
-def _report_safely(hook_name: str, middleware: object, error: BaseException) -> None:
-    try:
-        report_hook(hook_name, middleware, error)
-    except BaseException:
-        logger.exception("The hook %s was interrupted.", hook_name)
-
-
-def report_hook(hook_name: str, middleware: object, error: BaseException) -> None:
-    """Log that a hook has failed."""
-    _log_error(
-        hook_name,
-        error,
-        "The hook %s of %s raised %r; everything else continues.",
-        hook_name,
-        type(middleware).__qualname__,
-        error,
-    )
-
-
-def check_hook_result(result: Any, hook_name: str, middleware: object) -> None:
-    """Refuse a result of a hook whose work was not done, with a RuntimeError."""
-    check_result(result, f"The hook {hook_name} of %s", type(middleware).__qualname__)
-
-
-def _log_error(hook_name: str, error: BaseException, message: str, *args: object) -> None:
-    if "publish" in hook_name:
-        log_publishing(logger, logging.ERROR, message, *args, exc_info=error)
-    else:
-        logger.error(message, *args, exc_info=error)
-
-
 def _middlewares(hook_name: str) -> Sequence[Any]:
     registered = IN_USE.middleware
     return _first_middlewares(hook_name) if registered is None else registered
@@ -388,7 +375,7 @@ def _first_middlewares(hook_name: str) -> Sequence[Any]:
         except Exception as error:
             if hook_name in _HOOKS_BEFORE_ANYTHING:
                 raise
-            _log_error(
+            log_hook_error(
                 hook_name,
                 error,
                 "The hook %s does not run: the middleware of the settings cannot be set up: %r",

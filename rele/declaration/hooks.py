@@ -18,6 +18,7 @@ HOOKS_OF_MESSAGES = frozenset(
         "post_process_message_success",
         "post_process_message_failure",
         "post_process_message_duplicate",
+        "post_process_batch",
         "post_ack_failure",
     }
 )

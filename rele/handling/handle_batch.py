@@ -122,6 +122,8 @@ class BatchRun:
         self._note_errors()
         self._ack_what_is_certain()
         self._finish_each()
+        if hooks := hooks_of("post_process_batch"):
+            call_message_hooks(hooks, self._subscription, self._start_time, self.messages)
 
     def give_up(self, error: BaseException) -> None:
         """Nack whatever is not settled, after an unforeseen ``error``."""

@@ -14,6 +14,7 @@ from rele.declaration.options import SubscriptionOptions
 from rele.declaration.subscription import Subscription
 from rele.endpoint import pubsub_address
 from rele.exceptions import ConfigurationError, ReleError
+from rele.project.beside_processes import beside_processes
 from rele.project.extensions import beside_worker
 from rele.project.loading import Project, is_error_for_a_worker
 from rele.project.selection import select
@@ -72,7 +73,8 @@ def run_worker(
     say_project(config, write)
     if processes:
         stop_seconds = config.shutdown_timeout + config.publisher_timeout + _LAST_STEPS
-        sys.exit(supervise(processes, stop_seconds, lambda: write(PULLING)))
+        with beside_processes(config):
+            sys.exit(supervise(processes, stop_seconds, lambda: write(PULLING)))
     _run_here(subs, config, options, run, lambda: write(PULLING))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime, timezone
@@ -363,9 +364,26 @@ class TestHooks:
             "post_process_message",
             "post_process_message_success",
             "post_process_message",
+            "post_process_batch",
         ]
         assert [call[2] for call in hooks.calls[:3]] == messages
         assert hooks.calls[5][-1] is messages[1]
+
+    def test_the_hook_of_the_batch_gets_all_its_messages_once_they_are_settled(
+        self, hooks: Recorder
+    ) -> None:
+        messages = batch_of("", "")
+        seen: list[Any] = []
+        hooks.actions["post_process_batch"] = lambda *args: seen.append(settled(args[-1]))
+        before = time.time()
+
+        run(lambda batch: batch[1].nack(), messages)
+
+        assert seen == [["ack", "nack"]]
+        given, start_time, its_messages = hooks.arguments_of("post_process_batch")
+        assert given.topic == "orders"
+        assert before <= start_time <= time.time()
+        assert its_messages == messages
 
     def test_success_is_acked_before_its_hook_and_failure_nacked_after(
         self, hooks: Recorder
