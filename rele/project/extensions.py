@@ -81,6 +81,8 @@ class Room:
     when the worker has ended. ``None``: this time nothing runs beside the worker. Of several worker
     processes, the first has it; it ends, in another thread, before that of a replacement begins.
     """
+    in_each_worker: Callable[[Config], AbstractContextManager[object]] | None = None
+    """Returns the context that each worker process runs in, from before its setup to its end."""
 
     @property
     def is_in_use(self) -> bool:
@@ -149,6 +151,16 @@ def beside_worker(config: Config, options: Options) -> Iterator[Begin]:
                 each()
 
         yield begin
+
+
+@contextmanager
+def in_each_worker(config: Config) -> Iterator[None]:
+    """Within the block, run in a worker process what the rooms in use have for each of them."""
+    with ExitStack() as stack:
+        for room in rooms_in_use():
+            if room.in_each_worker is not None:
+                stack.enter_context(room.in_each_worker(config))
+        yield
 
 
 def _known() -> list[Room]:

@@ -15,7 +15,7 @@ from rele.declaration.subscription import Subscription
 from rele.endpoint import pubsub_address
 from rele.exceptions import ConfigurationError, ReleError
 from rele.project.beside_processes import beside_processes
-from rele.project.extensions import beside_worker
+from rele.project.extensions import beside_worker, in_each_worker
 from rele.project.loading import Project, is_error_for_a_worker
 from rele.project.selection import select
 from rele.runtime.recycling_rule import RecyclingRule
@@ -95,7 +95,7 @@ def _run_here(
         config = copy(config)
         config.overrides = SubscriptionOptions(threads=options["threads"])
     rule = RecyclingRule(options.get("max_messages"), options.get("max_rss"))
-    with ExitStack() as rooms:
+    with in_each_worker(config), ExitStack() as rooms:
         begin = _nothing
         if process is None or process.is_first:
             begin = rooms.enter_context(beside_worker(config, options))
