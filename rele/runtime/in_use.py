@@ -37,6 +37,8 @@ class InUse:
         """The instances whose hooks run; ``None`` until some are registered."""
         self.own_hooks: list[Any] = []
         """Objects of Relé's own whose hooks run, too, whichever middleware is registered."""
+        self.trace_id: Callable[[], str] = str
+        """Returns the id of the trace that its caller is part of; empty if it is part of none."""
         self._slot = _Slot()
         self.backend: Any = None
         """For tests: the backend for all messages, instead of the configuration's backend."""
@@ -120,6 +122,7 @@ class InUse:
         with self.registering:
             self.middleware = None
             self.own_hooks.clear()
+            self.trace_id = str
 
     @contextmanager
     def sending_to(self, backend: Any) -> Iterator[None]:

@@ -96,6 +96,7 @@ class Observer:
         started: float,
         seconds: float,
         error: str | None,
+        ack_deadline: int | None,
     ) -> None:
         """An Acknowledge or a ModifyAckDeadline has ended; one that fails may be repeated.
 
@@ -106,6 +107,7 @@ class Observer:
             started: when it was sent, in seconds since the epoch.
             seconds: until its end.
             error: ``STATUS: text``, if it has failed; ``None`` if it has not.
+            ack_deadline: the seconds of a ModifyAckDeadline; ``None`` of an Acknowledge.
         """
 
 
@@ -154,10 +156,13 @@ class Observers:
         started: float,
         seconds: float,
         error: str | None,
+        ack_deadline: int | None,
     ) -> None:
         for each in self._observers:
             with _logged():
-                each.note_settlement_request(subscription, kind, messages, started, seconds, error)
+                each.note_settlement_request(
+                    subscription, kind, messages, started, seconds, error, ack_deadline
+                )
 
 
 @contextmanager
