@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from rele.backends import Outcome, Refused
@@ -86,10 +85,22 @@ class _Turn:
         self._is_mine = False
 
     async def __aenter__(self) -> None:
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._lock.acquire(), self._seconds)
-            self._is_mine = True
+        # Not asyncio.wait_for(), which before Python 3.12 loses a cancellation that arrives in the
+        # moment in which the lock is acquired (https://github.com/python/cpython/issues/86296).
+        acquiring = asyncio.ensure_future(self._lock.acquire())
+        try:
+            await asyncio.wait([acquiring], timeout=self._seconds)
+            self._is_mine = acquiring.done()
+        finally:
+            if not self._is_mine:
+                acquiring.add_done_callback(self._pass_on)
+                acquiring.cancel()
 
     async def __aexit__(self, *_: object) -> None:
         if self._is_mine:
+            self._lock.release()
+
+    def _pass_on(self, acquiring: asyncio.Task[bool]) -> None:
+        """Release what was acquired after this turn was over."""
+        if not acquiring.cancelled():
             self._lock.release()

@@ -356,7 +356,9 @@ class TestFullPublisher:
             await soon(lambda: backend.attempts)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for task in tasks:
+                with pytest.raises(asyncio.CancelledError):
+                    await task
 
         asyncio.run(main())
 
