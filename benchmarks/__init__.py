@@ -12,6 +12,7 @@ The others are run by themselves:
 * ``python -m benchmarks.check_cost``: what Relé adds to ``manage.py check``
 * ``python -m benchmarks.emulator``: the embedded server beside Google's emulator
 * ``python -m benchmarks.inbox``: what ``@idempotent`` costs
+* ``python -m benchmarks.metrics``: what ``PrometheusMiddleware`` costs a message
 * ``python -m benchmarks.outbox_publish``, ``outbox_relay``, ``outbox_latency``: the outbox
 * ``python -m benchmarks.setup_time``: how long a worker takes to set up on a distant server
 """

@@ -137,6 +137,9 @@ class BaseBackend(ABC):
     #: The ``host:port`` that messages are sent to, for error messages; ``None`` if there is none.
     address: str | None = None
 
+    outstanding: tuple[int, int] | None = None
+    """How many messages it has not sent yet, and their bytes; ``None`` if it does not know."""
+
     @abstractmethod
     def __init__(self, config: Any) -> None:
         """Make the backend from a :class:`rele.config.Config`."""

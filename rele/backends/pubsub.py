@@ -114,6 +114,13 @@ class PubSubBackend(BaseBackend):
         self._engine.release()
 
     @property
+    def outstanding(self) -> tuple[int, int] | None:  # type: ignore[override]
+        if not self._is_native:
+            return None
+        outstanding: tuple[int, int] = self._engine.outstanding
+        return outstanding
+
+    @property
     def address(self) -> str:  # type: ignore[override]
         address: str = self._engine.address
         return address

@@ -67,6 +67,11 @@ class Message(ABC):
         self._lock = RLock()
 
     @property
+    def publish_timestamp(self) -> float:
+        """When Pub/Sub accepted the message, in seconds since the epoch."""
+        return self.publish_time.timestamp()
+
+    @property
     def ack_response(self) -> Future[Any] | None:
         """The future of Pub/Sub's response to an ack; ``None`` if no response was asked for."""
         return self._response if self._settled_as == "ack" else None

@@ -40,7 +40,8 @@ BUILT_IN_BACKENDS = frozenset(
 )
 """Known without importing them, which would load Google's modules."""
 
-_EXTRAS = {name: f"Install it with `pip install 'rele[{name}]'`." for name in ("django", "flask")}
+_PACKAGES = {"django": "django", "flask": "flask", "prometheus_client": "prometheus"}
+_EXTRAS = {name: f"Install it with `pip install 'rele[{e}]'`." for name, e in _PACKAGES.items()}
 """What to do where the package of that name is missing."""
 
 

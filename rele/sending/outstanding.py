@@ -79,6 +79,11 @@ class OutstandingPublishes:
         """Whether this process made the publisher; False in a process that was forked later."""
         return self._process_id == os.getpid()
 
+    @property
+    def count(self) -> int:
+        """How many publishes have no outcome yet, of those that do not wait for theirs."""
+        return len(self._publications)
+
     def watch(self, publication: Outstanding, future: Future[str]) -> None:
         """Let ``flush`` wait for ``publication``, which is concluded after ``future`` is done."""
         publication.future = future

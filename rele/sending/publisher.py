@@ -59,6 +59,12 @@ class Publisher:
         """Where the messages go."""
         return self._backend
 
+    @property
+    def outstanding(self) -> tuple[int, int | None]:
+        """How many messages are not sent yet, and their bytes, where the backend knows these."""
+        known: tuple[int, int] | None = getattr(self._backend, "outstanding", None)
+        return (self._outstanding.count, None) if known is None else known
+
     def publish(
         self,
         /,

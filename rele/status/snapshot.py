@@ -93,7 +93,7 @@ class Figure:
     """One number that a room adds, in Prometheus' terms."""
 
     name: str
-    """Such as ``rele_outbox_waiting``."""
+    """Such as ``shop_open_orders``."""
     value: float
     help: str
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,9 +40,9 @@ class Count:
     """Of more, about how many there are in all, as PostgreSQL's planner estimates."""
 
 
-def counts_of(messages: QuerySet[OutboxMessage]) -> list[Count]:
-    """How many messages there are of each state, without the states that have none."""
-    return [count for state in State if (count := _count(messages, state)).groups]
+def counts_of(messages: QuerySet[OutboxMessage], states: Iterable[State] = State) -> list[Count]:
+    """How many messages there are of each of ``states``, without those that have none."""
+    return [count for state in states if (count := _count(messages, state)).groups]
 
 
 def _count(messages: QuerySet[OutboxMessage], state: State) -> Count:

@@ -158,9 +158,12 @@ class TestMiddlewareOfTheProject:
 
         assert "module 'shop.audit' has no attribute 'Audits'" in problem.message
 
-    @pytest.mark.parametrize("package", ["django", "flask"])
+    @pytest.mark.parametrize(
+        ("package", "extra"),
+        [("django", "django"), ("flask", "flask"), ("prometheus_client", "prometheus")],
+    )
     def test_a_package_that_an_extra_brings_is_named_with_the_extra(
-        self, write_module: WriteModule, monkeypatch: pytest.MonkeyPatch, package: str
+        self, write_module: WriteModule, monkeypatch: pytest.MonkeyPatch, package: str, extra: str
     ) -> None:
         write_module("shop.web", f"import {package}\n\nclass Audit: ...\n")
         monkeypatch.setitem(sys.modules, package, None)
@@ -168,7 +171,7 @@ class TestMiddlewareOfTheProject:
         [problem] = problems_of_settings({"MIDDLEWARE": ["shop.web.Audit"]})
 
         assert problem.id == "rele.E004"
-        assert problem.hint == f"Install it with `pip install 'rele[{package}]'`."
+        assert problem.hint == f"Install it with `pip install 'rele[{extra}]'`."
 
 
 class TestProblemsKnowTheirSetting:

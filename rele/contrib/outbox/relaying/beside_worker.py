@@ -13,6 +13,7 @@ from django.db import Error as AnyDatabaseError
 
 from rele.config import Config
 from rele.contrib.outbox.conf import OutboxSettings
+from rele.contrib.outbox.figures import showing_figures
 from rele.contrib.outbox.relaying.presence import present_relays
 from rele.contrib.outbox.relaying.relay import BATCH_BYTES, BATCH_SIZE
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
@@ -30,10 +31,25 @@ _STOP_SECONDS = 2.0
 def beside_worker(
     config: Config, options: Mapping[str, Any]
 ) -> AbstractContextManager[Callable[[], None]] | None:
-    """Run a relay with ``--relay``; else, if the outbox is in use, warn while no relay runs."""
+    """Run a relay with ``--relay``; else, if the outbox is in use, warn while no relay runs.
+
+    In both cases its figures are in the status of the process.
+    """
     if options["relay"]:
-        return relaying(config, options["batch_size"], options["batch_bytes"])
-    return watching(config) if config.publisher_backend in BACKENDS else None
+        return _with_figures(
+            config, relaying(config, options["batch_size"], options["batch_bytes"])
+        )
+    if config.publisher_backend in BACKENDS:
+        return _with_figures(config, watching(config))
+    return None
+
+
+@contextmanager
+def _with_figures(
+    config: Config, beside: AbstractContextManager[Callable[[], None]]
+) -> Iterator[Callable[[], None]]:
+    with showing_figures(OutboxSettings.in_config(config).aliases), beside as begin:
+        yield begin
 
 
 @contextmanager

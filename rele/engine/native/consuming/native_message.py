@@ -100,6 +100,12 @@ class NativeMessage(Message):
         time: datetime = self._received.publish_time.ToDatetime(timezone.utc)
         return time
 
+    @property
+    def publish_timestamp(self) -> float:
+        time = self._received.publish_time  # a tenth of what it takes to make a datetime of it
+        seconds: float = time.seconds + time.nanos * 1e-9
+        return seconds
+
     @_MadeWhenRead
     def size(self) -> int:
         number: int = self._received.ByteSize()

@@ -93,6 +93,11 @@ class NativePublisher:
         """The ``host:port`` that messages are sent to."""
         return self._connection.address
 
+    @property
+    def outstanding(self) -> tuple[int, int]:
+        """About how many messages are not reported yet, and their bytes."""
+        return self._sender.bounds.estimate
+
     def hand_over(
         self,
         messages: Sequence[PublishedMessage],

@@ -1,0 +1,86 @@
+"""What PrometheusMiddleware costs: ``python -m benchmarks.metrics``.
+
+It is the time of a message in a process that handles nothing but noops, by :func:`rele.handling`
+itself without an engine, with the middleware less without it; alone, and as one of several
+processes, which count in files.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from statistics import median
+
+ROUNDS = 7
+
+MEASURE = """
+import sys, time
+from google.pubsub_v1.types import PubsubMessage
+from rele import Callback, Subscription
+from rele.config import Config
+from rele.engine.base import Message
+from rele.middleware import register_middleware
+
+MESSAGES = 100_000
+NOW = time.time()
+
+class Received(Message):
+    message_id, data, attributes, ordering_key = "1", b"1", {}, ""
+    publish_timestamp = NOW
+    delivery_attempt = None
+
+    def _send(self, settlement, with_response):
+        pass
+
+Received.__abstractmethods__ = frozenset()
+
+def handle(data, **attributes):
+    pass
+
+names = sys.argv[1:]
+register_middleware(Config({"MIDDLEWARE": [f"rele.contrib.{name}" for name in names]}))
+callback = Callback(Subscription(handle, "orders"))
+callback(Received())
+messages = [Received() for _ in range(MESSAGES)]
+began = time.perf_counter()
+for message in messages:
+    callback(message)
+print((time.perf_counter() - began) / MESSAGES * 1e6)
+"""
+
+
+def measure(*middlewares: str, folder: str = "") -> float:
+    """Microseconds of a message, in a process of its own."""
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": folder}
+    if not folder:
+        del environment["PROMETHEUS_MULTIPROC_DIR"]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *middlewares],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rounds = [
+            (
+                measure(),
+                measure("PrometheusMiddleware"),
+                measure("PrometheusMiddleware", folder=folder),
+            )
+            for _ in range(ROUNDS)
+        ]
+    print(f"Median of {ROUNDS}, µs a message: without {median(each[0] for each in rounds):.2f}")
+    for place, text in ((1, "with it"), (2, "with it, as one of several processes")):
+        more = median(each[place] - each[0] for each in rounds)
+        print(f"  {text}: {more:.2f} more")
+
+
+if __name__ == "__main__":
+    main()
