@@ -101,7 +101,7 @@ EFFECTS_OF_THE_EMULATOR = {
 MAY_IMPORT_GOOGLE = {
     "client": ("google",),
     "engine": ("google", "grpc"),
-    "resources": ("google",),
+    "resources": ("google", "grpc"),
 }
 
 WORLD = ("asyncio", "concurrent", "google", "grpc", "queue", "sched", "socket", "threading", "time")

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from rele._version import __version__
 from rele.cli.emulator import EMULATOR
 from rele.cli.extension_arguments import add_commands
+from rele.cli.health import HEALTH
 from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.publish import PUBLISH
 from rele.cli.run import RUN
 from rele.exceptions import ReleError
 
 #: Those that ``manage.py rele`` has, too.
-SHARED_COMMANDS = (EMULATOR, PUBLISH)
+SHARED_COMMANDS = (EMULATOR, HEALTH, PUBLISH)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
+from rele.endpoint import LAST_PORT, host_and_port
+from rele.exceptions import ConfigurationError
+
 MAX_DAYS = 36_500
 """A century; much more is before the first date that a database knows."""
 
@@ -56,6 +59,21 @@ def number_from(
         return number
 
     return read
+
+
+def listening_address(text: str) -> tuple[str, int]:
+    """What reads ``PORT`` or ``HOST:PORT``, for argparse's ``type``; no host: all interfaces."""
+    try:
+        return ("", int(text)) if _is_port(text) else host_and_port(text, "it")
+    except ConfigurationError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a port nor HOST:PORT: write 8080 for all interfaces, or "
+            "127.0.0.1:8080 for one"
+        ) from None
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) <= LAST_PORT
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:iB|i|B)?|B)?", re.IGNORECASE)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from rele.cli.parser import number_from, size_in_bytes
+from rele.cli.parser import listening_address, number_from, size_in_bytes
 
 _MOST_PROCESSES = 1000
 
 
 def add_own_worker_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options about processes, and those that choose what is consumed, and how."""
+    """Add the options about processes and probes, and about what is consumed, and how."""
     _add_processes(parser)
+    parser.add_argument(
+        "--health-port",
+        type=listening_address,
+        metavar="[HOST:]PORT",
+        help="answer probes at /livez and /readyz, scrapes at /metrics, and all that is known at "
+        "/status, on this port of all interfaces, or of HOST alone (default: none)",
+    )
     _add_choices(parser)
 
 

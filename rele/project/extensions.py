@@ -30,7 +30,7 @@ from rele.schema.settings import SETTINGS, Setting
 GROUP = "rele.rooms"
 """The group of the entry points."""
 
-OWN_COMMANDS = ("emulator", "publish", "run")
+OWN_COMMANDS = ("emulator", "health", "publish", "run")
 """Names of subcommands that no room can have, since Relé has them."""
 
 Begin = Callable[[], None]

@@ -17,6 +17,7 @@ from rele.declaration.subscription import Subscription
 from rele.endpoint import emulator_named, is_global, pubsub_address, uses_emulator
 from rele.exceptions import ConfigurationError, import_failure
 from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
+from rele.project.backlogs import problems_of_backlog
 from rele.project.batches import problems_of_batches
 from rele.project.extensions import (
     Room,
@@ -297,6 +298,7 @@ _OPTION_LOOKS: dict[str, Callable[[str, Any], Iterator[Problem]]] = {
 """What is looked at in an option's value besides its kind and range."""
 
 _LOOKS: dict[str, Callable[[str, Any], Iterable[Problem]]] = {
+    "BACKLOG": problems_of_backlog,
     "DECODER_PATH": _look_at_decoder,
     "DEFAULT_RETRY_POLICY": _look_at_default_retry_policy,
     "ENCODER_PATH": _look_at_encoder,

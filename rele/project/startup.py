@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from typing import Any
+from typing import Any, NoReturn
 
 from rele.config import Config
 from rele.consuming.control import WorkerControl
@@ -14,14 +16,20 @@ from rele.declaration.options import SubscriptionOptions
 from rele.declaration.subscription import Subscription
 from rele.endpoint import pubsub_address
 from rele.exceptions import ConfigurationError, ReleError
+from rele.project.backlogs import backlog_provider
 from rele.project.beside_processes import beside_processes
 from rele.project.extensions import beside_worker, in_each_worker
 from rele.project.loading import Project, is_error_for_a_worker
+from rele.project.probes import OPTION, answering_probes
 from rele.project.selection import select
 from rele.runtime.recycling_rule import RecyclingRule
+from rele.runtime.status_reports import report_status
 from rele.runtime.supervisor import supervise
 from rele.runtime.worker_process import WorkerProcess, this_worker_process
 from rele.schema.problems import Problem
+from rele.status.fleet import Fleet
+from rele.status.providers import STATUS
+from rele.status.snapshot import Snapshot
 
 PULLING = "Pulling messages. Press Ctrl-C to stop."
 
@@ -65,6 +73,9 @@ def run_worker(
     config = project.require_config()
     subs = select(project.subscriptions, options.get("only", ()), options.get("exclude", ()))
     if process := this_worker_process():
+        STATUS.worker_number = process.number
+        if options.get(OPTION):
+            report_status(process, STATUS.snapshot)
         with _reported_to_supervisor(process):
             _run_here(subs, config, options, run, lambda: process.tell("pulling"), process)
         return
@@ -72,10 +83,22 @@ def run_worker(
     announce(subs, looked_in, write, processes)
     say_project(config, write)
     if processes:
-        stop_seconds = config.shutdown_timeout + config.publisher_timeout + _LAST_STEPS
-        with beside_processes(config):
-            sys.exit(supervise(processes, stop_seconds, lambda: write(PULLING)))
-    _run_here(subs, config, options, run, lambda: write(PULLING))
+        _supervise(config, options, processes, write)
+    with answering_probes(options, write):
+        _run_here(subs, config, options, run, lambda: write(PULLING))
+
+
+def _supervise(
+    config: Config, options: Mapping[str, Any], processes: int, write: Write
+) -> NoReturn:
+    stop_seconds = config.shutdown_timeout + config.publisher_timeout + _LAST_STEPS
+    fleet = Fleet(socket.gethostname(), processes)
+
+    def snapshots() -> list[Snapshot]:
+        return fleet.snapshots(time.monotonic(), time.time())
+
+    with beside_processes(config), answering_probes(options, write, snapshots):
+        sys.exit(supervise(processes, stop_seconds, lambda: write(PULLING), fleet))
 
 
 def is_supervisor(options: Mapping[str, Any]) -> bool:
@@ -98,6 +121,8 @@ def _run_here(
     with in_each_worker(config), ExitStack() as rooms:
         begin = _nothing
         if process is None or process.is_first:
+            if backlogs := backlog_provider(config, subs):
+                rooms.callback(STATUS.add(backlogs))
             begin = rooms.enter_context(beside_worker(config, options))
 
         def has_started() -> None:

@@ -31,6 +31,8 @@ from rele.runtime.worker_processes import (
     Tell,
     WorkerProcesses,
 )
+from rele.status.encoding import from_json
+from rele.status.fleet import Fleet
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +47,16 @@ class WorkerFailedError(ReleError):
     """A worker could not start; the message is its own."""
 
 
-def supervise(count: int, stop_seconds: float, on_all_pull: Callable[[], object]) -> int:
+def supervise(
+    count: int, stop_seconds: float, on_all_pull: Callable[[], object], fleet: Fleet | None = None
+) -> int:
     """Run ``count`` workers, each by this process's own command, until a signal stops them.
 
     Args:
         count: how many.
         stop_seconds: how long a worker may take to stop before it is killed.
         on_all_pull: called when all of them pull for the first time.
+        fleet: is kept informed about their state.
 
     Returns:
         the exit status: 0 if all workers have stopped with status 0.
@@ -69,7 +74,8 @@ def supervise(count: int, stop_seconds: float, on_all_pull: Callable[[], object]
     if not hasattr(signal, "SIGCHLD"):
         raise ConfigurationError("--processes needs Linux, macOS or another POSIX system.")
     workers = WorkerProcesses(count, stop_seconds)
-    Supervisor(workers, own_command(), on_all_pull).run()
+    fleet = fleet or Fleet(socket.gethostname(), count)
+    Supervisor(workers, own_command(), on_all_pull, fleet).run()
     if workers.failure:
         raise WorkerFailedError(workers.failure)
     return workers.exit_status
@@ -87,12 +93,18 @@ class Supervisor:
         workers: decides.
         command: starts a worker, which finds in its environment that it is one.
         on_all_pull: called when all workers pull for the first time.
+        fleet: is kept informed about their state.
     """
 
     def __init__(
-        self, workers: WorkerProcesses, command: Sequence[str], on_all_pull: Callable[[], object]
+        self,
+        workers: WorkerProcesses,
+        command: Sequence[str],
+        on_all_pull: Callable[[], object],
+        fleet: Fleet,
     ) -> None:
         self._workers = workers
+        self._fleet = fleet
         self._command = command
         self._on_all_pull = on_all_pull
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -137,6 +149,7 @@ class Supervisor:
         while self._noted_signals < len(self._signals):
             self._noted_signals += 1
             self._workers.note_signal(time.monotonic())
+            self._fleet.note_stop()
 
     def _carry_out(self, action: object) -> None:
         match action:
@@ -173,6 +186,7 @@ class Supervisor:
         self._processes[key], self._connections[key] = process, _Connection(own_end)
         self._selector.register(own_end, selectors.EVENT_READ, key)
         self._workers.note_spawned(key, process.pid)
+        self._fleet.note_spawned(key, number, process.pid, time.monotonic())
 
     def _wait(self) -> None:
         due = self._workers.next_due()
@@ -199,6 +213,9 @@ class Supervisor:
                     self._workers.note_due(key, text, now)
                 case "retired":
                     self._workers.note_retired(key, now)
+                    self._fleet.note_retired(key)
+                case "status":
+                    self._fleet.note_snapshot(key, from_json(text), now)
                 case "failed":
                     self._workers.note_failure(key, text)
         return bool(data)
@@ -220,6 +237,7 @@ class Supervisor:
             # Again: a signal to the whole group has reached this process before it ended another.
             self._take_signals()
             self._workers.note_end(key, returncode, time.monotonic())
+            self._fleet.note_ended(key)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _can_be_waited_for(seconds: float) -> bool:
 def one_of(*values: str) -> Kind:
     """The kind of a string that is one of ``values``."""
     *others, last = map(repr, values)
-    text = f"{', '.join(others)} or {last}"
+    text = " or ".join(filter(None, [", ".join(others), last]))
     return Kind(text, is_string, lambda value: value in values, example=repr(values[0]))
 
 

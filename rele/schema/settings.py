@@ -167,6 +167,11 @@ SETTINGS: dict[str, Setting] = {
         "whether payloads may be written to the log",
         True,
     ),
+    "BACKLOG": Setting(
+        one_of("monitoring").or_none(),
+        "``monitoring``: how many messages wait is asked of Cloud Monitoring, once a minute (see "
+        "``docs/operations.rst``); if unset, only an emulator is asked",
+    ),
     "PUBLISHER_BACKEND": Setting(
         CLASS_PATH,
         "dotted path of the backend that sends messages (see `Publisher backends`_)",

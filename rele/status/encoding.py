@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from rele.status.snapshot import (
     Backlog,
@@ -26,7 +26,7 @@ def as_data(snapshot: Snapshot) -> dict[str, Any]:
 
 def to_json(snapshot: Snapshot) -> str:
     """The snapshot in one line."""
-    return json.dumps(as_data(snapshot))
+    return json.dumps(as_data(snapshot), default=str)
 
 
 def from_json(text: str) -> Snapshot:
@@ -49,16 +49,14 @@ def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _snapshot(data: dict[str, Any]) -> Snapshot:
     phase = data["phase"]
-    return _made(
-        Snapshot,
-        {
-            **data,
-            "phase": None if phase is None else Phase(phase),
-            "subscriptions": tuple(map(_subscription, data["subscriptions"])),
-            "figures": tuple(_made(Figure, each) for each in data["figures"]),
-            "complaints": tuple(map(_complaint, data["complaints"])),
-        },
-    )
+    values = {
+        **data,
+        "phase": None if phase is None else Phase(phase),
+        "subscriptions": tuple(map(_subscription, data["subscriptions"])),
+        "figures": tuple(_made(Figure, each) for each in data["figures"]),
+        "complaints": tuple(map(_complaint, data["complaints"])),
+    }
+    return _made(Snapshot, values)
 
 
 def _subscription(data: dict[str, Any]) -> SubscriptionStatus:
@@ -71,6 +69,9 @@ def _complaint(data: dict[str, Any]) -> Complaint:
     return _made(Complaint, {**data, "probe": Probe(data["probe"])})
 
 
-def _made(kind: Any, data: dict[str, Any]) -> Any:
-    known = {each.name for each in fields(kind)}
+Made = TypeVar("Made")
+
+
+def _made(kind: type[Made], data: dict[str, Any]) -> Made:
+    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in data.items() if name in known})

@@ -126,6 +126,8 @@ class Snapshot:
     """When the process began to count, in seconds since the epoch."""
     phase: Phase | None = None
     """``None`` in a process that consumes nothing."""
+    is_replaced: bool = False
+    """Whether another process has taken its place, and it only finishes what it has begun."""
     subscriptions: tuple[SubscriptionStatus, ...] = ()
     figures: tuple[Figure, ...] = ()
     complaints: tuple[Complaint, ...] = ()

@@ -21,6 +21,7 @@ from rele.cli.output import tolerant, tolerant_output
 from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.worker_arguments import add_own_worker_arguments
 from rele.exceptions import ReleError
+from rele.management.database_status import contributing_databases
 from rele.management.databases import LASTING_CONNECTIONS
 from rele.management.project import loaded_once
 from rele.project.startup import is_supervisor, run_worker
@@ -76,7 +77,8 @@ class Command(BaseCommand):
                 configuration.use(config)
             names = ", ".join(app.name for app in apps.get_app_configs())
             looked_in = f"subs.py and subs/ in the installed apps: {names}"
-            run_worker(self._project, options, looked_in, create_and_run, self._say)
+            with contributing_databases():
+                run_worker(self._project, options, looked_in, create_and_run, self._say)
 
     def _warn_of_lasting_connections(self) -> None:
         for problem in self._project.problems:

@@ -9,7 +9,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from rele.cli import RUN, SHARED_COMMANDS, main
-from rele.cli.parser import number_from, say_wrong_use_plainly, size_in_bytes, whole_number
+from rele.cli.parser import (
+    listening_address,
+    number_from,
+    say_wrong_use_plainly,
+    size_in_bytes,
+    whole_number,
+)
 from rele.project.extensions import rooms_in_use
 
 Output = Any
@@ -110,3 +116,23 @@ def test_each_option_has_a_help_text(name: str) -> None:
 
     assert len(recorded) > 2
     assert all(settings["help"] for settings in recorded)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("8080", ("", 8080)),
+        ("0", ("", 0)),
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("[::1]:8080", ("::1", 8080)),
+        ("localhost:8080", ("localhost", 8080)),
+    ],
+)
+def test_an_address_to_listen_on(text: str, address: tuple[str, int]) -> None:
+    assert listening_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "x", "65536", "127.0.0.1", "127.0.0.1:65536", "1.5", "²"])
+def test_no_address_to_listen_on(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is neither a port nor HOST:PORT: write"):
+        listening_address(text)

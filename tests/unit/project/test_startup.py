@@ -190,5 +190,5 @@ class TestRunWorker:
         run.assert_not_called()
         assert is_supervisor({"processes": 2})
         assert not is_supervisor({"processes": None})
-        count, seconds, _ = supervise.call_args.args
+        count, seconds, *_ = supervise.call_args.args
         assert (count, seconds) == (2, 30 + 3 + 4)

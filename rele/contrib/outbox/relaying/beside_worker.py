@@ -19,6 +19,8 @@ from rele.contrib.outbox.relaying.relay import BATCH_BYTES, BATCH_SIZE
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.contrib.outbox.room import BACKENDS
 from rele.management.databases import close_connections
+from rele.status.providers import STATUS
+from rele.status.snapshot import Complaint, Contribution, Probe
 
 logger = logging.getLogger(__name__)
 
@@ -75,14 +77,23 @@ def relaying(
     relays.begin()
     relays.disconnect()
     thread = threading.Thread(target=_run, args=(relays,), name="rele-outbox-relay", daemon=True)
+    forget = STATUS.add(lambda: _complaints(relays))
     try:
         yield thread.start
     finally:
+        forget()
         relays.stop()
         if thread.ident is None:
             relays.end()
         else:
             thread.join(_STOP_SECONDS)
+
+
+def _complaints(relays: Relays) -> Contribution:
+    """A worker whose relay has no database is not ready; a restart would not change that."""
+    return Contribution(
+        complaints=tuple(Complaint(Probe.READY, "outbox", each) for each in relays.database_errors)
+    )
 
 
 def _run(relays: Relays) -> None:

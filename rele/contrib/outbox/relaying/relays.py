@@ -38,6 +38,11 @@ class Relays:
         self._relays = relays
         self._errors: list[BaseException] = []
 
+    @property
+    def database_errors(self) -> list[str]:
+        """Why they cannot use their databases now; empty: they can."""
+        return [each.database_error for each in self._relays if each.database_error is not None]
+
     def begin(self) -> None:
         """Show others that the relays are running; :meth:`run` does this, too.
 

@@ -1,0 +1,81 @@
+"""A question whose answer may take long, asked in a thread of its own while somebody looks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class SlowQuestion(Generic[Answer]):
+    """Keeps the last answer, and asks again only when somebody looks at it.
+
+    So what nobody looks at costs nothing.
+
+    Args:
+        about: what the question is about, for the log and the thread's name.
+        ask: gets the answer; it may wait, and raise.
+        every: seconds from one question to the next, at least.
+        good_for: seconds for which an answer counts.
+        now: the time, in seconds of a clock that only advances.
+    """
+
+    def __init__(
+        self,
+        about: str,
+        ask: Callable[[], Answer],
+        every: float,
+        good_for: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._about = about
+        self._ask = ask
+        self._every = every
+        self._good_for = good_for
+        self._now = now
+        self._lock = threading.Lock()
+        self._asked_at: float | None = None
+        self._is_asking = False
+        self._answer: tuple[float, Answer] | None = None
+        self._has_failed = False
+
+    def look(self) -> Answer | None:
+        """The last answer; ``None``: there is none, or it is too old. It does not wait."""
+        now = self._now()
+        with self._lock:
+            is_due = self._asked_at is None or now - self._asked_at >= self._every
+            if is_due and not self._is_asking:
+                self._is_asking, self._asked_at = True, now
+                threading.Thread(
+                    target=self._find_out, name=f"rele-{self._about}", daemon=True
+                ).start()
+        answer = self._answer
+        if answer is None or now - answer[0] > self._good_for:
+            return None
+        return answer[1]
+
+    @property
+    def waits_for(self) -> float:
+        """For how many seconds the question has had no answer; 0 while none is waited for."""
+        with self._lock:
+            asked_at = self._asked_at if self._is_asking else None
+        return 0.0 if asked_at is None else self._now() - asked_at
+
+    def _find_out(self) -> None:
+        try:
+            self._answer = self._now(), self._ask()
+        except Exception as error:  # noqa: BLE001 - of any library
+            level = logging.DEBUG if self._has_failed else logging.WARNING
+            logger.log(level, "The %s is not known: %s", self._about, error)
+            self._has_failed = True
+        else:
+            self._has_failed = False
+        finally:
+            with self._lock:
+                self._is_asking = False
