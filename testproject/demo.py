@@ -154,8 +154,8 @@ class Demo:
         self._complete("republish")
         self._wait_for(lambda: _answer(port), "the web server")
         say(
-            f"The admin, with the outbox and the inbox, is at http://127.0.0.1:{port}/admin/ - "
-            f"user demo, password {self._password}"
+            "The admin, with subscriptions, outbox and inbox, is at "
+            f"http://127.0.0.1:{port}/admin/ - user demo, password {self._password}"
         )
         say(f"The gallery is at http://127.0.0.1:{port}/ - press Ctrl-C to stop.")
         while True:

@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "rele",
     "rele.contrib.outbox",
     "rele.contrib.inbox",
+    "rele.contrib.admin",
     "testproject.gallery",
     "testproject.activity",
 ]

@@ -1,4 +1,4 @@
-"""A project that has Django's admin, with the outbox and the inbox in it."""
+"""A project that has Django's admin, with all of Relé's apps in it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ PROJECT = {
         "rele",
         "rele.contrib.outbox",
         "rele.contrib.inbox",
+        "rele.contrib.admin",
     ],
     "MIDDLEWARE": [
         "django.contrib.sessions.middleware.SessionMiddleware",

@@ -1,0 +1,68 @@
+"""What has been decided about subscriptions: changing it, and reading it for a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from rele.config import Config
+from rele.contrib.admin.exceptions import explained_errors
+from rele.contrib.admin.models import Subscription
+from rele.management.databases import close_connections
+from rele.status.controls import ReadControls, SubscriptionControl
+
+_NAME = 255
+
+
+def reader(config: Config) -> ReadControls:
+    """What reads the decisions; it keeps no connection to the database."""
+
+    def read() -> dict[str, SubscriptionControl]:
+        try:
+            with explained_errors():
+                return {
+                    row.name: SubscriptionControl(row.is_paused, row.threads)
+                    for row in Subscription.objects.only("name", "is_paused", "threads")
+                }
+        finally:
+            close_connections()
+
+    return read
+
+
+def pause(name: str, by: str) -> Subscription:
+    """Let all workers of the project stop consuming the subscription, within some seconds.
+
+    Args:
+        name: of the subscription.
+        by: who decides it.
+
+    Raises:
+        django.db.Error: the database cannot be used.
+    """
+    return _decide(name, by, is_paused=True)
+
+
+def resume(name: str, by: str) -> Subscription:
+    """Let all workers of the project consume the subscription again: see :func:`pause`."""
+    return _decide(name, by, is_paused=False)
+
+
+def set_threads(name: str, threads: int | None, by: str) -> Subscription:
+    """Let each worker process handle that many messages at a time: see :func:`pause`.
+
+    Args:
+        name: of the subscription.
+        threads: at least 1; ``None`` for what the code and the command line say.
+        by: who decides it.
+    """
+    return _decide(name, by, threads=threads)
+
+
+def _decide(name: str, by: str, **decision: Any) -> Subscription:
+    row, _ = Subscription.objects.update_or_create(
+        name=name,
+        defaults={**decision, "changed_at": timezone.now(), "changed_by": by[:_NAME]},
+    )
+    return row

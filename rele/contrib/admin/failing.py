@@ -1,0 +1,84 @@
+"""What a handler has raised, in a form that can be grouped and stored."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import traceback
+from dataclasses import dataclass
+from types import TracebackType
+
+TEXT = 300
+"""Characters of an error's message that are kept."""
+
+_NAME = 255
+_TRACEBACK = 6_000
+
+_VARIES = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+", re.IGNORECASE)
+"""What differs between errors that are the same: addresses, UUIDs and numbers."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """One error of a handler."""
+
+    fingerprint: str
+    """The same for errors of one class and place whose messages differ in numbers alone."""
+    kind: str
+    """The class, as a dotted path."""
+    text: str
+    """The first line of the message."""
+    place: str
+    """The module, the function and the line that raised it."""
+
+
+def describe(subscription: str, error: BaseException) -> Raised:
+    """What is kept of an ``error`` of a handler of ``subscription``."""
+    cls = type(error)
+    kind = (
+        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    )
+    text = _first_line(error)
+    function, line = _last_frame(error.__traceback__)
+    parts = (subscription, kind, function, _VARIES.sub("#", text))
+    return Raised(
+        hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest(),
+        kind[:_NAME],
+        text,
+        f"{function}:{line}"[:_NAME] if function else "",
+    )
+
+
+def traceback_of(error: BaseException) -> str:
+    """The end of the traceback of ``error``, as Python prints it."""
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception as another:  # noqa: BLE001 - of the project's own class
+        text = f"The traceback cannot be printed: {type(another).__name__}."
+    text = _storable(text)
+    return text if len(text) <= _TRACEBACK else f"…{text[-_TRACEBACK:]}"
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as another:  # noqa: BLE001 - of the project's own class
+        text = f"(its message cannot be printed: {type(another).__name__})"
+    line = _storable(text).strip().partition("\n")[0].rstrip()
+    return line if len(line) <= TEXT else f"{line[:TEXT]}…"
+
+
+def _storable(text: str) -> str:
+    """As any database takes it: without null characters and halves of surrogate pairs."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _last_frame(trace: TracebackType | None) -> tuple[str, int]:
+    """The function that raised the error, as a dotted path, and its line."""
+    if trace is None:
+        return "", 0
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    frame = trace.tb_frame
+    module = frame.f_globals.get("__name__", "")
+    return f"{module}.{frame.f_code.co_name}", trace.tb_lineno
