@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from rele.contrib.django_db_middleware import DjangoDBMiddleware as DjangoDBMiddleware
     from rele.contrib.flask_middleware import FlaskMiddleware as FlaskMiddleware
     from rele.contrib.logging_middleware import LoggingMiddleware as LoggingMiddleware
+    from rele.contrib.opentelemetry.middleware import (
+        OpenTelemetryMiddleware as OpenTelemetryMiddleware,
+    )
     from rele.contrib.prometheus.middleware import PrometheusMiddleware as PrometheusMiddleware
     from rele.contrib.unrecoverable_middleware import (
         UnrecoverableException as UnrecoverableException,
@@ -24,6 +27,7 @@ _MODULE_OF = {
     "DjangoDBMiddleware": "rele.contrib.django_db_middleware",
     "FlaskMiddleware": "rele.contrib.flask_middleware",
     "LoggingMiddleware": "rele.contrib.logging_middleware",
+    "OpenTelemetryMiddleware": "rele.contrib.opentelemetry.middleware",
     "PrometheusMiddleware": "rele.contrib.prometheus.middleware",
     "UnrecoverableException": "rele.contrib.unrecoverable_middleware",
     "UnrecoverableMiddleWare": "rele.contrib.unrecoverable_middleware",

@@ -53,6 +53,8 @@ class Message(ABC):
     """In bytes."""
     ack_id: str
     """Identifies this delivery of the message to Pub/Sub."""
+    received_at: float | None = None
+    """When this process received it, in seconds since the epoch; ``None``: it is not known."""
 
     settled_as: Settlement | None = property(attrgetter("_settled_as"))  # type: ignore[assignment]
     """How the message was settled; ``None`` while it is not settled."""
@@ -167,6 +169,12 @@ def _passed_through(name: str) -> Any:
     return property(attrgetter(f"_wrapped.{name}"), write)
 
 
+def _receipt_by_google(message: WrappedMessage) -> float | None:
+    # Private, and of no use but to be shown: where it is missing, nothing is shown.
+    at = getattr(message._wrapped, "_received_timestamp", None)
+    return at if isinstance(at, float) else None
+
+
 class WrappedMessage(Message):
     """A :class:`Message` that wraps an object with the interface of Google's message.
 
@@ -187,6 +195,7 @@ class WrappedMessage(Message):
     delivery_attempt: int | None = _passed_through("delivery_attempt")
     size: int = _passed_through("size")
     ack_id: str = _passed_through("ack_id")
+    received_at: float | None = property(_receipt_by_google)  # type: ignore[assignment]
 
     def __init__(self, wrapped: Any) -> None:
         own = vars(self)  # faster than __setattr__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -78,13 +78,15 @@ class BatchHandling(_Checked):
 
     Args:
         subscription: the subscription whose handler is called.
+        messages: in the order in which they were received.
     """
 
-    __slots__ = ("_skipped", "message")
+    __slots__ = ("_skipped", "message", "messages")
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, messages: Sequence[Message]) -> None:
         super().__init__(subscription)
         self.checks = ()
+        self.messages = messages
         self.message: Message | None = None
         """The message whose hook or filter runs; ``None`` while the handler runs."""
         self._skipped: dict[Message, Skip] = {}

@@ -44,7 +44,7 @@ def handle_batch(
         leaves_followers: whether the caller settles those that did not fail, but follow a failed
             one of their ordering key; otherwise they are nacked.
     """
-    handling = BatchHandling(subscription)
+    handling = BatchHandling(subscription, messages)
     run = BatchRun(messages, handling, policy, leaves_followers=leaves_followers)
     copy_context().run(run.handle)
     return run

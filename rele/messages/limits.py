@@ -18,6 +18,10 @@ MAX_PROJECT_LENGTH = 30
 """The most characters of a project's id, which is part of each request. The size is checked with
 this length, because a publisher whose messages another process sends may not know its project."""
 
+CLIENT_PREFIX = "googclient_"
+"""Of attributes that client libraries add, such as the context of a trace. Pub/Sub reserves all
+other names that begin with `goog` for itself."""
+
 SURELY_ACCEPTED_BYTES = 9_800_000
 """A message with no more bytes of data is not too large, if its attributes and its ordering key are
 within their limits: together they take less than the rest of a request."""
@@ -154,7 +158,7 @@ def _check_key(key: Any) -> None:
         raise TypeError(f"An attribute's name must be a string, not {key!r}.")
     if not key:
         raise ValueError("An attribute's name must not be empty.")
-    if key.startswith("goog"):
+    if key.startswith("goog") and not key.startswith(CLIENT_PREFIX):
         raise ValueError(
             f"The attribute {key!r} begins with `goog`, which Pub/Sub reserves for itself."
         )

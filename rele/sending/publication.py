@@ -88,6 +88,14 @@ class Publication:
 
     def run_pre_publish(self) -> None:
         """Run the ``pre_publish`` hooks, which may change the attributes; raise their errors."""
+        token = _ordering_key.set(self._ordering_key) if self._ordering_key else None
+        try:
+            self._run_pre_publish()
+        finally:
+            if token is not None:
+                _ordering_key.reset(token)
+
+    def _run_pre_publish(self) -> None:
         if self._is_caused_by_record:
             with silent():
                 run_middleware_hook("pre_publish", self.topic, self._data, self._attrs)
@@ -228,6 +236,17 @@ def failed_attributes() -> Mapping[str, Any]:
     The hook has no parameter for them.
     """
     return _failed_attributes.get() or {}
+
+
+_ordering_key: ContextVar[str] = ContextVar("rele_ordering_key", default="")
+
+
+def ordering_key_of_hook() -> str:
+    """The ordering key of the message whose ``pre_publish`` hook runs; empty without one.
+
+    The hook has no parameter for it.
+    """
+    return _ordering_key.get()
 
 
 def each_data_and_attributes(messages: Iterable[Any]) -> list[tuple[Any, Mapping[str, Any]]]:

@@ -14,16 +14,27 @@ from rele.engine.base import as_message
 class Delivery:
     """One received message, as an engine hands it over, and what was asked for it."""
 
-    def __init__(self, data: bytes, attributes: dict[str, str], ordering_key: str = "") -> None:
+    def __init__(
+        self,
+        data: bytes,
+        attributes: dict[str, str],
+        ordering_key: str = "",
+        *,
+        number: int = 1,
+        attempt: int = 0,
+    ) -> None:
         self._requests: SimpleQueue[Any] = SimpleQueue()
         content = pubsub_v1.types.PubsubMessage(
             data=data,
             attributes=attributes,
             ordering_key=ordering_key,
-            message_id="message-1",
+            message_id=f"message-{number}",
         )
         self.google_message = GoogleMessage(
-            content._pb, ack_id="ack-1", delivery_attempt=0, request_queue=self._requests
+            content._pb,
+            ack_id=f"ack-{number}",
+            delivery_attempt=attempt,
+            request_queue=self._requests,
         )
         self.message = as_message(self.google_message)
 

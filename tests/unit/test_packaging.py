@@ -44,4 +44,12 @@ def test_tox_has_an_environment_with_the_lowest_versions_that_users_may_have() -
 def test_users_are_offered_no_development_tools() -> None:
     extras = _read("setup.cfg")["options.extras_require"]
 
-    assert set(extras) == {"django", "fast", "flask", "monitoring", "postgres", "prometheus"}
+    assert set(extras) == {
+        "django",
+        "fast",
+        "flask",
+        "monitoring",
+        "opentelemetry",
+        "postgres",
+        "prometheus",
+    }

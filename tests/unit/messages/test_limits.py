@@ -27,12 +27,18 @@ def test_as_much_as_pubsub_takes_is_allowed() -> None:
     check_attributes(attributes)
 
 
+def test_what_client_libraries_add_is_allowed() -> None:
+    """Pub/Sub reserves other names that begin with `goog` for itself."""
+    check_attributes({"googclient_traceparent": "00-1-2-01"})
+
+
 @pytest.mark.parametrize(
     ("attributes", "complaint"),
     [
         ({str(n): "" for n in range(MAX_ATTRIBUTES + 1)}, "100 attributes.*not 101"),
         ({"": "v"}, "must not be empty"),
         ({"google": "v"}, "'google' begins with `goog`"),
+        ({"googclient": "v"}, "'googclient' begins with `goog`"),
         ({"k" * (MAX_KEY_BYTES + 1): "v"}, "257 bytes long"),
         ({"ö" * 129: "v"}, "258 bytes long"),
         ({"key": "v" * (MAX_VALUE_BYTES + 1)}, "'key' is 1025 bytes long"),

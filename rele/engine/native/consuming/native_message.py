@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timezone
@@ -68,6 +69,10 @@ class _Attributes:
         return attributes
 
 
+def _receipt(message: NativeMessage) -> float:
+    return time.time() - (time.monotonic() - message._delivery.received_at)
+
+
 class NativeMessage(Message):
     """What a handler gets. What few read is made when it is read.
 
@@ -80,6 +85,8 @@ class NativeMessage(Message):
     ordering_key = property(attrgetter("_delivery.key"))
     ack_id = property(attrgetter("_delivery.ack_id"))
     delivery_attempt = property(attrgetter("_delivery.attempt"))
+
+    received_at = property(_receipt)
 
     exactly_once_enabled = property(attrgetter("acks_with_response"))
     """Whether an ack is confirmed; Google's message has this attribute, too, and the next one."""

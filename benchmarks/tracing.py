@@ -1,0 +1,186 @@
+"""What the OpenTelemetry middleware costs a message: ``python -m benchmarks.tracing``.
+
+A message is published and handled. Measured are the hooks of both, and its share of the requests
+about it, but not the engines, the handler and Pub/Sub.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+from google.pubsub_v1.types import PubsubMessage
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+from rele.config import Config
+from rele.declaration.subscription import Subscription
+from rele.engine.native.consuming.delivery import Delivery
+from rele.engine.native.consuming.native_message import NativeMessage
+from rele.handling.handle import process
+from rele.handling.settlement import SettlementPolicy
+from rele.middleware import register_middleware, run_middleware_hook
+from rele.status.observers import OBSERVERS
+
+ROUNDS = 15
+MESSAGES = 2_000
+IN_A_REQUEST = 100
+
+MIDDLEWARE = "rele.contrib.OpenTelemetryMiddleware"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What observers see of a message."""
+
+    attributes: dict[str, str]
+    ack_id: str
+    ordering_key: str = ""
+    message_id: str = "1"
+    data: bytes = b"{}"
+    delivery_attempt: int | None = None
+
+
+@dataclass
+class Times:
+    """Seconds of CPU of the rounds, for all messages of a round."""
+
+    publishing: list[float] = field(default_factory=list)
+    handling: list[float] = field(default_factory=list)
+
+
+class _Settler:
+    """Sends nothing."""
+
+    def note(self, *settled: object) -> None: ...
+    def settle(self, *settled: object) -> Any: ...
+    def ack_together(self, *settled: object) -> None: ...
+
+
+def main() -> None:
+    configurations: dict[str, Callable[[], Any]] = {
+        "without the middleware": lambda: _installed([], None, None),
+        "no provider is set": lambda: _installed([MIDDLEWARE], None, None),
+        "sampled at 1 %, in a request": lambda: _installed([MIDDLEWARE], 0.01, None, True),
+        "sampled at 1 %": lambda: _installed([MIDDLEWARE], 0.01, None),
+        "sampled at 1 %, with metrics": lambda: _installed([MIDDLEWARE], 0.01, MeterProvider),
+        "sampled at 100 %": lambda: _installed([MIDDLEWARE], 1.0, None),
+    }
+    times = {name: Times() for name in configurations}
+    for _ in range(ROUNDS):
+        for name, install in configurations.items():
+            with install() as publishing_in:
+                _measure(times[name], publishing_in)
+    base = times.pop("without the middleware")
+    print(f"µs a message, above what it takes without the middleware; the best of {ROUNDS} rounds")
+    for name, each in times.items():
+        publishing = _more(each.publishing, base.publishing)
+        handling = _more(each.handling, base.handling)
+        print(
+            f"{name:30} published {publishing:6.2f}   handled {handling:6.2f}   "
+            f"both {publishing + handling:6.2f}"
+        )
+
+
+def _more(times: Sequence[float], base: Sequence[float]) -> float:
+    """In microseconds a message; of the quickest quarter, which other processes disturb least."""
+    few = max(len(times) // 4, 1)
+    return (
+        (statistics.mean(sorted(times)[:few]) - statistics.mean(sorted(base)[:few]))
+        / MESSAGES
+        * 1e6
+    )
+
+
+@contextmanager
+def _installed(
+    middleware: list[str],
+    ratio: float | None,
+    meters: Callable[..., Any] | None,
+    in_request: bool = False,
+) -> Iterator[Callable[[], Any]]:
+    """Within the block the process has these providers, and Relé this middleware.
+
+    The block is given what a message is published in: a span, which is sampled or not, or nothing.
+    """
+    tracer_provider: Any = trace.ProxyTracerProvider()
+    if ratio is not None:
+        tracer_provider = TracerProvider(
+            sampler=ParentBased(TraceIdRatioBased(ratio)), shutdown_on_exit=False
+        )
+        tracer_provider.add_span_processor(BatchSpanProcessor(InMemorySpanExporter()))
+    meter_provider: Any = metrics.NoOpMeterProvider()
+    if meters is not None:
+        meter_provider = meters([InMemoryMetricReader()], shutdown_on_exit=False)
+    OBSERVERS._observers = ()  # of the configuration before
+    with (
+        patch.object(trace, "get_tracer_provider", lambda: tracer_provider),
+        patch.object(metrics, "get_meter_provider", lambda: meter_provider),
+    ):
+        register_middleware(Config({"GC_PROJECT_ID": "shop", "MIDDLEWARE": middleware}))
+        tracer = tracer_provider.get_tracer("requests")
+        yield partial(tracer.start_as_current_span, "request") if in_request else nullcontext
+        register_middleware(Config({"GC_PROJECT_ID": "shop", "MIDDLEWARE": []}))
+    if ratio is not None:
+        tracer_provider.shutdown()
+
+
+def _measure(times: Times, publishing_in: Callable[[], Any]) -> None:
+    attributes = [{"published_at": "1", "lang": "es"} for _ in range(MESSAGES)]
+    seen = [Seen(each, f"ack-{number}") for number, each in enumerate(attributes)]
+    seconds = 0.0
+    for each in attributes:
+        with publishing_in():
+            started = time.thread_time()
+            run_middleware_hook("pre_publish", "orders", {}, each)
+            seconds += time.thread_time() - started
+    started = time.thread_time()
+    for few in _requests(seen):
+        if OBSERVERS:
+            OBSERVERS.note_publish_request("projects/shop/topics/orders", few, 1.0, 0.01, None)
+    times.publishing.append(seconds + time.thread_time() - started)
+
+    messages = [_received(each) for each in seen]
+    subscription = Subscription(_handle, "orders")
+    policy = SettlementPolicy(subscription)
+    path = "projects/shop/subscriptions/orders"
+    started = time.thread_time()
+    for some in _requests(seen):
+        if OBSERVERS:
+            OBSERVERS.note_received(path, some, 1.0)
+    for message in messages:
+        process(message, subscription, policy)
+    for some in _requests(seen):
+        if OBSERVERS:
+            OBSERVERS.note_settlement_request(path, "ack", some, 1.0, 0.01, None, None)
+    times.handling.append(time.thread_time() - started)
+
+
+def _requests(seen: list[Seen]) -> Iterator[list[Seen]]:
+    for start in range(0, len(seen), IN_A_REQUEST):
+        yield seen[start : start + IN_A_REQUEST]
+
+
+def _received(seen: Seen) -> NativeMessage:
+    content = PubsubMessage(data=seen.data, attributes=seen.attributes, message_id=seen.message_id)
+    delivery = Delivery(seen.ack_id, seen.message_id, received=content._pb)
+    delivery.received_at = time.monotonic()
+    return NativeMessage(delivery, _Settler())
+
+
+def _handle(data: Any, **attributes: Any) -> None: ...
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Traces and metrics of messages, by OpenTelemetry's conventions for messaging."""

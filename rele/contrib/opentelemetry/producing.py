@@ -1,0 +1,126 @@
+"""Spans and metrics of published messages: ``create TOPIC`` and ``send TOPIC``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    get_current_span,
+    set_span_in_context,
+)
+
+from rele.contrib.opentelemetry import creation_context
+from rele.contrib.opentelemetry.failures import fail_request, status_of
+from rele.contrib.opentelemetry.names import BATCH_SIZE, ERROR_TYPE, MESSAGE_ID, ORDERING_KEY
+from rele.contrib.opentelemetry.telemetry import Telemetry, client_id
+from rele.sending.publication import ordering_key_of_hook
+from rele.status.observers import ObservedMessage
+
+
+class Producing:
+    """Records what is published.
+
+    Args:
+        telemetry: what it is recorded with.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def create(self, topic: str, attributes: dict[str, Any], *, with_span: bool) -> None:
+        """Record that a message is created, and add its context to its attributes.
+
+        A context that the attributes have already stays there, and no span is made: it is that of
+        the message's creator.
+
+        Args:
+            topic: the topic's id.
+            attributes: of the message.
+            with_span: whether the message has a span of its own; otherwise its context is that of
+                the current span.
+        """
+        if creation_context.is_in(attributes):
+            return
+        telemetry = self._telemetry
+        current = get_current_span().get_span_context()
+        if not with_span or telemetry.drops_below(current):
+            creation_context.write_into(attributes, current)
+            return
+        span = telemetry.tracer.start_span(
+            f"create {topic}",
+            kind=SpanKind.PRODUCER,
+            attributes=telemetry.of_topic("create", topic),
+        )
+        if span.is_recording() and (key := ordering_key_of_hook()):
+            span.set_attribute(ORDERING_KEY, key)
+        creation_context.write_into(attributes, span.get_span_context())
+        # At once: what becomes of the message may be known to another process alone.
+        span.end()
+
+    def note_request(
+        self,
+        topic: str,
+        messages: Sequence[ObservedMessage],
+        started: float,
+        seconds: float,
+        error: BaseException | None,
+    ) -> None:
+        """Record a request. It has a span if one of its messages has one.
+
+        Args:
+            topic: the topic's id.
+            messages, started, seconds, error: as for an Observer.
+        """
+        telemetry = self._telemetry
+        failure = {} if error is None else {ERROR_TYPE: status_of(error)}
+        telemetry.sent_messages.add(
+            len(messages), {**telemetry.of_topic("send", topic, has_type=False), **failure}
+        )
+        telemetry.operation_duration.record(
+            seconds, {**telemetry.of_topic("send", topic), **failure}
+        )
+        created = [
+            (message, context)
+            for message in messages
+            if (context := creation_context.read_sampled(message.attributes)) is not None
+        ]
+        if created:
+            self._add_span(topic, messages, created, started, seconds, error)
+
+    def _add_span(
+        self,
+        topic: str,
+        messages: Sequence[ObservedMessage],
+        created: Sequence[tuple[ObservedMessage, SpanContext]],
+        started: float,
+        seconds: float,
+        error: BaseException | None,
+    ) -> None:
+        attributes = {**self._telemetry.of_topic("send", topic), **client_id()}
+        first, parent = created[0]
+        if first.ordering_key:  # that of all messages of the request
+            attributes[ORDERING_KEY] = first.ordering_key
+        if len(messages) > 1:
+            attributes[BATCH_SIZE] = len(messages)
+        elif first.message_id:
+            attributes[MESSAGE_ID] = first.message_id
+        span = self._telemetry.tracer.start_span(
+            f"send {topic}",
+            set_span_in_context(NonRecordingSpan(parent)),
+            SpanKind.CLIENT,
+            attributes,
+            [Link(context, _id_of(message)) for message, context in created],
+            int(started * 1e9),
+        )
+        if error is not None:
+            fail_request(span, error)
+        span.end(int((started + seconds) * 1e9))
+
+
+def _id_of(message: ObservedMessage) -> dict[str, str]:
+    return {MESSAGE_ID: message.message_id} if message.message_id else {}
