@@ -20,9 +20,12 @@ from rele.engine.google.batches import (
     commit_in_this_thread,
     commit_open_batches,
     explain_failures,
+    is_google_client,
     let_process_fork,
     stop_using_threads,
+    wrap_requests,
 )
+from rele.engine.google.observing import observe_publishing
 from rele.engine.google.ordering import OutsideOfLocks
 from rele.engine.refusals import explain
 
@@ -87,6 +90,8 @@ class GooglePublisher:
         client = self._connection.make_client(pubsub_v1.PublisherClient, **options)
         let_process_fork(client)
         explain_failures(client, self._explain)
+        if is_google_client(client):
+            wrap_requests(client, observe_publishing)
         return client
 
     def _explain(self, error: Exception, topic_path: str) -> Exception:

@@ -14,6 +14,7 @@ from google.api_core.exceptions import Cancelled, RetryError
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from rele.engine.google.channel_watch import ChannelWatch
+from rele.engine.google.observing import observe_settling
 from rele.engine.times import Times
 
 _WAITING_METHODS = ("StreamingPull", "Acknowledge", "ModifyAckDeadline")
@@ -148,7 +149,7 @@ def harden(client: Any) -> ChannelWatch | None:
         return None
     _quiet_loggers()
     for name in ("acknowledge", "modify_ack_deadline"):
-        setattr(client, name, _raising_the_cause(getattr(client, name)))
+        setattr(client, name, _raising_the_cause(observe_settling(getattr(client, name))))
     return client.transport.channel_watch
 
 

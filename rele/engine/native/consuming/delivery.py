@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -111,6 +112,22 @@ class Delivery:
         """That of its handler, if that is an ``async def`` which waits."""
         self.thread_id: int | None = None
         """The thread of its handler, once it has begun."""
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """As they were published; empty once the handler has returned."""
+        received = self.received
+        return {} if received is None else received.attributes
+
+    @property
+    def ordering_key(self) -> str:
+        """As observers call it."""
+        return self.key
+
+    @property
+    def delivery_attempt(self) -> int | None:
+        """The same."""
+        return self.attempt
 
     @property
     def sent_after(self) -> float:

@@ -27,9 +27,11 @@ from rele.engine.native.grpc_threads import (
 )
 from rele.engine.native.publishing import wire
 from rele.engine.native.publishing.lanes import Request
+from rele.engine.native.publishing.observing import note_answer
 from rele.engine.native.publishing.retrying import Failure, Kind
 from rele.engine.refusals import explain
 from rele.exceptions import ConfigurationError, ThreadStartError
+from rele.status.observers import OBSERVERS
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +134,12 @@ class Calls:
 
     def answer(self, ended: Ended) -> Sequence[str] | Failure:
         """The message ids for a request, or why it failed."""
+        answer = self._answer(ended)
+        if OBSERVERS:
+            note_answer(self._path(ended.request), ended.request, answer)
+        return answer
+
+    def _answer(self, ended: Ended) -> Sequence[str] | Failure:
         self._under_way.pop(id(ended.request), None)
         if ended.channel is not None:
             ended.channel.under_way -= 1

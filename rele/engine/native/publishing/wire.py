@@ -10,6 +10,7 @@ that of https://protobuf.dev/programming-guides/encoding/, the numbers of the fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from google.pubsub_v1.types import PublishRequest, PublishResponse
 
@@ -73,6 +74,12 @@ def topic_field(topic_path: str) -> bytes:
 def request(topic_path: str, message_fields: Sequence[bytes]) -> bytes:
     """A PublishRequest with these messages."""
     return b"".join((topic_field(topic_path), *message_fields))
+
+
+def messages(message_fields: Sequence[bytes]) -> Sequence[Any]:
+    """The messages of a PublishRequest, as protobuf has them."""
+    parsed: Sequence[Any] = _Request.FromString(b"".join(message_fields)).messages
+    return parsed
 
 
 def message_ids(response: bytes) -> list[str]:
