@@ -51,11 +51,14 @@ class HandlerLoop:
         self._is_used: list[Callable[[], object]] = []
         self._watch = AnswerWatch()
         self._is_watched = False
+        self._stopping: asyncio.Task[None] | None = None
 
     # From the thread of the pull loop.
 
     def call(self, function: Callable[[], object]) -> None:
         """Let the loop call ``function`` soon; its thread is started for the first one.
+
+        Once the loop is closed, this does nothing.
 
         Raises:
             ThreadStartError: the system starts no more threads.
@@ -63,7 +66,11 @@ class HandlerLoop:
         if self.loop is None:
             self._start()
         assert self.loop is not None
-        self.loop.call_soon_threadsafe(function)
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
 
     def watch(self, is_used: Callable[[], object]) -> None:
         """Look whether the loop still runs, for as long as it is used."""
@@ -86,8 +93,11 @@ class HandlerLoop:
         self.loop.call_soon(function, context=self._context)
 
     def new_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run ``coroutine`` as a task."""
+        """Run ``coroutine`` as a task; not while the loop ends."""
         assert self.loop is not None
+        if self._stopping is not None:
+            coroutine.close()
+            return
         task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -111,6 +121,8 @@ class HandlerLoop:
                 logger.exception("A task has raised this; the event loop of the handlers goes on.")
             else:
                 break
+        # A handler that ignores its cancellation was logged. Its task is destroyed some time.
+        loop.set_exception_handler(lambda loop, context: None)
         loop.close()
 
     def _begin_stop(self) -> None:
@@ -119,11 +131,12 @@ class HandlerLoop:
 
     async def _stop(self) -> None:
         loop = asyncio.get_running_loop()
-        tasks = asyncio.all_tasks(loop) - {self._stopping}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_LAST_STEPS)
+        until = loop.time() + _LAST_STEPS
+        # Again: one that is cancelled may have made others.
+        while (tasks := asyncio.all_tasks(loop) - {self._stopping}) and loop.time() < until:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=until - loop.time())
         await loop.shutdown_asyncgens()
         loop.stop()
 

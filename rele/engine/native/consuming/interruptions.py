@@ -29,16 +29,17 @@ class Interruption:
         """Note that Pub/Sub has refused the stream."""
         self._outage.begin(now)
 
-    def report(self, error: BaseException, now: float) -> None:
+    def report(self, error: BaseException, now: float, *, exists: bool = False) -> None:
         """Log ``error``, unless the interruption was logged within the last minute.
 
         Args:
             error: why the stream was refused.
             now: the time.
+            exists: whether the subscription is there, so that nobody has to make it.
         """
         if not self.is_of_interest or not self._outage.should_report(now):
             return
-        is_for_a_person = needs_a_person(error)
+        is_for_a_person = needs_a_person(error) and not exists
         remedy = remedy_for(error, self._name) if is_for_a_person else ""
         logger.log(
             logging.ERROR if is_for_a_person else logging.WARNING,
