@@ -20,6 +20,7 @@ from google.pubsub_v1 import types
 
 import rele
 from rele.engine.native.consuming import consumer as native
+from rele.engine.native.consuming import open_streams
 from rele.engine.native.consuming.consumer_options import ConsumerOptions
 from rele.handling.callback import Callback
 from rele.messages.codec import decode
@@ -130,7 +131,7 @@ class Consuming:
         )
         self.handled = 0
         self._loop, self._threads = Loop(), Threads()
-        native.StreamDriver = Stream  # type: ignore[misc,assignment]
+        open_streams.StreamDriver = Stream  # type: ignore[misc,assignment]
         options = ConsumerOptions(threads=2, adapts=False)
         callback = Callback(rele.sub(topic="orders")(self._handle))
         path = "projects/benchmark/subscriptions/orders"

@@ -124,6 +124,11 @@ class Faults:
         if (worker := self._some_worker(fault)) is not None:
             worker.stop(fault.seconds)
 
+    def pause_worker(self, fault: Fault) -> None:
+        if (worker := self._some_worker(fault)) is not None:
+            worker.pause()
+            self._clockwork.after(fault.seconds, worker.resume)
+
     def _set(self, name: str, value: float, fault: Fault) -> None:
         setattr(self._network, name, value)
         self._clockwork.after(fault.seconds, setattr, self._network, name, 0.0)

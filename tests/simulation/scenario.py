@@ -122,6 +122,27 @@ def scenario_of_tasks(seed: int) -> Scenario:
     return replace(scenario, options=replace(scenario.options, threads=most, is_async=True))
 
 
+def scenario_with_pauses(seed: int) -> Scenario:
+    """The scenario of a seed, with any handler, in which somebody pauses workers and resumes them.
+
+    The same worker may be paused again before it is resumed.
+    """
+    random = Random(f"pauses of {seed}")
+    scenario = random.choice((scenario_of, scenario_in_batches, scenario_of_tasks))(seed)
+    pauses = [
+        Fault(
+            random.uniform(0.0, scenario.calm_at),
+            "pause_worker",
+            random.choice((0.01, 0.3, 3.0, 20.0, 90.0)) * random.uniform(0.5, 1.5),
+            random.randrange(4),
+        )
+        for _ in range(random.choice((1, 2, 5)))
+    ]
+    faults = sorted([*scenario.faults, *pauses], key=lambda fault: fault.at)
+    calm_at = max(scenario.calm_at, *(fault.at + fault.seconds for fault in pauses))
+    return replace(scenario, faults=tuple(faults), calm_at=calm_at)
+
+
 def _most_within(scenario: Scenario, seconds: float) -> int:
     """How many messages a batch can have that is surely handled within some seconds."""
     longest = sorted((each.behaviour.seconds for each in scenario.messages), reverse=True)

@@ -29,7 +29,7 @@ def test_every_rule_holds_whatever_happens(first: int) -> None:
     play_all(first, AT_A_TIME)
 
 
-@pytest.mark.parametrize("handlers", ["batches", "tasks"])
+@pytest.mark.parametrize("handlers", ["batches", "tasks", "pauses"])
 def test_every_rule_holds_with_other_handlers(handlers: str) -> None:
     play_all(0, AT_A_TIME, handlers)
 
@@ -44,6 +44,6 @@ def test_every_rule_holds_for_very_many_seeds(first: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(AT_A_TIME, SEEDS_OF_OTHER_HANDLERS, 500))
-@pytest.mark.parametrize("handlers", ["batches", "tasks"])
+@pytest.mark.parametrize("handlers", ["batches", "tasks", "pauses"])
 def test_every_rule_holds_for_many_seeds_with_other_handlers(first: int, handlers: str) -> None:
     play_all(first, min(500, SEEDS_OF_OTHER_HANDLERS - first), handlers)

@@ -118,6 +118,14 @@ class Worker:
             self.is_draining = True
             self._post(self._drain, timeout)
 
+    def pause(self) -> None:
+        """Ask it to consume nothing until it is resumed."""
+        self._post(self._pause)
+
+    def resume(self) -> None:
+        """Ask it to consume again."""
+        self._post(self._go_on)
+
     def kill(self) -> None:
         """End it at once."""
         self._end()
@@ -399,6 +407,20 @@ class Worker:
                     if delivery.ack_id not in refused:
                         self.note("renewed", delivery, call.sent_at + self._lag + call.seconds)
             self._core.note_answer(call, self._now, error=error, refused=refused)
+            self._act()
+
+    # Pauses.
+
+    def _pause(self) -> None:
+        if self._deadline is None:
+            self._note("paused")
+            self._core.pause(self._handlers.clear())
+            self._act()
+
+    def _go_on(self) -> None:
+        if self._deadline is None:
+            self._note("resumed")
+            self._core.resume(self._now)
             self._act()
 
     # Its end.

@@ -17,6 +17,7 @@ from tests.simulation.scenario import (
     scenario_in_batches,
     scenario_of,
     scenario_of_tasks,
+    scenario_with_pauses,
 )
 from tests.simulation.server import Server
 from tests.simulation.worker import Surroundings, Worker
@@ -50,6 +51,7 @@ KINDS_OF_HANDLERS = {
     "threads": scenario_of,
     "batches": scenario_in_batches,
     "tasks": scenario_of_tasks,
+    "pauses": scenario_with_pauses,
 }
 
 

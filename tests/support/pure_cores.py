@@ -17,6 +17,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 
 PURE = (
+    "consuming.worker_health",
     "contrib.outbox.relaying.core",
     "contrib.outbox.relaying.feeding",
     "contrib.outbox.relaying.lanes_in_memory",
@@ -30,15 +31,19 @@ PURE = (
     "engine.native.consuming.answers",
     "engine.native.consuming.batching",
     "engine.native.consuming.blocked",
+    "engine.native.consuming.consume_actions",
     "engine.native.consuming.consume_core",
     "engine.native.consuming.consumer_options",
+    "engine.native.consuming.counts",
     "engine.native.consuming.delivery",
     "engine.native.consuming.flow",
+    "engine.native.consuming.handed",
     "engine.native.consuming.lease_keeper",
     "engine.native.consuming.lease_times",
     "engine.native.consuming.ordered_key",
     "engine.native.consuming.ordered_keys",
     "engine.native.consuming.pull_streams",
+    "engine.native.consuming.pulse",
     "engine.native.consuming.settled_queue",
     "engine.native.publishing.bounds",
     "engine.native.publishing.lanes",

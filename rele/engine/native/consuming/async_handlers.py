@@ -71,6 +71,10 @@ class AsyncHandlers:
 
     # From the thread of the consumer.
 
+    def set_number(self, number: int) -> None:
+        """Let so many messages be handled at a time, after :meth:`start`."""
+        self._number = number
+
     def add(self, deliveries: Iterable[Delivery]) -> None:
         """Let tasks handle ``deliveries``, after :meth:`start`."""
         self._ready.extend(deliveries)

@@ -50,6 +50,10 @@ class BatchHandlers:
         self.running = 0
         """How many batches are being handled."""
 
+    def set_number(self, threads: int) -> None:
+        """Let so many batches be handled at a time, after :meth:`start`."""
+        self._number = threads
+
     def add(self, deliveries: Iterable[Delivery]) -> None:
         """Let ``deliveries`` be parts of batches."""
         for delivery in deliveries:

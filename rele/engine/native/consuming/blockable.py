@@ -28,7 +28,7 @@ class BlockableConsumer:
 
     def work_of(self, thread: int | None, at: float) -> str | None:
         """The message that ``thread`` handled at that time, for the log."""
-        delivery = self._core.handled_by(thread, at)
+        delivery = self._core.handed.of_thread(thread, at)
         if delivery is None:
             return None
         return f"the handler of {self._name}, with the message {delivery.message_id}"

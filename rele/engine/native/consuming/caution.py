@@ -68,6 +68,11 @@ class Caution:
         if now < self._ends_at:
             self._survived.add(delivery.message_id)
 
+    def clear(self) -> list[Delivery]:
+        """Hold nothing any more; return what was held."""
+        held, self._held = self._held, []
+        return held
+
     def next_due(self) -> float | None:
         """When to call :meth:`admit` at the latest; ``None``: not before the next event."""
         return self._ends_at if self._held else None

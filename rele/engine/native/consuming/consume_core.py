@@ -4,40 +4,26 @@ from __future__ import annotations
 
 import random as random_numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from rele.engine.native.consuming.caution import Caution
 from rele.engine.native.consuming.confirmed_receipts import ConfirmedReceipts
+from rele.engine.native.consuming.consume_actions import Actions
 from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.counts import Counts
 from rele.engine.native.consuming.delivery import NACK, Delivery, Settled
 from rele.engine.native.consuming.dues import earliest
 from rele.engine.native.consuming.flow import Flow
+from rele.engine.native.consuming.handed import Handed
 from rele.engine.native.consuming.lease_calls import Call, Work
 from rele.engine.native.consuming.lease_keeper import LeaseKeeper
 from rele.engine.native.consuming.lease_times import LeaseTimes
 from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
-from rele.engine.native.consuming.pull_streams import PullStreams, Stream, StreamActions
-
-_SOON = 0.2
-"""Seconds within which a handler that blocks others may have begun to."""
+from rele.engine.native.consuming.pull_streams import PullStreams, Stream
+from rele.status.snapshot import SubscriptionStatus
 
 _SHARE_A_REQUEST = 16
 """Acks that are worth a request, which costs as much as handling ten small messages. Fewer wait
 for others, for 10 ms at most, but not while a handler is idle because of the limit."""
-
-
-@dataclass
-class Actions:
-    """What the driver has to do."""
-
-    work: Work
-    """The calls to make, and what they have confirmed."""
-    streams: StreamActions
-    """The streams to open, to ping and to close."""
-    ready: Sequence[Delivery] = ()
-    """What is to be handled, in this order."""
-    shed: int = 0
-    """How many messages were nacked because too many are held behind failed ones of their keys."""
 
 
 class ConsumeCore:
@@ -72,9 +58,10 @@ class ConsumeCore:
         self._caution = Caution()
         self._parts = (self._keeper, self._streams, self._flow, self._ordered, self._caution)
         self._ready: list[Delivery] = []
-        self._handed: set[Delivery] = set()
-        """What was handed to handlers that have not returned."""
+        self.handed = Handed()
         self._is_draining = False
+        self._is_paused = False
+        self.counts = Counts()
 
     @property
     def lease_seconds(self) -> int:
@@ -99,6 +86,7 @@ class ConsumeCore:
     def receive(self, stream: Stream, deliveries: Sequence[Delivery], now: float) -> None:
         """Take what was received on ``stream``: nothing, if it is the answer to a keepalive."""
         self._streams.note_received(stream, now, is_answer=not deliveries)
+        self.counts.note_received(deliveries)
         self._keeper.receive(deliveries, now, stream.charge)
         if stream.stalled_since is not None:
             for delivery in deliveries:
@@ -163,24 +151,13 @@ class ConsumeCore:
 
     def finish_together(self, batch: Sequence[Delivery], now: float) -> None:
         """As :meth:`finish` for all of ``batch``, in their order."""
+        self.counts.note_returned(batch, now)
         for delivery in batch:
             if delivery.key or delivery.settled is None:
                 self.finish(delivery, now)
             else:
                 delivery.message = delivery.received = delivery.coroutine = None
-        self._handed.difference_update(batch)
-
-    def handled_by(self, thread_id: int | None, at: float) -> Delivery | None:
-        """What the handler in that thread had last begun with at the time ``at``."""
-        return max(
-            (
-                each
-                for each in self._handed
-                if each.thread_id == thread_id and (each.begun_at or at + 1) <= at + _SOON
-            ),
-            key=lambda each: each.begun_at or 0.0,
-            default=None,
-        )
+        self.handed.difference_update(batch)
 
     def settle(self, delivery: Delivery, settled: Settled, now: float) -> None:
         """Note how ``delivery`` was settled; the first call counts."""
@@ -190,9 +167,9 @@ class ConsumeCore:
 
     def finish(self, delivery: Delivery, now: float) -> None:
         """Note that the handler of ``delivery`` has returned, or was not begun."""
-        if delivery not in self._handed:  # it was withdrawn
+        if delivery not in self.handed:  # it was withdrawn
             return
-        self._handed.discard(delivery)
+        self.handed.discard(delivery)
         # They refer to each other, which only the garbage collector would end.
         delivery.message = delivery.received = delivery.coroutine = None
         if delivery.settled is None and (delivery.begun_at is None or self._is_draining):
@@ -204,12 +181,14 @@ class ConsumeCore:
 
     def is_handed(self, delivery: Delivery) -> bool:
         """Whether ``delivery`` is to be handled, or is being handled."""
-        return delivery in self._handed
+        return delivery in self.handed
 
     def note_answer(
         self, call: Call, now: float, *, error: str | None, refused: Mapping[str, str]
     ) -> None:
         """Note the end of a call; see :meth:`LeaseKeeper.note_answer`."""
+        if call.purpose == "extend" and error is None:
+            self.counts.leases_extended += len(call.deliveries) - len(refused)
         self._keeper.note_answer(call, now, error=error, refused=refused)
         if self._options.is_exactly_once and not self._is_draining:
             confirmed = self._keeper.take_confirmed_receipts()
@@ -227,12 +206,35 @@ class ConsumeCore:
         """
         self._is_draining = True
         self._streams.drain()
-        self._ready.clear()
-        self._handed.difference_update(not_begun)
-        before = self._keeper.unsettled
-        outstanding = list(self._keeper.outstanding.values())
-        self._nack((each for each in outstanding if each not in self._handed), now)
-        return before - self._keeper.unsettled
+        self.handed.difference_update(not_begun)
+        return self._nack_not_begun(now)
+
+    def pause(self, not_begun: Sequence[Delivery]) -> None:
+        """Hand out no more messages and close the streams; then nack what no handler has begun.
+
+        Not before: what is nacked while a stream is open may be redelivered on it, and would be
+        nacked again.
+
+        Args:
+            not_begun: what was handed to the handlers, and no handler will begin with.
+        """
+        self._is_paused = True
+        self._streams.drain()
+        self.handed.difference_update(not_begun)
+        self._ready[:0] = [*not_begun, *self._caution.clear()]
+
+    def resume(self, now: float) -> None:
+        """Consume again after :meth:`pause`."""
+        if self._is_paused:
+            self._is_paused = False
+            self._flow.change(self._options, now)
+            self._streams.start(now)
+
+    def set_threads(self, threads: int, now: float) -> None:
+        """Let so many messages, or batches, be handled at a time from now on."""
+        self._options = self._options.with_threads(threads)
+        self._flow.change(self._options, now)
+        self._streams.resize(now)
 
     def give_up(self) -> None:
         """Wait for no confirmation any more: Pub/Sub is unavailable, and the worker stops."""
@@ -250,20 +252,59 @@ class ConsumeCore:
         self._keeper.settled.enough = max(self._flow.limit // 4, _SHARE_A_REQUEST)
         if self._flow.is_blocked:
             self._keeper.settled.hurry(now)
+        is_idle = self._is_paused and not self._is_draining
+        not_begun = self._nack_not_begun(now) if is_idle and self._streams.are_closed else 0
         work = self._keeper.act(now)
+        self.counts.leases_lost += len(work.lost)
         if (work.lost or work.overdue) and not self._is_draining:
             self._go_on_after([*work.lost, *work.overdue], now)
             self._abandon(work.overdue, now)
         self._ready += self._ordered.resume(now)
         shed = self._see_to_held(work, now) if self._ordered.is_holding else 0
-        ready = self._caution.admit(self._ready, now, self._keeper.is_done)
-        self._ready = []
-        self._handed.update(ready)
-        return Actions(work, self._streams.act(now), ready, shed)
+        ready = [] if is_idle else self._take_ready(now)
+        return Actions(work, self._streams.act(now), ready, shed, not_begun)
+
+    def status(self, now: float) -> SubscriptionStatus:
+        """From any thread: how the subscription is consumed, as far as it is decided here."""
+        counts, refused_since = self.counts, self._streams.refused_since
+        leased = self._keeper.outstanding.copy().values()
+        return SubscriptionStatus(
+            name="",
+            topic="",
+            threads=self._options.threads,
+            is_paused=self._is_paused,
+            refused_for=None if refused_since is None else now - refused_since,
+            longest_running=self.handed.longest_running(now),
+            outstanding=self._keeper.unsettled,
+            outstanding_bytes=sum(each.size for each in leased if each.settled is None),
+            limit=self._flow.limit,
+            is_at_limit=self._streams.is_full,
+            received=counts.received,
+            redelivered=counts.redelivered,
+            leases_extended=counts.leases_extended,
+            leases_lost=counts.leases_lost,
+            idle_for=None if counts.handled_at is None else now - counts.handled_at,
+        )
 
     def next_due(self) -> float | None:
         """When to call :meth:`act` at the latest; ``None``: not before the next event."""
         return earliest(*[part.next_due() for part in self._parts])
+
+    def _take_ready(self, now: float) -> list[Delivery]:
+        """What is handed to the handlers now."""
+        ready = self._caution.admit(self._ready, now, self._keeper.is_done)
+        self._ready = []
+        self.handed.update(ready)
+        return ready
+
+    def _nack_not_begun(self, now: float) -> int:
+        """Nack all that no handler has begun with; return how many messages that are."""
+        before = self._keeper.unsettled
+        ready, self._ready = self._ready, []
+        self._take(self._ordered.leave(ready, now), now)
+        outstanding = list(self._keeper.outstanding.values())
+        self._nack((each for each in outstanding if each not in self.handed), now)
+        return before - self._keeper.unsettled
 
     def _step_after(self, delivery: Delivery, now: float) -> Step:
         """What happens to the key of ``delivery``, whose handler has returned."""
@@ -287,7 +328,7 @@ class ConsumeCore:
             now,
             is_full=self._streams.is_full,
             is_short=self._streams.is_short,
-            handed=len(self._handed) + len(self._ready),
+            handed=len(self.handed) + len(self._ready),
             outstanding=self._keeper.unsettled,
         ):
             self._streams.resize(now)
@@ -316,7 +357,7 @@ class ConsumeCore:
     def _withdraw(self, deliveries: Sequence[Delivery]) -> None:
         """Handle ``deliveries`` not now; some of them may only have become ready just now."""
         self._ready = [each for each in self._ready if each not in deliveries]
-        self._handed.difference_update(deliveries)
+        self.handed.difference_update(deliveries)
         for delivery in deliveries:
             delivery.begun_at = None
 

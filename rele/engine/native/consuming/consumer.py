@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -13,29 +14,35 @@ from typing import Any
 import grpc
 
 from rele.engine.native.consuming import pull_calls
-from rele.engine.native.consuming.acknowledgements import AcknowledgeStatus, acknowledge_error
-from rele.engine.native.consuming.async_handlers import AsyncHandlers
+from rele.engine.native.consuming.acknowledgements import acknowledge_error
 from rele.engine.native.consuming.batch_handlers import BatchHandlers
-from rele.engine.native.consuming.batching import Batching
 from rele.engine.native.consuming.blockable import BlockableConsumer
-from rele.engine.native.consuming.consume_core import Actions, ConsumeCore
+from rele.engine.native.consuming.consume_actions import Actions
+from rele.engine.native.consuming.consume_core import ConsumeCore
+from rele.engine.native.consuming.consumer_handlers import Handling, handlers_of
 from rele.engine.native.consuming.consumer_options import ConsumerOptions
+from rele.engine.native.consuming.consumer_status import status_of
 from rele.engine.native.consuming.delivery import Delivery, Settled
 from rele.engine.native.consuming.due_timer import DueTimer
 from rele.engine.native.consuming.dues import earliest
 from rele.engine.native.consuming.handler_loop import HandlerLoop
-from rele.engine.native.consuming.handler_threads import Handlers, HandlerThreads
+from rele.engine.native.consuming.handler_threads import HandlerThreads
+from rele.engine.native.consuming.inquiry import Inquiry
 from rele.engine.native.consuming.interruptions import report_drained, report_overdue, report_shed
-from rele.engine.native.consuming.lease_calls import Call, Confirmed, Work
+from rele.engine.native.consuming.lease_calls import Call, Work
 from rele.engine.native.consuming.native_message import NativeMessage
+from rele.engine.native.consuming.observing import note_settlement
+from rele.engine.native.consuming.open_streams import OpenStreams
 from rele.engine.native.consuming.pull_loop import PullLoop
-from rele.engine.native.consuming.pull_streams import Stream, StreamActions
+from rele.engine.native.consuming.pull_streams import Stream
 from rele.engine.native.consuming.reports import Reports
+from rele.engine.native.consuming.responses import Responses
 from rele.engine.native.consuming.settlement_reports import SettlementReports
-from rele.engine.native.consuming.stream_driver import StreamDriver
 from rele.engine.native.consuming.stream_ends import StreamEnds
 from rele.engine.outage_reports import Outage
 from rele.exceptions import ThreadStartError
+from rele.status.observers import OBSERVERS
+from rele.status.snapshot import SubscriptionStatus
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +94,8 @@ class NativeConsumer:
         self._path = path
         self._headers = pull_calls.headers(path)
         self._name = path.rpartition("/")[2]
-        self._ends = StreamEnds(self._name, pull_loop, threads, prepare)
+        inquiry = Inquiry(path, self._headers, pull_loop)
+        self._ends = StreamEnds(self._name, pull_loop, threads, prepare, inquiry)
         self._settlements = SettlementReports(self._name)
         self._callback = callback
         self._call = callback.__call__  # kept: to look it up for each message takes time
@@ -97,17 +105,18 @@ class NativeConsumer:
         self._opens_within = opens_within
         self._core = ConsumeCore(options)
         self._blockable = BlockableConsumer(self._name, self._core)
-        self._streams: dict[Stream, StreamDriver] = {}
+        self._streams = OpenStreams(path, options, pull_loop, self._receive, self._end_stream)
         self._reports = Reports(pull_loop, self._take_reports)
         self.note = self._reports.add  # without a further call
-        self._handlers = self._make_handlers(handler_loop)
-        self._responses: dict[tuple[Delivery, Settled], Future[Any]] = {}
+        self._handlers = handlers_of(options, self._handling(), threads, handler_loop)
+        self._responses = Responses()
         self._timer = DueTimer(pull_loop, self._next_due, self._act)
         self._again_at: float | None = None
         """When to act again after a step has failed."""
         self._lack_of_threads = Outage()
         self._deadline: float | None = None
         self._is_open = False
+        self._is_paused = False
         self._ended = threading.Event()
 
     # From any thread.
@@ -139,15 +148,41 @@ class NativeConsumer:
         """How many handlers have begun and not returned."""
         return self._handlers.running
 
+    def status(self) -> SubscriptionStatus:
+        """How the subscription is consumed now."""
+        return status_of(
+            self._name, self._core, self._loop, self._streams, self.running, self._ends.refusal
+        )
+
+    def pause(self) -> None:
+        """Close the streams and nack what was not begun. Does not block."""
+        self._is_paused = True
+        if self._is_open:
+            self._loop.call(self._pause)
+
+    def resume(self) -> None:
+        """Consume again."""
+        self._is_paused = False
+        if self._is_open:
+            self._loop.call(self._resume)
+
+    def set_threads(self, threads: int) -> None:
+        """Handle so many messages, or batches, at a time from now on."""
+        if self._is_open:
+            self._loop.call(self._set_threads, threads)
+        else:
+            self._set_threads_now(threads)
+
     # In a thread of a handler.
 
     def settle(self, delivery: Delivery, settled: Settled) -> Future[Any]:
         """Note how a handler has settled its message; return the future of the response."""
-        response = self._responses.setdefault((delivery, settled), Future())
+        response = self._responses.to(delivery, settled)
         self.note(delivery, settled)
         self._reports.wake()
-        if self._loop.is_inherited:
-            response.set_exception(acknowledge_error("This process was forked from a worker."))
+        if self._loop.is_over:
+            error = "This process was forked from a worker, or the worker has stopped."
+            response.set_exception(acknowledge_error(error))
         return response
 
     def _begin(self, delivery: Delivery) -> bool:
@@ -184,31 +219,18 @@ class NativeConsumer:
 
     # In the loop.
 
-    def _make_handlers(
-        self, loop: HandlerLoop | None
-    ) -> Handlers[Delivery] | AsyncHandlers | BatchHandlers:
-        options, threads, idle = self._options, self._threads, self._reports.wake
-        if options.batch_wait is not None:
-            return BatchHandlers(
-                options.threads,
-                Batching(options.batch_size, options.batch_wait),
-                threads,
-                begin=self._begin_batch,
-                handle=self._callback.handle_batch,
-                end=partial(self._loop.call, self._finish_batch),
-                now=self._loop.now,
-            )
-        if options.is_async and loop is not None:
-            return AsyncHandlers(
-                self._name,
-                options.threads,
-                loop,
-                begin=self._begin,
-                handle=self._callback.handle_async,
-                finish=self.note,
-                idle=idle,
-            )
-        return Handlers(options.threads, self._handle, threads, idle)
+    def _handling(self) -> Handling:
+        return Handling(
+            self._name,
+            self._callback,
+            handle=self._handle,
+            begin=self._begin,
+            finish=self.note,
+            begin_batch=self._begin_batch,
+            end_batch=partial(self._loop.call, self._finish_batch),
+            idle=self._reports.wake,
+            now=self._loop.now,
+        )
 
     def _note_acked(self, deliveries: Sequence[Delivery]) -> None:
         self._core.ack_together(deliveries, self._loop.now())
@@ -232,7 +254,27 @@ class NativeConsumer:
     def _start(self) -> None:
         self._loop.blockable.add(self._blockable)
         self._core.start(self._loop.now(), self._opens_within)
+        if self._is_paused:
+            self._core.pause([])
         self._act()
+
+    def _pause(self) -> None:
+        if self._deadline is None:
+            self._core.pause(self._handlers.clear())
+            self._act()
+
+    def _resume(self) -> None:
+        if self._deadline is None:
+            self._core.resume(self._loop.now())
+            self._act()
+
+    def _set_threads(self, threads: int) -> None:
+        self._set_threads_now(threads)
+        self._act()
+
+    def _set_threads_now(self, threads: int) -> None:
+        self._core.set_threads(threads, self._loop.now())
+        self._handlers.set_number(threads)
 
     def _act(self) -> None:
         self._again_at = None
@@ -251,7 +293,9 @@ class NativeConsumer:
         self._act_on_work(actions.work)
         if actions.shed:
             report_shed(actions.shed, self._name)
-        self._act_on_streams(actions.streams)
+        if actions.not_begun:
+            report_drained(actions.not_begun, self._name)
+        self._streams.act(actions.streams, self._core.lease_seconds)
         if actions.ready:
             self._handlers.add(actions.ready)
             self._reports.watch()
@@ -262,23 +306,13 @@ class NativeConsumer:
             self._loop.begin(self._make_call(call))
         if self._responses:
             for confirmed in (*work.confirmed, *work.answered):
-                self._confirm(confirmed)
+                self._responses.confirm(confirmed)
         for delivery in work.overdue:
             report_overdue(delivery, self._name, self._options.max_lease_duration)
             if isinstance(self._handlers, BatchHandlers):
                 self._handlers.abandon(delivery, self._core.is_handed)
         if work.lost:
             self._settlements.note_lost(work.lost, self._loop.now())
-
-    def _act_on_streams(self, actions: StreamActions) -> None:
-        for stream in actions.open:
-            self._open_stream(stream)
-        for stream in actions.ping:
-            if driver := self._streams.get(stream):
-                self._loop.begin(driver.ping())
-        for stream in actions.close:
-            if driver := self._streams.get(stream):
-                self._loop.begin(driver.half_close())
 
     def _start_handlers(self) -> None:
         try:
@@ -291,25 +325,10 @@ class NativeConsumer:
     def _next_due(self) -> float | None:
         return earliest(self._core.next_due(), self._handlers.next_due(), self._again_at)
 
-    def _open_stream(self, stream: Stream) -> None:
-        first_request = pull_calls.first_request(
-            self._path,
-            ack_deadline=self._core.lease_seconds,
-            max_messages=stream.limit,
-            max_bytes=max(self._options.max_bytes // self._options.streams, 1),
-        )
-        self._streams[stream] = StreamDriver(
-            self._loop,
-            first_request,
-            self._headers,
-            receive=partial(self._receive, stream),
-            end=partial(self._end_stream, stream),
-        )
-
     def _end_stream(self, stream: Stream, error: BaseException | None) -> None:
         now = self._loop.now()
-        driver = self._streams.pop(stream)
-        pause = self._core.note_ended(stream, now, is_cut_off=driver.is_cut_off)
+        is_cut_off = self._streams.take_ended(stream)
+        pause = self._core.note_ended(stream, now, is_cut_off=is_cut_off)
         if pause is not None:
             logger.debug("The stream of %s ended (%r); next in %.1f s.", self._name, error, pause)
             self._ends.note(error, now - stream.opened_at)
@@ -321,6 +340,8 @@ class NativeConsumer:
         deliveries = pull_calls.deliveries_of(response)
         self._core.receive(stream, deliveries, now)
         if deliveries:  # else it is the answer to a keepalive, after which nothing is to be done
+            if OBSERVERS:
+                OBSERVERS.note_received(self._path, deliveries, time.time())
             self._loop.note_work()
             self._act()
 
@@ -328,6 +349,7 @@ class NativeConsumer:
         method, request = pull_calls.method_and_request(self._path, call)
         error: str | None = None
         refused: Mapping[str, str] = {}
+        began = self._loop.now()
         try:
             await self._loop.connections.send(method, request, self._headers, _CALL_TIMEOUT)
         except grpc.aio.AioRpcError as failure:
@@ -339,19 +361,9 @@ class NativeConsumer:
         is_unavailable = self._loop.availability.is_unavailable
         self._settlements.note_end(call, error, now, is_unavailable=is_unavailable)
         self._core.note_answer(call, now, error=error, refused=refused)
+        if OBSERVERS:
+            note_settlement(self._path, call, now - began, error, refused)
         self._act()
-
-    def _confirm(self, confirmed: Confirmed) -> None:
-        settled = confirmed.settled or confirmed.delivery.settled
-        if settled is None:
-            return
-        response = self._responses.pop((confirmed.delivery, settled), None)
-        if response is None:
-            return
-        if confirmed.error is None:
-            response.set_result(AcknowledgeStatus.SUCCESS)
-        else:
-            response.set_exception(acknowledge_error(confirmed.error))
 
     def _drain(self, deadline: float) -> None:
         if self._deadline is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_MESSAGES = 1000
 MAX_BYTES = 100 * 2**20
@@ -20,6 +20,8 @@ class ConsumerOptions:
     """How many messages, or batches, are handled at a time."""
     max_messages: int = MAX_MESSAGES
     """The most messages that may be outstanding."""
+    follows_threads: bool = False
+    """Whether that is more where so many threads need it, since no other number is stated."""
     max_bytes: int = MAX_BYTES
     """The most bytes that may be outstanding."""
     ack_deadline: int = ACK_DEADLINE
@@ -45,6 +47,11 @@ class ConsumerOptions:
 
     is_async: bool = False
     """Whether messages are handled by tasks in one event loop, instead of threads."""
+
+    def with_threads(self, threads: int) -> ConsumerOptions:
+        """The same for another number of threads."""
+        needed = 2 * threads * self.batch_size if self.follows_threads else 0
+        return replace(self, threads=threads, max_messages=max(self.max_messages, needed))
 
     @property
     def capacity(self) -> int:

@@ -34,11 +34,7 @@ class Flow:
     """
 
     def __init__(self, options: ConsumerOptions) -> None:
-        self.most = options.max_messages
-        self._capacity = options.capacity
-        start = min(max(2 * options.threads, options.batch_size), self.most)
-        self._least = start if options.adapts else self.most
-        self._greatest = min(self._least * 2**MAX_DOUBLINGS, self.most)
+        self._set_bounds(options)
         self.limit = self._least
         self._window_began = self._shrinkable_since = float("-inf")
         self._seen_at = 0.0
@@ -50,6 +46,14 @@ class Flow:
         """The most messages that were outstanding since the limit could shrink."""
         self._least_waiting = self.most
         """The fewest messages that waited for a handler meanwhile."""
+
+    def change(self, options: ConsumerOptions, now: float) -> None:
+        """Follow ``options`` from now on."""
+        self._set_bounds(options)
+        self.limit = min(max(self.limit, self._least), self._greatest)
+        self._shrinkable_since = now
+        self.is_blocked = False
+        self._reset_need()
 
     def observe(
         self, now: float, *, is_full: bool, is_short: bool, handed: int, outstanding: int
@@ -80,6 +84,13 @@ class Flow:
         self._shrinkable_since = now
         self._reset_need()
         self.limit = min(2 * self.limit, self._greatest)
+
+    def _set_bounds(self, options: ConsumerOptions) -> None:
+        self.most = options.max_messages
+        self._capacity = options.capacity
+        start = min(max(2 * options.threads, options.batch_size), self.most)
+        self._least = start if options.adapts else self.most
+        self._greatest = min(self._least * 2**MAX_DOUBLINGS, self.most)
 
     def _grows(self, now: float, is_short: bool) -> bool:
         seconds = now - self._window_began

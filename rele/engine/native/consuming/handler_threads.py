@@ -100,11 +100,21 @@ class Handlers(Generic[Work]):
         self._ready: deque[Work] = deque()
         self._slots: list[None] = [None] * threads
         """A token for each thread that may be started."""
+        self._excess: list[None] = []
+        """A token for each thread that runs and is to end after its message."""
 
     @property
     def running(self) -> int:
         """How many threads handle messages now."""
-        return self._number - len(self._slots)
+        return self._number + len(self._excess) - len(self._slots)
+
+    def set_number(self, threads: int) -> None:
+        """Let so many messages be handled at a time, after :meth:`start`."""
+        for _ in range(threads - self._number):
+            _move(self._excess, self._slots)
+        for _ in range(self._number - threads):
+            _move(self._slots, self._excess)
+        self._number = threads
 
     def add(self, deliveries: Iterable[Work]) -> None:
         """Let threads handle ``deliveries``, after :meth:`start`."""
@@ -147,6 +157,8 @@ class Handlers(Generic[Work]):
         """Handle what is ready, one message after the other, until there is none."""
         generation = gate.generation
         while gate.generation == generation:
+            if self._excess and self._is_excess():
+                return
             try:
                 delivery = self._ready.popleft()
             except IndexError:
@@ -161,3 +173,20 @@ class Handlers(Generic[Work]):
                     return
                 continue
             self._handle(delivery)
+
+    def _is_excess(self) -> bool:
+        """Whether this thread is the one that is to end."""
+        try:
+            self._excess.pop()
+        except IndexError:  # another one has ended
+            return False
+        self._idle()
+        return True
+
+
+def _move(tokens: list[None], others: list[None]) -> None:
+    """Take one of ``tokens``, or add one to ``others`` where there is none."""
+    try:
+        tokens.pop()
+    except IndexError:
+        others.append(None)

@@ -215,6 +215,24 @@ class OrderedKeys:
             self._file(key)
         return expired
 
+    def leave(self, not_begun: Iterable[Delivery], now: float) -> Step:
+        """Have all redelivered, in its order, that waits for its turn.
+
+        Args:
+            not_begun: what was handed out as well, and no handler will begin with.
+            now: the time.
+        """
+        step, unbegun = Step(), set(not_begun)
+        for key in [*self._keys.values()]:
+            places = [place for place in key.handed.values() if place.delivery in unbegun]
+            for place in places:
+                del key.handed[place.delivery.message_id]
+                step.replaced.extend(place.take_newest())
+            key.put_back(places)
+            step.nack.extend(self._nack_held(key, now))
+            self._file(key)
+        return step
+
     def next_due(self) -> float | None:
         """When to call :meth:`expire` and :meth:`resume`; ``None``: not before something fails."""
         times = [key.resumes_at for key in self._resuming.values()]

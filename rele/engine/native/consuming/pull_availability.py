@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,11 @@ class PullAvailability:
     def is_unavailable(self) -> bool:
         """Whether streams fail now, or the connection is lost."""
         return isinstance(self._availability.state, Unavailable)
+
+    @property
+    def seconds(self) -> float:
+        """From any thread: for how long Pub/Sub has been unavailable; 0 if it is available."""
+        return self._availability.seconds(time.monotonic() - self._blocked)
 
     def note_blocked(self, seconds: float) -> None:
         """Note that the loop did not run for the last ``seconds``."""

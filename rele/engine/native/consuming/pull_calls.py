@@ -100,6 +100,14 @@ def method_and_request(path: str, call: Call) -> tuple[str, bytes]:
     ).SerializeToString()
 
 
+def extension_of_nothing(path: str) -> bytes:
+    """A ModifyAckDeadlineRequest without an ack id: it has no effect, but an answer."""
+    request: bytes = _ModifyAckDeadline(
+        subscription=path, ack_deadline_seconds=10
+    ).SerializeToString()
+    return request
+
+
 def outcome_of(call: Call, failure: grpc.aio.AioRpcError) -> tuple[str | None, Mapping[str, str]]:
     """Why a call has failed as a whole, if it may succeed later, and why ack ids are refused."""
     if refused := _refused_ids(failure.trailing_metadata()):

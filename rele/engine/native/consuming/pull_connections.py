@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Protocol
 
 import grpc
@@ -43,6 +43,15 @@ LONGEST_WITHOUT_STREAMS = 0.5
 
 LONGEST_END_OF_POLLER = 0.2
 """Seconds to wait for the end of gRPC's thread: others may use its asyncio API, too."""
+
+_NO_ANSWERS = frozenset(
+    (
+        *(grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED),
+        *(grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+)
+"""What a call may end with while the service does not work."""
 
 _PAUSE = 0.001
 
@@ -110,6 +119,8 @@ class PullConnections:
         self._calls: set[Any] = set()
         self._cut_off: set[Any] = set()
         """Calls that were cancelled for a fork, and are repeated after it."""
+        self.answered_at: float | None = None
+        """When the server has answered last, by the clock of the loop."""
         self._room_for_calls = asyncio.Semaphore(CALLS_OF_CONNECTION * CONNECTIONS_FOR_CALLS)
         self._may_call = asyncio.Event()
         self._may_stream = asyncio.Event()
@@ -144,6 +155,11 @@ class PullConnections:
             while not await self._try(method, request, headers, timeout):
                 pass
 
+    async def ask(self, method: str, request: bytes, headers: Headers, timeout: float) -> None:
+        """Make one call for which it does not matter how it is answered."""
+        with suppress(grpc.aio.AioRpcError):
+            await self.send(method, request, headers, timeout)
+
     async def _try(self, method: str, request: bytes, headers: Headers, timeout: float) -> bool:
         await _wait_for(self._may_call)
         with self._used(for_streams=False, at_most=CALLS_OF_CONNECTION) as carrier:
@@ -153,6 +169,7 @@ class PullConnections:
             self._calls.add(call)
             try:
                 await call
+                self.note_answer()
             except asyncio.CancelledError:
                 if call in self._cut_off:
                     return False
@@ -161,11 +178,17 @@ class PullConnections:
                 # The connection may be dead: the system notices that late.
                 late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                 carrier.is_replaced = carrier.is_replaced or late
+                if error.code() not in _NO_ANSWERS:
+                    self.note_answer()
                 raise
             finally:
                 self._calls.discard(call)
                 self._cut_off.discard(call)
         return True
+
+    def note_answer(self) -> None:
+        """Note that the server has answered a call, or sent something on a stream."""
+        self.answered_at = asyncio.get_running_loop().time()
 
     @contextmanager
     def _used(self, *, for_streams: bool, at_most: int) -> Iterator[_Carrier]:

@@ -86,6 +86,11 @@ class PullEngine:
         """Whether Pub/Sub is known to be unavailable."""
         return self._loop.availability.is_unavailable
 
+    @property
+    def unavailable_for(self) -> float:
+        """For how many seconds Pub/Sub has been unavailable; 0 if it is available."""
+        return self._loop.availability.seconds
+
     def close(self) -> None:
         """Close the connections, once all consumers are drained. Does not wait."""
         self._handler_loop.stop()

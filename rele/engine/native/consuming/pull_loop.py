@@ -16,6 +16,7 @@ from rele.engine.native.consuming.blocked import BlockedWatch
 from rele.engine.native.consuming.loop_watch import ThreadTimes, WatchedSelector, report_blocked
 from rele.engine.native.consuming.pull_availability import PullAvailability
 from rele.engine.native.consuming.pull_connections import PullConnections
+from rele.engine.native.consuming.pulse import Pulse
 from rele.engine.native.forking import gate
 from rele.engine.native.grpc_threads import can_open_first_channel
 from rele.engine.threads import start_thread
@@ -79,6 +80,7 @@ class PullLoop:
         self._is_ended = False
         self._is_parked = False
         self._ends_for_fork = False
+        self._pulse = Pulse(self.call, self.now)
 
     now = staticmethod(time.monotonic)
     """The time of the loop, in seconds."""
@@ -108,10 +110,26 @@ class PullLoop:
         gate.watch_loop(self)
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """From any thread, let the loop call ``function`` soon."""
-        if not self.is_inherited:
+        """From any thread, let the loop call ``function`` soon; not once it is closed."""
+        if self.is_inherited:
+            return
+        try:
             # Not in the context of the caller: what is begun here would keep it, and a message.
             self.loop.call_soon_threadsafe(function, *args, context=self._context)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+            logger.debug("A handler has ended after the connections were closed.")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it does nothing any more in this process."""
+        return self.is_inherited or self._is_ended
+
+    @property
+    def is_running(self) -> bool:
+        """From any thread: whether it does what it is asked to; before it has begun, it may."""
+        return not self._is_started or self._pulse.is_beating()
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """In the loop: run ``coroutine`` as a task."""

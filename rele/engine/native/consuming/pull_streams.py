@@ -16,6 +16,10 @@ HEALTHY_AFTER = 15.0
 ROOM_NEEDED = 0.25
 """The part of the limit that a stream has to have at its opening, at least."""
 
+ACCEPTED_AFTER = 60.0
+"""Seconds after which a stream that has not failed was accepted, also if it was silent: no attempt
+to connect takes as long."""
+
 PING_EVERY = 30.0
 PONG_WITHIN = 15.0
 """Seconds between two keepalives on a stream, and until it must have answered one
@@ -152,14 +156,19 @@ class PullStreams:
         self._ended: list[Stream] = []
         """Those with messages that are not settled."""
         self._is_draining = False
+        self.refused_since: float | None = None
+        """Since when none was accepted; ``None`` if the last one was."""
 
     def start(self, now: float, within: float = 0.0) -> None:
         """Open the first streams, at a random time ``within`` so many seconds."""
+        self._is_draining = False
+        self.refused_since = None
         for slot in self._slots:
+            slot.failures = 0
             slot.open_at = now + within * self._random()
 
     def drain(self) -> None:
-        """Open no more streams, and close those that are open."""
+        """Open no more streams, and close those that are open, until :meth:`start` is called."""
         self._is_draining = True
         for slot in self._slots:
             slot.open_at = None
@@ -168,6 +177,11 @@ class PullStreams:
     def current(self) -> list[Stream]:
         """The streams that are used."""
         return [slot.stream for slot in self._slots if slot.stream is not None]
+
+    @property
+    def are_closed(self) -> bool:
+        """Whether no stream is open, so that nothing more is received."""
+        return not self._closing and not self.current
 
     @property
     def is_full(self) -> bool:
@@ -208,6 +222,7 @@ class PullStreams:
         """
         stream.note_heard(now)
         stream.is_accepted = True
+        self.refused_since = None
         if not is_answer:  # it has brought messages, so it has not failed, however soon it ends
             stream.slot.failures = 0
         if stream.pinged_at is not None:
@@ -247,6 +262,8 @@ class PullStreams:
             return None
         if stream.is_accepted and now - stream.opened_at >= HEALTHY_AFTER:
             slot.failures = 0
+        if self.refused_since is None or now - stream.opened_at >= ACCEPTED_AFTER:
+            self.refused_since = now
         slot.open_at = now + slot.longest_pause(now, *self._pauses) * self._random()
         return slot.open_at - now
 

@@ -49,6 +49,8 @@ class StreamDriver:
         self._may_write = False
         """Whether the first request was written, and nothing is being written: gRPC ends a call on
         which two requests are written at a time."""
+        self.is_written = False
+        """Whether there is a connection, and the first request was written to it."""
         self.is_cut_off = False
         """Whether it was ended because the process forks."""
         self._task = loop.begin(self._read())
@@ -109,6 +111,7 @@ class StreamDriver:
             await self._write(call, self._first_request)
             while (response := await call.read()) is not grpc.aio.EOF:
                 self._has_received = True
+                self._loop.connections.note_answer()
                 self._receive(response)
             code = await call.code()
             return None if code is grpc.StatusCode.OK else _error_of(code, await call.details())
@@ -118,7 +121,7 @@ class StreamDriver:
     async def _write(self, call: Any, request: bytes) -> None:
         self._may_write = False
         await call.write(request)
-        self._may_write = True
+        self._may_write = self.is_written = True
 
 
 async def _done_writing(call: Any) -> None:
