@@ -30,6 +30,10 @@ class Timer(Protocol):
     def stop(self) -> None:
         """Call no more functions. Does not wait for a function that is running."""
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it calls functions, or has not begun to."""
+
     def now(self) -> float:
         """The time, in seconds."""
 
@@ -55,6 +59,11 @@ class Alarm:
         self._changed = threading.Condition()
         self._due: dict[Function, float] = {}
         self._is_running = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread is None or self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread, unless it is running.
@@ -64,7 +73,7 @@ class Alarm:
         """
         with self._changed:
             if not self._is_running:
-                start_thread(self._name, self._run)
+                self._thread = start_thread(self._name, self._run)
                 self._is_running = True
 
     def stop(self) -> None:

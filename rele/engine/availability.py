@@ -107,6 +107,10 @@ class Availability:
             logging.INFO, "Pub/Sub at %s answers again, after %.0f s.", (self._address, seconds)
         )
 
+    def seconds(self, now: float) -> float:
+        """For how long Pub/Sub has been unavailable; 0 if it is available."""
+        return 0.0 if isinstance(self.state, Available) else self._outage.seconds(now)
+
     def next_check(self, now: float) -> float | None:
         """When to call :meth:`check` again; ``None`` while Pub/Sub is available."""
         return None if isinstance(self.state, Available) else now + _CHECK_EVERY

@@ -16,6 +16,8 @@ from operator import attrgetter
 from threading import RLock
 from typing import Any, Literal, Protocol
 
+from rele.status.snapshot import SubscriptionStatus
+
 logger = logging.getLogger(__name__)
 
 Settlement = Literal["ack", "nack", "drop"]
@@ -295,3 +297,18 @@ class Consumer(Protocol):
     @property
     def running(self) -> int:
         """How many handlers have begun and not returned."""
+
+    def status(self) -> SubscriptionStatus:
+        """How the subscription is consumed now; its topic is empty. Does not block."""
+
+    def pause(self) -> None:
+        """Close the streams, nack once what was not begun, and let running handlers finish.
+
+        Does not block. Before :meth:`open`: open no stream then.
+        """
+
+    def resume(self) -> None:
+        """Open streams again after :meth:`pause`. Does not block."""
+
+    def set_threads(self, threads: int) -> None:
+        """Handle so many messages, or batches, at a time from now on. Does not block."""

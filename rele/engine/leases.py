@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import takewhile
@@ -46,6 +47,11 @@ class Leases:
         self.seconds = seconds
         # A dict keeps the order: all leases last equally long, so the oldest ends first.
         self._outstanding: dict[Lease, None] = {}
+
+    @property
+    def outstanding(self) -> Collection[Lease]:
+        """Those that have begun and not ended."""
+        return self._outstanding.keys()
 
     def take(self, message: Message, now: float) -> Lease:
         """Begin a lease."""

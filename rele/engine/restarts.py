@@ -35,6 +35,11 @@ class Reopened:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """The stream is closed until it is resumed."""
+
+
+@dataclass(frozen=True)
 class Draining:
     """The stream is ending, and is waited for until a deadline."""
 
@@ -55,7 +60,7 @@ class Draining:
         return max(end - now, 0.0)
 
 
-State = Closed | Open | Interrupted | Reopened | Draining
+State = Closed | Open | Interrupted | Reopened | Paused | Draining
 
 
 class Restarts:
@@ -79,7 +84,7 @@ class Restarts:
 
     def ended(self, now: float) -> float | None:
         """Note that the stream has ended; return when to restart it, ``None`` if not at all."""
-        if isinstance(self.state, Draining):
+        if not self.is_to_be_open:
             return None
         self._outage.begin(now)
         attempt = 1
@@ -89,6 +94,30 @@ class Restarts:
         # The exponent is limited to prevent an overflow.
         pause = self._times.first_pause * 2.0 ** min(attempt - 1, 30)
         return now + min(pause, self._times.longest_pause) * random.uniform(0.5, 1.0)
+
+    @property
+    def is_to_be_open(self) -> bool:
+        """Whether the stream is neither paused nor ending."""
+        return not isinstance(self.state, (Paused, Draining))
+
+    def pause(self) -> bool:
+        """Keep the stream closed from now on; return whether it is to be closed here."""
+        if not self.is_to_be_open:
+            return False
+        self.state = Paused()
+        self._outage = Outage(self._times.report_every)
+        return True
+
+    def resume(self) -> bool:
+        """Return whether the stream is to be opened again."""
+        if not isinstance(self.state, Paused):
+            return False
+        self.state = Closed()
+        return True
+
+    def interrupted_for(self, now: float) -> float | None:
+        """For how many seconds the stream has been interrupted; ``None`` if it is not."""
+        return self._outage.seconds(now) if isinstance(self.state, Interrupted) else None
 
     def report(self, now: float) -> float | None:
         """For how long the stream has been interrupted, if this is to be logged now."""

@@ -26,6 +26,8 @@ class VirtualTime:
         with self._lock:
             self._due.clear()
 
+    is_alive = True
+
     def now(self) -> float:
         return self._now
 

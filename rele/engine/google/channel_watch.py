@@ -41,6 +41,11 @@ class ChannelWatch:
         """Whether streams fail now, or the connection is lost."""
         return isinstance(self._availability.state, Unavailable)
 
+    @property
+    def seconds(self) -> float:
+        """For how long Pub/Sub has been unavailable; 0 if it is available."""
+        return self._availability.seconds(self._timer.now())
+
     def watch(self, channel: Any) -> None:
         """Watch ``channel``, a gRPC channel, once a stream has failed."""
         self._channel = channel

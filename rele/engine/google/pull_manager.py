@@ -105,6 +105,16 @@ def end_half_open(error: BaseException) -> None:
             return
 
 
+def set_flow_control(future: Any, flow_control: Any) -> None:
+    """Let the client hold as many messages as ``flow_control`` says from now on.
+
+    The server learns of it when the client opens the call again, which it does every half hour.
+    """
+    manager = _manager_of(future)
+    if manager is not None:
+        manager._flow_control = flow_control
+
+
 def _manager_of(future: Any) -> Any:
     """The manager; ``None`` for a test's future."""
     manager = getattr(future, "_StreamingPullFuture__manager", None)

@@ -14,9 +14,11 @@ from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 
 from rele.engine.alarm import Timer
 from rele.engine.base import Message, as_message
+from rele.engine.google.scheduled import ScheduledCounts, ScheduledFigures
 from rele.engine.leases import Lease, Leases, describe_stuck
 from rele.engine.outage_reports import Outage
 from rele.engine.stacks import stack_of
+from rele.status.observers import OBSERVERS
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         timer: calls the function that ends leases.
         name: the subscription's name, for the log.
         leases: the outstanding messages, each nacked when its lease ends.
+        counts: the totals of the subscription.
     """
 
     def __init__(
@@ -43,8 +46,11 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         *,
         name: str = "a subscription",
         leases: Leases | None = None,
+        counts: ScheduledCounts | None = None,
     ) -> None:
         super().__init__(executor)
+        self.path = ""
+        """``projects/PROJECT/subscriptions/NAME``, for observers."""
         self.deadline: float | None = None
         """When to stop waiting for callbacks, by the timer's clock."""
         self.nack_held: Callable[[], int] = lambda: 0
@@ -59,7 +65,9 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         self._changed = threading.Condition(self._lock)
         self._waiting: deque[tuple[Callable[[Message], Any], Lease]] = deque()
         self._runners: set[object] = set()
-        self._running = 0
+        self._handled: dict[object, Lease] = {}
+        """What runners are handling."""
+        self._counts = counts or ScheduledCounts()
         self._checks_for_due = False
         self._is_shut_down = False
         self._refusals = Outage()
@@ -67,7 +75,39 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
     @property
     def running(self) -> int:
         """How many callbacks have begun and not returned."""
-        return self._running
+        return len(self._handled)
+
+    @property
+    def threads(self) -> int:
+        """How many callbacks run at a time."""
+        return self._threads
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether the stream has ended."""
+        return self._is_shut_down
+
+    def figures(self) -> ScheduledFigures:
+        """What is outstanding now."""
+        with self._lock:
+            leases = self._leases.outstanding
+            begun = min((each.begun_at for each in self._handled.values()), default=None)
+            return ScheduledFigures(
+                len(leases),
+                sum(each.message.size for each in leases),
+                0.0 if begun is None else max(self._timer.now() - begun, 0.0),
+            )
+
+    def set_threads(self, threads: int, executor: ThreadPoolExecutor) -> None:
+        """Run so many callbacks at a time from now on, new ones in ``executor``."""
+        with self._lock:
+            self._threads = threads
+            self._executor = executor
+            wanted = min(threads - len(self._runners), len(self._waiting))
+            runners = [object() for _ in range(wanted)]
+            self._runners.update(runners)
+        for runner in runners:
+            self._start(runner)
 
     def schedule(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Run ``callback(message)`` soon; nack the message if that is impossible.
@@ -75,7 +115,10 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         Raises no error: it would end the thread in which Google's client reads the stream.
         """
         try:
-            runner = self._admit(callback, as_message(args[0]))
+            message = as_message(args[0])
+            if OBSERVERS:
+                OBSERVERS.note_received(self.path, [message], time.time())
+            runner = self._admit(callback, message)
             if runner is not None:
                 self._start(runner)
         except BaseException:
@@ -88,6 +131,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
             is_admitted = not self._is_shut_down
             if is_admitted:
                 self._forget_what_is_over()
+                self._counts.note_received(message)
                 lease = self._leases.take(message, self._timer.now())
                 self._waiting.append((callback, lease))
                 if not self._checks_for_due:
@@ -143,7 +187,7 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         finally:
             self.on_shutdown()
         with self._changed:
-            while self._running and (left := self._seconds_left()) > 0:
+            while self._handled and (left := self._seconds_left()) > 0:
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))
             self._leases.clear()
         self._timer.cancel(self._end_due)
@@ -200,8 +244,8 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
         while True:
             with self._lock:
                 if handled is not None:
-                    self._finish(handled)
-                following = self._begin_next(thread_id)
+                    self._finish(runner, handled)
+                following = self._begin_next(runner, thread_id)
                 if following is None:
                     self._runners.discard(runner)
                     break
@@ -214,17 +258,20 @@ class DrainingScheduler(ThreadScheduler):  # type: ignore[misc]
                 self._report_late_return(lease)
             handled = lease
 
-    def _begin_next(self, thread_id: int) -> tuple[Callable[[Message], Any], Lease] | None:
-        while self._waiting:
+    def _begin_next(
+        self, runner: object, thread_id: int
+    ) -> tuple[Callable[[Message], Any], Lease] | None:
+        while self._waiting and len(self._runners) <= self._threads:
             following = self._waiting.popleft()
             if self._leases.begin(following[1], thread_id, self._timer.now()):
-                self._running += 1
+                self._handled[runner] = following[1]
                 return following
         return None
 
-    def _finish(self, lease: Lease) -> None:
+    def _finish(self, runner: object, lease: Lease) -> None:
         self._leases.let_go(lease)
-        self._running -= 1
+        del self._handled[runner]
+        self._counts.handled_at = self._timer.now()
         if self._is_shut_down:
             self._changed.notify_all()
 

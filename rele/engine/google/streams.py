@@ -11,18 +11,21 @@ from functools import partial
 from typing import Any
 
 from google.api_core.exceptions import NotFound
+from google.cloud.pubsub_v1.types import FlowControl
 
 from rele.engine.alarm import Alarm, Timer
 from rele.engine.google import pull_manager
 from rele.engine.google.pull_manager import LostThreadError
+from rele.engine.google.scheduled import ScheduledCounts
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.leases import FOREVER, Leases
 from rele.engine.outage_reports import Outage, in_a_line
-from rele.engine.restarts import Draining, Interrupted, LostThreads, Restarts
+from rele.engine.restarts import Draining, Interrupted, LostThreads, Paused, Restarts
 from rele.engine.stream_errors import needs_a_person, reason_of, remedy_for
 from rele.engine.threads import start_all_threads
 from rele.engine.times import Times
 from rele.exceptions import ThreadStartError
+from rele.status.snapshot import SubscriptionStatus
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,11 @@ class Opened:
     future: Any
     """Google's StreamingPullFuture."""
     scheduler: DrainingScheduler
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it receives nothing any more."""
+        return self.scheduler.is_shut_down or bool(self.future.done())
 
 
 class RestartingStream:
@@ -54,6 +62,7 @@ class RestartingStream:
         max_lease_duration: seconds for which a message may be outstanding.
         is_unavailable: whether Pub/Sub is known to be unavailable, so that streams do not end
             gracefully.
+        limits: Google's FlowControl for a number of threads; ``None`` for its default.
         times: the durations that it uses; tests shorten them.
         timer: calls functions that are due; by default it has a thread of its own.
     """
@@ -67,6 +76,7 @@ class RestartingStream:
         *,
         max_lease_duration: float = FOREVER,
         is_unavailable: Callable[[], bool] = lambda: False,
+        limits: Callable[[int], Any] = lambda threads: None,
         times: Times | None = None,
         timer: Timer | None = None,
     ) -> None:
@@ -75,26 +85,30 @@ class RestartingStream:
         self._open_stream = open_stream
         self._prepare = prepare
         self._is_unavailable = is_unavailable
+        self._limits = limits
         self._times = times or Times()
         self._timer = timer or Alarm(f"rele-{name}-timer")
         # One executor for all streams of a subscription: while the handlers of an ended stream
         # finish, the handlers of the next stream wait, so that at most `threads` handlers run.
         self._threads = threads
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"rele-{name}")
+        self._executor = self._make_executor(threads)
+        self._is_open = False
         self._lock = threading.Lock()
         self._restarts = Restarts(self._times)
         self._lost_threads = LostThreads(self._times)
         self._thread_outage = Outage(self._times.report_every)
         self._streams: list[Opened] = []
+        self._counts = ScheduledCounts()
 
     def open(self) -> Any:
-        """Begin to pull; return Google's future, or ``None`` if :meth:`drain` was called before.
+        """Begin to pull; return Google's future, or ``None`` if it is paused or drained.
 
         Raises:
             ThreadStartError: the system starts no more threads.
         """
         if isinstance(self._restarts.state, Draining):
             return None
+        self._is_open = True
         # All threads now, so that none is missing when a message arrives.
         self._timer.start()
         start_all_threads(self._executor, self._threads, f"the handlers of {self._name}")
@@ -140,10 +154,77 @@ class RestartingStream:
         """How many handlers have begun and not returned."""
         return sum(stream.scheduler.running for stream in self._streams)
 
+    def pause(self) -> None:
+        """Close the stream, which nacks what was not begun; running handlers finish."""
+        with self._lock:
+            streams = list(self._streams) if self._restarts.pause() else []
+        for function in (self._start_again, self._check_health):
+            self._timer.cancel(function)
+        for stream in streams:
+            self._cancel(stream)
+
+    def resume(self) -> None:
+        """Open a stream again."""
+        with self._lock:
+            is_to_open = self._restarts.resume() and self._is_open
+        if is_to_open:
+            self._timer.call_at(self._timer.now(), self._reopen)
+
+    def set_threads(self, threads: int) -> None:
+        """Handle so many messages at a time from now on.
+
+        Raises:
+            ThreadStartError: the system starts no more threads.
+        """
+        executor = self._make_executor(threads)
+        if self._is_open:
+            start_all_threads(executor, threads, f"the handlers of {self._name}")
+        with self._lock:
+            # The threads of the former executor end with it, once they are idle.
+            self._threads, self._executor = threads, executor
+            streams = list(self._streams)
+        limits = self._limits(threads)
+        for stream in streams:
+            stream.scheduler.set_threads(threads, executor)
+            if limits is not None:
+                pull_manager.set_flow_control(stream.future, limits)
+
+    def status(self) -> SubscriptionStatus:
+        """How the subscription is consumed now; its topic is empty."""
+        with self._lock:
+            streams = list(self._streams)
+            is_paused = isinstance(self._restarts.state, Paused)
+            refused_for = self._restarts.interrupted_for(self._timer.now())
+        figures = [stream.scheduler.figures() for stream in streams]
+        outstanding = sum(each.messages for each in figures)
+        limit = (self._limits(self._threads) or FlowControl()).max_messages
+        error = None if refused_for is None else self._newest_error()
+        handled_at = self._counts.handled_at
+        return SubscriptionStatus(
+            name=self._name,
+            topic="",
+            threads=self._threads,
+            is_paused=is_paused,
+            streams=sum(not stream.is_ended for stream in streams),
+            refused_for=refused_for,
+            refusal="" if error is None else reason_of(error),
+            is_refusal_final=error is not None and needs_a_person(error),
+            is_engine_running=self._timer.is_alive,
+            running=self.running,
+            longest_running=max((each.longest_running for each in figures), default=0.0),
+            outstanding=outstanding,
+            outstanding_bytes=sum(each.size for each in figures),
+            limit=limit,
+            is_at_limit=outstanding >= limit,
+            received=self._counts.received,
+            redelivered=self._counts.redelivered,
+            idle_for=None if handled_at is None else self._timer.now() - handled_at,
+        )
+
     def _open(self) -> Any:
         scheduler = self._make_scheduler()
         with self._lock:
-            if isinstance(self._restarts.state, Draining):
+            if not self._restarts.is_to_be_open:
                 return None
             try:
                 future = self._open_stream(scheduler)
@@ -161,6 +242,9 @@ class RestartingStream:
             raise ThreadStartError(f"the stream of {self._name}") from failure
         raise failure
 
+    def _make_executor(self, threads: int) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(threads, thread_name_prefix=f"rele-{self._name}")
+
     def _make_scheduler(self) -> DrainingScheduler:
         scheduler = DrainingScheduler(
             self._executor,
@@ -168,6 +252,7 @@ class RestartingStream:
             self._timer,
             name=self._name,
             leases=Leases(self._max_lease_duration),
+            counts=self._counts,
         )
         scheduler.on_shutdown = partial(self._note_end, scheduler)
         return scheduler
@@ -201,9 +286,12 @@ class RestartingStream:
         is_repaired = is_restored and isinstance(error, NotFound)
         if not is_repaired or self._restarts.state != Interrupted(1):
             self._report(error, is_restored=is_restored)
+        self._reopen()
+
+    def _reopen(self) -> None:
         try:
             self._open()
-        except Exception as failure:  # noqa: BLE001 - the same
+        except Exception as failure:  # noqa: BLE001 - logged in a line; then comes the next attempt
             if isinstance(failure, ThreadStartError):
                 self._report_threads(failure)
             else:
@@ -213,6 +301,8 @@ class RestartingStream:
 
     def _newest_error(self) -> BaseException | None:
         """The error of the newest stream; ``None`` while its handlers run, or without an error."""
+        if not self._streams:
+            return None
         future = self._streams[-1].future
         error: BaseException | None = future.exception() if future.done() else None
         return error
@@ -251,10 +341,10 @@ class RestartingStream:
 
     def _check_threads(self) -> None:
         """Restart the stream if a thread of Google's client has ended without ending the stream."""
-        stream = self._streams[-1]
-        name = pull_manager.lost_thread(stream.future)
+        stream = self._streams[-1] if self._streams else None
+        name = None if stream is None else pull_manager.lost_thread(stream.future)
         try:
-            if self._lost_threads.is_lost(name):
+            if stream is not None and self._lost_threads.is_lost(name):
                 error = LostThreadError(f"the thread {name} of Google's client has ended")
                 pull_manager.end(stream.future, error)
         except (

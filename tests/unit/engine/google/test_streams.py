@@ -467,3 +467,91 @@ class TestRestartingStream:
 
         assert "The stream of photos ends without a thread of its own" in caplog.text
         assert kept.join(time.now() + 1) == 0
+
+    def test_a_pause_ends_the_stream_and_nacks_what_was_not_begun(
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime, handler: Handler
+    ) -> None:
+        kept.open()
+        running = server.schedule(handler)
+        handler.begun.wait_for(1)
+        waiting = server.schedule(handler)
+
+        kept.pause()
+
+        assert type(waiting.wait_for_request()).__name__ == "NackRequest"
+        assert kept.running == 1
+        time.advance(1000)
+        assert server.events.items == ["open"], "it is not opened again"
+        status = kept.status()
+        assert (status.is_paused, status.streams, status.refused_for) == (True, 0, None)
+        handler.let_end()
+        assert type(running.wait_for_request()).__name__ == "AckRequest"
+
+    def test_it_is_opened_again_once_it_is_resumed(
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime
+    ) -> None:
+        kept.open()
+        kept.pause()
+        server.streams[0].finish()
+
+        kept.resume()
+        time.advance(0)
+
+        assert server.events.items == ["open", "open"]
+        assert (kept.status().is_paused, kept.status().streams) == (False, 1)
+
+    def test_one_that_is_paused_before_it_is_opened_is_opened_when_it_is_resumed(
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime
+    ) -> None:
+        kept.pause()
+        assert kept.open() is None
+        time.advance(10)
+        assert server.events.items == []
+
+        kept.resume()
+        time.advance(0)
+        assert server.events.items == ["open"]
+
+    def test_more_and_fewer_threads_handle_messages(
+        self, kept: RestartingStream, server: StreamOpener, handler: Handler
+    ) -> None:
+        kept.open()
+        for _ in range(4):
+            server.schedule(handler)
+        handler.begun.wait_for(1)
+
+        kept.set_threads(3)
+        handler.begun.wait_for(3)
+        assert (kept.running, kept.status().threads) == (3, 3)
+
+        kept.set_threads(1)
+        assert kept.running == 3
+        handler.let_end()
+        handler.ended.wait_for(4)
+
+    def test_the_status_counts(
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime, handler: Handler
+    ) -> None:
+        kept.open()
+        server.schedule(handler)
+        server.schedule(handler)
+        handler.begun.wait_for(1)
+        time.advance(3)
+
+        status = kept.status()
+        assert (status.received, status.outstanding, status.running) == (2, 2, 1)
+        assert (status.longest_running, status.idle_for) == (3, None)
+        assert status.outstanding_bytes > 0
+        assert (status.limit, status.is_at_limit) == (1000, False)
+
+    def test_the_status_knows_for_how_long_and_why_no_stream_is_open(
+        self, kept: RestartingStream, server: StreamOpener, time: VirtualTime
+    ) -> None:
+        kept.open()
+        server.fails["open"] = [exceptions.PermissionDenied("no")] * 3
+        server.streams[0].die(exceptions.PermissionDenied("not yours"))
+        time.advance(2)
+
+        status = kept.status()
+        assert status.refused_for == 2
+        assert (status.refusal, status.is_refusal_final) == ("403 not yours", True)
