@@ -230,6 +230,11 @@ class Subscriber:
         """Whether Pub/Sub is known to be unavailable; always False if not ``resilient``."""
         return self._channel_watch is not None and self._channel_watch.is_unavailable
 
+    @property
+    def unavailable_for(self) -> float:
+        """For how many seconds Pub/Sub has been unavailable; 0 if it is not known to be."""
+        return 0.0 if self._channel_watch is None else self._channel_watch.seconds
+
     def watch_topics(self, subscriptions: Sequence[Subscription], recreates: bool) -> TopicWatch:
         """Return a watch that logs when a topic was deleted.
 

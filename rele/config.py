@@ -70,6 +70,7 @@ class Config:
         self.publisher_backend: str = values["PUBLISHER_BACKEND"]
         self.publisher_blocking: bool = values["PUBLISHER_BLOCKING"]
         self.publisher_timeout: float = values["PUBLISHER_TIMEOUT"]
+        self.handler_limit: float | None = values["HANDLER_LIMIT"]
         self.shutdown_timeout: float = values["SHUTDOWN_TIMEOUT"]
         self.threads_per_subscription: int = (
             self.subscription_defaults.threads or DEFAULTS["THREADS_PER_SUBSCRIPTION"]

@@ -15,8 +15,10 @@ from typing import Any
 from rele.client import Subscriber
 from rele.config import Config
 from rele.consuming.consumers import consumers_of
+from rele.consuming.remote_control import RemoteControl
 from rele.consuming.shutdown import Patience, Shutdown, drain, end_process, report_abrupt_end
 from rele.consuming.worker_plan import ConsumerPlan, WorkerPlan, plan_as_in_1x, plan_of_config
+from rele.consuming.worker_status import WorkerStatus
 from rele.endpoint import can_connect, what_to_check
 from rele.engine.base import Consumer, Message
 from rele.engine.connection import Connection
@@ -76,6 +78,8 @@ class WorkerState(Enum):
 class Worker:
     """Consumes subscriptions in threads.
 
+    What pauses and resumes them meanwhile is its ``remote_control``, if one was set before.
+
     Args:
         subscriptions: the subscriptions to consume.
         client_options: for Google's clients.
@@ -115,20 +119,20 @@ class Worker:
             default_ack_deadline,
             default_retry_policy,
         )
-        self._plan = (
-            plan_as_in_1x(connection, subscriptions, threads_per_subscription)
-            if config is None
-            else plan_of_config(config, connection, subscriptions)
-        )
+        if config is None:
+            self._plan = plan_as_in_1x(connection, subscriptions, threads_per_subscription)
+        else:
+            self._plan = plan_of_config(config, connection, subscriptions)
         self._subscriptions = subscriptions
         self._address = connection.address
-        times = times or Times()
-        resilient = self._plan.is_resilient
+        times, resilient = times or Times(), self._plan.is_resilient
         self._subscriber = Subscriber.over(connection, resilient=resilient, times=times)
         self._engine = consumers_of(self._plan, self._subscriber, times)
         self._provisioner = _make_provisioner(self._plan, self._subscriber)
         self._dead_letters = DeadLetterPublisher(self._subscriber.connection)
         self._consumers: list[Consumer] = []
+        self._status = WorkerStatus(self._plan, lambda: self._engine.unavailable_for)
+        self.remote_control = RemoteControl(())
         self._futures: dict[Subscription, Any] = {}
         self._topic_watch: TopicWatch | None = None
         self._state = WorkerState.READY
@@ -162,10 +166,13 @@ class Worker:
         """
         self._check_connection()
         run_middleware_hook("pre_worker_start")
+        self._status.begin()
         try:
             self._open_streams()
         except BaseException:
+            self.remote_control.end()
             drain(self._consumers, self._plan.shutdown_timeout)
+            self._status.end()
             raise
         if self._plan.watches_topics:
             self._topic_watch = self._subscriber.watch_topics(
@@ -175,12 +182,20 @@ class Worker:
         run_middleware_hook("post_worker_start")
 
     def _open_streams(self) -> None:
-        for plan in self._plan.consumers:
-            consumer = self._engine.make(
-                plan, self._callback(plan), partial(self._provisioner.restore, plan.subscription)
-            )
-            self._consumers.append(consumer)
+        consumers = [self._make_consumer(plan) for plan in self._plan.consumers]
+        self._consumers += consumers
+        pairs = list(zip(self._plan.consumers, consumers, strict=True))
+        # Before they are open: what is paused is not opened.
+        self.remote_control.begin(
+            {plan.subscription.name: (consumer, plan.threads) for plan, consumer in pairs}
+        )
+        for plan, consumer in pairs:
             self._futures[plan.subscription] = consumer.open()
+        self._status.consume(consumers)
+
+    def _make_consumer(self, plan: ConsumerPlan) -> Consumer:
+        restore = partial(self._provisioner.restore, plan.subscription)
+        return self._engine.make(plan, self._callback(plan), restore)
 
     def _callback(self, plan: ConsumerPlan) -> Callback:
         subscription = plan.subscription
@@ -217,6 +232,7 @@ class Worker:
             SystemExit: at the end, as :meth:`stop` raises it.
         """
         self._state = WorkerState.RUNNING
+        self._status.begin()
         try:
             self._check_connection()
             self._stop.run_unless_stopped(self.setup)
@@ -229,8 +245,9 @@ class Worker:
             self._state = WorkerState.READY
             self.stop()
         finally:
-            if self._state is WorkerState.RUNNING:
+            if self._state is WorkerState.RUNNING:  # it has failed
                 self._state = WorkerState.READY
+                self._status.end()
 
     def _wait_forever(self, sleep_interval: float) -> None:
         try:
@@ -282,6 +299,8 @@ class Worker:
 
     def _shut_down(self) -> None:
         self._state = WorkerState.STOPPING
+        self._status.drain()
+        self.remote_control.end()
         timeout = self._plan.shutdown_timeout
         still_running = Shutdown(
             self._subscriptions,
@@ -294,6 +313,7 @@ class Worker:
         ).run()
         self._stop.allow_to_end()
         self._state = WorkerState.STOPPED
+        self._status.end()
         end_process(still_running, timeout)
 
     def _patience(self) -> Patience | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rele.client import Subscriber
 from rele.consuming.worker_plan import ConsumerPlan, WorkerPlan
 from rele.engine.base import Consumer
+from rele.engine.google.flow_control import flow_control
 from rele.engine.google.scheduler import DrainingScheduler
 from rele.engine.google.streams import RestartingStream
 from rele.engine.native.consuming.consumer_options import MAX_BYTES, MAX_MESSAGES, ConsumerOptions
@@ -35,6 +36,10 @@ class Consumers(Protocol):
     @property
     def is_unavailable(self) -> bool:
         """Whether Pub/Sub is known to be unavailable."""
+
+    @property
+    def unavailable_for(self) -> float:
+        """For how many seconds it has been; 0 if it is available."""
 
     def close(self) -> None:
         """Close all connections of the worker, once all consumers are drained."""
@@ -69,6 +74,7 @@ class GoogleConsumers:
             plan.threads,
             max_lease_duration=plan.max_lease_duration,
             is_unavailable=lambda: self._subscriber.is_unavailable,
+            limits=partial(_limits, plan),
             times=self._times,
         )
 
@@ -76,15 +82,22 @@ class GoogleConsumers:
     def is_unavailable(self) -> bool:
         return self._subscriber.is_unavailable
 
+    @property
+    def unavailable_for(self) -> float:
+        return self._subscriber.unavailable_for
+
     def close(self) -> None:
         self._subscriber.close()
 
     def _consume(self, plan: ConsumerPlan, callback: Callback, scheduler: DrainingScheduler) -> Any:
+        project_id = self._subscriber.connection.gc_project_id
+        scheduler.path = f"projects/{project_id}/subscriptions/{plan.subscription.name}"
+        limits = _limits(plan, scheduler.threads)
         return self._subscriber.consume(
             subscription_name=plan.subscription.name,
             callback=callback,
             scheduler=scheduler,
-            **({} if plan.flow_control is None else {"flow_control": plan.flow_control}),
+            **({} if limits is None else {"flow_control": limits}),
         )
 
 
@@ -116,6 +129,10 @@ class NativeConsumers:
     def is_unavailable(self) -> bool:
         return "_engine" in vars(self) and self._engine.is_unavailable
 
+    @property
+    def unavailable_for(self) -> float:
+        return self._engine.unavailable_for if "_engine" in vars(self) else 0.0
+
     def close(self) -> None:
         if "_engine" in vars(self):
             self._engine.close()
@@ -129,6 +146,7 @@ def options_of(plan: ConsumerPlan) -> ConsumerOptions:
     return ConsumerOptions(
         plan.threads,
         max_messages=stated.max_messages or max(MAX_MESSAGES, 2 * plan.threads * batch_size),
+        follows_threads=stated.max_messages is None,
         max_bytes=stated.max_bytes or MAX_BYTES,
         ack_deadline=plan.longest_lease,
         max_lease_duration=plan.max_lease_duration,
@@ -140,6 +158,11 @@ def options_of(plan: ConsumerPlan) -> ConsumerOptions:
         batch_wait=None if batch is None else batch.seconds,
         is_async=plan.is_on_loop,
     )
+
+
+def _limits(plan: ConsumerPlan, threads: int) -> Any:
+    """Google's FlowControl for so many threads; ``None`` for the default of Google's client."""
+    return None if plan.flow_control is None else flow_control(plan.options, threads)
 
 
 def _import_what_publishes() -> None:

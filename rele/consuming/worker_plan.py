@@ -65,6 +65,8 @@ class WorkerPlan:
     """The options for all subscriptions; an option of a declaration takes precedence."""
     is_resilient: bool
     """Whether the worker reconnects soon after an outage, and logs outages."""
+    handler_limit: float | None = None
+    """Seconds that a handler may run before the process is to be restarted; ``None``: any time."""
     engine: str = "google"
     """The engine of the consumers: ``"google"`` or ``"rele"``."""
 
@@ -110,6 +112,7 @@ def plan_of_config(
         provisioning=config.resources,  # type: ignore[arg-type]  # the schema has checked it
         defaults=defaults,
         is_resilient=True,
+        handler_limit=config.handler_limit,
         engine=config.engine,
     )
 

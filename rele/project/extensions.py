@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from rele.config import Config
 from rele.schema.problems import Problem
 from rele.schema.settings import SETTINGS, Setting
+from rele.status.controls import ReadControls
 
 GROUP = "rele.rooms"
 """The group of the entry points."""
@@ -83,6 +84,10 @@ class Room:
     """
     in_each_worker: Callable[[Config], AbstractContextManager[object]] | None = None
     """Returns the context that each worker process runs in, from before its setup to its end."""
+
+    controls: Callable[[Config], ReadControls] | None = None
+    """Returns what reads which subscriptions are paused, and with how many threads they are
+    consumed. Each worker process reads it every 2 s, in one thread, and does it."""
 
     @property
     def is_in_use(self) -> bool:
@@ -161,6 +166,11 @@ def in_each_worker(config: Config) -> Iterator[None]:
             if room.in_each_worker is not None:
                 stack.enter_context(room.in_each_worker(config))
         yield
+
+
+def readers_of_controls(config: Config) -> list[ReadControls]:
+    """What reads, in the rooms in use, what is asked of subscriptions while workers run."""
+    return [room.controls(config) for room in rooms_in_use() if room.controls is not None]
 
 
 def _known() -> list[Room]:

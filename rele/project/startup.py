@@ -12,13 +12,14 @@ from typing import Any, NoReturn
 
 from rele.config import Config
 from rele.consuming.control import WorkerControl
+from rele.consuming.remote_control import RemoteControl
 from rele.declaration.options import SubscriptionOptions
 from rele.declaration.subscription import Subscription
 from rele.endpoint import pubsub_address
 from rele.exceptions import ConfigurationError, ReleError
 from rele.project.backlogs import backlog_provider
 from rele.project.beside_processes import beside_processes
-from rele.project.extensions import beside_worker, in_each_worker
+from rele.project.extensions import beside_worker, in_each_worker, readers_of_controls
 from rele.project.loading import Project, is_error_for_a_worker
 from rele.project.probes import OPTION, answering_probes
 from rele.project.selection import select
@@ -129,9 +130,15 @@ def _run_here(
             begin()
             on_start()
 
-        controls: dict[str, Any] = {}
-        if process or rule.is_set:
-            controls["before_run"] = WorkerControl(process, rule, rooms.close).take
+        control = WorkerControl(process, rule, rooms.close) if process or rule.is_set else None
+        readers = readers_of_controls(config)
+
+        def before_run(worker: Any) -> None:
+            if control is not None:
+                control.take(worker)
+            worker.remote_control = RemoteControl(readers)
+
+        controls = {"before_run": before_run} if control or readers else {}
         run(subs, config, on_start=has_started, **controls)
 
 

@@ -162,6 +162,11 @@ SETTINGS: dict[str, Setting] = {
         "`Topics and subscriptions`_)",
         "apply",
     ),
+    "HANDLER_LIMIT": Setting(
+        replace(TIMEOUT, example="600").or_none(),
+        "seconds after which a handler that still runs turns ``/livez`` red, so that the process "
+        "is restarted; if unset, none does (see ``docs/operations.rst``)",
+    ),
     "LOG_PAYLOADS": Setting(
         BOOL,
         "whether payloads may be written to the log",

@@ -66,6 +66,15 @@ class SubscriptionStatus:
     """The streams that are open."""
     refused_for: float | None = None
     """For how many seconds no stream could be opened; ``None`` while one is open."""
+    refusal: str = ""
+    """Why the last one could not, in a line."""
+    is_refusal_final: bool = False
+    """Whether that lasts until a person corrects its cause."""
+    server_silent_for: float | None = None
+    """For how many seconds the server has answered nothing that this process has asked; ``None``
+    where that is not known."""
+    is_engine_running: bool = True
+    """Whether the thread or the event loop runs that receives messages and keeps their leases."""
     running: int = 0
     """Handlers that run now."""
     longest_running: float = 0.0
