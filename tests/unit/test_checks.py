@@ -64,7 +64,6 @@ WRONG_TYPES: dict[str, list[Any]] = {
 }
 OUT_OF_RANGE: dict[str, list[Any]] = {
     "ACK_DEADLINE": [-1, 0, 9, 601],
-    "BACKLOG": ["", "cloud"],
     "ENGINE": ["", "Rele", "native"],
     "HANDLER_LIMIT": [-1, 0],
     "LOG_PAYLOAD_LIMIT": [-1, 0],
