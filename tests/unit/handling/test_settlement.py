@@ -66,9 +66,7 @@ class TestDecision:
         deliver_failing(
             delivery,
             DeadLetter(),
-            send_to_dead_letters=lambda message, _: put_away.append(
-                (message, delivery.settlements())
-            ),
+            send_to_dead_letters=lambda message: put_away.append((message, delivery.settlements())),
         )
 
         assert put_away == [(delivery.message, [])]
@@ -80,11 +78,7 @@ class TestDecision:
         delivery = deliver()
         dead: list[Any] = []
 
-        deliver_failing(
-            delivery,
-            Reject("it has no id"),
-            send_to_dead_letters=lambda message, _: dead.append(message),
-        )
+        deliver_failing(delivery, Reject("it has no id"), send_to_dead_letters=dead.append)
 
         assert dead == [delivery.message]
         assert delivery.settlements() == ["ack"]
@@ -185,7 +179,7 @@ class TestUndecodable:
         delivery = deliver(BROKEN)
         put_away: list[Any] = []
 
-        deliver_broken(delivery, send_to_dead_letters=lambda message, _: put_away.append(message))
+        deliver_broken(delivery, send_to_dead_letters=put_away.append)
 
         assert put_away == [delivery.message]
         assert delivery.settlements() == ["ack"]
