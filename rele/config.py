@@ -19,6 +19,7 @@ from rele.endpoint import uses_emulator
 from rele.engine.connection import Connection
 from rele.engine.publisher_options import PublisherOptions
 from rele.exceptions import ConfigurationError, NoSettingsError, import_failure
+from rele.messages.payload_view import PayloadView
 from rele.middleware import register_first, register_middleware
 from rele.runtime.in_use import IN_USE
 from rele.schema.settings import DEFAULT_ACK_DEADLINE, DEFAULTS, SETTINGS
@@ -78,6 +79,7 @@ class Config:
         self.retry_policy = self.subscription_defaults.retry_policy
         self.resources: str = values["RESOURCES"]
         self.log_payloads: bool = values["LOG_PAYLOADS"]
+        self.payload_view = PayloadView.of(values)
         self.client_options: dict[str, Any] | None = values["CLIENT_OPTIONS"]
         self.gc_storage_region: list[str] | str | None = values["GC_STORAGE_REGION"]
         if isinstance(self.gc_storage_region, str):

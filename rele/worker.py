@@ -20,7 +20,7 @@ from rele.consuming.shutdown import Patience, Shutdown, drain, end_process, repo
 from rele.consuming.worker_plan import ConsumerPlan, WorkerPlan, plan_as_in_1x, plan_of_config
 from rele.consuming.worker_status import WorkerStatus
 from rele.endpoint import can_connect, what_to_check
-from rele.engine.base import Consumer, Message
+from rele.engine.base import Consumer, SendToDeadLetters
 from rele.engine.connection import Connection
 from rele.engine.google.dead_letters import DeadLetterPublisher
 from rele.engine.times import Times
@@ -209,7 +209,7 @@ class Worker:
         )
         return Callback(subscription, policy=settlement)
 
-    def _sender_to_dead_letters(self, plan: ConsumerPlan) -> Callable[[Message], None] | None:
+    def _sender_to_dead_letters(self, plan: ConsumerPlan) -> SendToDeadLetters | None:
         policy, project_id = plan.dead_letter_policy, self._plan.connection.gc_project_id
         if policy is None or project_id is None:
             return None

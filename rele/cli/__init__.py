@@ -10,16 +10,19 @@ import sys
 from collections.abc import Sequence
 
 from rele._version import __version__
+from rele.cli.deadletters import DEADLETTERS
 from rele.cli.emulator import EMULATOR
 from rele.cli.extension_arguments import add_commands
 from rele.cli.health import HEALTH
 from rele.cli.parser import say_wrong_use_plainly
+from rele.cli.project_here import load_project_here
 from rele.cli.publish import PUBLISH
 from rele.cli.run import RUN
+from rele.cli.seek import SEEK
 from rele.exceptions import ReleError
 
 #: Those that ``manage.py rele`` has, too.
-SHARED_COMMANDS = (EMULATOR, HEALTH, PUBLISH)
+SHARED_COMMANDS = (DEADLETTERS, EMULATOR, HEALTH, PUBLISH, SEEK)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         version=f"rele {__version__}",
         help="print the version and exit",
     )
+    parser.set_defaults(load_project=load_project_here)
     subparsers = parser.add_subparsers(dest="name", metavar="NAME")
     for command in (RUN, *SHARED_COMMANDS):
         command.add_to(subparsers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from rele.cli.parser import whole_number
 from rele.exceptions import ConfigurationError
 from rele.handling.current import current_message
+from rele.logs import JsonFormatter, RepeatFilter
+from rele.logs.repeats import is_repeat, noted
 from rele.runtime.worker_process import this_worker_process
 
 LEVELS = (logging.ERROR, logging.INFO, logging.DEBUG)
@@ -38,7 +41,20 @@ def add_verbosity(parser: argparse.ArgumentParser, default: Any = None) -> None:
     )
 
 
-def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:
+def add_log_format(parser: argparse.ArgumentParser) -> None:
+    """Add ``--log-format``, of a worker."""
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="json: write each line of the standard error as JSON, with what is known of the "
+        "message; logging to the console that the project has configured is changed as well",
+    )
+
+
+def log_to_stderr(
+    verbosity: int | None, *, of_project: bool = False, as_json: bool = False
+) -> None:
     """Show Relé's records of the level of ``verbosity``.
 
     Args:
@@ -46,22 +62,49 @@ def log_to_stderr(verbosity: int | None, *, of_project: bool = False) -> None:
             configured any, and is the same as 1 otherwise.
         of_project: also show the project's own records, from INFO up, if it has configured no
             logging.
+        as_json: write JSON lines to the console, also where the project has configured logging.
     """
     is_configured = _is_configured()
-    if is_configured and verbosity is None:
-        return
+    if not is_configured or verbosity is not None:
+        _show(verbosity, of_project=of_project and not is_configured)
+    if as_json:
+        _write_json()
+
+
+def say_json(line: str) -> None:
+    """Write ``line`` to the standard error as a record of INFO is written as JSON."""
+    record = logging.LogRecord("rele.cli", logging.INFO, "", 0, line, (), None)
+    if sys.stderr is not None:
+        print(JsonFormatter().format(record), file=sys.stderr, flush=True)
+
+
+def _write_json() -> None:
+    console: list[logging.Handler] = [
+        handler
+        for handler in _handlers()
+        if isinstance(handler, logging.StreamHandler)
+        and not isinstance(handler, logging.FileHandler)
+    ]
+    if not console:
+        console = [_handler(below=None)]
+        logging.getLogger("rele").addHandler(console[0])
+    for handler in console:
+        handler.setFormatter(JsonFormatter())
+
+
+def _show(verbosity: int | None, *, of_project: bool) -> None:
     level = LEVELS[1 if verbosity is None else min(verbosity, 2)]
     logging.getLogger("rele").setLevel(level)
     for logger in _loggers_below():
         # Django's LOGGING disables the loggers of modules that settings.py has imported, unless it
         # sets `disable_existing_loggers` to False.
         logger.disabled = False
-    if of_project and not is_configured:
+    if of_project:
         logging.getLogger().setLevel(max(level, logging.INFO))
     written_from = min((handler.level for handler in _handlers()), default=None)
     if written_from is None or written_from > level:
         handler = _handler(below=written_from)
-        logging.getLogger("" if of_project and not is_configured else "rele").addHandler(handler)
+        logging.getLogger("" if of_project else "rele").addHandler(handler)
 
 
 def _is_configured() -> bool:
@@ -97,6 +140,7 @@ def _handler(below: int | None) -> logging.Handler:
     """A handler that writes to the standard error, only records below ``below`` if it is given."""
     handler = logging.StreamHandler()
     handler.setFormatter(MessageFormatter())
+    handler.addFilter(RepeatFilter())
     if below is not None:
         handler.addFilter(lambda record: record.levelno < below)
     return handler
@@ -114,11 +158,19 @@ class MessageFormatter(logging.Formatter):
         super().__init__(format)
         self._mark = _mark_of_process()
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and a traceback unless it is one of too many (see :class:`RepeatFilter`)."""
+        if not is_repeat(record):
+            return super().format(record)
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record)
+        return self.formatMessage(record)
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         line = _line_on_message(record)
         if line is None:
-            return self._mark + super().formatMessage(record)
-        return f"{self._mark}{self.formatTime(record)} {record.levelname} {line}"
+            return noted(record, self._mark + super().formatMessage(record))
+        return noted(record, f"{self._mark}{self.formatTime(record)} {record.levelname} {line}")
 
 
 def _mark_of_process() -> str:

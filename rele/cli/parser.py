@@ -39,7 +39,7 @@ Number = TypeVar("Number", int, float)
 
 
 def number_from(
-    least: int, kind: Callable[[str], Number], what: str, most: float = math.inf
+    least: float, kind: Callable[[str], Number], what: str, most: float = math.inf
 ) -> Callable[[str], Number]:
     """What reads an option that is a number from ``least`` to ``most``, for argparse's ``type``.
 

@@ -11,13 +11,13 @@ from typing import Any
 from rele import config as configuration
 from rele import discover
 from rele.cli.extension_arguments import add_worker_arguments
-from rele.cli.log import add_verbosity, log_to_stderr
+from rele.cli.log import add_log_format, add_verbosity, log_to_stderr, say_json
 from rele.cli.output import tolerant_output
 from rele.cli.subcommand import Options, Subcommand
 from rele.cli.worker_arguments import add_own_worker_arguments
 from rele.exceptions import ConfigurationError, import_failure
 from rele.project.loading import load_settings
-from rele.project.startup import is_supervisor, run_worker, warn
+from rele.project.startup import is_supervisor, run_worker, say, warn
 from rele.runtime.worker_process import this_worker_process
 
 
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the dotted paths of further modules that declare subscriptions",
     )
     add_verbosity(parser)
+    add_log_format(parser)
     add_own_worker_arguments(parser)
     add_worker_arguments(parser)
 
@@ -47,7 +48,8 @@ def run(options: Options) -> int:
 
 def _consume(options: Options) -> int:
     setting, module_paths = _discover(options["settings"])
-    log_to_stderr(options["verbosity"], of_project=True)
+    as_json = options["log_format"] == "json"
+    log_to_stderr(options["verbosity"], of_project=True, as_json=as_json)
     # google.auth also warns of missing credentials, less clearly than Relé's own error.
     logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     project = load_settings(setting)
@@ -64,7 +66,8 @@ def _consume(options: Options) -> int:
         warn(project.problems)
     from rele.worker import create_and_run  # this late, since it loads Google's client
 
-    run_worker(project, options, f"subs.py and subs/ below {Path.cwd()}", create_and_run)
+    looked_in = f"subs.py and subs/ below {Path.cwd()}"
+    run_worker(project, options, looked_in, create_and_run, say_json if as_json else say)
     return 0
 
 

@@ -11,9 +11,11 @@ from typing import Any
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
 from rele.exceptions import Decision
-from rele.handling.settlement import describe_without_payload, fingerprint
+from rele.handling.settlement import describe_without_payload
 from rele.messages.codec import encode
 from rele.messages.explaining import in_one_line, origin_of
+from rele.messages.payload_view import PayloadView, fingerprint
+from rele.messages.redaction import hide_secrets
 from rele.middleware import BaseMiddleware, needed_if, no_io
 from rele.runtime.own_records import log_publishing
 from rele.sending.publication import failed_attributes
@@ -30,6 +32,7 @@ class LoggingMiddleware(BaseMiddleware):
     _agent: str | None = None
     _config: Any = None
     _logs_payloads = True
+    _view = PayloadView()
 
     def __init__(self) -> None:
         self._logger = logging.getLogger(type(self).__module__)
@@ -38,6 +41,7 @@ class LoggingMiddleware(BaseMiddleware):
         self._config = config
         self._agent = config.app_name
         self._logs_payloads = getattr(config, "log_payloads", True)
+        self._view = getattr(config, "payload_view", self._view)
 
     def pre_publish(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(logging.DEBUG):  # or the record is not even made
@@ -142,19 +146,24 @@ class LoggingMiddleware(BaseMiddleware):
         return self._text_of(message) if self._logs_payloads else describe_without_payload(message)
 
     def _text_of(self, message: Message) -> str:
-        return str(message)
+        if self._view.is_of_project:  # its function knows attributes, but no text about a message
+            attributes = dict(self._view.attributes(message.attributes))
+            return f"<Message {message.message_id}: {len(message.data)} bytes, {attributes}>"
+        return str(hide_secrets(str(message)))
 
     def _published_text(self, data: Any) -> str:
         """What was to be published: as JSON, or its repr if it cannot be encoded."""
         try:
             payload = encode(data, getattr(self._config, "encoder", json.JSONEncoder))
         except Exception:  # noqa: BLE001 - the data's own code runs here
-            return _repr_of(data) if self._logs_payloads else _described(data)
-        return payload.decode("utf-8") if self._logs_payloads else fingerprint(payload)
+            if not self._logs_payloads:
+                return _described(data)
+            return str(self._view.data(_repr_of(data)))
+        return self._view.whole_payload(payload) if self._logs_payloads else fingerprint(payload)
 
     def _publication(self, topic: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "pubsub_publisher_attrs": dict(attrs),
+            "pubsub_publisher_attrs": dict(self._view.attributes(attrs)),
             "metrics": {"name": "publications", "data": {"agent": self._agent, "topic": topic}},
         }
 
@@ -170,7 +179,7 @@ class LoggingMiddleware(BaseMiddleware):
             "topic": subscription.topic,
             "status": status,
             "subscription": subscription.name,
-            "attributes": dict(message.attributes),
+            "attributes": dict(self._view.attributes(message.attributes)),
         }
         if start_time is not None:
             data["duration_seconds"] = round(time.time() - start_time, 3)

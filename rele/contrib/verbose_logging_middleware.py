@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import Any
 
 from rele.contrib.logging_middleware import LoggingMiddleware
@@ -15,8 +14,8 @@ from rele.middleware import needed_if, no_io
 class VerboseLoggingMiddleware(LoggingMiddleware):
     """As LoggingMiddleware, with ``subscription_message`` in the record of success, too.
 
-    The payload is never cut, as it is in Google's own text of a message. With ``LOG_PAYLOADS`` off
-    the record has its size and SHA-256 instead.
+    The payload is never cut, as it is in Google's own text of a message, but redacted by
+    ``REDACT``. With ``LOG_PAYLOADS`` off the record has its size and SHA-256 instead.
     """
 
     @no_io
@@ -37,16 +36,11 @@ class VerboseLoggingMiddleware(LoggingMiddleware):
 
     def _text_of(self, message: Message) -> str:
         return (
-            f"Message {{ data: {_shown(message.data)}, "
+            f"Message {{ data: {self._shown(message.data)}, "
             f"ordering_key: {getattr(message, 'ordering_key', '')!r}, "
-            f"attributes: {dict(message.attributes)!r} }}"
+            f"attributes: {dict(self._view.attributes(message.attributes))!r} }}"
         )
 
-
-def _shown(payload: Any) -> str:
-    """The payload in one line: as text if it is UTF-8, otherwise as bytes."""
-    if isinstance(payload, bytes):
-        # Decoding with errors="replace" would block every thread: for seconds at 10 MB.
-        with suppress(UnicodeDecodeError):
-            payload = payload.decode("utf-8")
-    return repr(payload)
+    def _shown(self, payload: Any) -> str:
+        """The payload in one line: as text if it is UTF-8, otherwise as bytes."""
+        return repr(self._view.text_of(payload) if isinstance(payload, bytes) else payload)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from functools import lru_cache
@@ -257,6 +257,10 @@ def as_message(received: Any) -> Message:
 def _is_message(kind: type) -> bool:
     """Whether it is a class of messages: kept, since the class is abstract, which takes time."""
     return issubclass(kind, Message)
+
+
+SendToDeadLetters = Callable[[Message, Mapping[str, str]], None]
+"""Publishes a message to a dead-letter topic, with attributes that say why it failed, or raises."""
 
 
 class PublishedMessage(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import time
@@ -13,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from rele.exceptions import DeadLetter, DecodeError, Drop, Reject, Retry
 from rele.messages.codec import decode
+from rele.messages.dead_letter_attributes import failure_attributes
 from rele.messages.explaining import in_one_line, origin_of
+from rele.messages.payload_view import fingerprint
 from rele.middleware import run_middleware_hook
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
-    from rele.engine.base import Message
+    from rele.engine.base import Message, SendToDeadLetters
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class SettlementPolicy:
     subscription without a retry policy; ``None`` if the subscription has one."""
     confirms_acks: bool = False
     """Whether to wait for Pub/Sub's answer to an ack, as exactly-once delivery needs."""
-    send_to_dead_letters: Callable[[Message], None] | None = None
-    """Publishes a message to the dead-letter topic, or raises; ``None`` without a policy."""
+    send_to_dead_letters: SendToDeadLetters | None = None
+    """Publishes a message to the dead-letter topic; ``None`` without a policy."""
     logs_payloads: bool = True
     """Whether a payload that cannot be decoded may be written to the log."""
     decode: Callable[[bytes], Any] = decode
@@ -53,7 +54,7 @@ class SettlementPolicy:
         elif isinstance(error, Retry) and error.delay is not None:
             _redeliver_later(message, error.delay)
         elif isinstance(error, DeadLetter):
-            self._dead_letter(message)
+            self._dead_letter(message, error)
         elif isinstance(error, Reject):
             self._reject(message, error)
         else:
@@ -140,7 +141,7 @@ class SettlementPolicy:
             error,
         )
         if has_topic:
-            self._dead_letter(message)
+            self._dead_letter(message, error)
         else:
             message.ack()
 
@@ -150,7 +151,7 @@ class SettlementPolicy:
         else:
             _redeliver_later(message, self.failure_pause)
 
-    def _dead_letter(self, message: Message) -> None:
+    def _dead_letter(self, message: Message, error: BaseException) -> None:
         if self.send_to_dead_letters is None:
             logger.error(
                 "The handler of %s sent the message %s to the dead-letter topic, but the "
@@ -162,9 +163,9 @@ class SettlementPolicy:
             self._redeliver(message)
             return
         try:
-            self.send_to_dead_letters(message)
-        except Exception as error:  # noqa: BLE001 - after any error the message is not published
-            self._report_dead_letter(message, error)
+            self.send_to_dead_letters(message, failure_attributes(error, self.subscription.path))
+        except Exception as refusal:  # noqa: BLE001 - after any error the message is not published
+            self._report_dead_letter(message, refusal)
             self._redeliver(message)
         else:
             message.ack()
@@ -186,11 +187,6 @@ class SettlementPolicy:
 def describe_without_payload(message: Message) -> str:
     """Describe the message by its id, and its payload by size and SHA-256 alone."""
     return f"The message {message.message_id} ({fingerprint(message.data)})"
-
-
-def fingerprint(payload: bytes) -> str:
-    """Describe the payload by its size in bytes and its SHA-256."""
-    return f"{len(payload)} bytes, SHA-256 {hashlib.sha256(payload).hexdigest()}"
 
 
 def _redeliver_later(message: Message, seconds: float) -> None:

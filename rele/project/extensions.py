@@ -31,7 +31,7 @@ from rele.status.controls import ReadControls
 GROUP = "rele.rooms"
 """The group of the entry points."""
 
-OWN_COMMANDS = ("emulator", "health", "publish", "run")
+OWN_COMMANDS = ("deadletters", "emulator", "health", "publish", "run", "seek")
 """Names of subcommands that no room can have, since Relé has them."""
 
 Begin = Callable[[], None]

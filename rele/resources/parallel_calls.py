@@ -22,6 +22,13 @@ MAX_CALLS = 32
 READ_SUBSCRIPTION = "read subscription"
 READ_TOPIC = "read topic"
 LIST_SUBSCRIPTIONS_OF = "list the subscriptions of"
+PULL_FROM = "pull from"
+ACKNOWLEDGE_IN = "acknowledge messages of"
+LEASE_IN = "change the leases of messages of"
+PUBLISH_TO = "publish to"
+SEEK = "seek"
+CREATE_SNAPSHOT = "create snapshot"
+READ_SNAPSHOT = "read snapshot"
 
 _PERMISSIONS = {
     READ_SUBSCRIPTION: "pubsub.subscriptions.get",
@@ -30,6 +37,13 @@ _PERMISSIONS = {
     CREATE_TOPIC: "pubsub.topics.create",
     CREATE_SUBSCRIPTION: "pubsub.subscriptions.create and pubsub.topics.attachSubscription",
     UPDATE_SUBSCRIPTION: "pubsub.subscriptions.update",
+    PULL_FROM: "pubsub.subscriptions.consume",
+    ACKNOWLEDGE_IN: "pubsub.subscriptions.consume",
+    LEASE_IN: "pubsub.subscriptions.consume",
+    PUBLISH_TO: "pubsub.topics.publish",
+    SEEK: "pubsub.subscriptions.consume and pubsub.snapshots.seek",
+    CREATE_SNAPSHOT: "pubsub.snapshots.create and pubsub.subscriptions.consume",
+    READ_SNAPSHOT: "pubsub.snapshots.get",
 }
 
 Item = TypeVar("Item")

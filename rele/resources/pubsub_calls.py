@@ -52,9 +52,12 @@ class Service:
 
     def subscriptions(self, project: str) -> Iterator[str]:
         """The paths of all subscriptions of ``project``, which is ``projects/ID``."""
+        return (subscription.name for subscription in self.configurations(project))
+
+    def configurations(self, project: str) -> Iterator[Any]:
+        """Google's Subscription of each subscription of ``project``, which is ``projects/ID``."""
         with explained(LIST_SUBSCRIPTIONS_OF, project):
-            for subscription in self._subscriber.list_subscriptions(request={"project": project}):
-                yield subscription.name
+            yield from self._subscriber.list_subscriptions(request={"project": project})
 
     def has_topic(self, path: str) -> bool:
         """Whether the topic exists; assumed to be so if the credentials may not read it."""
@@ -76,6 +79,14 @@ class Service:
         except exceptions.NotFound:
             return False
         except exceptions.PermissionDenied:
+            return None
+
+    def subscriptions_on(self, topic: str) -> list[str] | None:
+        """The paths of the topic's subscriptions; ``None`` if the topic does not exist."""
+        try:
+            with explained(READ_TOPIC, topic, exceptions.NotFound):
+                return list(self._topics.list_topic_subscriptions(request={"topic": topic}))
+        except exceptions.NotFound:
             return None
 
     def create_topic(self, path: str) -> None:

@@ -197,6 +197,11 @@ FILTER = Kind(
 )
 FORKED = one_of("wait", "background")
 PATH = Kind("a path", _is_path, example="'/run/secrets/pubsub.json'")
+REDACT = Kind(
+    "a function of data (no `async def`, and without `yield`)",
+    is_function_of_payload,
+    example="lambda data: '***'",
+)
 REGIONS = Kind(
     "a list of regions",
     lambda value: is_string(value) or is_strings(value),  # a string is deprecated

@@ -23,6 +23,7 @@ from rele.schema.kinds import (
     FILTER,
     FORKED,
     PATH,
+    REDACT,
     REGIONS,
     RETRY_POLICY,
     STRING,
@@ -176,6 +177,16 @@ SETTINGS: dict[str, Setting] = {
         one_of("monitoring").or_none(),
         "``monitoring``: how many messages wait is asked of Cloud Monitoring, once a minute (see "
         "``docs/operations.rst``); if unset, only an emulator is asked",
+    ),
+    "LOG_PAYLOAD_LIMIT": Setting(
+        COUNT,
+        "characters of the payload in the JSON line of a message that has failed, at most",
+        1_000,
+    ),
+    "REDACT": Setting(
+        REDACT.or_none(),
+        "function of a message's data, or of the dict of its attributes, that returns what of it "
+        "the log may show; if unset, values are hidden whose names look like those of secrets",
     ),
     "PUBLISHER_BACKEND": Setting(
         CLASS_PATH,

@@ -8,7 +8,7 @@ import json
 import queue
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from google.pubsub_v1.types import PubsubMessage
 
 from rele import config as configuration
 from rele.config import Config
-from rele.engine.base import Message, as_message
+from rele.engine.base import Message, SendToDeadLetters, as_message
 from rele.exceptions import ConfigurationError
 from rele.handling.handle import Outcome, handle, outcome_of
 from rele.handling.handle_async import process_async
@@ -148,7 +148,7 @@ class _Test:
         self, sub: Subscription, data: Any, attributes: Mapping[str, str | list[str]]
     ) -> None:
         self._dead_letters: list[Message] = []
-        self.policy = _policy_of(sub, self._dead_letters.append)
+        self.policy = _policy_of(sub, lambda letter, _failure: self._dead_letters.append(letter))
         self.message = _message(data, attributes, self.policy)
 
     def delivery(self, outcome: Outcome, raise_exceptions: bool) -> Delivery:
@@ -167,7 +167,7 @@ def _deliver_batch(
 ) -> Delivery:
     _check_lengths(sub, data, attributes)
     dead_letters: list[Message] = []
-    policy = _policy_of(sub, dead_letters.append)
+    policy = _policy_of(sub, lambda letter, _failure: dead_letters.append(letter))
     messages = [
         _message(
             each,
@@ -227,9 +227,7 @@ def _delivery(outcome: Outcome, *, dead_lettered: bool) -> Delivery:
     )
 
 
-def _policy_of(
-    sub: Subscription, send_to_dead_letters: Callable[[Message], None]
-) -> SettlementPolicy:
+def _policy_of(sub: Subscription, send_to_dead_letters: SendToDeadLetters) -> SettlementPolicy:
     """As the worker has it from the declaration and the project's settings."""
     try:
         config = configuration.current()

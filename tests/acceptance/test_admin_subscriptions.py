@@ -32,7 +32,6 @@ from django.utils import timezone
 from rele.contrib.admin.models import Failure, Minute, Process, Subscription
 from rele.contrib.admin.scale import step_of
 from rele.contrib.admin.writing import run_of, write
-from rele.contrib.admin.tally import Unwritten
 from rele.contrib.outbox.models import OutboxMessage
 from rele.status.snapshot import (
     Backlog, Complaint, Figure, Phase, Probe, Snapshot, SubscriptionStatus,
@@ -64,7 +63,7 @@ processes = [
     for end, age in (("x2v8k", 90_000), ("q5m1z", 90_010), ("b7n3w", 42))
 ]
 for process in processes:
-    write(process, Unwritten({}, ()))
+    write(process, {})
 silent = Process.objects.filter(name__endswith="q5m1z:1")
 silent.update(seen_at=timezone.now() - timedelta(minutes=3))
 Minute.objects.bulk_create(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 
@@ -108,3 +109,70 @@ def test_the_logging_of_the_manual_shows_the_line(django: Project) -> None:
 
     assert matches(PROCESSED, output), output
     assert matches(FAILED, output), output
+
+
+@pytest.mark.parametrize("configured", ["", "import logging\nlogging.basicConfig(level='INFO')\n"])
+@pytest.mark.parametrize("command", [("django", "runrele"), ("rele", "run")], ids=" ".join)
+def test_json_lines_say_which_message_they_are_about(
+    django: Project, command: tuple[str, ...], configured: str
+) -> None:
+    add_to_settings(django, configured)
+
+    output = output_of_worker(django, *command, "--log-format", "json")
+
+    printed = [line for line in output.splitlines() if not line.startswith("worked on")]
+    lines = [json.loads(line) for line in printed]
+    assert all({"time", "severity", "message", "logger"} <= line.keys() for line in lines)
+    assert any(line["message"].startswith("Pulling messages") for line in lines)
+    [processed] = [line for line in lines if line.get("status") == "succeeded"]
+    failed = next(line for line in lines if line.get("status") == "failed")
+    assert processed["message_id"] != failed["message_id"]
+    for line in (processed, failed):
+        assert line["subscription"] == line["topic"] == "jobs"
+        assert line["attempt"] >= 1
+        assert line["duration_seconds"] >= 0
+    assert failed["payload"] == "1"
+    assert "ValueError: broken" in failed["exception"]
+    assert "payload" not in processed
+
+
+def test_json_lines_of_several_processes_are_lines_of_json(django: Project) -> None:
+    output = output_of_worker(
+        django, "django", "runrele", "--processes", "2", "--log-format", "json"
+    )
+
+    lines = [json.loads(line) for line in output.splitlines() if not line.startswith("worked on")]
+    assert {line["process"] for line in lines if "message_id" in line} <= {1, 2}
+
+
+def test_a_fault_of_each_message_is_shown_a_few_times_whole(django: Project) -> None:
+    django.write(
+        "shop/subs.py",
+        """
+        from rele import sub
+        from rele.exceptions import Drop
+
+        @sub(topic="jobs")
+        def work(data, **kwargs):
+            if data == 50:
+                print("worked on them", flush=True)
+                return
+            try:
+                raise ValueError("broken")
+            finally:
+                from rele.handling.current import current_handling
+                current_handling().message.ack()
+        """,
+    )
+    worker = django.start("-m", "django", "runrele")
+    output = read_until(worker.stdout, "Pulling messages")
+    publish_jobs(django, range(50))
+    publish_jobs(django, [50])
+    output += read_until(worker.stdout, "worked on them")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.stdout is not None
+    output += worker.stdout.read()
+
+    assert output.count("failed with ValueError") == 50, output
+    assert output.count("ValueError: broken") == 10
+    assert "further tracebacks like this are left out for 60 s" in output

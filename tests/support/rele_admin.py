@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,8 +13,8 @@ from typing import Any
 from django.utils import timezone
 
 from rele.contrib.admin.failing import Raised
-from rele.contrib.admin.tally import Count, Failed, Unwritten
-from rele.contrib.admin.writing import write
+from rele.contrib.admin.tally import Count, Failed
+from rele.contrib.admin.writing import write, write_failure
 from rele.status.snapshot import Backlog, Phase, Snapshot, SubscriptionStatus
 from tests.support import admin_project
 from tests.support.admin_project import PROJECT, installed
@@ -39,7 +40,8 @@ SETTINGS: dict[str, Any] = {
 
 ERROR = Raised("f" * 64, "ValueError", "order 7 has no price", "shop.subs.charge:41")
 
-NOTHING = Unwritten({}, ())
+STARTED = time.time() - 120
+"""When all processes have begun."""
 
 STATUS = SubscriptionStatus(
     SUBSCRIPTION, "photo-uploaded", 4, streams=1, running=3, outstanding=20, limit=100, idle_for=2.0
@@ -68,7 +70,7 @@ def snapshot(process: str = "web-1:7", *statuses: SubscriptionStatus, **more: An
     """Of a worker that consumes."""
     now = timezone.now().timestamp()
     known = {"phase": Phase.CONSUMING, "subscriptions": statuses or (STATUS,), **more}
-    return Snapshot(process, now, now - 120, **known)
+    return Snapshot(process, now, STARTED, **known)
 
 
 def report(*snapshots: Snapshot, handled: int = 0, failed: int = 0, text: str = ERROR.text) -> None:
@@ -78,8 +80,9 @@ def report(*snapshots: Snapshot, handled: int = 0, failed: int = 0, text: str = 
         name = each.subscriptions[0].name
         counts = {(name, int(now // 60)): Count(handled, failed, {30: handled})} if handled else {}
         raised = replace(ERROR, text=text)
-        failures = (Failed(name, raised, f"Traceback of {text}", failed, now - 60, now),)
-        write(each, Unwritten(counts, failures if failed else ()))
+        write(each, counts)
+        if failed:
+            write_failure(Failed(name, raised, f"Traceback of {text}", failed, now - 60, now))
 
 
 def with_backlog(status: SubscriptionStatus, messages: int, oldest: float) -> SubscriptionStatus:

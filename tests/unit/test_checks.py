@@ -33,6 +33,7 @@ HANDLER = "from rele import sub\n@sub('photos')\ndef handle(data, **attributes):
 WRONG_TYPES: dict[str, list[Any]] = {
     "ACK_DEADLINE": ["60", 60.0, True],
     "APP_NAME": [1, ["shop"]],
+    "BACKLOG": [1, True],
     "CLIENT_OPTIONS": ["api_endpoint", ["api_endpoint"]],
     "DEFAULT_RETRY_POLICY": [10, (10, 600), SimpleNamespace(minimum_backoff=1)],
     "DECODER_PATH": [None, json.JSONDecoder],
@@ -42,7 +43,9 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "GC_CREDENTIALS_PATH": [1, {}],
     "GC_PROJECT_ID": [1, b"my-project"],
     "GC_STORAGE_REGION": [1, ["europe-west1", None]],
+    "HANDLER_LIMIT": ["30", True],
     "LOG_PAYLOADS": [None, 1, "no"],
+    "LOG_PAYLOAD_LIMIT": [None, "1000", 1e3],
     "MIDDLEWARE": [None, "rele.contrib.LoggingMiddleware", [BaseMiddleware]],
     "PUBLISHER_BACKEND": [None, BaseBackend],
     "PUBLISHER_BATCHING": [None, 500, [("max_messages", 500)]],
@@ -52,6 +55,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "PUBLISHER_LIMITS": [None, 500, [("max_messages", 500)]],
     "PUBLISHER_RETRY_FOR": [None, "600", True],
     "PUBLISHER_TIMEOUT": [None, "3", True],
+    "REDACT": ["shop.logs.redact", {}, AsyncMock(), lambda: None],
     "RESOURCES": [None, ["apply"], True],
     "SHUTDOWN_TIMEOUT": [None, "30", True],
     "SUBSCRIPTION_DEFAULTS": [None, ["threads"], "threads"],
@@ -61,6 +65,8 @@ WRONG_TYPES: dict[str, list[Any]] = {
 OUT_OF_RANGE: dict[str, list[Any]] = {
     "ACK_DEADLINE": [-1, 0, 9, 601],
     "ENGINE": ["", "Rele", "native"],
+    "HANDLER_LIMIT": [-1, 0],
+    "LOG_PAYLOAD_LIMIT": [-1, 0],
     "PUBLISHER_COMPRESSION": [-1, 0],
     "PUBLISHER_FORKED": ["", "never"],
     "PUBLISHER_RETRY_FOR": [-1, 0, float("nan"), float("inf")],
@@ -72,6 +78,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
 RIGHT: dict[str, list[Any]] = {
     "ACK_DEADLINE": [None, 10, 600],
     "APP_NAME": [None, "shop"],
+    "BACKLOG": [None, "monitoring"],
     "CLIENT_OPTIONS": [None, {}, {"api_endpoint": "localhost:1"}],
     "DEFAULT_RETRY_POLICY": [None, RetryPolicy(0.1, 600)],
     "DECODER_PATH": ["json.JSONDecoder", "json.loads"],
@@ -81,7 +88,9 @@ RIGHT: dict[str, list[Any]] = {
     "GC_CREDENTIALS_PATH": [None],
     "GC_PROJECT_ID": [None, "my-project"],
     "GC_STORAGE_REGION": [None, ["europe-west1"]],
+    "HANDLER_LIMIT": [None, 0.1, 600],
     "LOG_PAYLOADS": [True, False],
+    "LOG_PAYLOAD_LIMIT": [1, 10_000_000],
     "MIDDLEWARE": [[DATABASE_MIDDLEWARE], (DATABASE_MIDDLEWARE, f"{__name__}.PlainMiddleware")],
     "PUBLISHER_BACKEND": [f"{__name__}.Backend", *(f"rele.backends.{name}" for name in (
         "pubsub.PubSubBackend", "console.ConsoleBackend", "locmem.LocMemBackend"
@@ -97,6 +106,7 @@ RIGHT: dict[str, list[Any]] = {
     "PUBLISHER_LIMITS": [{}, {"max_bytes": 1}, {"max_messages": 1, "max_bytes": 2**40}],
     "PUBLISHER_RETRY_FOR": [0.1, 86400],
     "PUBLISHER_TIMEOUT": [0.1, 3],
+    "REDACT": [None, str, lambda data: data],
     "RESOURCES": ["apply", "create", "verify", "ignore"],
     "SHUTDOWN_TIMEOUT": [0.1, 30],
     "SUBSCRIPTION_DEFAULTS": [{}, {"threads": 4, "prefix": "shop", "labels": None}],

@@ -66,7 +66,7 @@ class Minute(models.Model):
         default_permissions = ()
         constraints = [  # noqa: RUF012 - as Django declares it
             models.UniqueConstraint(
-                fields=["minute", "subscription", "run"], name="rele_admin_minute"
+                fields=["minute", "subscription", "run"], name="rele_admin_once"
             )
         ]
         indexes = [  # noqa: RUF012 - as Django declares it

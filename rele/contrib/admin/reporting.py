@@ -13,7 +13,7 @@ from django.utils import timezone
 from rele.config import Config
 from rele.contrib.admin.exceptions import explained_errors
 from rele.contrib.admin.tally import Tally
-from rele.contrib.admin.writing import forget, purge, write
+from rele.contrib.admin.writing import forget, purge, write, write_failure
 from rele.management.databases import close_connections
 from rele.runtime.in_use import IN_USE
 from rele.status.providers import STATUS
@@ -101,18 +101,24 @@ class Reporter:
             self._try(self._write_last)
 
     def _write(self) -> None:
-        unwritten = self._tally.unwritten()
-        write(self._snapshot(), unwritten)
+        self._write_news(self._snapshot())
         self._has_reported = True
-        self._tally.note_written(unwritten)
         if self._monotonic() >= self._purge_at:
             purge(timezone.now())
             self._purge_at = self._monotonic() + PURGE_EVERY
 
     def _write_last(self) -> None:
         snapshot = self._snapshot()
-        write(snapshot, self._tally.unwritten())
+        self._write_news(snapshot)
         forget(snapshot.process)
+
+    def _write_news(self, snapshot: Snapshot) -> None:
+        news = self._tally.unwritten()
+        write(snapshot, news.minutes)
+        self._tally.note_written(news.minutes)
+        for failed in news.failures:
+            write_failure(failed)
+            self._tally.note_failure_written(failed)
 
     def _try(self, do: Callable[[], None]) -> None:
         try:

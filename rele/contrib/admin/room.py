@@ -30,5 +30,6 @@ ROOM = Room(
             later(f"{APP}.commands:set_threads"),
         ),
     ),
+    controls=later(f"{APP}.controls:reader"),
     in_each_worker=later(f"{APP}.reporting:reporting"),
 )

@@ -122,19 +122,28 @@ class Tally:
             }
             return Unwritten(minutes, tuple(self._failures.values()))
 
-    def note_written(self, written: Unwritten) -> None:
-        """Take note that the database has what :meth:`unwritten` returned."""
+    def note_written(self, minutes: Mapping[Key, Count]) -> None:
+        """Take note that the database has these."""
         with self._lock:
             # A minute later than it could be: clocks are set back by a little.
             over = _minute_of(self._now()) - 1
-            for key, count in written.minutes.items():
+            for key, count in minutes.items():
                 if (counting := self._minutes.get(key)) is None:
                     continue
                 counting.written = count.handled
                 if key[1] < over and counting.handled == count.handled:
                     del self._minutes[key]
-            for failed in written.failures:
-                self._subtract(failed)
+
+    def note_failure_written(self, failed: Failed) -> None:
+        """Take note that the database has counted these."""
+        fingerprint = failed.raised.fingerprint
+        with self._lock:
+            known = self._failures[fingerprint]
+            if known.count == failed.count:
+                del self._failures[fingerprint]
+            else:
+                left = known.count - failed.count
+                self._failures[fingerprint] = replace(known, count=left)
 
     def _count(self, name: str, start_time: float, failed: int) -> float:
         with self._lock:
@@ -147,15 +156,6 @@ class Tally:
             counting.failed += failed
             counting.durations[step_of(now - start_time)] += 1
         return now
-
-    def _subtract(self, failed: Failed) -> None:
-        fingerprint = failed.raised.fingerprint
-        known = self._failures[fingerprint]
-        if known.count == failed.count:
-            del self._failures[fingerprint]
-        else:
-            left = known.count - failed.count
-            self._failures[fingerprint] = replace(known, count=left)
 
 
 def _minute_of(seconds: float) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from datetime import timezone as timezones
 from typing import Any
 
 from django.conf import settings
-from django.db import router, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from rele.contrib.admin.models import Failure, Minute, Process
-from rele.contrib.admin.tally import Count, Failed, Key, Unwritten
+from rele.contrib.admin.tally import Count, Failed, Key
 from rele.status.encoding import to_json
 from rele.status.snapshot import Snapshot
 
@@ -27,8 +28,8 @@ MOST_FAILURES = 1_000
 """How long failures are kept, and how many."""
 
 
-def write(snapshot: Snapshot, unwritten: Unwritten) -> None:
-    """Write what a process reports, all of it or nothing.
+def write(snapshot: Snapshot, minutes: Mapping[Key, Count]) -> None:
+    """Write what a process is doing and what it has handled, all of it or nothing.
 
     Raises:
         django.db.Error: the database cannot be used.
@@ -39,11 +40,33 @@ def write(snapshot: Snapshot, unwritten: Unwritten) -> None:
             {"name": snapshot.process},
             {"seen_at": timezone.now(), "snapshot": to_json(snapshot)},
         )
-        for key in sorted(unwritten.minutes):
-            _write_minute(run_of(snapshot), key, unwritten.minutes[key])
-        # In the order of their keys, so that two processes never wait for each other.
-        for failed in sorted(unwritten.failures, key=lambda each: each.raised.fingerprint):
-            _write_failure(failed)
+        for key in sorted(minutes):
+            _write_minute(run_of(snapshot), key, minutes[key])
+
+
+def write_failure(failed: Failed) -> None:
+    """Add errors of one kind to those that are counted already.
+
+    This is a transaction of its own: where two processes insert the same row, the one whose insert
+    fails would keep a lock that MySQL and MariaDB then find in a deadlock.
+
+    Raises:
+        django.db.Error: the database cannot be used.
+    """
+    if _add_to_known(failed):
+        return
+    try:
+        with transaction.atomic(using=router.db_for_write(Failure)):
+            Failure.objects.create(
+                fingerprint=failed.raised.fingerprint,
+                subscription=failed.subscription,
+                kind=failed.raised.kind,
+                count=failed.count,
+                first_seen=_moment(failed.first_seen),
+                **_latest(failed),
+            )
+    except IntegrityError:  # another process was faster
+        _add_to_known(failed)
 
 
 def run_of(snapshot: Snapshot) -> str:
@@ -91,23 +114,19 @@ def _write_minute(run: str, key: Key, count: Count) -> None:
     )
 
 
-def _write_failure(failed: Failed) -> None:
-    raised = failed.raised
-    latest = {"text": raised.text, "place": raised.place, "last_seen": _moment(failed.last_seen)}
-    if failed.traceback:
-        latest["traceback"] = failed.traceback
-    row, is_new = Failure.objects.get_or_create(
-        fingerprint=raised.fingerprint,
-        defaults={
-            "subscription": failed.subscription,
-            "kind": raised.kind,
-            "count": failed.count,
-            "first_seen": _moment(failed.first_seen),
-            **latest,
-        },
-    )
-    if not is_new:
-        Failure.objects.filter(pk=row.pk).update(count=F("count") + failed.count, **latest)
+def _add_to_known(failed: Failed) -> bool:
+    """Count ``failed`` where such errors are known; return whether they are."""
+    rows = Failure.objects.filter(fingerprint=failed.raised.fingerprint)
+    return bool(rows.update(count=F("count") + failed.count, **_latest(failed)))
+
+
+def _latest(failed: Failed) -> dict[str, Any]:
+    return {
+        "text": failed.raised.text,
+        "place": failed.raised.place,
+        "last_seen": _moment(failed.last_seen),
+        "traceback": failed.traceback,
+    }
 
 
 def _put(model: Any, key: dict[str, Any], values: dict[str, Any]) -> None:

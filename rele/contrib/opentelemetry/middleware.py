@@ -87,13 +87,6 @@ class OpenTelemetryMiddleware(BaseMiddleware):
             recorder.consuming.begin_batch(subscription.name, handling.messages, handling)
 
     @no_io
-    def post_process_message_success(
-        self, subscription: Subscription, start_time: float, message: Message
-    ) -> None:
-        if (processing := current_processing()) and (reason := _why_skipped(message)):
-            processing.skip(reason, message)
-
-    @no_io
     def post_process_message_failure(
         self,
         subscription: Subscription,
@@ -106,15 +99,25 @@ class OpenTelemetryMiddleware(BaseMiddleware):
 
     @no_io
     def post_process_message(self) -> None:
-        if (processing := current_processing()) and not processing.is_batch:
-            self._end(processing)
+        processing = current_processing()
+        if processing is None or processing.is_batch:
+            return
+        if isinstance(handling := processing.handling, Handling) and handling.skipped:
+            processing.skip(handling.skipped, handling.message)
+        self._end(processing)
 
     @no_io
     def post_process_batch(
         self, subscription: Subscription, start_time: float, messages: Sequence[Message]
     ) -> None:
-        if processing := current_processing():
-            self._end(processing)
+        processing = current_processing()
+        if processing is None:
+            return
+        if isinstance(handling := processing.handling, BatchHandling):
+            for message in messages:
+                if reason := handling.why_skipped(message):
+                    processing.skip(reason, message)
+        self._end(processing)
 
     def _end(self, processing: Processing) -> None:
         if self._recorder is not None:
@@ -216,13 +219,6 @@ def current_trace_id() -> str:
     """The id of the current trace, as hexadecimal digits; empty if there is none."""
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else ""
-
-
-def _why_skipped(message: Message) -> str | None:
-    handling = current_handling()
-    if isinstance(handling, BatchHandling):
-        return handling.why_skipped(message)
-    return handling.skipped if isinstance(handling, Handling) else None
 
 
 def _server(client_options: Any) -> tuple[str, int] | None:

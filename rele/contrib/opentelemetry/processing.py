@@ -55,6 +55,8 @@ class Processing:
 
     def skip(self, reason: str, message: Message) -> None:
         """Note that a message succeeds without its handler."""
+        if not self.span.is_recording():
+            return
         if self.is_batch:
             self.span.add_event(SKIPPED, {SKIPPED: reason, MESSAGE_ID: message.message_id})
         else:

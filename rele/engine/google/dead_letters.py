@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from datetime import datetime, timezone
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from google.cloud import pubsub_v1
 from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 
-from rele.engine.base import Message
+from rele.engine.base import Message, SendToDeadLetters
 from rele.engine.connection import Connection
 from rele.engine.refusals import explain
-from rele.messages.limits import MAX_ATTRIBUTES
+from rele.messages.dead_letter_attributes import letter_attributes, source_attributes
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds for the only attempt; if it fails, the message is nacked."""
-
-_PREFIX = "CloudPubSubDeadLetterSource"
 
 
 class DeadLetterPublisher:
@@ -34,10 +31,11 @@ class DeadLetterPublisher:
         self._client: Any = None
         self._lock = threading.Lock()
 
-    def sender(self, topic: str, subscription: str) -> Callable[[Message], None]:
+    def sender(self, topic: str, subscription: str) -> SendToDeadLetters:
         """Return a function that publishes a message of ``subscription`` to ``topic``.
 
-        Both are full paths. The function returns when Pub/Sub has accepted the message.
+        Both are full paths. The function gets the message and attributes that say why it failed; it
+        returns when Pub/Sub has accepted the message.
 
         Raises:
             google.api_core.exceptions.GoogleAPIError: (from the function) Pub/Sub has not accepted
@@ -45,14 +43,17 @@ class DeadLetterPublisher:
         """
         return partial(self._send, topic, subscription)
 
-    def _send(self, topic: str, subscription: str, message: Message) -> None:
+    def _send(
+        self, topic: str, subscription: str, message: Message, failure: Mapping[str, str]
+    ) -> None:
+        letter = _dead_letter(message, topic, subscription, failure)
         client = self._get_client()
         try:
             # The method of the base class takes whole messages, with attributes of any name, and
             # returns when they are published; the client's own method collects batches.
             PlainPublisherClient.publish(
                 client,
-                request={"topic": topic, "messages": [_dead_letter(message, subscription)]},
+                request={"topic": topic, "messages": [letter]},
                 retry=None,
                 timeout=PUBLISH_TIMEOUT,
             )
@@ -66,29 +67,14 @@ class DeadLetterPublisher:
             return self._client
 
 
-def _dead_letter(message: Message, subscription: str) -> dict[str, Any]:
-    attributes = dict(message.attributes)
-    source = _source_attributes(message, subscription)
-    if len(attributes | source) <= MAX_ATTRIBUTES:
-        attributes |= source
+def _dead_letter(
+    message: Message, topic: str, subscription: str, failure: Mapping[str, str]
+) -> dict[str, Any]:
+    source = source_attributes(subscription, message.publish_time, message.delivery_attempt)
     return {
         "data": message.data,
-        "attributes": attributes,
+        "attributes": letter_attributes(
+            topic, message.data, message.attributes, message.ordering_key, source, failure
+        ),
         "ordering_key": message.ordering_key,
     }
-
-
-def _source_attributes(message: Message, subscription: str) -> dict[str, str]:
-    """The attributes that Pub/Sub would add ("Dead-letter topics", Google Cloud documentation)."""
-    _, project, _, name = subscription.split("/")
-    published: datetime = message.publish_time.astimezone(timezone.utc)
-    attributes = {
-        f"{_PREFIX}Subscription": name,
-        f"{_PREFIX}SubscriptionProject": project,
-        f"{_PREFIX}TopicPublishTime": published.isoformat(timespec="milliseconds").replace(
-            "+00:00", "Z"
-        ),
-    }
-    if message.delivery_attempt:
-        attributes[f"{_PREFIX}DeliveryCount"] = str(message.delivery_attempt)
-    return attributes

@@ -11,6 +11,7 @@ from rele.cli import SHARED_COMMANDS
 from rele.cli.extension_arguments import add_commands, add_refusals
 from rele.cli.parser import say_wrong_use_plainly
 from rele.exceptions import ReleError
+from rele.management.project import load_django_project
 
 
 class Command(BaseCommand):
@@ -20,7 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         say_wrong_use_plainly(parser)
         # None shows that no -v was given; Django's default is 1.
-        parser.set_defaults(verbosity=None)
+        parser.set_defaults(verbosity=None, load_project=load_django_project)
         subparsers = parser.add_subparsers(dest="name", metavar="NAME")
         for command in SHARED_COMMANDS:
             command.add_to(subparsers)

@@ -16,7 +16,7 @@ from rele.cli.extension_arguments import (
     add_worker_arguments,
     refuse_worker_arguments,
 )
-from rele.cli.log import log_to_stderr
+from rele.cli.log import add_log_format, log_to_stderr, say_json
 from rele.cli.output import tolerant, tolerant_output
 from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.worker_arguments import add_own_worker_arguments
@@ -51,6 +51,7 @@ class Command(BaseCommand):
         say_wrong_use_plainly(parser)
         # None shows that no -v was given; Django's default is 1.
         parser.set_defaults(verbosity=None)
+        add_log_format(parser)
         add_own_worker_arguments(parser)
         add_worker_arguments(parser)
         add_refused_worker_arguments(parser)
@@ -67,7 +68,8 @@ class Command(BaseCommand):
         super().check(*args, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        log_to_stderr(options["verbosity"])
+        as_json = options["log_format"] == "json"
+        log_to_stderr(options["verbosity"], as_json=as_json)
         with _shown_by_django():
             config = self._project.require_config()
             if options["skip_checks"] and this_worker_process() is None:
@@ -77,8 +79,9 @@ class Command(BaseCommand):
                 configuration.use(config)
             names = ", ".join(app.name for app in apps.get_app_configs())
             looked_in = f"subs.py and subs/ in the installed apps: {names}"
+            write = say_json if as_json else self._say
             with contributing_databases():
-                run_worker(self._project, options, looked_in, create_and_run, self._say)
+                run_worker(self._project, options, looked_in, create_and_run, write)
 
     def _warn_of_lasting_connections(self) -> None:
         for problem in self._project.problems:

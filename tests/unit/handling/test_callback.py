@@ -248,7 +248,9 @@ class TestCallback:
             filter_by=decode_what_is_inside if by_filter else None,
         )
         put_there: list[Any] = []
-        policy = SettlementPolicy(subscription, send_to_dead_letters=put_there.append)
+        policy = SettlementPolicy(
+            subscription, send_to_dead_letters=lambda message, _: put_there.append(message)
+        )
         delivery = deliver()
 
         Callback(subscription)(delivery.message)

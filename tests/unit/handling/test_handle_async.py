@@ -125,7 +125,7 @@ def test_a_dead_letter_is_published_in_a_thread(deliver: Deliver) -> None:
         outcome_of(
             deliver(),
             failing(DeadLetter()),
-            send_to_dead_letters=lambda message: threads.append(threading.current_thread().name),
+            send_to_dead_letters=lambda message, _: threads.append(threading.current_thread().name),
         )
     )
 

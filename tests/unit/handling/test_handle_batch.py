@@ -116,7 +116,7 @@ def test_a_decision_applies_to_all(error: Exception, calls: list[Any]) -> None:
     messages = batch_of("", "")
     dead: list[Message] = []
 
-    run(raising(error), messages, send_to_dead_letters=dead.append)
+    run(raising(error), messages, send_to_dead_letters=lambda message, _: dead.append(message))
 
     assert [message.calls for message in messages] == calls
     assert dead == (messages if isinstance(error, DeadLetter) else [])
@@ -226,7 +226,7 @@ def test_what_cannot_be_decoded_goes_to_the_dead_letters() -> None:
     messages = [Received(1, b"\xff"), Received(2, b"2")]
     dead: list[Message] = []
 
-    run(lambda batch: None, messages, send_to_dead_letters=dead.append)
+    run(lambda batch: None, messages, send_to_dead_letters=lambda message, _: dead.append(message))
 
     assert dead == messages[:1]
 

@@ -66,7 +66,9 @@ class TestDecision:
         deliver_failing(
             delivery,
             DeadLetter(),
-            send_to_dead_letters=lambda message: put_away.append((message, delivery.settlements())),
+            send_to_dead_letters=lambda message, _: put_away.append(
+                (message, delivery.settlements())
+            ),
         )
 
         assert put_away == [(delivery.message, [])]
@@ -78,7 +80,11 @@ class TestDecision:
         delivery = deliver()
         dead: list[Any] = []
 
-        deliver_failing(delivery, Reject("it has no id"), send_to_dead_letters=dead.append)
+        deliver_failing(
+            delivery,
+            Reject("it has no id"),
+            send_to_dead_letters=lambda message, _: dead.append(message),
+        )
 
         assert dead == [delivery.message]
         assert delivery.settlements() == ["ack"]
@@ -179,7 +185,7 @@ class TestUndecodable:
         delivery = deliver(BROKEN)
         put_away: list[Any] = []
 
-        deliver_broken(delivery, send_to_dead_letters=put_away.append)
+        deliver_broken(delivery, send_to_dead_letters=lambda message, _: put_away.append(message))
 
         assert put_away == [delivery.message]
         assert delivery.settlements() == ["ack"]

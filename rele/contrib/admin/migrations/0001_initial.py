@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
             options={
                 'default_permissions': (),
                 'indexes': [models.Index(fields=['subscription', 'minute'], name='rele_admin_history')],
-                'constraints': [models.UniqueConstraint(fields=('minute', 'subscription', 'run'), name='rele_admin_minute')],
+                'constraints': [models.UniqueConstraint(fields=('minute', 'subscription', 'run'), name='rele_admin_once')],
             },
         ),
     ]

@@ -58,9 +58,10 @@ def database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator
 @pytest.mark.usefixtures("database")
 def test_what_several_processes_report_at_the_same_time_is_counted() -> None:
     def report_often(process: str) -> None:
+        running = snapshot(process)
         try:
             for _ in range(5):
-                report(snapshot(process), handled=3, failed=2)
+                report(running, handled=3, failed=2)
         finally:
             connections.close_all()
 

@@ -26,7 +26,6 @@ from rele.status.snapshot import Complaint, Figure, Phase, Probe
 from tests.support.admin_project import content, logged_in
 from tests.support.outbox import ALIAS
 from tests.support.rele_admin import (
-    NOTHING,
     PAGE,
     STATUS,
     SUBSCRIPTION,
@@ -101,7 +100,7 @@ def test_one_subscription_has_a_page_of_its_own(admin: Client) -> None:
     page = words(content(admin, DETAIL))
 
     for text in (
-        "web-1:7 consuming for 2 min",
+        "web-1:7 consuming for ",
         "3 of 4",
         "20 of 100",
         "Everything as it is declared.",
@@ -371,7 +370,7 @@ def test_a_worker_that_ends_leaves_no_row(admin: Client) -> None:
     from rele.contrib.admin.writing import forget, write
 
     ending = replace(snapshot("web-1:7"), phase=Phase.ENDED)
-    write(ending, NOTHING)
+    write(ending, {})
     forget(ending.process)
 
     assert "No worker has reported" in content(admin, PAGE)

@@ -294,6 +294,23 @@ class TestHandling:
 
 
 class TestBatches:
+    def test_why_no_handler_ran_is_shown_for_each_message(
+        self, trace_messages: Configure, recorded: Recorded
+    ) -> None:
+        trace_messages()
+        sub = Subscription(
+            lambda messages: None,
+            "orders",
+            filter_by=lambda attributes: attributes["lang"] == "es",
+            batch=Batch(2),
+        )
+
+        deliver(sub, [1, 2], lang=["es", "de"])
+
+        [event] = recorded.span("process orders").events
+        assert event.name == "rele.skipped"
+        assert (event.attributes or {})["rele.skipped"] == "filtered"
+
     def test_a_batch_has_one_span_linked_with_all_messages(
         self, trace_messages: Configure, recorded: Recorded
     ) -> None:
