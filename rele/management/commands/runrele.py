@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele import config as configuration
@@ -24,6 +25,7 @@ from rele.exceptions import ReleError
 from rele.management.database_status import contributing_databases
 from rele.management.databases import LASTING_CONNECTIONS
 from rele.management.project import loaded_once
+from rele.management.reloading import is_outer, run_reloaded, watching_sources
 from rele.project.startup import is_supervisor, run_worker
 from rele.runtime.worker_process import this_worker_process
 from rele.worker import create_and_run
@@ -44,6 +46,8 @@ class Command(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run the command, which continues when its output cannot be printed."""
+        if getattr(self, "_called_from_command_line", False) and is_outer(options):
+            sys.exit(run_reloaded())
         with tolerant_output(), loaded_once() as self._project:
             return super().execute(*args, **options)
 
@@ -53,6 +57,14 @@ class Command(BaseCommand):
         parser.set_defaults(verbosity=None)
         add_log_format(parser)
         add_own_worker_arguments(parser)
+        parser.add_argument(
+            "--noreload",
+            action="store_false",
+            dest="use_reloader",
+            default=settings.DEBUG,
+            help="do not start the worker again when the project's code changes, as it does by "
+            "default where DEBUG is on",
+        )
         add_worker_arguments(parser)
         add_refused_worker_arguments(parser)
 
@@ -80,7 +92,7 @@ class Command(BaseCommand):
             names = ", ".join(app.name for app in apps.get_app_configs())
             looked_in = f"subs.py and subs/ in the installed apps: {names}"
             write = say_json if as_json else self._say
-            with contributing_databases():
+            with contributing_databases(), watching_sources():
                 run_worker(self._project, options, looked_in, create_and_run, write)
 
     def _warn_of_lasting_connections(self) -> None:
