@@ -30,14 +30,14 @@ class Contents:
 
     @property
     def oldest_waiting(self) -> datetime | None:
-        """When the oldest waiting message was written."""
-        written = [
+        """When the oldest waiting message was published, or was due if it was scheduled."""
+        published = [
             group.oldest
             for count in self.counts
             if count.state == State.WAITING
             for group in count.groups
         ]
-        return min(written, default=None)
+        return min(published, default=None)
 
     @property
     def rate(self) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import DateTimeField, QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from rele.contrib.outbox.models import OutboxMessage, State
 
@@ -25,7 +26,7 @@ class Group:
     topic: str
     count: int
     oldest: datetime
-    """When the oldest of them was written."""
+    """When the oldest of them was published: one that was scheduled, when it was due."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,15 @@ def counts_of(messages: QuerySet[OutboxMessage], states: Iterable[State] = State
 
 def _count(messages: QuerySet[OutboxMessage], state: State) -> Count:
     found = messages.filter(state=state)
-    counted = found.values("topic", "created_at")
+    published = Coalesce("committed_at", "created_at")
+    counted = found.annotate(published=published).values("topic", "published")
     if state == State.WAITING:
         counted = counted.order_by("id")  # the oldest; the others are found by another index
     connection = connections[messages.db]
     sql, parameters = counted[: COUNTED + 1].query.get_compiler(messages.db).as_sql()
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT topic, COUNT(*), MIN(created_at) FROM "
+            "SELECT topic, COUNT(*), MIN(published) FROM "
             f"({sql}) counted GROUP BY topic ORDER BY topic",
             parameters,
         )

@@ -14,9 +14,11 @@ from django.utils import timezone
 
 import rele
 from rele.contrib.outbox import counting
-from rele.contrib.outbox.contents import contents_of, messages_of
+from rele.contrib.outbox.contents import as_json, contents_of, messages_of
 from rele.contrib.outbox.counting import COUNTED, Count, counts_of
 from rele.contrib.outbox.models import OutboxMessage, State
+from rele.contrib.outbox.relaying.clock import DatabaseClock
+from rele.contrib.outbox.relaying.promoting import promote
 from tests.support.outbox import ALIAS
 from tests.support.plans import fill, rows_read
 
@@ -45,6 +47,21 @@ def test_counts_by_state_and_topic(database: str) -> None:
     assert counts[0].groups[0].oldest == long_ago
     assert [count.is_complete for count in counts] == [True, True]
     assert by_topic(counts_of(messages_of(ALIAS, "photos"))) == [(State.WAITING, "photos", 1)]
+
+
+def test_one_that_was_scheduled_long_ago_is_as_old_as_its_due_time(database: str) -> None:
+    now = DatabaseClock(ALIAS).now()
+    due = (now - timedelta(seconds=1)).replace(microsecond=0)
+    rele.publish_later("orders", 1, when=due)
+    long_ago = timezone.now() - timedelta(days=30)
+    messages_of(ALIAS).update(created_at=long_ago)
+
+    assert promote(ALIAS, now)
+
+    contents = contents_of(ALIAS)
+    assert contents.oldest_waiting == due
+    [lag] = as_json([contents], due + timedelta(seconds=2))["lag"]
+    assert lag["seconds"] == pytest.approx(2)
 
 
 def sizes(*states: State) -> pytest.MarkDecorator:
