@@ -53,6 +53,7 @@ class LoggingMiddleware(BaseMiddleware):
                 extra=self._publication(topic, attrs),
             )
 
+    @needed_if(lambda middleware: middleware._logger.isEnabledFor(logging.INFO))
     def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(logging.INFO):
             log_publishing(

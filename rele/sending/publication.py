@@ -22,7 +22,7 @@ from rele.messages.limits import (
     check_size,
     check_topic,
 )
-from rele.middleware import HookCall, call_hooks, calls_of, run_middleware_hook
+from rele.middleware import HookCall, call_hooks, calls_of, hooks_of, run_middleware_hook
 from rele.runtime.interruptions import is_interruption
 from rele.runtime.own_records import is_caused_by_own_record, silent
 from rele.sending.backend_answers import failure_of
@@ -212,6 +212,11 @@ def _call_failure_hooks(
 _failed_attributes: ContextVar[Mapping[str, Any] | None] = ContextVar(
     "rele_failed_attributes", default=None
 )
+
+
+def has_success_hooks() -> bool:
+    """Whether :func:`run_success_hooks` does anything now."""
+    return bool(hooks_of("post_publish_success") or calls_of("post_publish", ()))
 
 
 def run_success_hooks(topic: str, data: Any, attributes: Mapping[str, Any]) -> None:
