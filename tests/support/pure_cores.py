@@ -21,6 +21,7 @@ PURE = (
     "contrib.outbox.relaying.core",
     "contrib.outbox.relaying.feeding",
     "contrib.outbox.relaying.lanes_in_memory",
+    "contrib.outbox.relaying.locked_rows",
     "contrib.outbox.relaying.looking_back",
     "contrib.outbox.relaying.looks",
     "contrib.outbox.relaying.rows",

@@ -49,6 +49,8 @@ class Table:
         self._ids = 0
         self.read = 0
         """How many rows the looks have returned."""
+        self.locked: set[int] = set()
+        """The ids of the rows that other transactions have locked."""
 
     def new(self, topic: str, lane: int | None = None, size: int = 1_000) -> Record:
         """A row with an id, which is not committed yet."""
@@ -93,18 +95,24 @@ class Table:
             ):
                 yield row
 
-    def write(self, outcomes: Outcomes, now: float) -> None:
+    def write(self, outcomes: Outcomes, now: float) -> set[int]:
+        """Write what is not locked; return the ids of the others."""
+        locked = {row.id for row in outcomes.rows()} & self.locked & self.rows.keys()
         for row in outcomes.accepted:
-            self.rows.pop(row.id, None)
+            if row.id not in locked:
+                self.rows.pop(row.id, None)
         for refusal in outcomes.refusals:
             record = self.rows.get(refusal.row.id)
-            if record is None or record.state not in ("waiting", "delayed"):
+            if record is None or record.id in locked or record.attempts != refusal.row.attempts:
+                continue
+            if record.state not in ("waiting", "delayed"):
                 continue
             record.attempts = refusal.attempts
             if refusal.is_parked:
                 record.state = "parked"
             elif refusal.pause is not None:
                 record.state, record.due = "delayed", now + refusal.pause
+        return locked
 
 
 def _row(record: Record, now: float) -> Row:
@@ -180,11 +188,11 @@ class Runner:
     def step(self, now: float) -> None:
         """Write, read and send what is to be."""
         self.core.set_shards(self.shards, now)
+        self.core.retry_locked(now)
         if self.core.unwritten:
             if self.is_unwritable:
                 return
-            self.table.write(self.core.unwritten, now)
-            self.core.note_written()
+            self.core.note_written(now, self.table.write(self.core.unwritten, now))
         while (look := self.core.next_look(now)) is not None:
             self.looks.append(look)
             page = self.table.look(look, self.shards, now)

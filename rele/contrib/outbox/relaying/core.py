@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from rele.contrib.outbox.relaying.feeding import Feeder, Limits
 from rele.contrib.outbox.relaying.lanes_in_memory import Lane, Memory, Topic
+from rele.contrib.outbox.relaying.locked_rows import LockedRows
 from rele.contrib.outbox.relaying.looks import Looks
 from rele.contrib.outbox.relaying.rows import (
     DelayedLook,
@@ -50,6 +51,7 @@ class RelayCore:
         self._feeder = Feeder(self._memory, limits, self._times)
         self._looks = Looks(self._memory, limits, self._times)
         self._unwritten = Outcomes()
+        self._locked = LockedRows(self._memory, self._looks, self._times)
         self.shards: frozenset[int] = frozenset()
 
     @property
@@ -67,11 +69,19 @@ class RelayCore:
         """What is to be written down before anything else is read or sent."""
         return self._unwritten
 
+    @property
+    def locked(self) -> int:
+        """How many outcomes wait until other transactions no longer lock their rows."""
+        return len(self._locked.rows)
+
+    def locked_for(self, now: float) -> float:
+        """For how many seconds there have been such outcomes."""
+        return 0.0 if self._locked.since is None else now - self._locked.since
+
     def busy_shards(self) -> frozenset[int]:
         """The shards of which something is outstanding or not written down."""
-        rows = [*self._feeder.outstanding.values(), *self._unwritten.accepted]
-        rows += [refusal.row for refusal in self._unwritten.refusals]
-        return frozenset(row.shard for row in rows)
+        rows = [*self._feeder.outstanding.values(), *self._locked.rows.values()]
+        return frozenset(row.shard for row in (*rows, *self._unwritten.rows()))
 
     def set_shards(self, shards: frozenset[int], now: float) -> None:
         """Note which shards the relay may send from now on."""
@@ -144,13 +154,21 @@ class RelayCore:
         if not lane.pending:
             self._end_flight(lane, now)
 
-    def note_written(self) -> Outcomes:
-        """Note that everything in ``unwritten`` is written down, and return it."""
-        written, self._unwritten = self._unwritten, Outcomes()
-        for row in written.accepted:
+    def retry_locked(self, now: float) -> None:
+        """Let ``unwritten`` have what other transactions had locked, if it is to be tried again."""
+        self._unwritten.extend(self._locked.take_due(now))
+
+    def note_written(self, now: float, locked: Collection[int] = ()) -> Outcomes:
+        """Note that all of ``unwritten`` is written down but the ``locked`` ids; return it.
+
+        Others are read and sent while those wait.
+        """
+        written, left = self._unwritten.split(locked)
+        self._unwritten = Outcomes()
+        for row in written.rows():
             self._memory.known.pop(row.id, None)
-        for refusal in written.refusals:
-            self._memory.known.pop(refusal.row.id, None)
+            self._locked.release(row)
+        self._locked.hold(left, self.shards, now)
         return written
 
     def quiet_for(self, now: float) -> float:
@@ -160,11 +178,11 @@ class RelayCore:
 
     def next_due(self, now: float) -> float:
         """When to ask again at the latest."""
-        return self._looks.next_due(now)
+        return min(self._looks.next_due(now), self._locked.retries_at)
 
     def is_finished(self, now: float) -> bool:
         """Whether all that is due now was tried: nothing is outstanding, and nothing to be read."""
-        if self.outstanding or self._unwritten:
+        if self.outstanding or self._unwritten or self.locked:
             return False
         return not self.shards or (not self._memory.queued and self._looks.have_seen_all(now))
 
@@ -229,6 +247,10 @@ class RelayCore:
     def _forget_shards(self, lost: frozenset[int]) -> None:
         for lane in [lane for lane in self._memory.lanes.values() if lane.shard in lost]:
             self._looks.forget(lane)
+        for outcomes in (self._unwritten, self._locked.waiting):
+            for refusal in outcomes.take_refusals(lost):  # whoever has the shard now decides
+                self._memory.known.pop(refusal.row.id, None)
+                self._locked.release(refusal.row)
         for topic in self._memory.topics.values():
             kept = [row for row in topic.unordered.rows if row.shard not in lost]
             alone = [row for row in topic.alone if row.shard not in lost]

@@ -44,6 +44,7 @@ class Feeder:
         """How many of the outstanding ones have a request of their own."""
         self._quiet_bytes = 0
         self._other_bytes = 0
+        self._locked_bytes = 0
 
     def take(self, now: float) -> Requests:
         """What to hand over now."""
@@ -67,8 +68,9 @@ class Feeder:
         return lane
 
     def _count_bytes(self, now: float) -> None:
-        self._quiet_bytes = self._other_bytes = 0
+        self._quiet_bytes = self._other_bytes = self._locked_bytes = 0
         for topic in self._memory.topics.values():
+            self._locked_bytes += topic.locked_bytes
             if self._is_slow(topic, now):
                 self._quiet_bytes += topic.outstanding_bytes
             else:
@@ -94,7 +96,9 @@ class Feeder:
             return False
         if topic.is_probed:
             return not topic.outstanding
-        return topic.outstanding < self._limits.messages and not topic.is_quiet(
+        if topic.locked and self._locked_bytes > self._limits.bytes // 2:
+            return False
+        return topic.outstanding + topic.locked < self._limits.messages and not topic.is_quiet(
             now, self._times.quiet
         )
 

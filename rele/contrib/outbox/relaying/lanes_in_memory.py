@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Iterator
+from functools import cached_property
 
+from rele.contrib.outbox.relaying.looking_back import Cursor
 from rele.contrib.outbox.relaying.rows import Row
 
 ALONE_AT_A_TIME = 50
@@ -30,24 +32,29 @@ class Lane:
         """How many of the flight have no outcome yet."""
         self.errors: dict[int, BaseException] = {}
         """Of the flight, by id."""
+        self.locked = 0
+        """How many outcomes are not written down since other transactions have locked the rows."""
         self.is_apart = False
         """Whether it is read by itself, not with all others."""
-        self.read_to = 0
-        """How far it was read by itself."""
         self.blocked_until: float | None = None
         """When its first message, which is delayed, is due."""
         self.is_released = False
         """Whether its shard was lost during the flight."""
 
+    @cached_property
+    def cursor(self) -> Cursor:
+        """How far it was read by itself. Most never are."""
+        return Cursor()
+
     @property
     def is_ready(self) -> bool:
         """Whether it has something that may be handed over."""
-        return bool(self.rows) and not (self.number is not None and self.pending)
+        return bool(self.rows) and not (self.number is not None and (self.pending or self.locked))
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing would be lost by forgetting it."""
-        return not self.rows and not self.pending and not self.is_apart
+        return not (self.rows or self.pending or self.locked or self.is_apart)
 
     def add(self, row: Row) -> None:
         """Put a row in its place."""
@@ -73,13 +80,17 @@ class Topic:
         """How many rows wait in memory."""
         self.outstanding = 0
         self.outstanding_bytes = 0
+        self.locked = 0
+        """How many have an outcome that is not written down: other transactions lock the rows."""
+        self.locked_bytes = 0
         self.quiet_since = 0.0
         """Since when nothing has been heard of the outstanding ones."""
         self.has_answered = False
         """Whether a message was accepted or refused, since it was unavailable."""
         self.is_apart = False
         """Whether it is read by itself, not with all others."""
-        self.read_to = 0
+        self.cursor = Cursor()
+        """How far it was read by itself."""
         self.rests_until: float | None = None
         self.is_probed = False
         """Whether one message shall show if it is available again."""

@@ -65,6 +65,14 @@ class Cursor:
         self._history.clear()
         self._is_behind = True
 
+    def start(self, after: int, now: float) -> None:
+        """Read what comes after an id; what is before it was read just now."""
+        self.read_to = after
+        self._history = deque([(float("-inf"), after)])
+        self._is_behind = True
+        for back in self._backs:
+            back.note(now, 0.0)
+
     def look_all(self) -> None:
         """Let a look begin at the beginning soon."""
         self._backs[0].hurry()
@@ -77,6 +85,8 @@ class Cursor:
         self._chosen = next(due, len(self._backs))
         if self._chosen == len(self._backs):
             return self.read_to
+        if self._chosen == 0:
+            return 0
         return min(self._at(now - self._backs[self._chosen].seconds), self.read_to)
 
     def note(self, last: int, is_full: bool, now: float, took: float) -> None:

@@ -2,8 +2,8 @@
 
 Most rows are found by one look at all that wait. What would make it slow is left out of it and read
 apart: a lane whose first message is delayed, a topic that is unavailable, and a lane or a topic of
-which more waits than memory is kept for. Once it was read to its end, it belongs to the others
-again.
+which more waits than memory is kept for. Each has a cursor of its own, so that what is committed
+late is found meanwhile, too. Once it was read to its end, it belongs to the others again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Looks:
         self._has_seen_all = False
         self._delayed_at = self._look_at = now
         for topic in self._topics_apart.values():
-            topic.read_to = 0
+            topic.cursor.restart()
 
     def hurry(self, now: float) -> None:
         """Look at all that wait now."""
@@ -109,13 +109,13 @@ class Looks:
         if isinstance(look, DelayedLook):
             self._note_delayed(look, page, now)
         elif look.lane is not None:
-            self._note_lane(self._apart[look.lane], page, now)
+            self._note_lane(self._apart[look.lane], page, now, took)
         elif look.topic is not None:
-            self._note_topic(self._topics_apart[look.topic], page, now)
+            self._note_topic(self._topics_apart[look.topic], page, now, took)
         else:
             self._cursor.note(page.last, page.is_full, now, took)
             for row in page.rows:
-                self._accept(row, of_topic=False)
+                self._accept(row, now, of_topic=False)
             self._look_at = now if page.is_full else now + took + self.poll
             self._has_seen_all = not page.is_full
 
@@ -128,7 +128,7 @@ class Looks:
         """
         assert lane.number is not None
         lane.is_apart = True
-        lane.read_to = 0
+        lane.cursor.restart()
         lane.blocked_until = until
         self._apart[lane.number] = lane
         self._memory.forget_rows(lane)
@@ -139,7 +139,7 @@ class Looks:
         topic.is_probed = True
         topic.has_answered = False
         topic.is_apart = True
-        topic.read_to = 0
+        topic.cursor.restart()
         self._topics_apart[topic.name] = topic
         self._memory.forget_alone(topic)
         for lane in self._memory.lanes_of(topic):
@@ -184,16 +184,27 @@ class Looks:
             without_delayed_lanes=self._are_delayed_many,
         )
 
-    def _look_at_topic(self, topic: Topic) -> Look:
+    def _look_at_topic(self, topic: Topic, now: float) -> Look:
         # The delayed messages of one that is probed are not looked at.
         many = self._are_delayed_many or topic.is_probed
+        after = topic.cursor.begin(now)
+        # What is known already is found once more, what waits in memory only by a look back.
+        limit = 1 if topic.is_probed else self._most_of_topic - topic.queued
+        if after < topic.cursor.read_to:
+            limit += topic.queued
         return Look(
-            1 if topic.is_probed else self._most_of_topic - topic.queued + topic.outstanding,
-            after=topic.read_to,
+            limit + topic.outstanding + topic.locked,
+            after=after,
             topic=topic.name,
             without_lanes=self._lanes_left_out(many),
             without_delayed_lanes=many,
         )
+
+    def _look_at_lane(self, lane: Lane, now: float) -> Look:
+        after = lane.cursor.begin(now)
+        # What is known already is found once more by a look back.
+        known = len(lane.rows) if after < lane.cursor.read_to else 0
+        return Look(self._most_of_lane + known, after=after, lane=lane.number)
 
     def _silent_topics(self) -> tuple[str, ...]:
         """Those whose delayed messages would only take the place of others."""
@@ -207,10 +218,10 @@ class Looks:
     def _next_apart(self, now: float) -> Look | None:
         for lane in self._apart.values():
             if self._is_hungry(lane, now):
-                return Look(self._most_of_lane, after=lane.read_to, lane=lane.number)
+                return self._look_at_lane(lane, now)
         for topic in self._topics_apart.values():
             if self._wants(topic, now):
-                return self._look_at_topic(topic)
+                return self._look_at_topic(topic, now)
         return None
 
     def _is_hungry(self, lane: Lane, now: float) -> bool:
@@ -221,7 +232,7 @@ class Looks:
         if lane.blocked_until is not None and now < lane.blocked_until:
             return False
         return (
-            not lane.pending
+            not (lane.pending or lane.locked)
             and len(lane.rows) <= self._most_of_lane // 2
             and topic.queued < self._most_of_topic
         )
@@ -234,10 +245,10 @@ class Looks:
             return not topic.queued and not topic.outstanding
         return topic.queued <= self._most_of_topic // 2
 
-    def _note_topic(self, topic: Topic, page: Page, now: float) -> None:
-        topic.read_to = max(topic.read_to, page.last)
+    def _note_topic(self, topic: Topic, page: Page, now: float, took: float) -> None:
+        topic.cursor.note(page.last, page.is_full, now, took)
         for row in page.rows:
-            self._accept(row, of_topic=True)
+            self._accept(row, now, of_topic=True)
         if page.is_full:
             return
         topic.is_apart = False
@@ -246,9 +257,9 @@ class Looks:
         if topic.is_probed:
             self._delayed_at = now  # its delayed messages count again
 
-    def _note_lane(self, lane: Lane, page: Page, now: float) -> None:
+    def _note_lane(self, lane: Lane, page: Page, now: float, took: float) -> None:
         lane.blocked_until = None
-        lane.read_to = max(lane.read_to, page.last)
+        lane.cursor.note(page.last, page.is_full, now, took)
         for row in sorted(page.rows, key=lambda each: each.place):
             if row.due_in is not None and row.due_in > 0:
                 self._block(lane, now + row.due_in)
@@ -263,7 +274,7 @@ class Looks:
     def _block(self, lane: Lane, until: float) -> None:
         """Send what is before a delayed message, and read it again when that is due."""
         lane.blocked_until = until
-        lane.read_to = 0
+        lane.cursor.restart()
         self.delayed_until(until)
 
     def _note_delayed(self, look: DelayedLook, page: Page, now: float) -> None:
@@ -294,7 +305,7 @@ class Looks:
         elif lane.blocked_until is not None:
             lane.blocked_until = due_at
 
-    def _accept(self, row: Row, *, of_topic: bool) -> None:
+    def _accept(self, row: Row, now: float, *, of_topic: bool) -> None:
         """Keep a row in memory, or read its lane or topic apart, of which there are too many."""
         if row.id in self._memory.known:
             return
@@ -310,12 +321,12 @@ class Looks:
                 return
             if len(lane.rows) >= self._most_of_lane:
                 lane.is_apart = True
-                lane.read_to = row.id - 1
+                lane.cursor.start(row.id - 1, now)
                 self._apart[row.lane] = lane
                 return
         if topic.queued >= self._most_of_topic and not of_topic:
             topic.is_apart = True
-            topic.read_to = row.id - 1
+            topic.cursor.start(row.id - 1, now)
             self._topics_apart[topic.name] = topic
             return
         self._memory.add(row)

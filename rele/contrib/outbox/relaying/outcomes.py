@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rele.contrib.outbox.relaying.payloads import Payload
@@ -27,22 +27,38 @@ def with_fresh_connections(alias: str) -> Iterator[None]:
         renew_connections(keep=(alias,))
 
 
-def run_success_hooks(messages: Iterable[Payload]) -> None:
-    """Run the hooks that a publisher runs when Pub/Sub has accepted a message."""
+def run_success_hooks(messages: Iterable[Payload], between: Callable[[], object]) -> None:
+    """Run the hooks that a publisher runs when Pub/Sub has accepted a message.
+
+    Args:
+        messages: those that were accepted.
+        between: is called after those of each message.
+    """
+    if not publication.has_success_hooks():
+        return
     for message in messages:
         with silent(message.is_caused_by_record):
             publication.run_success_hooks(message.topic, _data_of(message), message.sent_attributes)
         renew_failed_connections()
+        between()
 
 
-def run_failure_hooks(parked: Iterable[tuple[Payload, BaseException]]) -> None:
-    """Run the hooks that a publisher runs when publishing has failed."""
+def run_failure_hooks(
+    parked: Iterable[tuple[Payload, BaseException]], between: Callable[[], object]
+) -> None:
+    """Run the hooks that a publisher runs when publishing has failed.
+
+    Args:
+        parked: the messages, and why each was refused.
+        between: is called after those of each message.
+    """
     for message, error in parked:
         with silent(message.is_caused_by_record):
             publication.run_failure_hook(
                 message.topic, error, _data_of(message), message.sent_attributes
             )
         renew_failed_connections()
+        between()
 
 
 def _data_of(message: Payload) -> object:

@@ -9,10 +9,56 @@ from datetime import datetime
 from django.db import connections, transaction
 from django.db.models import F, Min, QuerySet
 
+from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.models import OutboxMessage, State
+from rele.contrib.outbox.relaying.clock import DatabaseClock
+from rele.contrib.outbox.relaying.own_connection import run_statement
 
 CHUNK = 500
 """How many are promoted in one transaction."""
+
+_INTERVAL = 1.0
+"""Seconds between two looks for messages that are due."""
+
+
+class Promoter:
+    """Promotes the scheduled messages of one relay when they are due.
+
+    Args:
+        alias: of the database.
+        clock: the database's.
+    """
+
+    def __init__(self, alias: str, clock: DatabaseClock) -> None:
+        self._alias = alias
+        self._clock = clock
+        self.due_at = 0.0
+        """When to look again, in monotonic seconds."""
+
+    def promote(self, now: float, owned: frozenset[int]) -> bool:
+        """Let what is due of the ``owned`` shards wait to be sent; return whether there was any.
+
+        Raises:
+            django.db.Error: the database cannot be used.
+        """
+        if now < self.due_at or not owned:
+            return False
+        shards = None if len(owned) == SHARDS else owned
+        self.due_at = now + _INTERVAL
+        # First what an index answers at once, however many are scheduled.
+        due = run_statement(self._alias, lambda: next_due(self._alias, shards))
+        if due is None:
+            return False
+        time_now = self._clock.now()
+        due_in = (due - time_now).total_seconds()
+        if due_in > 0:
+            self.due_at = now + min(due_in, _INTERVAL)
+            return False
+        promoted = run_statement(self._alias, lambda: promote(self._alias, time_now, shards))
+        # One that is overdue then is being cancelled by a transaction that is still open.
+        if promoted:
+            self.due_at = now
+        return bool(promoted)
 
 
 def promote(alias: str, now: datetime, shards: Collection[int] | None = None) -> list[int]:

@@ -17,6 +17,7 @@ from rele.contrib.outbox.relaying.large_payloads import LARGE, can_read_bytes, r
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.rows import DelayedLook, Look, Page, Place, Row
+from rele.contrib.outbox.relaying.unlocked import change_unlocked
 
 _BESIDES = 500
 """About how many bytes a message takes besides its payload."""
@@ -148,27 +149,27 @@ class Reader:
         """Give rows of an older version of Relé their lanes and shards; return those."""
         if not ids:
             return {}
-        rows = self._messages().filter(id__in=ids, shard=None)
-        keys = rows.values_list("id", "topic", "ordering_key", "event_id")
-        derived = {}
+        old = self._messages().filter(shard=None)
+        keys = old.filter(id__in=ids).values_list("id", "topic", "ordering_key", "event_id")
+        derived: dict[int, tuple[int | None, int]] = {}
         for id_, topic, ordering_key, event_id in run_statement(self._alias, lambda: list(keys)):
             lane = lane_of(topic, ordering_key)
             if (shard := shard_of(lane, event_id)) in shards:
                 derived[id_] = (lane, shard)
-        lanes = [When(id=id_, then=Value(lane)) for id_, (lane, _) in derived.items()]
+        # Without those that have no lane: PostgreSQL takes a CASE of NULL alone for a text.
+        lanes = [
+            When(id=id_, then=Value(lane)) for id_, (lane, _) in derived.items() if lane is not None
+        ]
         numbers = [When(id=id_, then=Value(shard)) for id_, (_, shard) in derived.items()]
-        if derived:
-            update = rows.filter(id__in=list(derived)).update
-            field = OutboxMessage._meta.get_field("lane")
-            run_statement(
-                self._alias,
-                lambda: update(
-                    lane=Case(*lanes, output_field=field),
-                    shard=Case(*numbers, output_field=IntegerField()),
-                    **kept_position(self._is_by_commit),
-                ),
-            )
-        return derived
+        if not derived:
+            return {}
+        changes = {
+            "lane": Case(*lanes, output_field=OutboxMessage._meta.get_field("lane")),
+            "shard": Case(*numbers, output_field=IntegerField()),
+            **kept_position(self._is_by_commit),
+        }
+        locked = change_unlocked(old, list(derived), lambda rows: rows.update(**changes))
+        return {id_: each for id_, each in derived.items() if id_ not in locked}
 
 
 def _waiting(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import Error as AnyDatabaseError
@@ -12,7 +14,6 @@ from django.db import connections
 from rele.backends import BaseBackend
 from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.exceptions import explained_errors
-from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.core import RelayCore
 from rele.contrib.outbox.relaying.failures import DatabaseFailures, Failure, log_refusals
@@ -22,12 +23,12 @@ from rele.contrib.outbox.relaying.outcomes import (
     run_success_hooks,
     with_fresh_connections,
 )
-from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.ownership import ownership_of
 from rele.contrib.outbox.relaying.payloads import Payload
-from rele.contrib.outbox.relaying.promoting import next_due, promote
+from rele.contrib.outbox.relaying.promoting import Promoter
 from rele.contrib.outbox.relaying.reading import Reader
-from rele.contrib.outbox.relaying.rows import Requests, Row
+from rele.contrib.outbox.relaying.reporting import LeaseWatch, WaitReports
+from rele.contrib.outbox.relaying.rows import Outcomes, Requests, Row
 from rele.contrib.outbox.relaying.sending import Sender
 from rele.contrib.outbox.relaying.settling import Settler
 from rele.contrib.outbox.relaying.times import RelayTimes
@@ -35,7 +36,6 @@ from rele.contrib.outbox.relaying.waiting import RelayWaiter
 from rele.engine.failures import is_passing
 from rele.exceptions import ConfigurationError
 from rele.management.databases import close_connections
-from rele.runtime.own_records import log_publishing
 from rele.runtime.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -49,16 +49,10 @@ LONGEST_WAIT = 0.25
 _STOP_SECONDS = 1.0
 """For how long a relay that must stop waits for outcomes."""
 
-_WARNING_AFTER = 2.0
-"""Seconds without an outcome after which a warning is logged."""
-
 _PAUSE_AFTER_FAILURE = 1.0  # seconds
 
-_PROMOTION_SECONDS = 1.0
-"""The interval at which it looks for scheduled messages that are due."""
-
-_HOOKS_AT_A_TIME = 100
-"""After so many messages the relay makes sure that its leases are renewed."""
+_LOCKED_SECONDS = 0.1
+"""The interval at which one that stops tries to write what another transaction has locked."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +101,16 @@ class OutboxRelay:
         self._core = RelayCore(limits, settings.max_attempts, is_passing, times)
         self._reader = Reader(alias, clock)
         self._settler = Settler(alias, clock, settings.keep_sent)
+        self._promoter = Promoter(alias, clock)
         self._failures = DatabaseFailures(alias)
+        self._reports = WaitReports(alias, self._core)
+        is_shared = connections[alias].vendor != "sqlite"
+        self._lease_watch = LeaseWatch(alias, settings.lease if is_shared else None)
+        self._keeps_at = 0.0
+        """When leases are renewed between two hooks, at the earliest."""
         self._messages: dict[int, Payload] = {}
         """Those that are outstanding or not written down, by id."""
         self._tally = Tally()
-        self._promotes_at = 0.0
-        self._has_warned = False
 
     @property
     def name(self) -> str:
@@ -245,7 +243,8 @@ class OutboxRelay:
         self._keep_shards()
         self._note_outcomes(now)
         has_written = self._write()
-        self._promote(now)
+        if self._promoter.promote(now, self._core.shards):
+            self._core.look_back(now)
         if self._waiter.listen():
             self._core.hurry(now)
         has_read = self._read()
@@ -260,25 +259,31 @@ class OutboxRelay:
             until = min(
                 self._core.next_due(now),
                 self._ownership.next_due,
-                self._promotes_at,
+                self._promoter.due_at,
                 now + LONGEST_WAIT if self._core.outstanding else now + 60.0,
             )
         if self._waiter.wait(until - now):
             self._core.hurry(time.monotonic())
-        self._warn_if_quiet()
+        self._reports.check(time.monotonic())
 
     def _note_outcomes(self, now: float) -> None:
         for id_, error in self._sender.outcomes():
-            self._has_warned = False
+            self._reports.note_outcome()
             self._core.note_outcome(id_, error, now)
         self._forget_unsent()
 
     def _write(self) -> bool:
-        """Write down what became of messages, then run their hooks."""
+        """Write down what became of messages, then run their hooks; return whether it was done."""
+        self._core.retry_locked(time.monotonic())
         if not self._core.unwritten:
             return False
-        self._settler.write(self._core.unwritten)
-        written = self._core.note_written()
+        locked = self._settler.write(self._core.unwritten)
+        written = self._core.note_written(time.monotonic(), locked)
+        if written:
+            self._note_written(written)
+        return bool(written)
+
+    def _note_written(self, written: Outcomes) -> None:
         sent = [self._messages.pop(row.id) for row in written.accepted]
         failed: list[Failure] = []
         parked: list[Failure] = []
@@ -289,11 +294,17 @@ class OutboxRelay:
         self._tally += Tally(len(sent), len(failed) + len(parked), len(parked))
         log_refusals(failed, parked)
         with with_fresh_connections(self._alias):
-            for start in range(0, len(sent), _HOOKS_AT_A_TIME):
-                run_success_hooks(sent[start : start + _HOOKS_AT_A_TIME])
+            self._lease_watch.begin()
+            run_success_hooks(sent, self._after_hook)
+            run_failure_hooks(parked, self._after_hook)
+
+    def _after_hook(self) -> None:
+        self._lease_watch.note_end("A hook")
+        now = time.monotonic()
+        if now >= max(self._ownership.next_due, self._keeps_at):
+            self._keeps_at = now + _PAUSE_AFTER_FAILURE
+            with suppress(AnyDatabaseError):  # the next step reports it
                 self._keep_shards()
-            run_failure_hooks(parked)
-        return True
 
     def _forget_unsent(self) -> None:
         """Forget the payloads of messages that failed with an earlier one of their key."""
@@ -301,34 +312,17 @@ class OutboxRelay:
         if len(self._messages) > len(known):
             self._messages = {id_: each for id_, each in self._messages.items() if id_ in known}
 
+    def _keep_shards_if_due(self) -> None:
+        if time.monotonic() >= self._ownership.next_due:
+            self._keep_shards()
+
     def _keep_shards(self) -> None:
         """Keep the leases; let the core see each shard that is lost, also if it is regained."""
         self._ownership.tend(self._tally.sent)
         leaving = self._ownership.wants_to_release
         self._core.set_shards(self._ownership.shards - leaving, time.monotonic())
-        if settled := leaving - self._core.busy_shards():
+        if leaving and (settled := leaving - self._core.busy_shards()):
             self._ownership.release(settled)
-
-    def _promote(self, now: float) -> None:
-        """Let the scheduled messages that are due wait to be sent."""
-        if now < self._promotes_at or not self._core.shards:
-            return
-        shards = None if len(self._core.shards) == SHARDS else self._core.shards
-        self._promotes_at = now + _PROMOTION_SECONDS
-        # First what an index answers at once, however many are scheduled.
-        due = run_statement(self._alias, lambda: next_due(self._alias, shards))
-        if due is None:
-            return
-        time_now = self._clock.now()
-        due_in = (due - time_now).total_seconds()
-        if due_in > 0:
-            self._promotes_at = now + min(due_in, _PROMOTION_SECONDS)
-            return
-        promoted = run_statement(self._alias, lambda: promote(self._alias, time_now, shards))
-        # One that is overdue then is being cancelled by a transaction that is still open.
-        if promoted:
-            self._promotes_at = now
-            self._core.look_back(now)
 
     def _read(self) -> bool:
         now = time.monotonic()
@@ -347,40 +341,38 @@ class OutboxRelay:
         if not requests:
             return False
         try:
-            messages = self._reader.load([*requests.together, *requests.alone])
+            messages = self._reader.load(requests.rows())
         except BaseException:
-            self._core.note_unsent([*requests.together, *requests.alone], time.monotonic())
+            self._core.note_unsent(requests.rows(), time.monotonic())
             raise
         self._hand_over(requests, messages)
         return True
 
     def _hand_over(self, requests: Requests, messages: dict[int, Payload]) -> None:
-        shards = self._ownership.shards  # loading may have taken longer than the lease
-        rows = [*requests.together, *requests.alone]
-        unsent = [row for row in rows if row.shard not in shards]
-        gone = [row for row in rows if row.id not in messages and row.shard in shards]
+        waiting = deque(requests.each())
+        try:
+            while waiting:
+                self._keep_shards_if_due()  # loading, or a backend that waits, may take long
+                self._request(waiting.popleft(), messages)
+        except BaseException:
+            self._core.note_unsent([row for rows in waiting for row in rows], time.monotonic())
+            raise
 
-        def of(some: list[Row]) -> list[Payload]:
-            return [messages[row.id] for row in some if row.id in messages and row.shard in shards]
-
-        together, alone = of(requests.together), of(requests.alone)
-        for message in (*together, *alone):
-            self._messages[message.id] = message
-        self._core.note_gone(gone, time.monotonic())
+    def _request(self, rows: list[Row], messages: dict[int, Payload]) -> None:
+        """Send ``rows`` in one request, except for those that are gone or another relay's."""
+        shards = self._ownership.shards
+        gone = [row for row in rows if row.id not in messages]
+        unsent = [row for row in rows if row.id in messages and row.shard not in shards]
+        sent = [messages[row.id] for row in rows if row.id in messages and row.shard in shards]
+        if gone:
+            self._core.note_gone(gone, time.monotonic())
         if unsent:
             self._core.note_unsent(unsent, time.monotonic())
-        self._sender.send(together, alone)
-
-    def _warn_if_quiet(self) -> None:
-        seconds = self._core.quiet_for(time.monotonic())
-        if seconds >= _WARNING_AFTER and not self._has_warned:
-            self._has_warned = True
-            log_publishing(
-                logger,
-                logging.WARNING,
-                "Waiting for Pub/Sub, which has not accepted a batch for %.0f s.",
-                seconds,
-            )
+        if sent:
+            self._messages.update((message.id, message) for message in sent)
+            self._lease_watch.begin()
+            self._sender.send(sent)
+            self._lease_watch.note_end("The backend")
 
     def _finish(self) -> None:
         """Wait a little for the outcomes of what was sent, and write them down."""
@@ -391,10 +383,9 @@ class OutboxRelay:
                 self._waiter.wait(left)
                 self._note_outcomes(time.monotonic())
             self._write()
+            while self._core.locked and (left := deadline - time.monotonic()) > 0:
+                self._waiter.wait(min(left, _LOCKED_SECONDS))
+                self._write()
         except AnyDatabaseError as error:
             logger.error("The last outcomes could not be written to the outbox: %s", error)
-        if self._core.outstanding:
-            logger.info(
-                "Stopped before Pub/Sub has answered: %d message(s) will be sent again.",
-                self._core.outstanding,
-            )
+        self._reports.note_end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 Place = tuple[float, int]
@@ -96,6 +96,11 @@ class Refusal:
     """Seconds until the next attempt; ``None``: it stays waiting, or is parked."""
     is_parked: bool = False
 
+    @property
+    def changes_state(self) -> bool:
+        """Whether the message is not waiting any more."""
+        return self.is_parked or self.pause is not None
+
 
 @dataclass
 class Outcomes:
@@ -106,6 +111,34 @@ class Outcomes:
 
     def __bool__(self) -> bool:
         return bool(self.accepted or self.refusals)
+
+    def rows(self) -> list[Row]:
+        """All rows that it is about."""
+        return [*self.accepted, *(refusal.row for refusal in self.refusals)]
+
+    def extend(self, others: Outcomes) -> None:
+        """Add ``others``."""
+        self.accepted += others.accepted
+        self.refusals += others.refusals
+
+    def take_refusals(self, shards: Collection[int]) -> list[Refusal]:
+        """Remove the failures of ``shards``, and return them."""
+        taken = [refusal for refusal in self.refusals if refusal.row.shard in shards]
+        self.refusals = [refusal for refusal in self.refusals if refusal.row.shard not in shards]
+        return taken
+
+    def split(self, locked: Collection[int]) -> tuple[Outcomes, Outcomes]:
+        """Those that are written down, and those that are not since their rows are locked.
+
+        A failure that changes nothing but the text of the error need not be written.
+        """
+        written, left = Outcomes(), Outcomes()
+        for row in self.accepted:
+            (left if row.id in locked else written).accepted.append(row)
+        for refusal in self.refusals:
+            is_left = refusal.row.id in locked and refusal.changes_state
+            (left if is_left else written).refusals.append(refusal)
+        return written, left
 
 
 @dataclass
@@ -118,3 +151,14 @@ class Requests:
 
     def __bool__(self) -> bool:
         return bool(self.together or self.alone)
+
+    def rows(self) -> list[Row]:
+        """All of them."""
+        return [*self.together, *self.alone]
+
+    def each(self) -> Iterator[list[Row]]:
+        """What each request has."""
+        if self.together:
+            yield self.together
+        for row in self.alone:
+            yield [row]

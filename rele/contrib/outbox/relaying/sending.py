@@ -32,18 +32,16 @@ class Sender:
         self._wake = wake
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
 
-    def send(self, together: Sequence[Payload], alone: Sequence[Payload]) -> None:
-        """Hand messages over; the outcome of each comes by :meth:`outcomes`.
+    def send(self, messages: Sequence[Payload]) -> None:
+        """Hand messages over together; the outcome of each comes by :meth:`outcomes`.
 
         Args:
-            together: those that may share a request, in order within an ordering key.
-            alone: those that were refused before. Pub/Sub refuses a request as a whole, so each of
-                them is sent in a request of its own.
+            messages: at least one, in order within an ordering key.
         """
-        if together:
-            self._send_in_one_request(together)
-        for message in alone:
-            self._send_in_one_request([message])
+        with silent(all(message.is_caused_by_record for message in messages)):
+            futures = self._begin(messages)
+            for message, future in zip(messages, futures, strict=True):
+                future.add_done_callback(partial(self._note, message.id))
 
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes that are known and were not returned before."""
@@ -52,12 +50,6 @@ class Sender:
                 yield self._outcomes.get_nowait()
             except Empty:
                 return
-
-    def _send_in_one_request(self, messages: Sequence[Payload]) -> None:
-        with silent(all(message.is_caused_by_record for message in messages)):
-            futures = self._begin(messages)
-            for message, future in zip(messages, futures, strict=True):
-                future.add_done_callback(partial(self._note, message.id))
 
     def _begin(self, messages: Sequence[Payload]) -> list[Future[str]]:
         try:

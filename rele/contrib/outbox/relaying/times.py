@@ -18,6 +18,9 @@ class RelayTimes:
     first_pause: float = 1.0
     """Before the next attempt of a refused message; it doubles each time."""
     longest_pause: float = 600.0
+    locked: float = 0.05
+    """Before what another transaction has locked is written again; it doubles each time."""
+    longest_locked: float = 0.5
     starving: float = 0.5
     """After which a large message gets the room that it waits for before others."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -160,6 +162,141 @@ def test_nothing_is_read_or_sent_while_an_outcome_is_not_written_down() -> None:
     assert table.rows == {}
 
 
+def test_what_another_transaction_has_locked_holds_back_its_key_alone() -> None:
+    table, pubsub, relay, clock = world()
+    table.commit(*(table.new("orders", n % 2) for n in range(40)))
+    table.commit(*(table.new("orders") for _ in range(40)))
+    table.locked = {1, 50}
+
+    relay.run(clock, 10)
+
+    locked_lane = {row.id for row in pubsub.accepted if row.lane == 0}
+    assert locked_lane <= set(range(1, 21))  # the first flight, at most
+    assert set(ids(pubsub)) >= {*range(2, 41, 2), *range(41, 81)}
+    assert table.rows.keys() >= {1, 50}
+    assert relay.core.locked == 2
+    assert relay.core.locked_for(clock.now) > 9
+
+    table.locked.clear()
+    relay.run(clock, 3)
+    assert table.rows == {}
+    assert relay.core.locked == 0
+    assert relay.core.locked_for(clock.now) == 0
+    assert set(pubsub.counts.values()) == {1}
+    assert all(lane == sorted(lane) for lane in pubsub.first_appearances().values())
+
+
+def test_what_is_refused_while_its_row_is_locked_is_not_sent_again_before_that_is_written() -> None:
+    table, pubsub, relay, clock = world()
+    table.commit(*(table.new("orders", 1) for _ in range(5)))
+    table.commit(*(table.new("photos") for _ in range(5)))
+    pubsub.refused = {1, 7}
+    table.locked = {1, 7}
+    relay.run(clock, 5)
+    pubsub.refused.clear()
+    relay.run(clock, 5)
+    assert sorted(ids(pubsub)) == [6, 8, 9, 10]
+
+    table.locked.clear()
+    relay.run(clock, 5)
+
+    assert table.rows == {}
+    assert [row.id for row in pubsub.accepted if row.lane == 1] == [1, 2, 3, 4, 5]
+
+
+def test_how_much_is_sent_of_a_topic_whose_rows_are_locked_is_bounded() -> None:
+    table, pubsub, relay, clock = world(limits=Limits(10, 10_000))
+    table.commit(*(table.new("orders") for _ in range(500)))
+    table.commit(*(table.new("photos", size=3_000) for _ in range(100)))
+    table.commit(*(table.new("other") for _ in range(100)))
+    table.locked = set(range(1, 601))
+
+    relay.run(clock, 20)
+
+    topics = Counter(row.topic for row in pubsub.accepted)
+    assert topics["orders"] <= 10
+    assert topics["photos"] <= 5
+    assert topics["other"] == 100
+    table.locked.clear()
+    relay.run(clock, 20)
+    assert table.rows == {}
+    assert set(pubsub.counts.values()) == {1}
+
+
+def test_a_locked_row_is_tried_again_less_and_less_often_and_others_are_read_meanwhile() -> None:
+    table, _, relay, clock = world()
+    table.commit(table.new("orders"))
+    table.locked = {1}
+    relay.run(clock, 5)
+    times = []
+    while len(times) < 5:
+        relay.core.retry_locked(clock.now)
+        if relay.core.unwritten:
+            times.append(clock.now)
+            relay.core.note_written(clock.now, {1})
+        assert relay.core.next_due(clock.now) <= clock.now + 1
+        clock.now += 0.01
+
+    assert max(later - time for time, later in pairwise(times)) == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_failure_of_a_locked_row_of_a_lost_shard_is_forgotten() -> None:
+    table, pubsub, relay, clock = world()
+    table.commit(*(table.new("orders", 1) for _ in range(5)))
+    pubsub.refused = {1}
+    table.locked = {1}
+    relay.run(clock, 1)
+    assert relay.core.busy_shards() == {1}
+
+    relay.shards = frozenset()
+    relay.run(clock, 1)
+
+    assert relay.core.busy_shards() == frozenset()
+    assert not relay.core.known
+    pubsub.refused.clear()
+    table.locked.clear()
+    relay.shards = ALL
+    relay.run(clock, 3)
+    assert ids(pubsub) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("lane", [None, 1])
+def test_what_is_committed_late_is_found_before_the_rest_of_its_topic_or_lane_is_sent(
+    lane: int | None,
+) -> None:
+    table, pubsub, relay, clock = world()
+    late = table.new("orders", lane)
+    table.commit(*(table.new("orders", lane) for _ in range(3_000)))
+    relay.run(clock, 1)
+    table.commit(late)
+
+    relay.run(clock, 3)
+
+    assert late.id in ids(pubsub)
+    assert len(table.rows) > 1_000
+    relay.run(clock, 30)
+    assert table.rows == {}
+    assert set(pubsub.counts.values()) == {1}
+
+
+def test_what_is_committed_late_is_found_in_a_topic_that_has_rested() -> None:
+    table, pubsub, relay, clock = world()
+    late = table.new("orders")
+    table.commit(*(table.new("orders") for _ in range(3_000)))
+    pubsub.unavailable.add("orders")
+    relay.run(clock, 5)
+    pubsub.unavailable.clear()
+    while not pubsub.accepted:
+        relay.run(clock, 0.05)
+    relay.run(clock, 1)
+    table.commit(late)
+
+    relay.run(clock, 3)
+
+    assert late.id in ids(pubsub)
+    assert len(table.rows) > 1_000
+
+
 def test_a_shard_that_is_lost_is_not_sent_any_more() -> None:
     table, pubsub, relay, clock = world()
     table.commit(*(table.new("orders", n % 32) for n in range(1_000)))
@@ -270,6 +407,7 @@ class Turmoil:
             self.pass_time,
             self.move_shards,
             self.turn_writing,
+            self.turn_lock,
         ]
         for _ in range(steps):
             self.chance.choice(actions)()
@@ -320,12 +458,18 @@ class Turmoil:
         relay = self.chance.choice(self.relays)
         relay.is_unwritable = not relay.is_unwritable
 
+    def turn_lock(self) -> None:
+        """Another transaction locks a row, or ends."""
+        if self.table.rows:
+            self.table.locked ^= {self.chance.choice(list(self.table.rows))}
+
     def calm_down(self) -> None:
         """Everything works again; after a while nothing waits."""
         self.table.commit(*self.open)
         self.pubsub.unavailable.clear()
         self.pubsub.silent.clear()
         self.pubsub.refused.clear()
+        self.table.locked.clear()
         for relay in self.relays:
             relay.is_unwritable = False
         for _ in range(3_000):

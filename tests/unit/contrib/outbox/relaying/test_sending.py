@@ -32,7 +32,7 @@ def test_sends_together_what_may_share_a_request(
 ) -> None:
     sender = Sender(servers, woken.set)
 
-    sender.send([message(1), message(2, key="a"), message(3)], [])
+    sender.send([message(1), message(2, key="a"), message(3)])
 
     assert servers.requests == [["1", "2", "3"]]
     assert outcomes(sender) == [(1, None), (2, None), (3, None)]
@@ -41,13 +41,12 @@ def test_sends_together_what_may_share_a_request(
     assert servers.accepted[1] == Message("orders", b"2", {"event_id": "2"}, "a")
 
 
-def test_sends_each_that_was_refused_before_alone(
-    servers: FakePubSub, woken: threading.Event
-) -> None:
+def test_sends_each_request_by_itself(servers: FakePubSub, woken: threading.Event) -> None:
     servers.errors["2"] = REFUSED
     sender = Sender(servers, woken.set)
 
-    sender.send([message(3)], [message(1), message(2)])
+    for number in (3, 1, 2):
+        sender.send([message(number)])
 
     assert servers.requests == [["3"], ["1"], ["2"]]
     assert outcomes(sender) == [(3, None), (1, None), (2, REFUSED)]
@@ -61,7 +60,7 @@ def test_what_the_backend_raises_is_the_outcome_of_all(woken: threading.Event) -
     error = RuntimeError("broken")
     sender = Sender(Broken(), woken.set)
 
-    sender.send([message(1), message(2)], [])
+    sender.send([message(1), message(2)])
 
     assert outcomes(sender) == [(1, error), (2, error)]
 
@@ -74,7 +73,7 @@ def test_a_backend_that_cannot_send_at_once_may_send_later(woken: threading.Even
 
     sender = Sender(Slow(), woken.set)
 
-    sender.send([message(1)], [])
+    sender.send([message(1)])
 
     assert woken.wait(20)
     assert outcomes(sender) == [(1, None)]
@@ -86,7 +85,7 @@ def test_does_not_wait_for_outcomes_and_asks_the_backend_to_be_quick(
     backend = HeldBackend()
     sender = Sender(backend, woken.set)
 
-    sender.send([message(1)], [])
+    sender.send([message(1)])
 
     assert backend.flushes == [0]
     assert outcomes(sender) == []
@@ -104,13 +103,7 @@ def test_a_future_that_is_cancelled_is_a_failure(woken: threading.Event) -> None
 
     sender = Sender(Cancelling(), woken.set)
 
-    sender.send([message(1)], [])
+    sender.send([message(1)])
 
     [(_, error)] = outcomes(sender)
     assert type(error).__name__ == "CancelledError"
-
-
-def test_nothing_is_no_request(servers: FakePubSub, woken: threading.Event) -> None:
-    Sender(servers, woken.set).send([], [])
-
-    assert servers.requests == []
