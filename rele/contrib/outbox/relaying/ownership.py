@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Protocol
@@ -255,9 +256,21 @@ class LeasedOwnership:
     def _take(self, view: View, lost: Collection[int]) -> None:
         """Take shards until this relay has its share."""
         missing = view.share_of(self.name) - len(view.held_by(self.name))
+        silent: defaultdict[str, int] = defaultdict(int)
         for shard in view.free_for(self.name):
-            if missing > 0 and shard not in lost:
-                missing -= self._take_one(shard, view.leases[shard])
+            lease = view.leases[shard]
+            if missing > 0 and shard not in lost and self._take_one(shard, lease):
+                missing -= 1
+                if lease.holder and lease.holder not in view.gone:
+                    silent[lease.holder] += 1
+        for holder, number in silent.items():
+            logger.warning(
+                "The leases of the relay %s on %d shard(s) have ended, and this relay has taken "
+                "them. The other one was killed, or has stood still: in a hook for example. What "
+                "it has sent and not written down is sent again.",
+                holder,
+                number,
+            )
 
     def _take_one(self, shard: int, seen: Lease) -> bool:
         """Take a shard if its lease is the one that was seen; return whether it was."""
