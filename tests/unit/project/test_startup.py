@@ -12,10 +12,12 @@ from rele import Subscription
 from rele.config import Config
 from rele.consuming.worker_plan import plan_of_config
 from rele.exceptions import ConfigurationError
+from rele.project.extensions import Room
 from rele.project.loading import Project, raise_for_a_worker
 from rele.project.startup import announce, is_supervisor, run_worker, warn
 from rele.runtime.worker_process import Lines, WorkerProcess
 from rele.schema.problems import Problem
+from rele.status.controls import SubscriptionControl
 
 ERROR = Problem("rele.E004", "No such middleware.", "Correct it.")
 CREDENTIALS = Problem("rele.W002", "No key file.", "Write its path.")
@@ -168,6 +170,24 @@ class TestRunWorker:
         assert PROJECT.config is not None
         plan = plan_of_config(PROJECT.config, config.connection, subs)
         assert [each.threads for each in plan.consumers] == [5, 7]
+
+    @pytest.mark.usefixtures("begun")
+    def test_what_rooms_read_of_subscriptions_controls_the_worker(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = {"photos": SubscriptionControl(is_paused=True)}
+        room = Room("switches", controls=lambda config: lambda: asked)
+        monkeypatch.setattr("rele.project.extensions.rooms_in_use", lambda: [room, Room("other")])
+        consumer, worker = Mock(), Mock()
+
+        def run(subs: Any, config: Any, on_start: Any, before_run: Any) -> None:
+            before_run(worker)
+            worker.remote_control.begin({"photos": (consumer, 2)})
+            worker.remote_control.end()
+
+        run_worker(PROJECT, {}, "", run)
+
+        consumer.pause.assert_called_once_with()
 
     @pytest.mark.usefixtures("begun")
     def test_only_what_is_chosen_is_announced_and_consumed(self, capsys: Any) -> None:
