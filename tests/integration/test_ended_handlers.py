@@ -64,7 +64,7 @@ class Stubborn:
         raise NotImplementedError
 
     async def handle_async(self, message: Any, run: Any) -> None:
-        self.begun.put(message)
+        self.begun.put(message.message_id)
         while True:
             try:
                 await asyncio.sleep(30)
