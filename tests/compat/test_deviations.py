@@ -130,6 +130,24 @@ def test_outcome_hooks_run_for_every_publish(blocking: bool, rele_messages: list
     assert outcomes == ["success"]
 
 
+def test_values_whose_names_look_like_those_of_secrets_are_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rele.setup({"MIDDLEWARE": ["rele.contrib.VerboseLoggingMiddleware"]})
+
+    @rele.sub("orders")
+    def ship(data: Any, **attributes: Any) -> None: ...
+
+    with caplog.at_level("INFO", logger="rele"):
+        deliver(ship, {"id": 17, "password": "hunter2"}, api_key="hunter2", country="ES")
+
+    [record] = [each for each in caplog.records if hasattr(each, "metrics")]
+    assert "hunter2" not in record.subscription_message
+    assert "17" in record.subscription_message
+    logged = record.metrics["data"]["attributes"]
+    assert (logged["api_key"], logged["country"]) == ("***", "ES")
+
+
 def test_a_publish_waits_where_the_process_may_end_without_sending() -> None:
     backend = HeldBackend()
 
