@@ -140,7 +140,7 @@ class _Checker:
             if "le" not in (buckets.labels or frozenset()):
                 self._fail("histogram_quantile needs the label le")
             return Result((buckets.labels or frozenset()) - {"le"})
-        if function == "absent":
+        if function in ("absent", "vector"):
             return Result()
         if function not in OF_COUNTERS | OF_GAUGES:
             self._fail(f"the function {function} is not known")

@@ -31,6 +31,9 @@ class OutboxBackend(BaseBackend):
     has one.
     """
 
+    outstanding = (0, 0)
+    """What is stored waits for a relay."""
+
     def __init__(self, config: Any) -> None:
         self._aliases = OutboxSettings.in_config(config).aliases
         self._alias = self._aliases[0]

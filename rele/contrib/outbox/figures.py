@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from django.utils import timezone
 
 from rele.contrib.outbox.contents import messages_of
 from rele.contrib.outbox.counting import COUNTED, Count, counts_of
-from rele.contrib.outbox.exceptions import OutboxError, explained_errors
+from rele.contrib.outbox.exceptions import explained_errors
 from rele.contrib.outbox.models import State
 from rele.contrib.outbox.relaying.presence import present_relays
 from rele.management.databases import close_connections
+from rele.runtime.slow_question import SlowQuestion
 from rele.status.providers import STATUS
-from rele.status.snapshot import Complaint, Contribution, Figure, Probe
+from rele.status.snapshot import Contribution, Figure
 
-INTERVAL = 15.0
-"""Seconds between two looks at the database, at least."""
+EVERY = 15.0
+"""Seconds between two looks at a database, at least."""
 
-_PATIENCE = 4
-"""So many intervals after a look has begun, what was seen before counts no longer."""
+_GOOD_FOR = 60.0
+"""Seconds for which what was seen counts, if the database cannot be looked at again."""
 
 _NUMBERS = {
     State.WAITING: ("rele_outbox_waiting", "Messages in the outbox that are to be sent now."),
@@ -80,90 +81,35 @@ def _age(count: Count | None) -> float:
     return max((timezone.now() - oldest).total_seconds(), 0.0)
 
 
-class OutboxFigures:
-    """Looks at the outboxes in a thread of its own, and only while somebody asks for the figures.
+@contextmanager
+def showing_figures(
+    aliases: Sequence[str], every: float = EVERY, now: Callable[[], float] = time.monotonic
+) -> Iterator[None]:
+    """Within the block, have the figures of the outboxes in the status of this process.
 
     Args:
-        aliases: of the databases.
-        interval: seconds between two looks, at least.
-        clock: seconds that never go back.
+        aliases: of their databases.
+        every: seconds between two looks at a database, at least; nobody looks while nobody asks.
+        now: the time, in seconds of a clock that only advances.
     """
+    questions = [
+        SlowQuestion(f"outbox in {alias!r}", partial(_found_in, alias), every, _GOOD_FOR, now)
+        for alias in aliases
+    ]
 
-    def __init__(
-        self,
-        aliases: Sequence[str],
-        interval: float = INTERVAL,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._aliases = aliases
-        self._interval = interval
-        self._clock = clock
-        self._known = Contribution()
-        self._due_at = clock()
-        self._looks_since: float | None = None
-        self._is_over = False
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rele-outbox-figures", daemon=True)
+    def contribute() -> Contribution:
+        answers = [question.look() or [] for question in questions]
+        return Contribution(figures=tuple(figure for answer in answers for figure in answer))
 
-    def begin(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def end(self) -> None:
-        """Let the thread end, once it has seen what it is looking at."""
-        self._is_over = True
-        self._wake.set()
-
-    def contribution(self) -> Contribution:
-        """What was seen at the last look, unless that is long ago. A look that is due begins."""
-        now = self._clock()
-        since = self._looks_since
-        if since is None:
-            if now >= self._due_at:
-                self._wake.set()
-        elif (seconds := now - since) > _PATIENCE * self._interval:
-            reason = f"The database has not answered for {seconds:.0f} s."
-            return Contribution(complaints=(_complaint(self._aliases, reason),))
-        return self._known
-
-    def look(self) -> None:
-        """Look at the outboxes now."""
-        self._looks_since = self._clock()
-        figures: list[Figure] = []
-        complaints: list[Complaint] = []
-        for alias in self._aliases:
-            try:
-                figures += figures_of(alias)
-            except OutboxError as error:
-                complaints.append(_complaint([alias], str(error)))
-        self._known = Contribution(figures=tuple(figures), complaints=tuple(complaints))
-        self._due_at = self._clock() + self._interval
-        self._looks_since = None
-
-    def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            if self._is_over:
-                return
-            try:
-                self.look()
-            finally:
-                close_connections()  # not kept open until the next look
-
-
-def _complaint(aliases: Sequence[str], reason: str) -> Complaint:
-    return Complaint(Probe.READY, f"outbox in {' and '.join(map(repr, aliases))}", reason)
-
-
-@contextmanager
-def showing_figures(aliases: Sequence[str]) -> Iterator[None]:
-    """Within the block, have the figures of the outboxes in the status of this process."""
-    figures = OutboxFigures(aliases)
-    figures.begin()
-    remove = STATUS.add(figures.contribution)
+    forget = STATUS.add(contribute)
     try:
         yield
     finally:
-        remove()
-        figures.end()
+        forget()
+
+
+def _found_in(alias: str) -> list[Figure]:
+    try:
+        return figures_of(alias)
+    finally:
+        close_connections()  # of this thread, which ends

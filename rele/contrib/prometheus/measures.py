@@ -158,12 +158,14 @@ class OverProcesses:
         """The value of each series over all processes.
 
         Args:
-            snapshots: the latest one of each process that has not ended.
+            snapshots: the latest one of each process. One that has ended is missing, or it shows
+                no subscriptions.
         """
         latest = {each.process: _values_of(each) for each in snapshots}
-        for process in self._last.keys() - latest.keys():
-            for series, value in self._last[process].items():
-                if series[0].kind == "total":
+        for process, last in self._last.items():
+            still_shown = latest.get(process, {})
+            for series, value in last.items():
+                if series[0].kind == "total" and series not in still_shown:
                     _put(series, value, self._of_ended)
         self._last = latest
         whole = dict(self._of_ended)

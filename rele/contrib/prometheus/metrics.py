@@ -17,7 +17,6 @@ from rele.exceptions import (
     Reject,
     Retry,
 )
-from rele.handling.current import BatchHandling
 
 if TYPE_CHECKING:
     from rele.declaration.subscription import Subscription
@@ -110,14 +109,17 @@ class MetricsOfSubscription:
 
     def note_success(self, start: float, now: float, message: Message) -> None:
         """Count a message that has succeeded, from ``start`` to ``now`` in epoch seconds."""
-        skipped = _why_skipped(message)
-        if skipped is not None:
-            self._outcome(skipped).inc()
-            return
+        call: Any = current_call()
+        if call is not None:  # else a test calls the hook
+            skipped = call.why_skipped(message) if self._is_batch else call.skipped
+            if skipped is not None:
+                self._outcome(skipped).inc()
+                return
         self._succeeded()
         if not self._is_batch:
             self._handler_seconds(now - start)
-        self._note_wait(start, message)
+        wait = start - message.publish_timestamp
+        self._waited(wait if wait > 0.0 else 0.0)  # clocks differ
 
     def note_failure(
         self, error: BaseException, start: float, now: float, message: Message
@@ -129,16 +131,12 @@ class MetricsOfSubscription:
             return
         if not self._is_batch:
             self._handler_seconds(now - start)
-        self._note_wait(start, message)
+        self._waited(max(start - message.publish_timestamp, 0.0))
 
     def note_batch(self, seconds: float, size: int) -> None:
         """Count a batch of so many messages."""
         self._handler_seconds(seconds)
         BATCH_SIZE.labels(self.name).observe(size)
-
-    def _note_wait(self, start: float, message: Message) -> None:
-        wait = start - message.publish_timestamp
-        self._waited(wait if wait > 0.0 else 0.0)  # clocks differ
 
     def _outcome(self, outcome: str) -> Counter:
         counter = self._outcomes.get(outcome)
@@ -150,13 +148,6 @@ class MetricsOfSubscription:
 def outcome_of(error: BaseException) -> str:
     """The label of a message that has failed with ``error``."""
     return next((name for kind, name in OUTCOMES_OF_ERRORS if isinstance(error, kind)), "failed")
-
-
-def _why_skipped(message: Message) -> str | None:
-    call: Any = current_call()
-    if isinstance(call, BatchHandling):
-        return call.why_skipped(message)
-    return None if call is None else call.skipped
 
 
 class PublishCounter:

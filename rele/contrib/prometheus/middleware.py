@@ -55,7 +55,11 @@ class PrometheusMiddleware(BaseMiddleware):
         self, subscription: Subscription, start_time: float, message: Message
     ) -> None:
         now = time.time()
-        self._of(subscription).note_success(start_time, now, message)
+        try:  # for it takes half the time of a call
+            metrics = self._subscriptions[subscription]
+        except KeyError:
+            metrics = self._of(subscription)
+        metrics.note_success(start_time, now, message)
 
     @no_io
     def post_process_message_failure(

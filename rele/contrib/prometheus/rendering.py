@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
@@ -57,6 +59,21 @@ def _metric_of(measure: Measure) -> Metric:
     return Metric(measure.name, measure.help, "gauge")
 
 
+class _FilesCollector(MultiProcessCollector):
+    """Reads the files of processes, of which one may have just been made and be empty yet."""
+
+    def collect(self) -> Any:
+        paths = filter(_has_been_filled, Path(self._path).glob("*.db"))
+        return self.merge(list(map(str, paths)))  # type: ignore[no-untyped-call]
+
+
+def _has_been_filled(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # of a process that has ended
+        return False
+
+
 COLLECTOR = SnapshotCollector()
 
 
@@ -88,6 +105,6 @@ def _registry() -> CollectorRegistry:
     if not folder:
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    _FilesCollector(registry, path=folder)  # type: ignore[no-untyped-call]
     registry.register(COLLECTOR)
     return registry

@@ -12,12 +12,12 @@ from django.utils import timezone
 import rele
 from rele.config import Config
 from rele.contrib.outbox import figures as module
-from rele.contrib.outbox.figures import OutboxFigures, figures_of, showing_figures
+from rele.contrib.outbox.figures import figures_of, showing_figures
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.beside_worker import beside_worker
 from rele.contrib.outbox.relaying.relay import OutboxRelay
 from rele.status.providers import Status
-from rele.status.snapshot import Complaint, Probe
+from rele.status.snapshot import Figure
 from tests.support.outbox import ALIAS
 from tests.support.polling import wait_until
 
@@ -75,13 +75,17 @@ def test_messages_are_counted_by_what_is_to_become_of_them(first: OutboxRelay) -
     assert values()["rele_outbox_lag_seconds"] == pytest.approx(90, abs=30)
 
 
+def shown(status: Status) -> dict[str, float]:
+    return {figure.name: figure.value for figure in status.snapshot().figures}
+
+
 def test_nobody_looks_at_the_database_until_somebody_asks(
     status: Status, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[str] = []
     seen = threading.Event()
 
-    def look(alias: str) -> list[module.Figure]:
+    def look(alias: str) -> list[Figure]:
         looks.append(alias)
         seen.set()
         return []
@@ -89,69 +93,37 @@ def test_nobody_looks_at_the_database_until_somebody_asks(
     monkeypatch.setattr(module, "figures_of", look)
     with showing_figures([ALIAS]):
         assert not looks
-        status.snapshot()
+        shown(status)
         assert seen.wait(30)
-        status.snapshot()
+        shown(status)
     assert looks == [ALIAS], "the next look is not due yet"
 
 
-def test_a_look_is_due_again_after_the_interval() -> None:
+def test_a_look_is_due_again_after_a_while(status: Status) -> None:
     now = 0.0
-    figures = OutboxFigures([ALIAS], 15.0, lambda: now)
-    figures.begin()
-
-    def waiting() -> float | None:
-        found = {figure.name: figure.value for figure in figures.contribution().figures}
-        return found.get("rele_outbox_waiting")
-
-    wait_until(lambda: waiting() == 0, 30)
-    rele.publish("orders", 1)
-    now = 14.0
-    assert waiting() == 0
-    now = 15.0
-    wait_until(lambda: waiting() == 1, 30)
-    figures.end()
+    with showing_figures([ALIAS], 15.0, lambda: now):
+        wait_until(lambda: shown(status).get("rele_outbox_waiting") == 0, 30)
+        rele.publish("orders", 1)
+        now = 14.0
+        assert shown(status)["rele_outbox_waiting"] == 0
+        now = 15.0
+        wait_until(lambda: shown(status).get("rele_outbox_waiting") == 1, 30)
 
 
-def test_a_database_that_cannot_be_used_makes_the_process_not_ready() -> None:
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute("ALTER TABLE rele_outbox_outboxmessage RENAME TO hidden")
-    figures = OutboxFigures([ALIAS])
-
-    figures.look()
-
-    [complaint] = figures.contribution().complaints
-    assert (complaint.probe, complaint.subject) == (Probe.READY, f"outbox in {ALIAS!r}")
-    assert "The outbox cannot be used: no such table" in complaint.reason
-    assert figures.contribution().figures == ()
-
-
-def test_a_database_that_does_not_answer_makes_it_not_ready_either(
-    monkeypatch: pytest.MonkeyPatch,
+def test_what_cannot_be_seen_again_does_not_stay(
+    status: Status, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 0.0
-    asked, answers = threading.Event(), threading.Event()
+    with showing_figures([ALIAS], 15.0, lambda: now):
+        wait_until(lambda: shown(status).get("rele_outbox_waiting") == 0, 30)
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute("ALTER TABLE rele_outbox_outboxmessage RENAME TO hidden")
 
-    def look(alias: str) -> list[module.Figure]:
-        asked.set()
-        answers.wait(30)
-        return []
+        now = 61.0
 
-    monkeypatch.setattr(module, "figures_of", look)
-    figures = OutboxFigures([ALIAS], 15.0, lambda: now)
-    figures.begin()
-    figures.contribution()
-    assert asked.wait(30)
-    assert figures.contribution().complaints == ()
-
-    now = 61.0
-
-    reason = "The database has not answered for 61 s."
-    assert figures.contribution().complaints == (
-        Complaint(Probe.READY, f"outbox in {ALIAS!r}", reason),
-    )
-    figures.end()
-    answers.set()
+        assert shown(status) == {}
+        text = f"The outbox in {ALIAS!r} is not known: The outbox cannot be used: no such table"
+        wait_until(lambda: text in caplog.text, 30)
 
 
 @pytest.mark.parametrize("relay", [True, False])

@@ -72,6 +72,7 @@ def test_a_total_does_not_fall_when_a_process_ends() -> None:
     assert lost(snapshot("a", leases_lost=6)) == 8
     assert lost(snapshot("a", leases_lost=6), snapshot("c", leases_lost=1)) == 9
     assert lost(snapshot("c", leases_lost=1)) == 9
+    assert lost(snapshot("c", phase=Phase.ENDED, subscriptions=())) == 9
     assert lost() == 9
 
 
