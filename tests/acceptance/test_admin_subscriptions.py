@@ -20,6 +20,7 @@ from tests.support.admin_site import (
     see,
     show_in,
 )
+from tests.support.dead_letters import Letters
 from tests.support.servers import started
 
 FILL = """
@@ -114,12 +115,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(folder: Path) -> Iterator[str]:
+def server() -> Iterator[str]:
+    """The address of a Pub/Sub server."""
+    with started("embedded") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path, server: str) -> Iterator[str]:
     """The address of the admin of the test project's web server."""
-    with (
-        started("embedded") as server,
-        running_site(folder, FILL, PUBSUB_EMULATOR_HOST=server) as address,
-    ):
+    with running_site(folder, FILL, PUBSUB_EMULATOR_HOST=server) as address:
         yield address
 
 
@@ -232,6 +237,32 @@ def test_a_subscription_is_paused_and_resumed_with_or_without_javascript(
         assert "demo Resumed." in browser.find_element(By.CLASS_NAME, "rele-log").text
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_dead_letters_are_looked_at_and_replayed(
+    browser: Chrome, site: str, folder: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server)
+    letters = Letters("rele-demo")
+    letters.put(b"1", b"2", error=ValueError("order 17 has no price"))
+    letters.put(b"3", error=KeyError("customer-relationship-" * 9))
+    execute(folder, "UPDATE rele_admin_subscription SET name = 'orders' WHERE is_paused")
+    show_in(browser, "light", 390)
+    browser.get(f"{site}{PAGE}orders/deadletters/")
+    browser.find_element(By.CSS_SELECTOR, "#content input[type=submit]").click()
+    for scheme, width in (("light", 390), ("dark", 1280)):
+        show_in(browser, scheme, width)
+        see(browser, f"letters-{width}")
+        assert_it_fits(browser, width)
+
+    browser.find_element(By.CSS_SELECTOR, ".rele-action button").click()
+    see(browser, "question-replay")
+    assert "ValueError: order # has no price (shop.subs.ship)" in text_of(browser, "#content")
+    browser.find_element(By.CSS_SELECTOR, "#content input[type=submit]").click()
+
+    assert "2 dead letters replayed." in text_of(browser, ".messagelist")
+    assert sorted(each.data for each in letters.pull(letters.subscription)) == [b"1", b"2"]
+    letters.close()
 
 
 def test_the_page_updates_itself_and_leaves_what_is_open_as_it_is(

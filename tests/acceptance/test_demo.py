@@ -131,6 +131,8 @@ def test_the_admin_has_a_user_who_is_named_at_the_start(demo, browser, photo):
     browser.find_element(By.NAME, "password").send_keys(password, Keys.ENTER)
     patience.until(lambda _: "outbox" in text_of(browser, "#content").lower())
 
+    browser.get(f"{address}rele_admin/subscription/")
+    patience.until(lambda _: "consuming" in text_of(browser, ".rele-state"))
     browser.get(f"{address}rele_outbox/outboxmessage/")
     assert "photo-processed" in text_of(browser, "#result_list .field-message")
     browser.get(f"{address}rele_inbox/inboxmessage/")

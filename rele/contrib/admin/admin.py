@@ -18,6 +18,7 @@ from django.utils import timezone
 from rele.contrib.admin import contexts
 from rele.contrib.admin.actions import ACTIONS, MOST_THREADS, Action, AnswerError
 from rele.contrib.admin.exceptions import PageError, explained_errors
+from rele.contrib.admin.letter_pages import letters_page, replay_page
 from rele.contrib.admin.models import Subscription
 from rele.contrib.admin.rooms import panels_of
 from rele.contrib.admin.server_state import WATCH
@@ -45,6 +46,8 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         views: dict[str, Any] = {
             **{f"{name}/": (self.action_view, {"action": name}, name) for name in ACTIONS},
+            "deadletters/replay/": (self.replay_view, {}, "replay"),
+            "deadletters/": (self.letters_view, {}, "letters"),
             "": (self.change_view, {}, "change"),
         }
         view = self.admin_site.admin_view
@@ -111,6 +114,14 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             error = str(failure)
         return self._question(request, name, chosen, error)
 
+    def letters_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The dead letters of one subscription."""
+        return letters_page(self, request, self._name_to_read(request, object_id))
+
+    def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Replay some of the dead letters of one subscription."""
+        return replay_page(self, request, self._name_to_read(request, object_id))
+
     def has_pause_permission(self, request: HttpRequest) -> bool:
         return may(request, "rele_admin.pause_subscription")
 
@@ -151,6 +162,16 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     def _require_known(self, name: str) -> None:
         if not contexts.is_known(load_django_project(), name):
             raise Http404(_unknown(name))
+
+    def _name_to_read(self, request: HttpRequest, object_id: str) -> str:
+        """The name of a known subscription, for who may view it."""
+        self._require_view(request)
+        name = unquote(object_id)
+        try:
+            self._require_known(name)
+        except PageError as error:
+            raise Http404(str(error)) from error
+        return name
 
     def _question(
         self, request: HttpRequest, name: str, action: Action, error: str

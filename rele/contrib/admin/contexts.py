@@ -91,7 +91,7 @@ def is_known(project: Project, name: str) -> bool:
 
 
 def _with_urls(line: panels.Line, url: Url) -> dict[str, Any]:
-    views = ("change", "pause", "resume", "threads")
+    views = ("change", "pause", "resume", "threads", "letters")
     return {**vars(line), **{f"{view}_url": url(view, line.name) for view in views}}
 
 
@@ -127,8 +127,10 @@ def _declared_and_had(project: Project, watch: ServerWatch, name: str) -> dict[s
     if project.config is None or declared is None:
         return {}
     server = _server_state(project, watch, PATIENCE)
+    row = describe(declared, project.config)
     return {
-        "declared": stated_fields(describe(declared, project.config)),
+        "declared": stated_fields(row),
         "server": server,
         "changes": server.changes_for(declared) if server else [],
+        "dead_letter_policy": row["dead_letter_policy"],
     }

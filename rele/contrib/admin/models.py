@@ -28,6 +28,7 @@ class Subscription(models.Model):
         default_permissions = ("view",)
         permissions = (
             ("pause_subscription", "Can pause and resume subscriptions, and set their threads"),
+            ("replay_deadletter", "Can replay dead letters"),
         )
 
     def __str__(self) -> str:

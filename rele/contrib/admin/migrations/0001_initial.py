@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                 ('changed_by', models.CharField(blank=True, default='', max_length=255)),
             ],
             options={
-                'permissions': (('pause_subscription', 'Can pause and resume subscriptions, and set their threads'),),
+                'permissions': (('pause_subscription', 'Can pause and resume subscriptions, and set their threads'), ('replay_deadletter', 'Can replay dead letters')),
                 'default_permissions': ('view',),
             },
         ),
