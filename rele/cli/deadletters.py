@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(ids=(), all=False, here=False, yes=False, **_DEFAULTS)
     _add_options(parser)
-    _add_filters(parser)
-    _add_group(parser)
+    for add in _LISTING:
+        add(parser)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, (text, adders) in _ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text)
@@ -72,14 +72,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the subscription to pull from, where the dead-letter topic has several",
     )
     parser.add_argument(
-        "--max",
-        dest="most",
-        type=number_from(1, int, "whole number"),
-        metavar="N",
-        default=_NONE,
-        help=f"list, show: look at N letters, at most (default: {_DEFAULTS['most']})",
-    )
-    parser.add_argument(
         "--wait",
         type=number_from(0.1, float, "number of seconds", _LONGEST_WAIT),
         metavar="SECONDS",
@@ -87,13 +79,24 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="take all letters to be known after so many seconds without another "
         f"(default: {_DEFAULTS['wait']:g})",
     )
+    add_verbosity(parser, default=_NONE)
+
+
+def _add_showing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max",
+        dest="most",
+        type=number_from(1, int, "whole number"),
+        metavar="N",
+        default=_NONE,
+        help=f"look at N letters, at most (default: {_DEFAULTS['most']})",
+    )
     parser.add_argument(
         "--format",
         choices=("table", "json"),
         default=_NONE,
-        help="of what is listed or shown: table, for people (the default), or json",
+        help="table, for people (the default), or json",
     )
-    add_verbosity(parser, default=_NONE)
 
 
 def _add_ids(parser: argparse.ArgumentParser) -> None:
@@ -152,9 +155,11 @@ _DEFAULTS: dict[str, Any] = {
     "format": "table",
 }
 
+_LISTING = (_add_filters, _add_group, _add_showing)
+
 _ACTIONS = {
-    "list": ("List them, with attempts, age and error.", (_add_filters, _add_group)),
-    "show": ("Show all of one, with its data.", (_add_ids,)),
+    "list": ("List them, with attempts, age and error.", _LISTING),
+    "show": ("Show all of one, with its data.", (_add_ids, _add_showing)),
     "replay": (
         "Publish them to the topic that they were published to first.",
         (_add_ids, _add_filters, _add_consent, _add_here),
@@ -227,7 +232,9 @@ class _Command:
         return self._show(collected)  # now that nobody waits for the letters any more
 
     def _collect(self, found: Opened, **how: Any) -> Collected:
-        with saying_after_a_second(f"Reading the dead letters in {found.box.place.subscription} …"):
+        with saying_after_a_second(
+            f"Reading the dead letters in {found.box.place.subscription} ..."
+        ):
             return found.box.collect(self.choice, **how)
 
     def _show(self, collected: Collected) -> int:
@@ -236,11 +243,13 @@ class _Command:
         with printing() as show:
             if self.options["format"] == "json":
                 show(json.dumps(self._json_of(letters), indent=2))
-            else:
+            elif letters or not missing:
                 for line in self._lines_of(letters):
                     show(line)
         if collected.has_more:
             say(f"There may be more than these {len(letters):,}: --max looks at more.")
+        elif letters and self.options["action"] != "show":
+            say(f"{len(letters):,} dead letter{'' if len(letters) == 1 else 's'}.")
         for each in sorted(missing):
             say(f"Error: {_missing(each)}")
         return 1 if missing else 0

@@ -164,7 +164,7 @@ class LoggingMiddleware(BaseMiddleware):
 
     def _publication(self, topic: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "pubsub_publisher_attrs": dict(self._view.attributes(attrs)),
+            "pubsub_publisher_attrs": self._view.attributes(dict(attrs)),
             "metrics": {"name": "publications", "data": {"agent": self._agent, "topic": topic}},
         }
 
@@ -180,7 +180,7 @@ class LoggingMiddleware(BaseMiddleware):
             "topic": subscription.topic,
             "status": status,
             "subscription": subscription.name,
-            "attributes": dict(self._view.attributes(message.attributes)),
+            "attributes": self._view.attributes(dict(message.attributes)),
         }
         if start_time is not None:
             data["duration_seconds"] = round(time.time() - start_time, 3)
