@@ -82,8 +82,8 @@ def test_an_error_ends_it_and_is_said_after_what_was_done(
         "2 replayed.",
         "1 not replayed, and still dead letters: of a reason.",
         (
-            "1 replayed, but perhaps still dead letters: their ack was not confirmed, and they may be "
-            "replayed again."
+            "1 replayed, but perhaps still dead letters: their ack was not confirmed, and they may "
+            "be replayed again."
         ),
         "3 left as they were.",
     ]
