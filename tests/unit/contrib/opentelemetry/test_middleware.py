@@ -14,6 +14,7 @@ import rele
 from rele import Batch, BatchMessage, Callback, PartialFailure, Subscription
 from rele.contrib import OpenTelemetryMiddleware
 from rele.exceptions import DeadLetter, Drop, Reject, Retry
+from rele.logs.message_filter import MessageFilter
 from rele.runtime.in_use import IN_USE
 from rele.status.observers import OBSERVERS
 from rele.testing import captured_messages, deliver
@@ -415,6 +416,21 @@ def test_it_knows_the_trace_of_its_caller(trace_messages: Configure, recorded: R
     assert IN_USE.trace_id() == ""
     with recorded.tracer.start_as_current_span("request") as span:
         assert IN_USE.trace_id() == f"{span.get_span_context().trace_id:032x}"
+
+
+def test_a_line_of_a_handler_names_the_trace(
+    trace_messages: Configure, recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    trace_messages()
+
+    def handle(data: Any, **attributes: Any) -> None:
+        logging.getLogger("shop").warning("An order has arrived.")
+
+    with caplog.filtering(MessageFilter()):
+        deliver(Subscription(handle, "orders"), {}, **publish())
+
+    [record] = [each for each in caplog.records if each.name == "shop"]
+    assert vars(record)["trace_id"] == f"{trace_of(recorded.span('process orders')):032x}"
 
 
 def test_a_sampler_sees_what_decides_about_a_span(
