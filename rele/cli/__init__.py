@@ -6,6 +6,7 @@ Each subcommand is a module here, declared once for every front door that has it
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,11 +19,13 @@ from rele.cli.parser import say_wrong_use_plainly
 from rele.cli.project_here import load_project_here
 from rele.cli.publish import PUBLISH
 from rele.cli.run import RUN
+from rele.cli.run_once import RUN_ONCE
 from rele.cli.seek import SEEK
+from rele.cli.tail import TAIL
 from rele.exceptions import ReleError
 
 #: Those that ``manage.py rele`` has, too.
-SHARED_COMMANDS = (DEADLETTERS, EMULATOR, HEALTH, PUBLISH, SEEK)
+SHARED_COMMANDS = (DEADLETTERS, EMULATOR, HEALTH, PUBLISH, RUN_ONCE, SEEK, TAIL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (RUN, *SHARED_COMMANDS):
         command.add_to(subparsers)
     add_commands(subparsers)
+    _complete_words(parser)
     options = vars(parser.parse_args(arguments))
     if options["name"] is None:
         parser.print_help()
@@ -57,3 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return status
+
+
+def _complete_words(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that completes a command line, and end; otherwise return.
+
+    ``register-python-argcomplete`` of the extra ``completion`` sets a shell up to ask.
+    """
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)

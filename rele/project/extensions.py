@@ -31,7 +31,16 @@ from rele.status.controls import ReadControls
 GROUP = "rele.rooms"
 """The group of the entry points."""
 
-OWN_COMMANDS = ("deadletters", "emulator", "health", "publish", "run", "seek")
+OWN_COMMANDS = (
+    "deadletters",
+    "emulator",
+    "health",
+    "publish",
+    "run",
+    "run-once",
+    "seek",
+    "tail",
+)
 """Names of subcommands that no room can have, since Relé has them."""
 
 Begin = Callable[[], None]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 from google.cloud import pubsub_v1
 
 from rele.engine.connection import Connection
 from rele.resources.changes import CREATE_SUBSCRIPTION
+from rele.resources.copies import create_copy, delete_copy, start_as
 from rele.resources.desired import dead_letter_subscription
 from rele.resources.parallel_calls import explained
 from rele.resources.publishing_again import Republisher
@@ -44,6 +48,25 @@ class Access:
     def position(self, path: str) -> Position:
         """The position of the subscription at ``path``."""
         return Position(self._subscriber, path)
+
+    @contextmanager
+    def copy(self, topic: str, original: Any = None) -> Iterator[WaitingMessages]:
+        """Within the block, a subscription of its own, of which nobody else takes messages.
+
+        Args:
+            topic: the full path of the topic.
+            original: Google's Subscription whose waiting messages it is to have, too.
+
+        Raises:
+            ResourceError: Pub/Sub refused it.
+        """
+        path = create_copy(self._subscriber, topic, original)
+        try:
+            if original is not None:
+                start_as(self.position(original.name), self.position(path), path)
+            yield self.waiting(path)
+        finally:
+            delete_copy(self._subscriber, path)
 
     def create_dead_letter_subscription(self, topic: str) -> str:
         """Create the subscription that keeps the messages of a dead-letter topic; return its path.

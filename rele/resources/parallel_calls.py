@@ -29,6 +29,8 @@ PUBLISH_TO = "publish to"
 SEEK = "seek"
 CREATE_SNAPSHOT = "create snapshot"
 READ_SNAPSHOT = "read snapshot"
+DELETE_SNAPSHOT = "delete snapshot"
+DELETE_SUBSCRIPTION = "delete subscription"
 
 _PERMISSIONS = {
     READ_SUBSCRIPTION: "pubsub.subscriptions.get",
@@ -44,6 +46,8 @@ _PERMISSIONS = {
     SEEK: "pubsub.subscriptions.consume and pubsub.snapshots.seek",
     CREATE_SNAPSHOT: "pubsub.snapshots.create and pubsub.subscriptions.consume",
     READ_SNAPSHOT: "pubsub.snapshots.get",
+    DELETE_SNAPSHOT: "pubsub.snapshots.delete",
+    DELETE_SUBSCRIPTION: "pubsub.subscriptions.delete",
 }
 
 Item = TypeVar("Item")

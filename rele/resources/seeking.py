@@ -7,7 +7,13 @@ from typing import Any
 
 from google.api_core import exceptions
 
-from rele.resources.parallel_calls import CREATE_SNAPSHOT, READ_SNAPSHOT, SEEK, explained
+from rele.resources.parallel_calls import (
+    CREATE_SNAPSHOT,
+    DELETE_SNAPSHOT,
+    READ_SNAPSHOT,
+    SEEK,
+    explained,
+)
 
 
 class Position:
@@ -48,3 +54,8 @@ class Position:
                 return self._subscriber.get_snapshot(request={"snapshot": path})
         except exceptions.NotFound:
             return None
+
+    def delete_snapshot(self, path: str) -> None:
+        """Delete a snapshot, given by its full path."""
+        with explained(DELETE_SNAPSHOT, path):
+            self._subscriber.delete_snapshot(request={"snapshot": path})

@@ -86,11 +86,11 @@ class Project:
                 process.stdout.close()
 
 
-def publish_jobs(project: Project, numbers: Iterable[int]) -> None:
+def publish_jobs(project: Project, jobs: Iterable[object]) -> None:
     """Publish to the topic ``jobs``, from this process and to the server of its environment."""
     rele.setup({"GC_PROJECT_ID": project.project_id, "MIDDLEWARE": []})
-    for number in numbers:
-        rele.publish("jobs", number)
+    for job in jobs:
+        rele.publish("jobs", job)
     assert rele.publishing.flush(30)
 
 

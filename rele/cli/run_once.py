@@ -1,0 +1,84 @@
+"""``run-once``: handling what waits in one subscription, for cron and Cloud Run jobs."""
+
+from __future__ import annotations
+
+import argparse
+
+from rele import config as configuration
+from rele.cli.log import add_log_format, add_verbosity, log_to_stderr, say_json
+from rele.cli.output import tolerant_output
+from rele.cli.parser import number_from
+from rele.cli.subcommand import Options, Subcommand
+from rele.consuming.ending_rule import EndingRule
+from rele.consuming.running_once import RunOnce
+from rele.exceptions import ConfigurationError
+from rele.project.loading import Project
+from rele.project.startup import say, say_project
+from rele.schema.problems import did_you_mean
+
+_QUIET_SECONDS = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("subscription", metavar="NAME", help="the subscription's id")
+    parser.add_argument(
+        "--max",
+        dest="most",
+        type=number_from(1, int, "whole number"),
+        metavar="N",
+        help="end after N messages; handlers that run then may finish",
+    )
+    parser.add_argument(
+        "--wait",
+        type=number_from(0.1, float, "number of seconds", 3600),
+        default=_QUIET_SECONDS,
+        metavar="SECONDS",
+        help="take nothing to wait any more after so many seconds without a message "
+        "(default: %(default)g)",
+    )
+    add_verbosity(parser)
+    add_log_format(parser)
+
+
+def run(options: Options) -> int:
+    with tolerant_output():
+        return _run(options)
+
+
+def _run(options: Options) -> int:
+    as_json = options["log_format"] == "json"
+    write = say_json if as_json else say
+    log_to_stderr(options["verbosity"], of_project=True, as_json=as_json)
+    project: Project = options["load_project"]()
+    config = project.require_config()
+    name = options["subscription"]
+    subs = [sub for sub in project.subscriptions if sub.name == name]
+    if not subs:
+        names = [sub.name for sub in project.subscriptions]
+        raise ConfigurationError(
+            f"This project has no subscription {name!r}. {did_you_mean(name, names)}"
+        )
+    configuration.use(config)
+    from rele.worker import create_and_run  # this late, since it loads Google's client
+
+    say_project(config, write)
+    once = RunOnce(EndingRule(options["wait"], options["most"]))
+    try:
+        create_and_run(subs, config, before_run=once.take)
+    except SystemExit as end:
+        write(_summary(name, once.rule))
+        return 1 if once.rule.failed else int(end.code or 0)
+    return 0
+
+
+def _summary(name: str, rule: EndingRule) -> str:
+    text = f"Handled {rule.handled} message(s) of {name}"
+    return f"{text}; {rule.failed} failed." if rule.failed else f"{text}."
+
+
+RUN_ONCE = Subcommand(
+    "run-once",
+    "Handle the messages that wait in one subscription, and end: with status 1 if one has failed.",
+    add_arguments,
+    run,
+)

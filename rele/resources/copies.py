@@ -1,0 +1,78 @@
+"""Subscriptions that exist while somebody looks at messages, and take them from nobody else."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from google.api_core import exceptions
+
+from rele.resources.changes import CREATE_SUBSCRIPTION
+from rele.resources.parallel_calls import DELETE_SUBSCRIPTION, explained
+from rele.resources.seeking import Position
+
+_LEASE = 60
+"""Seconds. Messages are acknowledged as soon as they are shown."""
+
+_EXPIRES_AFTER = timedelta(days=1)
+"""The least that Pub/Sub permits: then it deletes what a killed process has left behind."""
+
+
+def create_copy(subscriber: Any, topic: str, original: Any = None) -> str:
+    """Create a subscription of ``topic``; return its full path.
+
+    Args:
+        subscriber: Google's subscriber client.
+        topic: the full path of the topic.
+        original: Google's Subscription whose filter it is to have; ``None``: it has none.
+
+    Raises:
+        ResourceError: Pub/Sub refused it.
+    """
+    project = topic.split("/")[1] if original is None else original.name.split("/")[1]
+    path = f"projects/{project}/subscriptions/rele-tail-{secrets.token_hex(6)}"
+    with explained(CREATE_SUBSCRIPTION, path):
+        subscriber.create_subscription(
+            request={
+                "name": path,
+                "topic": topic,
+                "ack_deadline_seconds": _LEASE,
+                "expiration_policy": {"ttl": _EXPIRES_AFTER},
+                "enable_message_ordering": True,
+                "filter": "" if original is None else original.filter,
+            }
+        )
+    return path
+
+
+def start_as(original: Position, copy: Position, path: str) -> None:
+    """Let a copy have the messages that wait in the original.
+
+    Args:
+        original: the position of the original.
+        copy: that of the copy.
+        path: the full path of the copy.
+
+    Raises:
+        ResourceError: Pub/Sub refused it.
+    """
+    snapshot = path.replace("/subscriptions/", "/snapshots/")
+    original.create_snapshot(snapshot)
+    try:
+        copy.seek_to_snapshot(snapshot)
+    finally:
+        original.delete_snapshot(snapshot)
+
+
+def delete_copy(subscriber: Any, path: str) -> None:
+    """Delete a copy, unless Pub/Sub has done so.
+
+    Raises:
+        ResourceError: Pub/Sub refused it.
+    """
+    try:
+        with explained(DELETE_SUBSCRIPTION, path, exceptions.NotFound):
+            subscriber.delete_subscription(request={"subscription": path})
+    except exceptions.NotFound:
+        return
