@@ -22,9 +22,10 @@ from tests.support.containers import (
     kubernetes_pod,
 )
 from tests.support.polling import wait_until
+from tests.support.probes import Probes
 from tests.support.project import Project
 from tests.support.proxy import Proxy
-from tests.support.servers import free_port
+from tests.support.servers import free_port, wait_for_port
 
 Publish = Callable[[range], None]
 
@@ -141,12 +142,14 @@ def test_the_image_runs_its_command_and_knows_whether_a_restart_helps(
     shop: Project, publish: Publish
 ) -> None:
     image = dockerfile()
-    container = Container(shop, {8080: free_port()})
+    port = free_port()
+    container = Container(shop, {8080: port})
     check = exec_form(image["HEALTHCHECK"])
-    assert container.run(check)[0] == 1, "nothing answers yet"
+    probes = Probes(f"127.0.0.1:{port}")
 
     process = container.start(exec_form(image["CMD"]))
-    wait_until(lambda: container.run(check) == (0, "live\n"), 60, lambda: container.run(check))
+    wait_until(lambda: probes.succeeds("/readyz", 5), 60)
+    assert container.run(check) == (0, "live\n")
 
     publish(range(666, 667))
     wait_until((shop.folder / "begun-666").exists, 30)
@@ -166,16 +169,16 @@ def test_the_services_of_compose_start_one_after_the_other_and_stop(shop: Projec
     assert _seconds(services["worker"]["stop_grace_period"]) >= NEEDED
 
     server = pubsub.start(services["pubsub"]["command"])
-    check = _test(services["pubsub"])
-    wait_until(lambda: pubsub.run(check)[0] == 0, 30, lambda: pubsub.run(check))
+    wait_for_port(ports[8085])
+    assert pubsub.run(_test(services["pubsub"]))[0] == 0
 
     for name, value in services["worker"]["environment"].items():
         # The name of a service is a host there.
         shop.environment[name] = value.replace("pubsub:8085", f"127.0.0.1:{ports[8085]}")
     process = worker.start(services["worker"]["command"])
-    check = _test(services["worker"])
-    wait_until(lambda: worker.run(check)[0] == 0, 60, lambda: worker.run(check))
-    assert worker.run(check)[1].startswith("ready\n")
+    wait_until(lambda: Probes(f"127.0.0.1:{ports[8080]}").succeeds("/readyz", 5), 60)
+    status, said = worker.run(_test(services["worker"]))
+    assert (status, said.splitlines()[0]) == (0, "ready")
 
     for each in (process, server):
         each.terminate()
