@@ -15,6 +15,7 @@ import pytest
 
 import rele
 from rele.exceptions import PublisherFull
+from tests.support.polling import wait_until
 from tests.support.publish_server import Hold, PublishServer
 from tests.support.recorder import Recorder
 
@@ -185,6 +186,19 @@ def test_bytes_are_bounded_too(held: Hold, publishes_natively: Configure) -> Non
     refused = [future for future in futures if future.done()]
     assert len(refused) == 11
     assert all(isinstance(future.exception(0), PublisherFull) for future in refused)
+
+
+def test_it_says_how_much_is_outstanding(full: Recorder, held: Hold) -> None:
+    publisher = rele.publishing.get_publisher()
+
+    messages, size = publisher.outstanding
+
+    assert messages == 10
+    assert size is not None
+    assert 10 * len("photos") < size < 2000
+    held.release()
+    full.wait_for(10)
+    wait_until(lambda: publisher.outstanding == (0, 0), 10)
 
 
 def test_one_message_above_the_limit_is_taken_if_nothing_else_is_outstanding(

@@ -135,3 +135,10 @@ def test_a_deadline_after_a_drop_delays_the_redelivery(
 def test_a_deadline_that_pubsub_does_not_take_is_refused(message: NativeMessage) -> None:
     with pytest.raises(ValueError, match="0 to 600 seconds, not 601"):
         message.modify_ack_deadline(601)
+
+
+def test_when_it_was_published_is_the_same_in_both_forms(message: NativeMessage) -> None:
+    message._received.publish_time.nanos = 250_000_000
+
+    assert message.publish_timestamp == SENT_AT.timestamp() + 0.25
+    assert message.publish_timestamp == message.publish_time.timestamp()
