@@ -14,7 +14,7 @@ from rele.exceptions import DeadLetter, DecodeError, Drop, Reject, Retry
 from rele.messages.codec import decode
 from rele.messages.dead_letter_attributes import failure_attributes
 from rele.messages.explaining import in_one_line, origin_of
-from rele.messages.payload_view import fingerprint
+from rele.messages.payload_view import LAST_COPY, fingerprint
 from rele.middleware import run_middleware_hook
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class SettlementPolicy:
                 self.subscription,
                 error,
                 message.data,
+                extra=LAST_COPY,
             )
             message.ack()
         else:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+from rele.messages.payload_view import LAST_COPY
+
 _MOST_FAULTS = 1000
 """Faults that are remembered at a time."""
 
@@ -27,7 +29,7 @@ class RepeatFilter(logging.Filter):
     Of Relé's records from WARNING up, those are alike that have the same logger, text (whatever its
     arguments) and subscription, with exceptions of one class from one place. A record of
     LoggingMiddleware is never left out, since programs count them: it only loses its traceback,
-    where a formatter of Relé's writes it.
+    where a formatter of Relé's writes it. Nor is one with the last copy of a payload.
 
     Args:
         name: of the logger that is concerned, with those below it.
@@ -53,6 +55,8 @@ class RepeatFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether ``record`` passes; note on it what a formatter is to add or to leave out."""
         if record.levelno < logging.WARNING or not super().filter(record):
+            return True
+        if LAST_COPY.items() <= vars(record).items():
             return True
         own, is_counted = vars(record), hasattr(record, "metrics")
         count, left_out = self._count(_fault_of(record))

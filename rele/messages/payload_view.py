@@ -18,6 +18,9 @@ LIMIT = 1_000
 
 UNREADABLE = "(hidden: RELE['REDACT'] failed)"
 
+LAST_COPY = {"rele_is_last_copy": True}
+"""The ``extra`` of a record that has what is nowhere else: no filter of Relé's leaves it out."""
+
 _COMPLAIN_EVERY = 60.0
 """Seconds."""
 

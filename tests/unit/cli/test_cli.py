@@ -68,7 +68,7 @@ class TestRun:
     def test_says_when_it_pulls(self, write: Write, create_and_run: Mock, capsys: Output) -> None:
         write("settings.py", "RELE = {'MIDDLEWARE': []}")
         write("subs.py", SUBS)
-        create_and_run.side_effect = lambda subs, config, on_start: on_start()
+        create_and_run.side_effect = lambda subs, config, on_start, **controls: on_start()
 
         main(["run"])
 

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from rele import Callback, Subscription
 from rele.cli.log import MessageFormatter
 from rele.logs import JsonFormatter, RepeatFilter
+from tests.support.deliveries import Delivery
 
 
 class Log:
@@ -100,6 +102,18 @@ def test_records_of_others_and_of_lower_levels_all_pass(name: str, level: int) -
     record = logging.LogRecord(name, level, "", 0, "alike", (), None)
 
     assert all(repeats.filter(record) for _ in range(5))
+
+
+def test_the_last_copies_of_payloads_all_pass(log: Log, deliver: Callable[..., Delivery]) -> None:
+    """No dead-letter topic keeps what cannot be decoded."""
+    logging.getLogger("rele.handling").addHandler(log.handler)
+    for number in range(5):
+        Callback(Subscription(print, "orders"))(deliver(b"no JSON %d" % number).message)
+    logging.getLogger("rele.handling").removeHandler(log.handler)
+
+    assert [line.rpartition("It was ")[2] for line in log.lines] == [
+        f"b'no JSON {number}'." for number in range(5)
+    ]
 
 
 def test_it_remembers_a_limited_number_of_faults() -> None:
