@@ -45,6 +45,7 @@ def test_users_are_offered_no_development_tools() -> None:
     extras = _read("setup.cfg")["options.extras_require"]
 
     assert set(extras) == {
+        "completion",
         "django",
         "fast",
         "flask",
