@@ -51,7 +51,7 @@ clean:
 # Each is made again only when what it installs from has changed, so that a second run starts at once.
 $(INSTALLED): setup.cfg pyproject.toml
 	@$(MAKE_VENV)
-	@$(PIP) install --editable '.[completion,django,fast,flask,monitoring,postgres,prometheus]' --group test --group dev $(MYSQLCLIENT)
+	@$(PIP) install --editable '.[completion,django,fast,flask,monitoring,opentelemetry,postgres,prometheus]' --group test --group dev $(MYSQLCLIENT)
 	@touch $(INSTALLED) $(INSTALLED_FOR_DEMO)
 
 $(INSTALLED_FOR_DEMO): setup.cfg pyproject.toml
