@@ -125,7 +125,7 @@ def readings_of(snapshot: Snapshot) -> Iterator[Reading]:
             is_in_it = float(snapshot.phase is phase)
             yield Reading(_PROCESSES, (("phase", phase.value),), is_in_it)
     probes = Counter(complaint.probe for complaint in snapshot.complaints)
-    for probe in Probe:
+    for probe in dict.fromkeys((Probe.LIVE, Probe.READY, *probes)):
         yield Reading(_COMPLAINTS, (("probe", probe.value),), float(probes[probe]))
     yield from map(_reading_of, snapshot.figures)
 

@@ -116,7 +116,6 @@ def test_complaints_are_counted_by_their_probe() -> None:
     } == {
         (("probe", "live"),): 1,
         (("probe", "ready"),): 2,
-        (("probe", "unwell"),): 0,
     }
 
 
