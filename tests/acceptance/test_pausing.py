@@ -116,3 +116,23 @@ def test_all_workers_pause_and_resume_and_stay_paused_after_a_restart(
     query(shop, "UPDATE rele_admin_subscription SET is_paused = 0, threads = 5")
     wait_until(lambda: handled(shop) == 6, 30)
     wait_for(shop, 1, is_paused=False, threads=5)
+
+
+def test_a_worker_works_on_while_the_database_is_unavailable(
+    shop: Project, publish: Callable[[range], None]
+) -> None:
+    worker = start(shop)
+    wait_for(shop, 1, is_paused=False, streams=1)
+    database, away = (shop.folder / name for name in ("db.sqlite3", "away"))
+    database.rename(away)
+    database.mkdir()  # SQLite cannot open a folder
+
+    publish(range(3))
+    wait_until(lambda: handled(shop) == 3, 30)
+    read_until(worker.stdout, "cannot report to the page in the admin, and works on without")
+
+    database.rmdir()
+    away.rename(database)
+    query(shop, "INSERT INTO rele_admin_subscription VALUES ('jobs', 1, NULL, '2026-01-01', 'ana')")
+    wait_for(shop, 1, is_paused=True, received=3)
+    assert query(shop, "SELECT SUM(handled), SUM(failed) FROM rele_admin_minute") == [(3, 0)]
