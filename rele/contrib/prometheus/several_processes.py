@@ -16,6 +16,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import mark_process_dead
 
 from rele.contrib.prometheus.rendering import FOLDER, render
+from rele.exceptions import ConfigurationError
 from rele.status.providers import STATUS
 from rele.status.snapshot import Snapshot
 
@@ -32,22 +33,46 @@ def files_of_processes() -> Iterator[None]:
 
     Where the environment names no folder for them, they are in a temporary one, which is deleted
     in the end. A folder of the project is its own, which may be shared with other processes.
+
+    Raises:
+        ConfigurationError: there is no such folder, and none can be made.
     """
     before = STATUS.metrics
-    own = os.environ.get(FOLDER)
-    if own:
-        Path(own).mkdir(parents=True, exist_ok=True)
+    if own := os.environ.get(FOLDER):
+        _check_folder_of_project(Path(own))
         STATUS.metrics = render
     else:
-        os.environ[FOLDER] = folder = tempfile.mkdtemp(prefix="rele-metrics-")
+        os.environ[FOLDER] = folder = _temporary_folder()
         STATUS.metrics = partial(_render_and_tidy, Path(folder))
     try:
         yield
     finally:
         STATUS.metrics = before
         if not own:
-            del os.environ[FOLDER]
+            os.environ.pop(FOLDER, None)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_folder_of_project(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise ConfigurationError(
+            f"{FOLDER}={folder} cannot be used: {error}. Name a folder in which this user may "
+            "write, or unset the variable."
+        ) from error
+
+
+def _temporary_folder() -> str:
+    try:
+        return tempfile.mkdtemp(prefix="rele-metrics-")
+    except OSError as error:
+        raise ConfigurationError(
+            "With --processes, PrometheusMiddleware needs a folder for files, and no temporary one "
+            f"can be made: {error}. Set {FOLDER} to a folder in which this user may write."
+        ) from error
 
 
 def _render_and_tidy(folder: Path, snapshots: Sequence[Snapshot]) -> tuple[str, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from rele.contrib import PrometheusMiddleware
 from rele.contrib.prometheus.several_processes import put_ended_together
+from rele.exceptions import ConfigurationError
 from rele.status.providers import STATUS
 from tests.support.monitoring import samples_in
 
@@ -121,3 +123,24 @@ def test_a_folder_of_the_project_is_made_and_stays(
     assert samples_in(content.decode())["paid_total", frozenset({("shop", "north")})] == 2
     assert len([*folder.glob("counter_*.db")]) == 1
     assert os.environ[FOLDER] == str(folder)
+
+
+def test_a_folder_that_cannot_be_used_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(FOLDER, str(tmp_path / "file"))
+
+    with pytest.raises(ConfigurationError, match=f"{FOLDER}=.*/file cannot be used: .*File exists"):
+        PrometheusMiddleware.beside_processes(None).__enter__()
+
+
+def test_so_is_a_machine_without_a_place_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(FOLDER, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+    with pytest.raises(ConfigurationError, match=f"no temporary one can be made: .*Set {FOLDER}"):
+        PrometheusMiddleware.beside_processes(None).__enter__()
+    assert FOLDER not in os.environ
