@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rele.engine.native.consuming.delivery import Delivery
+from tests.simulation.clockwork import TICK
 from tests.simulation.handlers import Behaviour, ModelHandlers
 
 
@@ -61,6 +62,6 @@ class ModelTasks(ModelHandlers):
         """Call ``function`` as soon as no handler blocks the loop."""
         blocked_for = self._blocked_until - self._process.clock()
         if blocked_for > 0:
-            self._process.later(blocked_for, self._in_loop, function, *arguments)
+            self._process.later(max(blocked_for, TICK), self._in_loop, function, *arguments)
         else:
             function(*arguments)
