@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 import rele
+from rele import Batch
 from rele.config import Config
 from rele.consuming.remote_control import RemoteControl
 from rele.dead_letter_policy import DeadLetterPolicy
@@ -219,3 +221,71 @@ def test_the_snapshot_of_a_worker_counts(run: Callable[..., Worker], orders: Ord
 
 def _of_worker(snapshot: Snapshot) -> tuple[Any, Any]:
     return snapshot.phase, snapshot.subscriptions
+
+
+class TestOtherHandlers:
+    """Of Relé's own engine: an ``async def``, and a handler of batches."""
+
+    pytestmark = pytest.mark.only_engine("rele")
+
+    def test_tasks_of_an_async_handler(self, run: Callable[..., Worker], asked: Asked) -> None:
+        begun, ended = Inbox(), Inbox()
+        may_end: list[asyncio.Event] = []
+
+        async def handle(data: Any, **attrs: Any) -> None:
+            may_end.append(asyncio.Event())
+            begun.put((asyncio.get_running_loop(), may_end[-1]))
+            await may_end[-1].wait()
+            ended.put(data)
+
+        run([Subscription(handle, "orders", threads=1)])
+        rele.publish_many("orders", range(6))
+        begun.wait_for(1)
+
+        asked.now = {"orders": SubscriptionControl(threads=3)}
+        begun.wait_for(3)
+        assert (status().threads, status().running) == (3, 3)
+
+        asked.now = {"orders": SubscriptionControl(is_paused=True, threads=3)}
+        wait_until(lambda: status().streams == 0 and status().outstanding == 3)
+        for loop, event in begun.items:
+            loop.call_soon_threadsafe(event.set)
+        ended.wait_for(3)
+        wait_until(lambda: status().outstanding == status().running == 0)
+        assert len(begun.items) == 3
+
+        asked.now = {}
+        begun.wait_for(4)
+        wait_until(lambda: status().running == 1)
+        for number in range(4, 7):
+            loop, event = begun.wait_for(number)[-1]
+            loop.call_soon_threadsafe(event.set)
+            ended.wait_for(number)
+        assert sorted(ended.items) == list(range(6))
+
+    def test_a_handler_of_batches(self, run: Callable[..., Worker], asked: Asked) -> None:
+        begun, ended, may_end = Inbox(), Inbox(), threading.Event()
+
+        def handle(messages: Any) -> None:
+            begun.put([each.data for each in messages])
+            assert may_end.wait(20)
+            for each in messages:
+                ended.put(each.data)
+
+        batch = Batch(max_messages=2, max_wait=0.01)
+        run([Subscription(handle, "orders", batch=batch, flow="fixed")])
+        rele.publish_many("orders", range(10))
+        begun.wait_for(1)
+
+        asked.now = {"orders": SubscriptionControl(threads=2)}
+        running = begun.wait_for(2)
+        wait_until(lambda: status().outstanding > sum(map(len, running)))
+        asked.now = {"orders": SubscriptionControl(is_paused=True, threads=2)}
+        wait_until(lambda: status().streams == 0)
+        wait_until(lambda: status().outstanding == sum(map(len, running)))
+        may_end.set()
+        wait_until(lambda: status().outstanding == status().running == 0)
+        assert len(begun.items) == 2
+
+        asked.now = {}
+        assert sorted(ended.wait_for(10)) == list(range(10))

@@ -51,6 +51,10 @@ class ModelBatches:
         self.begun: dict[Delivery, None] = {}
         """What was begun and is not settled: a batch is settled at its end."""
 
+    def set_number(self, threads: int) -> None:
+        """Let so many batches be handled at a time, after :meth:`start`."""
+        self._threads = threads
+
     def cancel(self) -> bool:
         """Threads cannot be cancelled."""
         return False

@@ -129,6 +129,12 @@ class Faults:
             worker.pause()
             self._clockwork.after(fault.seconds, worker.resume)
 
+    def take_threads(self, fault: Fault) -> None:
+        """A worker has one thread for a while, and then as many as before."""
+        if (worker := self._some_worker(fault)) is not None:
+            worker.set_threads(1)
+            self._clockwork.after(fault.seconds, worker.set_threads, worker.threads)
+
     def _set(self, name: str, value: float, fault: Fault) -> None:
         setattr(self._network, name, value)
         self._clockwork.after(fault.seconds, setattr, self._network, name, 0.0)

@@ -82,6 +82,11 @@ class ModelHandlers:
         """How many threads handle messages now."""
         return self._threads - self._idle
 
+    def set_number(self, threads: int) -> None:
+        """Let so many messages be handled at a time, after :meth:`start`."""
+        self._idle += threads - self._threads
+        self._threads = threads
+
     def cancel(self) -> bool:
         """Threads cannot be cancelled."""
         return False
@@ -102,7 +107,7 @@ class ModelHandlers:
 
     def start(self) -> None:
         """Start as many threads as are needed and allowed."""
-        for _ in range(min(len(self._ready), self._idle)):
+        for _ in range(min(len(self._ready), max(self._idle, 0))):
             self._idle -= 1
             self._process.soon(self._next)
 
@@ -115,7 +120,7 @@ class ModelHandlers:
             self._process.soon(self._confirmed, delivery)
 
     def _next(self) -> None:
-        while self._ready:
+        while self._ready and self._idle >= 0:
             delivery = self._ready.popleft()
             if self._process.begin(delivery):
                 self._run(delivery)

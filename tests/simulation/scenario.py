@@ -123,7 +123,8 @@ def scenario_of_tasks(seed: int) -> Scenario:
 
 
 def scenario_with_pauses(seed: int) -> Scenario:
-    """The scenario of a seed, with any handler, in which somebody pauses workers and resumes them.
+    """The scenario of a seed, with any handler, in which somebody pauses workers and resumes them,
+    or takes threads from them for a while.
 
     The same worker may be paused again before it is resumed.
     """
@@ -132,7 +133,7 @@ def scenario_with_pauses(seed: int) -> Scenario:
     pauses = [
         Fault(
             random.uniform(0.0, scenario.calm_at),
-            "pause_worker",
+            random.choice(("pause_worker", "pause_worker", "take_threads")),
             random.choice((0.01, 0.3, 3.0, 20.0, 90.0)) * random.uniform(0.5, 1.5),
             random.randrange(4),
         )

@@ -22,7 +22,7 @@ class ModelTasks(ModelHandlers):
 
     def start(self) -> None:
         """Wake the loop."""
-        if self._ready and self._idle and not self._is_woken:
+        if self._ready and self._idle > 0 and not self._is_woken:
             self._is_woken = True
             self._process.soon(self._in_loop, self._wake)
 
@@ -33,7 +33,7 @@ class ModelTasks(ModelHandlers):
 
     def _wake(self) -> None:
         self._is_woken = False
-        while self._ready and self._idle:
+        while self._ready and self._idle > 0:
             self._idle -= 1
             self._next()
 

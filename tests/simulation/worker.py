@@ -73,6 +73,8 @@ class Worker:
         self.is_draining = False
         self.link = Link(around.network)
         self.streams: dict[Stream, ServerStream] = {}
+        self.threads = options.threads
+        """As it is configured."""
         self._around = around
         self._options = options
         self._on_end = on_end
@@ -125,6 +127,10 @@ class Worker:
     def resume(self) -> None:
         """Ask it to consume again."""
         self._post(self._go_on)
+
+    def set_threads(self, threads: int) -> None:
+        """Ask it to handle so many messages, or batches, at a time."""
+        self._post(self._change, threads)
 
     def kill(self) -> None:
         """End it at once."""
@@ -421,6 +427,13 @@ class Worker:
         if self._deadline is None:
             self._note("resumed")
             self._core.resume(self._now)
+            self._act()
+
+    def _change(self, threads: int) -> None:
+        if self._deadline is None:
+            self._note("threads", threads)
+            self._core.set_threads(threads, self._now)
+            self._handlers.set_number(threads)
             self._act()
 
     # Its end.
