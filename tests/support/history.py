@@ -40,7 +40,7 @@ class History:
     """
 
     def __init__(self, keys: Mapping[int, str] | None = None) -> None:
-        self.keys = keys or {}
+        self.keys = {} if keys is None else keys
         self.events: list[Event] = []
 
     def add(
@@ -113,6 +113,10 @@ class NothingIsLost(Rule):
         self._known.add(_message(event))
 
     note_dead_lettered = note_forgotten = note_handled
+
+    def note_withdrawn(self, event: Event) -> None:
+        """Its publisher has cancelled it in time: it must not be handled at all."""
+        self._accepted.discard(_message(event))
 
     def end(self) -> None:
         if lost := self._accepted - self._known - self._waiting:

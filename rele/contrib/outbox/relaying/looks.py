@@ -114,8 +114,8 @@ class Looks:
             self._note_topic(self._topics_apart[look.topic], page, now, took)
         else:
             self._cursor.note(page.last, page.is_full, now, took)
-            for row in page.rows:
-                self._accept(row, now, of_topic=False)
+            for row in page.in_place():
+                self._accept(row, page, now, of_topic=False)
             self._look_at = now if page.is_full else now + took + self.poll
             self._has_seen_all = not page.is_full
 
@@ -247,8 +247,8 @@ class Looks:
 
     def _note_topic(self, topic: Topic, page: Page, now: float, took: float) -> None:
         topic.cursor.note(page.last, page.is_full, now, took)
-        for row in page.rows:
-            self._accept(row, now, of_topic=True)
+        for row in page.in_place():
+            self._accept(row, page, now, of_topic=True)
         if page.is_full:
             return
         topic.is_apart = False
@@ -260,7 +260,9 @@ class Looks:
     def _note_lane(self, lane: Lane, page: Page, now: float, took: float) -> None:
         lane.blocked_until = None
         lane.cursor.note(page.last, page.is_full, now, took)
-        for row in sorted(page.rows, key=lambda each: each.place):
+        for row in page.in_place():
+            if page.is_early(row):
+                continue  # it is overlooked, and found again by the next look
             if row.due_in is not None and row.due_in > 0:
                 self._block(lane, now + row.due_in)
                 return
@@ -305,7 +307,7 @@ class Looks:
         elif lane.blocked_until is not None:
             lane.blocked_until = due_at
 
-    def _accept(self, row: Row, now: float, *, of_topic: bool) -> None:
+    def _accept(self, row: Row, page: Page, now: float, *, of_topic: bool) -> None:
         """Keep a row in memory, or read its lane or topic apart, of which there are too many."""
         if row.id in self._memory.known:
             return
@@ -318,6 +320,9 @@ class Looks:
                 if self._are_delayed_many and lane.blocked_until is not None:
                     # The look has left all lanes out that are delayed.
                     lane.blocked_until = None
+                return
+            if page.is_early(row):
+                self.read_apart(lane, None)
                 return
             if len(lane.rows) >= self._most_of_lane:
                 lane.is_apart = True

@@ -62,7 +62,8 @@ class Reader:
         found = self._fetch(_waiting(self._messages(), look, shards).order_by("id")[: look.limit])
         is_full = len(found) >= look.limit
         last = found[-1][0] if found else look.after
-        rows = self._rows([each for each in found if each[0] not in known], shards)
+        new = [each for each in found if each[0] not in known]
+        rows = self._rows([*self._overlooked(new, look, known), *new], shards)
         return Page(rows, last if is_full else max(last, highest), is_full)
 
     def load(self, rows: Collection[Row]) -> dict[int, Payload]:
@@ -94,6 +95,23 @@ class Reader:
         found = self._fetch(delayed.order_by("next_attempt_at", "id")[: look.limit])
         rows = self._rows([each for each in found if each[0] not in known], shards)
         return Page(rows, is_full=len(found) >= look.limit)
+
+    def _overlooked(
+        self, new: Sequence[tuple[Any, ...]], look: Look, known: Collection[int]
+    ) -> list[tuple[Any, ...]]:
+        """What waits before the look, of the lanes in which it has found something.
+
+        It was committed late, but maybe before what the look has found: then it is seen now.
+        """
+        lanes = {each[2] for each in new if each[2] is not None}
+        if not lanes or not look.after:
+            return []
+        before = self._messages().filter(lane__in=lanes, id__lte=look.after, state=State.WAITING)
+        ids = run_statement(self._alias, lambda: list(before.values_list("id", flat=True)))
+        overlooked = [id_ for id_ in ids if id_ not in known]
+        if not overlooked:
+            return []
+        return self._fetch(before.filter(id__in=overlooked).order_by("id"))
 
     def _messages(self) -> QuerySet[OutboxMessage]:
         return OutboxMessage.objects.using(self._alias)
@@ -128,20 +146,22 @@ class Reader:
             due_in = None
             if due_at is not None:
                 due_in = (due_at - self._clock.now()).total_seconds()
-            place = self._place(id_, lane, committed)
-            rows.append(Row(id_, topic, lane, shard, attempts, size + _BESIDES, place, due_in))
+            place, behind = self._place(id_, lane, committed)
+            size += _BESIDES
+            rows.append(Row(id_, topic, lane, shard, attempts, size, place, due_in, behind))
         return rows
 
-    def _place(self, id_: int, lane: int | None, committed: Any) -> Place:
+    def _place(self, id_: int, lane: int | None, committed: Any) -> tuple[Place, int]:
+        """What sorts a row, and the id up to which its lane must have been read before."""
         if self._is_by_commit:
-            return committed or 0.0, id_
+            return (committed or 0.0, id_), 0
         if committed is None or lane is None:
-            return id_, 0
+            return (id_, 0), 0
         # It was scheduled. It comes after those that were published until it was due.
         before = self._messages().filter(lane=lane, state__in=_UNSENT, created_at__lte=committed)
         ids = before.exclude(id=id_).order_by("-id").values_list("id", flat=True)
-        last = run_statement(self._alias, ids.first)
-        return (id_, 0) if last is None else (max(last, id_), 1)
+        last = max(run_statement(self._alias, ids.first) or 0, id_)
+        return (last, committed.timestamp()), last
 
     def _fill_in(
         self, ids: Sequence[int], shards: frozenset[int]

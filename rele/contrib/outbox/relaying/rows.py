@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-Place = tuple[float, int]
+Place = tuple[float, float]
 """What sorts the messages of a lane."""
 
 
@@ -21,9 +21,10 @@ class Row:
         size: how many bytes it takes.
         place: what sorts it within its lane.
         due_in: seconds until its next attempt, if it was refused; ``None`` if it is waiting.
+        behind: the id up to which its lane must have been read before it is sent.
     """
 
-    __slots__ = ("attempts", "due_in", "id", "lane", "place", "shard", "size", "topic")
+    __slots__ = ("attempts", "behind", "due_in", "id", "lane", "place", "shard", "size", "topic")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Row:
         size: int,
         place: Place,
         due_in: float | None = None,
+        behind: int = 0,
     ) -> None:
         self.id = id_
         self.topic = topic
@@ -44,6 +46,7 @@ class Row:
         self.size = size
         self.place = place
         self.due_in = due_in
+        self.behind = behind
 
     def __repr__(self) -> str:
         return f"<{self.id} of {self.topic}, lane {self.lane}>"
@@ -83,6 +86,14 @@ class Page:
     """The id up to which everything was read."""
     is_full: bool = False
     """Whether there may be more after ``last``."""
+
+    def in_place(self) -> list[Row]:
+        """The rows as they are sorted within their lanes."""
+        return sorted(self.rows, key=lambda row: row.place)
+
+    def is_early(self, row: Row) -> bool:
+        """Whether more may wait that is to be sent before ``row``, one of these."""
+        return self.is_full and row.behind > self.last
 
 
 @dataclass(frozen=True)
