@@ -85,6 +85,9 @@ APPLICATION = (
 )
 """Takes orders, numbered on from its last one, a hundred at a time; odd ones are rolled back."""
 
+LEASE = 3
+"""Seconds, the least that is allowed."""
+
 LONGEST_PAUSE = 20
 """Between two faults: orders that are begun, or events that are delivered."""
 
@@ -129,15 +132,17 @@ class Round:
         """Let all faults happen, then let what was begun come to its end."""
         worker = self._shop.start_worker()
         self._shop.wait_for_the_subscription()
-        relay = self._shop.start_relay("relay", "--batch-size", "50")
+        relays = [self._shop.start_relay(f"relay-{n}", "--batch-size", "50") for n in range(2)]
         application = self._shop.start_application(str(self._orders))
         faults = [
             *[("begin", application.kill)] * 3,
-            *[("delivered", relay.kill_and_wait)] * 2,
+            *[("delivered", relay.kill_and_wait) for relay in relays],
+            *[("delivered", partial(self._suspend, relay)) for relay in relays],
+            ("delivered", partial(databases.end_relays_sessions, self._database.url)),
             ("delivered", worker.kill_and_wait),
             ("begin", self._restart_database),
             ("begin", self._kill_database),
-            ("begin", partial(self._take_pubsub_away, relay)),
+            ("begin", partial(self._take_pubsub_away, self._chance.choice(relays))),
         ]
         for word, fault in self._chance.sample(faults, len(faults)):
             self._wait_for_some(word, self._chance.randint(1, LONGEST_PAUSE))
@@ -147,7 +152,8 @@ class Round:
         for timer in self._timers:
             timer.join()
         self._shop.wait_until_all_is_done(120)
-        relay.end()
+        for relay in relays:
+            relay.end()
         worker.end()
 
     def figures(self) -> tuple[Counter[int], ...]:
@@ -183,6 +189,10 @@ class Round:
         self._database.kill()
         self._database.start()
 
+    def _suspend(self, relay: Supervised) -> None:
+        """Past its leases; meanwhile it may be killed."""
+        self._timers.append(relay.suspend(LEASE + 1))
+
     def _take_pubsub_away(self, relay: Supervised) -> None:
         """For a while, in which the relay is killed with messages claimed."""
         self._proxy.cut()
@@ -203,7 +213,7 @@ def a_round(
         project.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
         project.write("ledger", "")
         app = {"models.py": MODELS, "subs.py": SUBS, "application.py": APPLICATION}
-        shop = Shop(project, server, database.url, app)
+        shop = Shop(project, server, database.url, app, outbox={"LEASE": LEASE})
         with closing(Round(shop, database, proxy, orders, outage, chance)) as a_round:
             shop.make_tables()
             yield a_round

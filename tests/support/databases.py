@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import environ
 import psycopg
@@ -43,7 +44,31 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
+def create(url: str, name: str) -> str:
+    """Create an empty database on the server of ``url``; return its own URL."""
+    if url.startswith("mysql"):
+        mariadb.execute(url, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    else:
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
 def settings_of(url: str) -> dict[str, Any]:
     """What Django's setting DATABASES says of it."""
     settings: dict[str, Any] = environ.Env.db_url_config(url)
     return settings
+
+
+def end_relays_sessions(url: str) -> int:
+    """End the sessions of the relays with the server, and return how many there were."""
+    if not url.startswith("mysql"):
+        query = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        return len(rows(url, query))
+    locks = "CONCAT('rele_outbox_', LOWER(HEX(session_lock)))"
+    sessions = rows(url, f"SELECT IS_USED_LOCK({locks}) FROM rele_outbox_relay")
+    held = [session for (session,) in sessions if session is not None]
+    for session in held:
+        with suppress(Exception):  # it has ended by now
+            rows(url, f"KILL {session}")
+    return len(held)

@@ -28,6 +28,7 @@ SETTINGS = """
         "GC_PROJECT_ID": {project_id!r},
         "MIDDLEWARE": ["rele.contrib.DjangoDBMiddleware", "shop.delivered.Delivered"],
         "PUBLISHER_BACKEND": "rele.contrib.outbox.OutboxBackend",
+        "OUTBOX": {outbox!r},
         "SUBSCRIPTION_DEFAULTS": {{"threads": 4, "retry_policy": RetryPolicy(0.1, 1)}},
     }}
 """
@@ -55,6 +56,7 @@ class Shop:
         database_url: of a database on PostgreSQL or MariaDB.
         app: the modules of the app.
         conn_max_age: seconds for which a process keeps a connection to the database.
+        outbox: the setting ``RELE["OUTBOX"]``.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Shop:
         database_url: str,
         app: dict[str, str],
         conn_max_age: int = 0,
+        outbox: dict[str, Any] | None = None,
     ) -> None:
         self.project = project
         self._server = server
@@ -75,6 +78,7 @@ class Shop:
             SETTINGS.format(
                 database={**databases.settings_of(database_url), "CONN_MAX_AGE": conn_max_age},
                 project_id=project.project_id,
+                outbox=outbox or {},
             ),
         )
         project.environment["DJANGO_SETTINGS_MODULE"] = "settings"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 import time
@@ -48,6 +49,16 @@ class Supervised:
         while self._times_ready() == before:
             assert time.monotonic() < deadline, self._said()
             time.sleep(0.05)  # it writes into a file
+
+    def suspend(self, seconds: float) -> threading.Timer:
+        """Suspend it by SIGSTOP, for so long; the timer that lets it go on, which has begun."""
+        with self._lock:
+            process = self._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        timer = threading.Timer(seconds, process.send_signal, [signal.SIGCONT])
+        timer.start()
+        return timer
 
     def wait(self, seconds: float = 30) -> None:
         """Return when it has ended for good; fails after ``seconds``."""
