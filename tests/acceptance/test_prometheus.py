@@ -235,6 +235,30 @@ def test_the_document_lists_each_metric(scraped: str) -> None:
     assert shown - listed == set()
 
 
+def test_the_document_says_what_to_do_about_each_alert() -> None:
+    text = (REPOSITORY / "docs" / "operations.rst").read_text(encoding="utf-8")
+    section = text.partition("\nDashboard and alerts\n")[2].partition("\nAutoscaling\n")[0]
+
+    listed = re.findall(r"^``(Rele\w+)``", section, re.MULTILINE)
+
+    rules = [place.removeprefix("alert: ") for place in monitoring.queries()]
+    assert sorted(listed) == sorted(each for each in rules if each.startswith("Rele"))
+
+
+def test_no_panel_of_the_dashboard_covers_another() -> None:
+    panels = json.loads((monitoring.FOLDER / "dashboard.json").read_text("utf-8"))["panels"]
+    places = [
+        (place["x"] + column, place["y"] + row)
+        for place in (panel["gridPos"] for panel in panels)
+        for column in range(place["w"])
+        for row in range(place["h"])
+    ]
+
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert max(column for column, _ in places) == 23
+    assert len(set(places)) == len(places)
+
+
 class CloudMonitoring(BaseHTTPRequestHandler):
     """Stands for what Cloud Monitoring knows of two subscriptions."""
 
