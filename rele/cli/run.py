@@ -50,6 +50,7 @@ def _consume(options: Options) -> int:
     setting, module_paths = _discover(options["settings"])
     as_json = options["log_format"] == "json"
     log_to_stderr(options["verbosity"], of_project=True, as_json=as_json)
+    write = say_json if as_json else say
     # google.auth also warns of missing credentials, less clearly than Relé's own error.
     logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     project = load_settings(setting)
@@ -63,11 +64,11 @@ def _consume(options: Options) -> int:
     project = project.with_subscriptions([*module_paths, *third_party])
     project.require_config()
     if this_worker_process() is None:
-        warn(project.problems)
+        warn(project.problems, write)
     from rele.worker import create_and_run  # this late, since it loads Google's client
 
     looked_in = f"subs.py and subs/ below {Path.cwd()}"
-    run_worker(project, options, looked_in, create_and_run, say_json if as_json else say)
+    run_worker(project, options, looked_in, create_and_run, write)
     return 0
 
 

@@ -157,11 +157,11 @@ def _nothing() -> None:
     """What begins beside a worker that no room runs anything beside."""
 
 
-def warn(problems: Iterable[Problem]) -> None:
-    """Print the warnings with which a worker starts nevertheless."""
+def warn(problems: Iterable[Problem], write: Write = say) -> None:
+    """Write the warnings with which a worker starts nevertheless."""
     for problem in problems:
         if not is_error_for_a_worker(problem):
-            say(f"Warning: {problem}")
+            write(f"Warning: {problem}")
 
 
 def say_project(config: Config, write: Write = say) -> None:

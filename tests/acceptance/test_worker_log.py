@@ -111,8 +111,15 @@ def test_the_logging_of_the_manual_shows_the_line(django: Project) -> None:
     assert matches(FAILED, output), output
 
 
-@pytest.mark.parametrize("configured", ["", "import logging\nlogging.basicConfig(level='INFO')\n"])
-@pytest.mark.parametrize("command", [("django", "runrele"), ("rele", "run")], ids=" ".join)
+@pytest.mark.parametrize(
+    ("command", "configured"),
+    [
+        (("django", "runrele"), ""),
+        (("django", "runrele"), "import logging\nlogging.basicConfig(level='INFO')\n"),
+        (("rele", "run"), "RELE['UNKNOWN'] = 1\n"),
+    ],
+    ids=["runrele", "runrele, configured", "run, with a warning"],
+)
 def test_json_lines_say_which_message_they_are_about(
     django: Project, command: tuple[str, ...], configured: str
 ) -> None:
