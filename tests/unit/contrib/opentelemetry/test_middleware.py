@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 from opentelemetry import metrics, trace
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    DEFAULT_ON,
+    ParentBased,
+    Sampler,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import ProxyTracerProvider, StatusCode, get_current_span
 
 import rele
@@ -292,6 +299,61 @@ class TestHandling:
         assert failed.status.status_code is StatusCode.ERROR
         assert done.status.status_code is StatusCode.UNSET
         assert len(recorded.spans("ack orders")) == 2
+
+
+class TestSampling:
+    UNSAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+
+    @pytest.fixture
+    def passed_on(self) -> Callable[[], list[str]]:
+        """Handle a message that is not sampled; the contexts of what its handler publishes."""
+
+        def handle(data: Any, **attributes: Any) -> None:
+            rele.publish("invoices", {})
+
+        def pass_on() -> list[str]:
+            with captured_messages() as published:
+                deliver(Subscription(handle, "orders"), {}, **{TRACEPARENT: self.UNSAMPLED})
+            return [message.attributes[TRACEPARENT] for message in published]
+
+        return pass_on
+
+    @pytest.mark.parametrize("sampler", [DEFAULT_ON, ParentBased(TraceIdRatioBased(1.0))])
+    def test_what_follows_from_a_message_that_is_not_sampled_is_not_either(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        trace_messages: Configure,
+        passed_on: Callable[[], list[str]],
+        sampler: Sampler,
+    ) -> None:
+        recorded = Recorded(monkeypatch, sampler)
+        trace_messages()
+
+        [context] = passed_on()
+
+        assert context.startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
+        assert int(context[-2:], 16) % 2 == 0
+        assert recorded.names == []
+        [point] = recorded.points("messaging.process.duration")
+        assert point.count == 1, "it is measured nevertheless"
+
+    @pytest.mark.parametrize(
+        "sampler", [ALWAYS_ON, ParentBased(ALWAYS_OFF, remote_parent_not_sampled=ALWAYS_ON)]
+    )
+    def test_a_sampler_may_decide_otherwise(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        trace_messages: Configure,
+        passed_on: Callable[[], list[str]],
+        sampler: Sampler,
+    ) -> None:
+        recorded = Recorded(monkeypatch, sampler)
+        trace_messages()
+
+        [context] = passed_on()
+
+        assert f"{id_of(recorded.span('create invoices')):016x}" in context
+        assert recorded.names == ["receive orders", "create invoices", "process orders"]
 
 
 class TestBatches:
