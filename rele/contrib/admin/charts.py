@@ -12,6 +12,8 @@ from rele.contrib.admin.wording import duration, number
 _STEP, _GAP = 10, 2
 """The width of a minute, and how much of it stays free between two bars."""
 
+_HALF = (_STEP - _GAP) // 2
+
 _HEIGHT = 100
 
 _STEPS = (1, 1.5, 2, 3, 5, 7.5, 10, 20)
@@ -160,9 +162,10 @@ def _line(values: Sequence[float | None], top: float) -> str:
     is_interrupted = True
     for index, value in enumerate(values):
         if value is not None:
-            x, y = index * _STEP + (_STEP - _GAP) // 2, _HEIGHT * (1 - value / top)
-            # A line of no length is a dot.
-            path.append(f"M{x} {y:.1f}h0" if is_interrupted else f"L{x} {y:.1f}")
+            x, y = index * _STEP + _HALF, _HEIGHT * (1 - value / top)
+            # A minute alone is a dash, which can be seen.
+            dash = f"M{x - _HALF} {y:.1f}h{2 * _HALF}"
+            path.append(dash if is_interrupted else f"L{x} {y:.1f}")
         is_interrupted = value is None
     return "".join(path)
 

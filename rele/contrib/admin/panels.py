@@ -92,6 +92,8 @@ class FigureLine:
     """A figure that a room adds."""
 
     name: str
+    words: str
+    """Its name without that of its room."""
     help: str
     labels: str
     value: str
@@ -215,7 +217,13 @@ def figures_of(reports: Reports) -> list[FigureLine]:
             labels = ", ".join(f"{key} {value}" for key, value in sorted(figure.labels.items()))
             found.setdefault(
                 (figure.name, labels),
-                FigureLine(figure.name, figure.help, labels, f"{figure.value:,.6g}"),
+                FigureLine(
+                    figure.name,
+                    figure.name.replace("_", " "),
+                    figure.help,
+                    labels,
+                    f"{figure.value:,.6g}",
+                ),
             )
     return list(found.values())
 

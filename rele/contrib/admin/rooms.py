@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.apps import apps
@@ -50,11 +50,18 @@ def panels_of(
         label = app["app_label"]
         if apps.get_app_config(label).name not in ours:
             continue
-        own = tuple(each for each in left if each.name.startswith(f"{label}_"))
+        prefix = f"{label}_"
+        own = [each for each in left if each.name.startswith(prefix)]
         left = [each for each in left if each not in own]
         tables = tuple(_tables(site, request, app["models"]))
-        panels.append(RoomPanel(str(app["name"]), tables, own))
+        panels.append(RoomPanel(str(app["name"]), tables, tuple(_within(prefix, own))))
     return panels, left
+
+
+def _within(prefix: str, figures: Sequence[FigureLine]) -> Iterator[FigureLine]:
+    """The figures, without the name of their room."""
+    for each in figures:
+        yield replace(each, words=each.name.removeprefix(prefix).replace("_", " "))
 
 
 def _tables(site: AdminSite, request: HttpRequest, models: Sequence[dict[str, Any]]) -> list[Table]:

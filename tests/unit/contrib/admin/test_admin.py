@@ -159,8 +159,8 @@ def test_the_outbox_and_the_inbox_are_beside_it_for_who_may_see_them(admin: Clie
 
     assert "/admin/rele_outbox/outboxmessage/" in page
     assert "/admin/rele_inbox/inboxmessage/" in page
-    assert "Outbox Messages 0 Relays 0 Messages that are parked 2" in words(page)
-    assert "Figures Carts (country ES) 3.5" in words(page)
+    assert "Outbox Messages 0 Relays 0 parked 2" in words(page)
+    assert "Figures shop carts country ES 3.5" in words(page)
     viewer = logged_in_as("bo", "view_subscription")
     assert "/admin/rele_outbox/" not in content(viewer, PAGE)
 

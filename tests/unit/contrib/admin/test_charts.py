@@ -61,8 +61,8 @@ def test_a_line_is_interrupted_where_nothing_was_handled() -> None:
     chart = durations_chart(0, [0.1, None, 0.1, 0.2], [0.2, None, 0.4, 0.4], time_of)
 
     p95, p50 = chart.series
-    assert p50.path == "M4 80.0h0M24 80.0h0L34 60.0"
-    assert p95.path == "M4 60.0h0M24 20.0h0L34 20.0"
+    assert p50.path == "M0 80.0h8M20 80.0h8L34 60.0"
+    assert p95.path == "M0 60.0h8M20 20.0h8L34 20.0"
     assert (chart.top, chart.bottom) == ("500 ms", "0")
     assert [hint.text for hint in chart.hints] == [
         "minute 0: p50 100 ms, p95 200 ms",
