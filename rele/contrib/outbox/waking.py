@@ -20,8 +20,11 @@ NOTIFY_INTERVAL = 0.1
 LINGER = 0.25
 """For how many seconds a relay polls after the last message: longer than NOTIFY_INTERVAL."""
 
-SHORT_POLL, LONG_POLL = 0.02, 1.0
+SHORT_POLL, LONG_POLL = 0.005, 1.0
 """Seconds between two polls: after a message, and while it waits for a notification."""
+
+POLL_SHARE = 0.125
+"""The pause between two polls as a part of the time since the last message, if that is more."""
 
 POLL_WITHOUT_NOTIFY = 0.1
 """Seconds between two polls of a database without notifications."""

@@ -41,4 +41,6 @@ class Payload:
     @property
     def sent_attributes(self) -> dict[str, str]:
         """The attributes with which the message is sent."""
+        if CAUSED_BY_RECORD not in self.attributes:
+            return dict(self.attributes)
         return {key: text for key, text in self.attributes.items() if key != CAUSED_BY_RECORD}

@@ -17,7 +17,7 @@ from rele.contrib.outbox.relaying.large_payloads import LARGE, can_read_bytes, r
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.rows import DelayedLook, Look, Page, Place, Row
-from rele.contrib.outbox.relaying.unlocked import change_unlocked
+from rele.contrib.outbox.relaying.unlocked import change_unlocked, with_ids
 
 _BESIDES = 500
 """About how many bytes a message takes besides its payload."""
@@ -72,8 +72,8 @@ class Reader:
         Raises:
             django.db.Error: the database cannot be used.
         """
-        messages = self._messages().filter(id__in=[row.id for row in rows], state__in=_UNSENT)
-        values = messages.values_list(
+        messages = with_ids(self._messages(), [row.id for row in rows])
+        values = messages.filter(state__in=_UNSENT).values_list(
             "id", "topic", "data", "attributes", "ordering_key", "event_id", "attempts"
         )
         if max(row.size for row in rows) >= LARGE and can_read_bytes(self._alias):
@@ -137,6 +137,7 @@ class Reader:
 
     def _rows(self, found: Sequence[tuple[Any, ...]], shards: frozenset[int]) -> list[Row]:
         derived = self._fill_in([each[0] for each in found if each[3] is None], shards)
+        is_by_commit = self._is_by_commit
         rows = []
         for id_, topic, lane, shard, attempts, size, committed, due_at in found:
             if shard is None:
@@ -146,18 +147,19 @@ class Reader:
             due_in = None
             if due_at is not None:
                 due_in = (due_at - self._clock.now()).total_seconds()
-            place, behind = self._place(id_, lane, committed)
+            place: Place = (committed or 0.0, id_) if is_by_commit else (id_, 0)
+            behind = 0
+            if committed is not None and lane is not None and not is_by_commit:
+                place, behind = self._place_of_scheduled(id_, lane, committed)
             size += _BESIDES
             rows.append(Row(id_, topic, lane, shard, attempts, size, place, due_in, behind))
         return rows
 
-    def _place(self, id_: int, lane: int | None, committed: Any) -> tuple[Place, int]:
-        """What sorts a row, and the id up to which its lane must have been read before."""
-        if self._is_by_commit:
-            return (committed or 0.0, id_), 0
-        if committed is None or lane is None:
-            return (id_, 0), 0
-        # It was scheduled. It comes after those that were published until it was due.
+    def _place_of_scheduled(self, id_: int, lane: int, committed: Any) -> tuple[Place, int]:
+        """What sorts it, and the id up to which its lane must have been read before.
+
+        It comes after those that were published until it was due.
+        """
         before = self._messages().filter(lane=lane, state__in=_UNSENT, created_at__lte=committed)
         ids = before.exclude(id=id_).order_by("-id").values_list("id", flat=True)
         last = max(run_statement(self._alias, ids.first) or 0, id_)

@@ -17,6 +17,10 @@ from rele.contrib.outbox.relaying.own_connection import run_statement
 
 _LOCK_WAIT_TIMEOUT = 1205  # https://mariadb.com/kb/en/mariadb-error-codes/
 
+_TABLE = OutboxMessage._meta.db_table
+
+_HAS_ID = f"{_TABLE}.id = ANY(%s::bigint[])"
+
 Messages = QuerySet[OutboxMessage]
 Change = Callable[[Messages], int]
 """Changes or deletes messages by one statement; returns how many."""
@@ -51,6 +55,13 @@ def change_unlocked(messages: Messages, ids: Sequence[int], change: Change) -> C
     return run_statement(alias, lambda: list(left))
 
 
+def with_ids(messages: Messages, ids: Sequence[int]) -> Messages:
+    """Those that have one of ``ids``; as one parameter where that is possible, which is faster."""
+    if connections[messages.db].vendor == "postgresql":
+        return messages.filter(RawSQL(_HAS_ID, [list(ids)], BooleanField()))
+    return messages.filter(id__in=ids)
+
+
 def _way_of(connection: Any) -> Callable[[Messages, Sequence[int], Change], int]:
     if connection.vendor == "postgresql":
         return _change_at_once
@@ -59,15 +70,10 @@ def _way_of(connection: Any) -> Callable[[Messages, Sequence[int], Change], int]
 
 
 def _change_at_once(messages: Messages, ids: Sequence[int], change: Change) -> int:
-    table = messages.model._meta.db_table
     # An array is worked out before the rest, and so by the index: no plan can read the whole table.
-    are_unlocked = RawSQL(
-        f"{table}.id = ANY(ARRAY(SELECT id FROM {table} WHERE id = ANY(%s::bigint[])"
-        " FOR UPDATE SKIP LOCKED))",
-        [list(ids)],
-        output_field=BooleanField(),
-    )
-    return change(messages.filter(are_unlocked))
+    array = f"ARRAY(SELECT id FROM {_TABLE} WHERE {_HAS_ID} FOR UPDATE SKIP LOCKED)"
+    condition = f"{_TABLE}.id = ANY({array})"
+    return change(messages.filter(RawSQL(condition, [list(ids)], BooleanField())))
 
 
 def _change_without_waiting(messages: Messages, ids: Sequence[int], change: Change) -> int:
@@ -84,11 +90,10 @@ def _change_without_waiting(messages: Messages, ids: Sequence[int], change: Chan
 
 def _unlocked(messages: Messages, ids: Sequence[int]) -> list[int]:
     """Those that are not locked now. The locks of this statement end with it."""
-    table = messages.model._meta.db_table
     marks = ", ".join(["%s"] * len(ids))
     with connections[messages.db].cursor() as cursor:
         cursor.execute(
-            f"SELECT id FROM {table} WHERE id IN ({marks}) FOR UPDATE SKIP LOCKED", list(ids)
+            f"SELECT id FROM {_TABLE} WHERE id IN ({marks}) FOR UPDATE SKIP LOCKED", list(ids)
         )
         return [id_ for (id_,) in cursor.fetchall()]
 

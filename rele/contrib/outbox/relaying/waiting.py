@@ -15,6 +15,7 @@ from rele.contrib.outbox.waking import (
     CHANNEL,
     LINGER,
     LONG_POLL,
+    POLL_SHARE,
     POLL_WITHOUT_NOTIFY,
     SHORT_POLL,
 )
@@ -31,7 +32,7 @@ class RelayWaiter:
         self._alias = alias
         self._listening: Any = None
         """The driver's connection that listens for notifications."""
-        self._busy_until = 0.0
+        self._saw_messages_at = float("-inf")
         self._receiver: socket.socket | None = None
         self._sender: socket.socket | None = None
         self._is_awake = False
@@ -46,13 +47,14 @@ class RelayWaiter:
     @property
     def poll_seconds(self) -> float:
         """How long to wait before the next look, if nothing says that there was a commit."""
-        if time.monotonic() < self._busy_until:
-            return SHORT_POLL
+        since = time.monotonic() - self._saw_messages_at
+        if since < LINGER:
+            return max(SHORT_POLL, POLL_SHARE * since)
         return LONG_POLL if self._is_listening else POLL_WITHOUT_NOTIFY
 
     def saw_messages(self) -> None:
         """Poll for a while: the next notification may be late."""
-        self._busy_until = time.monotonic() + LINGER
+        self._saw_messages_at = time.monotonic()
 
     def wake(self) -> None:
         """End the wait; may be called in a signal handler, and from any thread."""
