@@ -11,8 +11,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 import rele
 from rele import Batch, BatchMessage, Subscription
-from rele.exceptions import Retry
+from rele.dead_letter_policy import DeadLetterPolicy
+from rele.exceptions import DeadLetter, Retry
 from rele.retry_policy import RetryPolicy
+from tests.support.recorder import raising
 from tests.support.telemetry import Recorded, id_of, links_of, parent_of, trace_of
 
 pytestmark = pytest.mark.both_engines
@@ -109,6 +111,20 @@ def test_a_redelivery_is_in_the_same_trace(run_traced: Run, recorded: Recorded) 
     assert links_of(ack) == [id_of(succeeded)]
     assert (given(failed, "error.type"), given(delayed, "error.type")) == ("ValueError", None)
     assert given(delayed, "rele.decision") == "retry"
+
+
+def test_a_dead_letter_stays_in_its_trace(run_traced: Run, recorded: Recorded) -> None:
+    run_traced(
+        [Subscription(raising(DeadLetter()), "orders", dead_letter_policy=DeadLetterPolicy())]
+    )
+
+    rele.publish("orders", 1)
+
+    created, process = recorded.span("create orders"), recorded.span("process orders")
+    sent = recorded.span("send orders-dead-letter")
+    assert (parent_of(sent), links_of(sent)) == (id_of(created), [id_of(created)])
+    assert given(process, "rele.decision") == "dead_letter"
+    assert links_of(recorded.span("ack orders")) == [id_of(process)]
 
 
 def test_messages_are_counted_and_measured(run_traced: Run, recorded: Recorded) -> None:
