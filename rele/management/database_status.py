@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import connections
 
 from rele.messages.explaining import in_one_line
+from rele.project.probes import OPTION
 from rele.runtime.slow_question import SlowQuestion
 from rele.runtime.worker_process import this_worker_process
 from rele.status.providers import STATUS
@@ -28,13 +30,16 @@ _GOOD_FOR = 60.0
 
 
 @contextmanager
-def contributing_databases() -> Iterator[None]:
+def contributing_databases(options: Mapping[str, Any]) -> Iterator[None]:
     """Within the block, the status of this process has what is wrong with Django's databases.
 
-    Of several worker processes, that of the first has it.
+    Of several worker processes, that of the first has it; none without probes that show it.
+
+    Args:
+        options: of the command line.
     """
     process = this_worker_process()
-    if process is not None and not process.is_first:
+    if options.get(OPTION) is None or (process is not None and not process.is_first):
         yield
         return
     aliases = [

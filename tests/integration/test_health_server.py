@@ -18,6 +18,8 @@ from rele import cli
 from rele.exceptions import ConfigurationError
 from rele.runtime.health_server import Address, answering
 from rele.status.replies import Reply
+from tests.support.polling import wait_until
+from tests.support.probes import Probes
 
 LOCAL = ("127.0.0.1", 0)
 
@@ -71,6 +73,24 @@ def test_a_client_that_says_nothing_delays_no_other(address: str) -> None:
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port))), socket.create_connection((host, int(port))):
         assert ask(address, "/livez")[0] == 200
+
+
+def test_a_client_that_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rele.runtime.health_server._Handler.timeout", 0.1)
+    with answering(LOCAL, echo) as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as silent:
+            assert silent.recv(1) == b""
+
+
+def test_only_so_many_clients_are_served_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rele.runtime.health_server._CONNECTIONS", 1)
+    with answering(LOCAL, echo) as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port))):
+            with socket.create_connection((host, int(port)), timeout=20) as refused:
+                assert refused.recv(1) == b""
+        wait_until(lambda: Probes(address).succeeds("/livez", 10), 20)
 
 
 def test_a_request_that_is_no_http_is_refused_and_harms_nothing(address: str) -> None:

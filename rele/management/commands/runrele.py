@@ -92,7 +92,7 @@ class Command(BaseCommand):
             names = ", ".join(app.name for app in apps.get_app_configs())
             looked_in = f"subs.py and subs/ in the installed apps: {names}"
             write = say_json if as_json else self._say
-            with contributing_databases(), watching_sources():
+            with contributing_databases(options), watching_sources():
                 run_worker(self._project, options, looked_in, create_and_run, write)
 
     def _warn_of_lasting_connections(self) -> None:
