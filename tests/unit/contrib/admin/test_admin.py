@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
 from rele.contrib.admin import admin as page_admin
@@ -225,6 +225,28 @@ def test_another_number_of_threads_is_refused(admin: Client, threads: str) -> No
     assert "Write a whole number from 1 to 10000, or nothing." in page
     assert not Subscription.objects.exists()
     assert logged() == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"USE_TZ": False}, {"LANGUAGE_CODE": "de", "USE_THOUSAND_SEPARATOR": True, "USE_I18N": True}],
+    ids=["without time zones", "in German"],
+)
+def test_times_and_numbers_are_right_in_other_projects(
+    admin: Client, settings: dict[str, Any]
+) -> None:
+    with override_settings(**settings):
+        controls.set_threads(SUBSCRIPTION, 1234, "ana")
+        report(snapshot(), handled=2000, failed=3)
+
+        overview, detail = content(admin, PAGE), content(admin, DETAIL)
+        question = content(admin, f"{DETAIL}threads/")
+
+    assert "1,234 threads a process, by ana, now" in words(overview)
+    assert "<title>" in detail
+    assert re.findall(r'd="(M[^"]*)"', detail)
+    assert not re.findall(r'(?:d|viewBox|x|width)="[^"]*\d,\d', detail)
+    assert 'max="10000" value="1234"' in question
 
 
 def test_the_threads_can_be_what_the_code_says_again(admin: Client) -> None:
