@@ -49,10 +49,10 @@ def test_the_archive_has_the_templates_and_the_styles_of_the_admin(sdist: tarfil
     expected = {
         path.relative_to(REPOSITORY).as_posix()
         for path in (REPOSITORY / "rele").rglob("*")
-        if path.suffix in {".html", ".css"}
+        if path.suffix in {".html", ".css", ".js"}
     }
 
-    assert len(expected) == 6
+    assert len(expected) == 24
     assert expected <= _paths(sdist)
 
 
