@@ -244,7 +244,7 @@ class _Command:
             if self.options["format"] == "json":
                 show(json.dumps(self._json_of(letters), indent=2))
             elif letters or not missing:
-                for line in self._lines_of(letters):
+                for line in self._lines_of(collected):
                     show(line)
         if collected.has_more:
             say(f"There may be more than these {len(letters):,}: --max looks at more.")
@@ -261,11 +261,12 @@ class _Command:
             return [group_as_json(each) for each in grouped(letters)]
         return [as_json(each, with_data=self.options["action"] == "show") for each in letters]
 
-    def _lines_of(self, letters: Sequence[Letter]) -> Sequence[str]:
+    def _lines_of(self, collected: Collected) -> Sequence[str]:
         from rele.deadletters.letter import grouped
 
+        letters = collected.letters
         if not letters:
-            return [_nothing(self.choice)]
+            return [_nothing(self.choice, collected)]
         now, style = datetime.now(timezone.utc), style_of(sys.stdout)
         if self.options["action"] == "show":
             width = terminal_width()
@@ -283,7 +284,7 @@ class _Command:
         if missing := self.choice.ids - {letter.message_id for letter in letters}:
             raise ReleError(" ".join(map(_missing, sorted(missing))))
         if not letters:
-            say(_nothing(self.choice))
+            say(_nothing(self.choice, collected))
             return 0
         if self.options["here"]:
             log_to_stderr(self.options.get("verbosity"))
@@ -306,8 +307,14 @@ def _missing(message_id: str) -> str:
     return f"There is no dead letter {printable(message_id)!r} here, or another process has it."
 
 
-def _nothing(choice: Choice) -> str:
-    return f"There are no {'' if choice.is_everything else 'such '}dead letters."
+def _nothing(choice: Choice, collected: Collected) -> str:
+    text = f"There are no {'' if choice.is_everything else 'such '}dead letters."
+    if (choice.error or choice.handler) and (number := collected.without_error):
+        text += (
+            f" {number:,} more have no known error or handler, since Pub/Sub itself has moved them "
+            "when their deliveries were used up: choose them by ID, or all."
+        )
+    return text
 
 
 DEADLETTERS = Subcommand(

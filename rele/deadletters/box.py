@@ -55,6 +55,8 @@ class Collected:
     """Those that are meant, in the order in which they were published first."""
     has_more: bool
     """Whether there may be more of them."""
+    without_error: int = 0
+    """Letters of the subscription that are not meant, and whose error is not known."""
 
 
 class Box:
@@ -107,17 +109,22 @@ class Box:
             ResourceError: Pub/Sub refuses or does not answer.
         """
         found: dict[str, Letter] = {}
+        without_error: set[str] = set()
         size = 0
+        received: Sequence[Any] = ()
         while len(found) < most and size < MOST_BYTES:
             received = self._pull(min(_IN_A_PULL, most - len(found)))
             if not received:
-                return Collected(tuple(in_order(found.values())), has_more=False)
+                break
             for letter in map(Letter.of, (each.message for each in received)):
                 if self._is_meant(letter, choice, dead_until):
                     found[letter.message_id] = letter if keeps_data else replace(letter, data=b"")
                     size += len(letter.data) if keeps_data else 0
+                elif letter.error_type is None and self._is_of_source(letter):
+                    without_error.add(letter.message_id)
             report(len(self._ack_ids))
-        return Collected(tuple(in_order(found.values())), has_more=True)
+        letters = tuple(in_order(found.values()))
+        return Collected(letters, has_more=bool(received), without_error=len(without_error))
 
     def ack(self, letters: Iterable[Letter]) -> None:
         """Acknowledge ``letters``, so that they are dead letters no more.
@@ -158,12 +165,16 @@ class Box:
         return received
 
     def _is_meant(self, letter: Letter, choice: Choice, dead_until: datetime | None) -> bool:
-        source = self.place.source
-        if source is not None and letter.source not in (source, None):
-            return False  # subscriptions may share a dead-letter topic
+        if not self._is_of_source(letter):
+            return False
         if dead_until is not None and letter.dead_since > dead_until:
             return False
         return choice.includes(letter, datetime.now(timezone.utc))
+
+    def _is_of_source(self, letter: Letter) -> bool:
+        """Whether it is one of the subscription: several may share a dead-letter topic."""
+        source = self.place.source
+        return source is None or letter.source in (source, None)
 
     def _keep(self) -> None:
         """Extend the leases until the box is closed."""

@@ -151,6 +151,17 @@ def test_a_filter_chooses_what_is_replayed(
     assert sorted(each.data for each in letters.pull(letters.dead, 2)) == [b"other", b"unknown"]
 
 
+def test_a_filter_says_where_the_error_is_not_known(
+    letters: Letters, deadletters: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letters.put(b"1", b"2")
+    letters.put(b"3", error=ValueError())
+
+    assert deadletters("replay", "--error", "KeyError", "--yes") == 0
+
+    assert "2 more have no known error or handler" in capsys.readouterr().err
+
+
 def test_ids_choose_what_is_discarded(letters: Letters, deadletters: Command) -> None:
     first, _, third = letters.put(b"1", b"2", b"3")
 
