@@ -9,7 +9,8 @@ import pytest
 
 from rele.engine.native.consuming.consume_core import ConsumeCore
 from rele.engine.native.consuming.lease_keeper import LeaseKeeper
-from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
+from rele.engine.native.consuming.ordered_keys import OrderedKeys
+from rele.engine.native.consuming.ordered_step import Step
 from rele.engine.native.consuming.pull_streams import PullStreams
 from rele.engine.native.consuming.renewals import Renewals
 from rele.engine.native.consuming.settled_queue import SettledQueue

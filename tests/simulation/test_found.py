@@ -28,6 +28,10 @@ FOUND = {
     2610: "acked messages, redelivered as well, took the place of a delayed one",
     6525: "a key went on before the delay of a last attempt had begun (test_ordered_keys.py)",
     7709: "a handler that never returned and lost its lease stopped its key (test_ordered_keys.py)",
+    4016: "an acked copy lost its place before Pub/Sub refused the ack (test_ordered_keys.py)",
+    8644: "a last attempt whose lease was lost was taken for a dead letter (test_ordered_keys.py)",
+    14972: "and so was one whose nack Pub/Sub refused (test_ordered_keys.py)",
+    7312: "a key went on before the nack of a last attempt had arrived (test_ordered_keys.py)",
     286: "what was sent before a nack was begun after it (test_ordered_keys.py)",
 }
 

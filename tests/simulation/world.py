@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from rele.emulator.delivery.message import StoredMessage
-from rele.engine.native.consuming.ordered_keys import LONGEST_BACKOFF, PATIENCE
+from rele.engine.native.consuming.ordered_step import LONGEST_BACKOFF, PATIENCE
 from tests.simulation.clockwork import Clockwork, EndlessLoopError
 from tests.simulation.faults import RESTARTED_WITHIN, Faults
 from tests.simulation.network import Network

@@ -17,7 +17,8 @@ from rele.engine.native.consuming.handed import Handed
 from rele.engine.native.consuming.lease_calls import Call, Work
 from rele.engine.native.consuming.lease_keeper import LeaseKeeper
 from rele.engine.native.consuming.lease_times import LeaseTimes
-from rele.engine.native.consuming.ordered_keys import OrderedKeys, Step
+from rele.engine.native.consuming.ordered_keys import OrderedKeys
+from rele.engine.native.consuming.ordered_step import Step, asked_delay, is_done
 from rele.engine.native.consuming.pull_streams import PullStreams, Stream
 from rele.status.snapshot import SubscriptionStatus
 
@@ -186,7 +187,7 @@ class ConsumeCore:
     def note_answer(
         self, call: Call, now: float, *, error: str | None, refused: Mapping[str, str]
     ) -> None:
-        """Note the end of a call; see :meth:`LeaseKeeper.note_answer`."""
+        """Note the end of a call."""
         if call.purpose == "extend" and error is None:
             self.counts.leases_extended += len(call.deliveries) - len(refused)
         self._keeper.note_answer(call, now, error=error, refused=refused)
@@ -241,7 +242,7 @@ class ConsumeCore:
         self._keeper.give_up()
 
     def hurry(self, now: float) -> None:
-        """Inform Pub/Sub at the next :meth:`act` of what was settled, instead of gathering more."""
+        """Inform Pub/Sub at the next :meth:`act` of what was settled."""
         self._keeper.settled.hurry(now)
 
     def act(self, now: float) -> Actions:
@@ -259,6 +260,8 @@ class ConsumeCore:
         if (work.lost or work.overdue) and not self._is_draining:
             self._go_on_after([*work.lost, *work.overdue], now)
             self._abandon(work.overdue, now)
+        if self._ordered.unanswered:
+            self._note_answered(work, now)
         self._ready += self._ordered.resume(now)
         shed = self._see_to_held(work, now) if self._ordered.is_holding else 0
         ready = [] if is_idle else self._take_ready(now)
@@ -302,22 +305,15 @@ class ConsumeCore:
         before = self._keeper.unsettled
         ready, self._ready = self._ready, []
         self._take(self._ordered.leave(ready, now), now)
-        outstanding = list(self._keeper.outstanding.values())
-        self._nack((each for each in outstanding if each not in self.handed), now)
+        outstanding = self._keeper.outstanding.values()
+        self._nack([each for each in outstanding if each not in self.handed], now)
         return before - self._keeper.unsettled
 
     def _step_after(self, delivery: Delivery, now: float) -> Step:
         """What happens to the key of ``delivery``, whose handler has returned."""
-        settled = delivery.settled
-        is_acked = settled is not None and settled.kind == "ack"
-        if is_acked and not (delivery.is_lost and self._options.is_exactly_once):
+        if is_done(delivery, self._options.is_exactly_once):
             return self._ordered.succeed(delivery, now)
-        delay: float | None = None
-        if settled is not None and settled.kind == "delay" and settled.seconds > 0:
-            delay = settled.seconds
-        elif settled is not None and settled.kind == "drop":
-            delay = max(delivery.lease_ends_at - now, 0.0)
-        is_known = self._keeper.is_done(delivery)
+        delay, is_known = asked_delay(delivery, now), self._keeper.is_done(delivery)
         return self._ordered.fail(delivery, now, delay, is_known=is_known)
 
     def _set_limits(self, now: float) -> None:
@@ -376,6 +372,13 @@ class ConsumeCore:
             if key:
                 self._make_ready(self._receipts.next_of(key), now)
 
+    def _note_answered(self, work: Work, now: float) -> None:
+        """Let the keys go on that wait for an answer."""
+        for delivery, error in work.ended:
+            step = self._ordered.note_answered(delivery, error, now)
+            self._settle_copies(step.copies, delivery.settled or NACK, now)
+            self._take(step, now)
+
     def _abandon(self, deliveries: Iterable[Delivery], now: float) -> None:
         """Let the keys go on of handlers that may never return."""
         for delivery in deliveries:
@@ -393,6 +396,5 @@ class ConsumeCore:
         for each in work.confirmed:
             self._ordered.note_known(each.delivery, now)
         self._nack(self._ordered.expire(now), now)
-        shed = self._ordered.shed(max(self._options.max_messages // 2, 1), now)
-        self._nack(shed, now)
+        self._nack(shed := self._ordered.shed(max(self._options.max_messages // 2, 1), now), now)
         return len(shed)

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from rele.engine.native.consuming.delivery import Delivery
 from rele.engine.native.consuming.ordered_key import IN_TRANSIT, NEVER, OrderedKey, Place
-
-LONGEST_BACKOFF = 600.0
-"""Seconds of the longest backoff that a retry policy can have."""
-
-PATIENCE = 60.0
-"""Seconds for which a message may be late that is to be redelivered.
-
-After that another worker must have got it, and what is held behind it is nacked.
-"""
-
-SHED_EVERY = 1.0
-"""Seconds between two times that held messages are nacked since there are too many of them."""
-
-COPIES_WITHIN = 0.5
-"""Seconds for which what was held is not handled, unless it is redelivered meanwhile.
-
-Pub/Sub redelivers it after the message that failed: its leases have ended then, and what is handled
-of it would be handled again. Google's emulator does not redeliver it.
-"""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What happens to the deliveries of a key now."""
-
-    nack: list[Delivery] = field(default_factory=list)
-    """What is to be nacked."""
-    ready: list[Delivery] = field(default_factory=list)
-    """What is to be handled, in this order."""
-    replaced: list[Delivery] = field(default_factory=list)
-    """Older deliveries of messages that were redelivered: their leases have ended."""
-    withdrawn: list[Delivery] = field(default_factory=list)
-    """What was to be handled, but is not any more."""
-    copies: list[Delivery] = field(default_factory=list)
-    """Newer deliveries of the message that was handled just now, to be settled as it was."""
+from rele.engine.native.consuming.ordered_step import (
+    COPIES_WITHIN,
+    LONGEST_BACKOFF,
+    PATIENCE,
+    SHED_EVERY,
+    Step,
+    are_new,
+    ended_at,
+    is_acked,
+    is_done,
+    is_last,
+)
 
 
 class OrderedKeys:
@@ -81,6 +57,9 @@ class OrderedKeys:
         """Those of which messages are missing."""
         self._resuming: dict[str, OrderedKey] = {}
         """Those whose next message may be redelivered soon."""
+        self.unanswered: set[Delivery] = set()
+        """Last attempts that were nacked, and copies that were acked for what was handled: they
+        keep their places until Pub/Sub has answered."""
         self.is_cautious = False
         """Whether what was delivered before is handled without others of its key."""
         self._is_excess = False
@@ -133,17 +112,36 @@ class OrderedKeys:
         if key is None or place is None:
             return Step()
         copies = place.copies
-        if _is_acked(delivery) and copies and not copies[-1].is_lost:
-            return self.succeed(delivery, now)  # the copy is acked instead
+        if is_acked(delivery) and copies and not copies[-1].is_lost:
+            return self._ack_copies(delivery, place, now)
         withdrawn, replaced = self._withdraw(place, key, now)
         older = place.take_newest()
         if delivery.settled is None and older:  # it was not begun: its copy is handled instead
             key.put_back([place])
             ready = self._next(key, now)
             return Step(ready=ready, replaced=[*replaced, *older[1:]], withdrawn=withdrawn)
-        nack = self._hold(place, key, now, delay, is_known=is_known and not older)
+        is_known, is_nacked = is_known and not older, delivery.settled is not None
+        nack = self._hold(place, key, now, delay, is_known=is_known, is_nacked=is_nacked)
         ready = self._go_on(key, now)
         return Step(nack, ready, replaced, withdrawn, copies)
+
+    def note_answered(self, delivery: Delivery, error: str | None, now: float) -> Step:
+        """Note what Pub/Sub has answered to a settlement, as far as a key waits for that.
+
+        Args:
+            delivery: what was settled.
+            error: why the settlement has no effect; ``None`` if it has.
+            now: the time.
+        """
+        if delivery not in self.unanswered:
+            return Step()
+        self.unanswered.discard(delivery)
+        if error is not None:
+            return self.fail(delivery, now)
+        key, place = self._handed(delivery)
+        if key is not None and place is not None and not is_acked(delivery):
+            key.expect_copies(now + COPIES_WITHIN)
+        return self.succeed(delivery, now)
 
     def abandon(self, delivery: Delivery, now: float) -> Step:
         """Go on without the end of a handler that may never return.
@@ -169,7 +167,7 @@ class OrderedKeys:
         key = self._holding.get(delivery.key)
         place = key.waiting.get(delivery.message_id) if key is not None else None
         if place is not None and place.is_missing and place.delivery is delivery:
-            place.note_known(max(now, _ended_at(delivery, now)))
+            place.note_known(max(now, ended_at(delivery, now)))
 
     def resume(self, now: float) -> list[Delivery]:
         """What is to be handled now, since it was not redelivered."""
@@ -296,7 +294,7 @@ class OrderedKeys:
         before = next(iter(handed.values()))
         if before.has_failed:
             return False
-        return not self.is_cautious or _are_new(before.delivery, place.delivery)
+        return not self.is_cautious or are_new(before.delivery, place.delivery)
 
     def _file(self, key: OrderedKey) -> None:
         """Note whether messages of ``key`` are missing, and forget it if there is nothing left."""
@@ -306,6 +304,19 @@ class OrderedKeys:
             self._holding.pop(key.name, None)
         if not (key.waiting or key.handed) and key.name not in self._resuming:
             del self._keys[key.name]
+
+    def _ack_copies(self, delivery: Delivery, place: Place, now: float) -> Step:
+        """Have the newest copy of what was handled acked instead, whose own lease was lost.
+
+        With exactly-once delivery the answer decides: if the ack is refused, the message is
+        redelivered before what follows it.
+        """
+        if not self._is_exactly_once:
+            return self.succeed(delivery, now)
+        copies = [*place.copies]
+        place.take_newest()
+        self.unanswered.add(place.delivery)
+        return Step(copies=copies)
 
     def _withdraw(
         self, failed: Place, key: OrderedKey, now: float
@@ -318,30 +329,37 @@ class OrderedKeys:
         followers = [place for place in key.handed.values() if place is not failed]
         withdrawn = [place.delivery for place in followers]
         key.handed.clear()
-        left = [place for place in followers if not self._is_done(place.delivery)]
+        left = [place for place in followers if not is_done(place.delivery, self._is_exactly_once)]
         older = [delivery for place in left for delivery in place.take_newest()]
         key.put_back(left)
         for place in left:
-            if _is_acked(place.delivery):
+            if is_acked(place.delivery):
                 self._miss(place, key, now)
             elif (settled := place.delivery.settled) is not None:
                 ended_at = now + settled.seconds
                 key.miss(place, NEVER, ended_at + LONGEST_BACKOFF, is_decided=True)
         return withdrawn, [delivery for delivery in older if delivery.settled is None]
 
-    def _is_done(self, delivery: Delivery) -> bool:
-        """Whether ``delivery`` was acked, and Pub/Sub is not known to have refused that."""
-        return _is_acked(delivery) and not (self._is_exactly_once and delivery.is_lost)
-
     def _hold(
-        self, place: Place, key: OrderedKey, now: float, delay: float | None, *, is_known: bool
+        self,
+        place: Place,
+        key: OrderedKey,
+        now: float,
+        delay: float | None,
+        *,
+        is_known: bool,
+        is_nacked: bool,
     ) -> list[Delivery]:
         """Hold what follows ``place``, which has failed; return what is nacked with it."""
         failed = place.delivery
         if failed.is_lost:
             delay = None
-        if self._max_attempts is not None and (failed.attempt or 0) >= self._max_attempts:
+        if is_last(failed, self._max_attempts) and not failed.is_lost:
             # It goes to the dead-letter topic.
+            if delay is None and is_nacked:
+                key.handed[failed.message_id] = place
+                self.unanswered.add(failed)
+                return []
             key.expect_copies(now + COPIES_WITHIN)
             if delay:
                 key.block(failed, now + delay)
@@ -358,12 +376,15 @@ class OrderedKeys:
     def _miss(self, place: Place, key: OrderedKey, now: float, *, is_known: bool = True) -> None:
         """Wait for the redelivery of ``place``, whose lease has ended, or ends soon."""
         if self._max_attempts is not None:
-            until = now + LONGEST_BACKOFF + PATIENCE
+            # After a last attempt whose lease was lost it may be a dead letter, or be redelivered:
+            # Pub/Sub does not count a lease that the failure of an earlier message has ended.
+            backoff = 0.0 if is_last(place.delivery, self._max_attempts) else LONGEST_BACKOFF
+            until = now + backoff + PATIENCE
             key.miss(place, NEVER, until, is_decided=False)
         else:
             key.miss(place, NEVER, now + LONGEST_BACKOFF, is_decided=True)
         if is_known:
-            place.note_known(_ended_at(place.delivery, now))
+            place.note_known(ended_at(place.delivery, now))
 
     def _nack_held(self, key: OrderedKey, now: float) -> list[Delivery]:
         return self._nack(reversed([*key.present()]), key, now)
@@ -374,22 +395,6 @@ class OrderedKeys:
         for place in places:
             key.miss(place, NEVER, now + LONGEST_BACKOFF, is_decided=True)
             if place.delivery.settled is not None:
-                place.note_known(_ended_at(place.delivery, now))
+                place.note_known(ended_at(place.delivery, now))
             nacked.append(place.delivery)
         return nacked
-
-
-def _is_acked(delivery: Delivery) -> bool:
-    return delivery.settled is not None and delivery.settled.kind == "ack"
-
-
-def _are_new(*deliveries: Delivery) -> bool:
-    """Whether each is the first delivery of its message."""
-    return all((delivery.attempt or 1) == 1 for delivery in deliveries)
-
-
-def _ended_at(delivery: Delivery, now: float) -> float:
-    """When the lease of ``delivery``, which has ended here, has surely ended for Pub/Sub."""
-    # An extension that was not answered may have had an effect.
-    is_doubtful = delivery.is_doubtful or delivery.is_being_extended
-    return now + PATIENCE if delivery.is_lost and is_doubtful else now

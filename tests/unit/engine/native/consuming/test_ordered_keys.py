@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from rele.engine.native.consuming.delivery import Delivery, Settled
-from rele.engine.native.consuming.ordered_keys import COPIES_WITHIN, IN_TRANSIT, OrderedKeys, Step
+from rele.engine.native.consuming.ordered_key import IN_TRANSIT
+from rele.engine.native.consuming.ordered_keys import OrderedKeys
+from rele.engine.native.consuming.ordered_step import COPIES_WITHIN, Step
 
 
 def delivery(number: int, *, attempt: int = 1, copy: str = "", key: str = "key") -> Delivery:
@@ -586,3 +588,76 @@ def test_a_batch_whose_acks_were_refused_keeps_its_places() -> None:
     again = [delivery(number, copy="again") for number in (1, 2, 3)]
     assert [keys.receive(each, 20).ready for each in again] == [[again[0]], [], []]
     assert keys.succeed(again[0], 21).ready == [again[1], again[2]]
+
+
+def test_a_message_whose_copy_was_acked_keeps_its_place_until_the_answer() -> None:
+    keys = OrderedKeys(is_exactly_once=True)
+    first, copy, second = delivery(1), delivery(1, copy="copy"), delivery(2)
+    for each in (first, second, copy):
+        keys.receive(each, 0)
+    first.settled, first.is_lost = Settled("ack"), True
+
+    assert keys.fail(first, 1) == Step(copies=[copy])
+    assert keys.unanswered
+    copy.settled, copy.is_lost = Settled("ack"), True
+    keys.note_answered(copy, "INVALID_ACK_ID", 2)
+
+    again = [delivery(number, copy="again") for number in (1, 2)]
+    assert [keys.receive(each, 20).ready for each in again] == [[again[0]], []]
+    assert keys.succeed(again[0], 21).ready == [again[1]]
+
+
+def test_a_key_goes_on_when_the_ack_of_the_copy_is_accepted() -> None:
+    keys = OrderedKeys(is_exactly_once=True)
+    first, copy, second = delivery(1), delivery(1, copy="copy"), delivery(2)
+    for each in (first, second, copy):
+        keys.receive(each, 0)
+    first.settled, first.is_lost = Settled("ack"), True
+    keys.fail(first, 1)
+    copy.settled = Settled("ack")
+
+    assert keys.note_answered(copy, None, 2).ready == [second]
+    assert not keys.unanswered
+
+
+def test_what_follows_a_last_attempt_waits_until_pubsub_knows_of_its_nack() -> None:
+    keys = OrderedKeys(max_attempts=5)
+    first, second = delivery(1, attempt=5), delivery(2)
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+    first.settled = Settled("nack")
+
+    assert keys.fail(first, 1) == Step()
+    assert keys.resume(10) == []
+    assert keys.note_answered(first, None, 10) == Step()
+
+    assert keys.resume(10 + COPIES_WITHIN) == [second]
+
+
+def test_a_last_attempt_whose_nack_was_refused_keeps_its_place() -> None:
+    keys = OrderedKeys(max_attempts=5, is_exactly_once=True)
+    first, second = delivery(1, attempt=5), delivery(2)
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+    first.settled = Settled("nack")
+    keys.fail(first, 1)
+    first.is_lost = True
+    assert keys.note_answered(first, "INVALID_ACK_ID", 2) == Step()
+
+    again = delivery(1, attempt=5, copy="again")
+
+    assert keys.receive(again, 20).ready == [again]
+
+
+def test_a_last_attempt_whose_lease_was_lost_is_waited_for() -> None:
+    """An earlier message of the key may have failed: then its lease ends, and no attempt counts."""
+    keys = OrderedKeys(max_attempts=5, is_exactly_once=True)
+    first, second = delivery(1, attempt=5), delivery(2)
+    keys.receive(first, 0)
+    keys.receive(second, 0)
+    first.settled, first.is_lost = Settled("ack"), True
+    assert keys.fail(first, 1).ready == []
+
+    again = delivery(1, attempt=5, copy="again")
+
+    assert keys.receive(again, 20).ready == [again]
