@@ -178,7 +178,10 @@ def wait_for_some(ledger: Ledger, number: int, seconds: float = 2) -> None:
 @pytest.mark.parametrize("kind", ["postgres", "mariadb"])
 @pytest.mark.parametrize(
     ("kills", "orders"),
-    [(3, 10), pytest.param(20, 50, marks=[pytest.mark.slow, pytest.mark.timeout(600)])],
+    [
+        pytest.param(3, 10, marks=pytest.mark.timeout(300)),
+        pytest.param(20, 50, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+    ],
 )
 def test_two_relays_and_four_workers_keep_each_key_in_order_whatever_happens_to_the_relays(
     shop: Shop, database_url: str, kills: int, orders: int
