@@ -48,6 +48,8 @@ class World:
         self._ended: set[str] = set()
         """The relays that have ended, however."""
         self._parked: set[int] = set()
+        self.has_refused = False
+        """Whether Pub/Sub has refused a message since the last retry."""
         self.history = History(self._keys)
         self.published: dict[int, Published] = {}
         self.requests: list[Request] = []
@@ -128,6 +130,7 @@ class World:
             arrived: how many messages are accepted, of a key, before the first that is not.
         """
         self.requests.remove(request)
+        self.has_refused |= outcome == "refused"
         total = len(request.numbers)
         arrived = arrived % total if request.key else 0
         accepted = {"accepted": total, "lost": 0}.get(outcome, arrived)
@@ -152,6 +155,7 @@ class World:
         """Let what has failed be tried again at once, as the command does."""
         retry(OutboxMessage.objects.using(ALIAS).all())
         self._parked.clear()
+        self.has_refused = False
 
     def check(self) -> None:
         """What must hold at any time."""

@@ -39,8 +39,9 @@ STEPS = 40
 NUMBER = st.integers(0, 5)
 """Chooses one of those that there are."""
 
-TOPICS = st.sampled_from(["orders", "photos"])
-KEYS = st.sampled_from(["a", "b", ""])
+# Most are of one key, in which most can go wrong.
+TOPICS = st.sampled_from(["orders", "orders", "orders", "photos"])
+KEYS = st.sampled_from(["a", "a", "a", "b", ""])
 PAUSES = st.sampled_from([0.02, 0.3, 1.0, 3.0, 11.0, LEASE + 1])
 
 READ_ONLY = ("INSERT", "UPDATE", "DELETE")
@@ -91,26 +92,39 @@ class Histories(RuleBasedStateMachine):
         self.world.note_parked()
 
     @precondition(lambda self: self.world.relays)
-    @rule(number=NUMBER, statement=st.integers(1, 12), is_late=st.booleans(), seconds=PAUSES)
-    def suspend(self, number: int, statement: int, is_late: bool, seconds: float) -> None:
-        """In the middle of a step, in which another relay goes on."""
+    @rule(
+        number=NUMBER,
+        statement=st.integers(1, 12),
+        is_late=st.booleans(),
+        seconds=st.none() | PAUSES,
+    )
+    def step_and_interrupt(
+        self, number: int, statement: int, is_late: bool, seconds: float | None
+    ) -> None:
+        """A statement fails, or the relay is suspended at it while the other one goes on."""
 
-        def pause() -> None:
+        def happen() -> None:
+            if seconds is None:
+                raise OperationalError("failed for this test")
             self.world.clock.seconds += seconds
             for relay in self.world.relays:
                 if relay is not self._relay(number):
                     relay.step()
                     relay.step()
 
-        self._interrupt(number, statement, pause, is_late)
+        self.stage.interruption = Interruption(statement, happen, is_late)
+        self._relay(number).step(is_notified=True)
+        self.stage.interruption = None
+        self.world.note_parked()
 
     @precondition(lambda self: self.world.relays)
-    @rule(number=NUMBER, statement=st.integers(1, 12), is_late=st.booleans())
-    def let_a_statement_fail(self, number: int, statement: int, is_late: bool) -> None:
-        def fail() -> None:
-            raise OperationalError("failed for this test")
-
-        self._interrupt(number, statement, fail, is_late)
+    @rule(number=NUMBER)
+    def send_and_be_accepted(self, number: int) -> None:
+        """As nearly always."""
+        self._relay(number).step(is_notified=True)
+        for request in list(self.world.requests):
+            self.world.answer(request, "accepted")
+        self._relay(number).step()
 
     @precondition(lambda self: self.world.requests)
     @rule(
@@ -132,25 +146,23 @@ class Histories(RuleBasedStateMachine):
         self.world.start_relay()
 
     @precondition(lambda self: self.world.relays)
-    @rule(number=NUMBER)
-    def kill_relay(self, number: int) -> None:
-        self._relay(number).kill()
+    @rule(
+        number=NUMBER, how=st.sampled_from([SteppedRelay.kill, SteppedRelay.stop, SteppedRelay.cut])
+    )
+    def end_relay_or_its_session(self, number: int, how: Callable[[SteppedRelay], None]) -> None:
+        how(self._relay(number))
 
-    @precondition(lambda self: self.world.relays)
-    @rule(number=NUMBER)
-    def stop_relay(self, number: int) -> None:
-        self._relay(number).stop()
-
-    @precondition(lambda self: self.world.relays)
-    @rule(number=NUMBER)
-    def end_session(self, number: int) -> None:
-        self._relay(number).cut()
-
-    @rule(words=st.sampled_from([(), ("DELETE",), READ_ONLY]))
+    @precondition(lambda self: not self.stage.refused)
+    @rule(words=st.sampled_from([("DELETE",), READ_ONLY]))
     def refuse_writes(self, words: tuple[str, ...]) -> None:
         self.stage.refused = words
 
-    @precondition(lambda self: not self.world.is_locked)
+    @precondition(lambda self: self.stage.refused)
+    @rule()
+    def allow_writes(self) -> None:
+        self.stage.refused = ()
+
+    @precondition(lambda self: self.world.has_refused and not self.world.is_locked)
     @rule()
     def retry(self) -> None:
         self.world.retry()
@@ -164,14 +176,6 @@ class Histories(RuleBasedStateMachine):
             self.world.finish()
         finally:
             self.world.abandon()
-
-    def _interrupt(
-        self, number: int, statement: int, happen: Callable[[], object], is_late: bool
-    ) -> None:
-        self.stage.interruption = Interruption(statement, happen, is_late)
-        self._relay(number).step(is_notified=True)
-        self.stage.interruption = None
-        self.world.note_parked()
 
     def _writer(self, number: int) -> Writer:
         return self.world.writers[number % len(self.world.writers)]
