@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from google.cloud import pubsub_v1
 from google.pubsub_v1 import PublisherClient as PlainPublisherClient
-from google.pubsub_v1.types import PubsubMessage
 
 from rele.engine.base import Message, SendToDeadLetters
 from rele.engine.connection import Connection
-from rele.engine.google.observing import observe_publishing
+from rele.engine.google.observing import observed_publish
 from rele.engine.refusals import explain
 from rele.messages.dead_letter_attributes import letter_attributes, source_attributes
 
@@ -53,7 +53,13 @@ class DeadLetterPublisher:
         try:
             # The method of the base class takes whole messages, with attributes of any name, and
             # returns when they are published; the client's own method collects batches.
-            _publish(client, topic=topic, messages=[letter], retry=None, timeout=PUBLISH_TIMEOUT)
+            with observed_publish(topic, [_Letter(**letter)]):
+                PlainPublisherClient.publish(
+                    client,
+                    request={"topic": topic, "messages": [letter]},
+                    retry=None,
+                    timeout=PUBLISH_TIMEOUT,
+                )
         except Exception as error:  # noqa: BLE001 - it is raised again
             raise explain(error, topic, self._connection.address) from None
 
@@ -64,16 +70,24 @@ class DeadLetterPublisher:
             return self._client
 
 
-_publish = observe_publishing(PlainPublisherClient.publish)
+@dataclass(frozen=True)
+class _Letter:
+    """What observers see of it."""
+
+    data: bytes
+    attributes: Mapping[str, str]
+    ordering_key: str
+    message_id: str = ""
 
 
 def _dead_letter(
     message: Message, topic: str, subscription: str, failure: Mapping[str, str]
-) -> PubsubMessage:
+) -> dict[str, Any]:
     source = source_attributes(subscription, message.publish_time, message.delivery_attempt)
-    attributes = letter_attributes(
-        topic, message.data, message.attributes, message.ordering_key, source, failure
-    )
-    return PubsubMessage(
-        data=message.data, attributes=attributes, ordering_key=message.ordering_key
-    )
+    return {
+        "data": message.data,
+        "attributes": letter_attributes(
+            topic, message.data, message.attributes, message.ordering_key, source, failure
+        ),
+        "ordering_key": message.ordering_key,
+    }

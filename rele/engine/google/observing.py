@@ -6,14 +6,15 @@ Google's subscriber client knows in its requests only the ack ids of messages.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 
-from rele.status.observers import OBSERVERS, SettlementRequest
+from rele.status.observers import OBSERVERS, ObservedMessage, SettlementRequest
 
 
 @dataclass(frozen=True)
@@ -31,20 +32,33 @@ def observe_publishing(publish: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap the function that sends the requests of a publisher client."""
 
     def observed(*args: Any, topic: str, messages: Sequence[Any], **kwargs: Any) -> Any:
-        if not OBSERVERS:
+        with observed_publish(topic, messages):
             return publish(*args, topic=topic, messages=messages, **kwargs)
-        started, began = time.time(), time.monotonic()
-        error: BaseException | None = None
-        try:
-            return publish(*args, topic=topic, messages=messages, **kwargs)
-        except Exception as failure:
-            error = failure
-            raise
-        finally:
-            seconds = time.monotonic() - began
-            OBSERVERS.note_publish_request(topic, messages, started, seconds, error)
 
     return observed
+
+
+@contextmanager
+def observed_publish(topic: str, messages: Sequence[ObservedMessage]) -> Iterator[None]:
+    """Within the block a request to publish is made, which observers learn of.
+
+    Args:
+        topic: ``projects/PROJECT/topics/TOPIC``.
+        messages: what it contains.
+    """
+    if not OBSERVERS:
+        yield
+        return
+    started, began = time.time(), time.monotonic()
+    error: BaseException | None = None
+    try:
+        yield
+    except Exception as failure:
+        error = failure
+        raise
+    finally:
+        seconds = time.monotonic() - began
+        OBSERVERS.note_publish_request(topic, messages, started, seconds, error)
 
 
 def observe_settling(method: Callable[..., Any]) -> Callable[..., Any]:
