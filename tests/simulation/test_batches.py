@@ -17,6 +17,8 @@ FOUND = (
     222,
     # What was nacked with a batch that took too long lost its place in its key.
     *(606, 1095),
+    # It was received before an earlier one, so that Pub/Sub refused its ack again and again.
+    619,
     # What was nacked together was redelivered before and after the nack was confirmed.
     *(940, 2082),
     # The checker asked for more than a delay that is sent again, and arrives too late.

@@ -38,6 +38,8 @@ class Place:
     """For how long others wait for it that were delivered already."""
     stale_until: float = 0.0
     """Until when it may be redelivered, since an earlier one was, which it has followed."""
+    refused: int = 0
+    """How often Pub/Sub has refused its ack, or its lease was lost before."""
 
     def miss(self, known_at: float, until: float, *, is_decided: bool) -> None:
         """Wait for the redelivery."""
@@ -181,6 +183,12 @@ class OrderedKey:
             for name in [name for name, each in self.waiting.items() if each.is_missing]:
                 del self.waiting[name]
             self.missing = 0
+
+    def start_over(self) -> list[Delivery]:
+        """Forget the order, which was wrong; return what is to be nacked, the last one first."""
+        nack = [place.delivery for place in self.present()]
+        self.forget_missing()
+        return nack
 
     def forget_missing(self) -> None:
         """Wait for nothing any more, where nothing waits but what is missing."""

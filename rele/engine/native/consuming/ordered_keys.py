@@ -9,6 +9,7 @@ from rele.engine.native.consuming.ordered_key import IN_TRANSIT, NEVER, OrderedK
 from rele.engine.native.consuming.ordered_step import (
     COPIES_WITHIN,
     LONGEST_BACKOFF,
+    MOST_REFUSED,
     PATIENCE,
     SHED_EVERY,
     Step,
@@ -115,6 +116,11 @@ class OrderedKeys:
         if is_acked(delivery) and copies and not copies[-1].is_lost:
             return self._ack_copies(delivery, place, now)
         withdrawn, replaced = self._withdraw(place, key, now)
+        if self._is_exactly_once and is_acked(delivery):
+            place.refused += 1
+            if place.refused >= MOST_REFUSED:  # since what comes before it waits behind it here
+                nack = key.start_over()
+                return Step(nack, self._next(key, now), replaced, withdrawn, copies)
         older = place.take_newest()
         if delivery.settled is None and older:  # it was not begun: its copy is handled instead
             key.put_back([place])
@@ -126,13 +132,7 @@ class OrderedKeys:
         return Step(nack, ready, replaced, withdrawn, copies)
 
     def note_answered(self, delivery: Delivery, error: str | None, now: float) -> Step:
-        """Note what Pub/Sub has answered to a settlement, as far as a key waits for that.
-
-        Args:
-            delivery: what was settled.
-            error: why the settlement has no effect; ``None`` if it has.
-            now: the time.
-        """
+        """Note the answer to a settlement for which a key waits; ``error``: it has no effect."""
         if delivery not in self.unanswered:
             return Step()
         self.unanswered.discard(delivery)

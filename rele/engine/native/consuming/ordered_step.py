@@ -9,6 +9,10 @@ from rele.engine.native.consuming.delivery import Delivery
 LONGEST_BACKOFF = 600.0
 """Seconds of the longest backoff that a retry policy can have."""
 
+MOST_REFUSED = 2
+"""After so many refused acks of a message Pub/Sub's order of its key counts: with exactly-once
+delivery, no ack is accepted before those of earlier messages, and one of these may be waiting."""
+
 SHED_EVERY = 1.0
 """Seconds between two times that held messages are nacked since there are too many of them."""
 

@@ -661,3 +661,19 @@ def test_a_last_attempt_whose_lease_was_lost_is_waited_for() -> None:
     again = delivery(1, attempt=5, copy="again")
 
     assert keys.receive(again, 20).ready == [again]
+
+
+def test_pubsub_s_order_counts_where_it_refuses_an_ack_again_and_again() -> None:
+    keys = OrderedKeys(is_exactly_once=True)
+    refused, earlier = delivery(2), delivery(1)
+    keys.receive(refused, 0)
+    keys.receive(earlier, 0)  # late, so that it waits behind what comes after it
+    for number in (1, 2):
+        refused.settled, refused.is_lost = Settled("ack"), True
+        nacked = keys.fail(refused, number).nack
+        refused, earlier = (delivery(each, copy=f"again-{number}") for each in (2, 1))
+        ready = [keys.receive(each, 20.0 * number).ready for each in (earlier, refused)]
+
+    assert len(nacked) == 1
+    assert ready == [[earlier], []]
+    assert keys.succeed(earlier, 50).ready == [refused]
