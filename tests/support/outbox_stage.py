@@ -72,11 +72,13 @@ class Interruption:
         statement: at which of its statements, from 1.
         happen: what happens; it may raise.
         is_late: whether the statement is executed before that.
+        about: what must be in a statement that is counted.
     """
 
     statement: int
     happen: Callable[[], object]
     is_late: bool
+    about: str = ""
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Stage:
     def execute(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         """Wraps the statements of relays."""
         interruption = self.interruption
-        if interruption is not None:
+        if interruption is not None and interruption.about in sql:
             interruption.statement -= 1
             if interruption.statement == 0:
                 self.interruption = None

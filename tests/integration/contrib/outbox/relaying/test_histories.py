@@ -44,6 +44,9 @@ TOPICS = st.sampled_from(["orders", "orders", "orders", "photos"])
 KEYS = st.sampled_from(["a", "a", "a", "b", ""])
 PAUSES = st.sampled_from([0.02, 0.3, 1.0, 3.0, 11.0, LEASE + 1])
 
+LOAD = "attributes"
+"""What is in the statement that reads payloads, just before they are sent."""
+
 READ_ONLY = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -94,12 +97,12 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.world.relays)
     @rule(
         number=NUMBER,
-        statement=st.integers(1, 12),
+        statement=st.integers(1, 12) | st.just(LOAD),
         is_late=st.booleans(),
         seconds=st.none() | PAUSES,
     )
     def step_and_interrupt(
-        self, number: int, statement: int, is_late: bool, seconds: float | None
+        self, number: int, statement: int | str, is_late: bool, seconds: float | None
     ) -> None:
         """A statement fails, or the relay is suspended at it while the other one goes on."""
 
@@ -112,7 +115,11 @@ class Histories(RuleBasedStateMachine):
                     relay.step()
                     relay.step()
 
-        self.stage.interruption = Interruption(statement, happen, is_late)
+        self.stage.interruption = (
+            Interruption(1, happen, is_late, LOAD)
+            if statement == LOAD
+            else Interruption(int(statement), happen, is_late)
+        )
         self._relay(number).step(is_notified=True)
         self.stage.interruption = None
         self.world.note_parked()
@@ -277,5 +284,26 @@ def test_a_scheduled_message_does_not_overtake_a_backlog_of_its_key(world: World
     for _ in range(40):
         world.writers[0].publish("orders", "a", None)
     world.clock.seconds += 11.0
+
+    world.finish()
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_what_was_read_before_the_lease_was_over_is_not_sent_after_it(world: World) -> None:
+    world.start_relay()
+    world.start_relay()
+    suspended, other = world.relays
+    for key in "abcdefgh":
+        world.writers[0].publish("orders", key, None)
+
+    def pass_over() -> None:
+        world.clock.seconds += LEASE + 1
+        for _ in range(3):
+            other.step(is_notified=True)
+            world.clock.seconds += 1.0
+
+    world.stage.interruption = Interruption(1, pass_over, is_late=True, about=LOAD)
+    while world.stage.interruption is not None:
+        assert suspended.step(is_notified=True), "it has something to send"
 
     world.finish()
