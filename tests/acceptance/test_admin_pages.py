@@ -11,6 +11,7 @@ from selenium.webdriver.common.by import By
 
 from tests.support.admin_site import (
     assert_it_is_readable,
+    follow,
     logged_in_browser,
     running_site,
     see,
@@ -86,7 +87,7 @@ def test_the_list_of_messages_fits(browser: Chrome, site: str, scheme: str) -> N
 
 def test_a_message_can_be_read(browser: Chrome, site: str, scheme: str) -> None:
     browser.get(f"{site}rele_outbox/outboxmessage/?state__exact=2")
-    browser.find_element(By.CSS_SELECTOR, "#result_list .field-message a").click()
+    follow(browser, browser.find_element(By.CSS_SELECTOR, "#result_list .field-message a"))
     see(browser, f"message-{scheme}")
 
     assert_it_fits(browser)
@@ -100,12 +101,12 @@ def test_the_question_before_discarding_fits(browser: Chrome, site: str, scheme:
     browser.get(f"{site}rele_outbox/outboxmessage/?state__exact=2")
     browser.find_element(By.ID, "action-toggle").click()
     browser.find_element(By.CSS_SELECTOR, "option[value=discard_messages]").click()
-    browser.find_element(By.NAME, "index").click()
+    follow(browser, browser.find_element(By.NAME, "index"))
     see(browser, f"question-{scheme}")
 
     assert "12 messages will be deleted" in browser.find_element(By.ID, "content").text
     assert_it_fits(browser)
-    browser.find_element(By.CLASS_NAME, "cancel-link").click()
+    follow(browser, browser.find_element(By.CLASS_NAME, "cancel-link"))
     assert len(browser.find_elements(By.CSS_SELECTOR, "#result_list tbody tr")) == 12
 
 

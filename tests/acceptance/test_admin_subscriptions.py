@@ -15,6 +15,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.admin_site import (
     assert_it_is_readable,
+    follow,
     logged_in_browser,
     running_site,
     see,
@@ -188,8 +189,8 @@ def test_the_page_of_one_subscription_fits_and_can_be_read(
 ) -> None:
     show_in(browser, scheme, width)
     browser.get(f"{site}{PAGE}")
-    browser.find_element(By.LINK_TEXT, "shop-orders").click()
-    browser.find_element(By.CSS_SELECTOR, ".rele-failures summary").click()
+    follow(browser, browser.find_element(By.LINK_TEXT, "shop-orders"))
+    browser.execute_script("document.querySelector('.rele-failures summary').click();")
     see(browser, f"subscription-{scheme}-{width}")
 
     assert_it_fits(browser, width)
@@ -203,7 +204,7 @@ def test_the_page_of_one_subscription_fits_and_can_be_read(
 def test_shows_what_pubsub_lacks(browser: Chrome, site: str, width: int) -> None:
     show_in(browser, "light", width)
     browser.get(f"{site}{PAGE}")
-    browser.find_element(By.LINK_TEXT, "gallery-photo-uploaded").click()
+    follow(browser, browser.find_element(By.LINK_TEXT, "gallery-photo-uploaded"))
     see(browser, f"declared-{width}")
 
     assert_it_fits(browser, width)
@@ -221,9 +222,9 @@ def test_a_subscription_is_paused_and_resumed_with_or_without_javascript(
     try:
         browser.get(f"{site}{PAGE}gallery-photo-uploaded/")
         for action in ("Pause", "Resume"):
-            browser.find_element(By.LINK_TEXT, action).click()
+            follow(browser, browser.find_element(By.LINK_TEXT, action))
             see(browser, f"question-{action}")
-            browser.find_element(By.CSS_SELECTOR, "#content input[type=submit]").click()
+            follow(browser, browser.find_element(By.CSS_SELECTOR, "#content input[type=submit]"))
             assert (
                 "Workers notice within 5 s."
                 in browser.find_element(By.CLASS_NAME, "messagelist").text
@@ -249,16 +250,16 @@ def test_dead_letters_are_looked_at_and_replayed(
     execute(folder, "UPDATE rele_admin_subscription SET name = 'orders' WHERE is_paused")
     show_in(browser, "light", 390)
     browser.get(f"{site}{PAGE}orders/deadletters/")
-    browser.find_element(By.CSS_SELECTOR, "#content input[type=submit]").click()
+    follow(browser, browser.find_element(By.CSS_SELECTOR, "#content input[type=submit]"))
     for scheme, width in (("light", 390), ("dark", 1280)):
         show_in(browser, scheme, width)
         see(browser, f"letters-{width}")
         assert_it_fits(browser, width)
 
-    browser.find_element(By.CSS_SELECTOR, ".rele-action button").click()
+    follow(browser, browser.find_element(By.CSS_SELECTOR, ".rele-action button"))
     see(browser, "question-replay")
     assert "ValueError: order # has no price (shop.subs.ship)" in text_of(browser, "#content")
-    browser.find_element(By.CSS_SELECTOR, "#content input[type=submit]").click()
+    follow(browser, browser.find_element(By.CSS_SELECTOR, "#content input[type=submit]"))
 
     assert "2 dead letters replayed." in text_of(browser, ".messagelist")
     assert sorted(each.data for each in letters.pull(letters.subscription)) == [b"1", b"2"]
@@ -270,10 +271,10 @@ def test_the_page_updates_itself_and_leaves_what_is_open_as_it_is(
 ) -> None:
     show_in(browser, "light")
     browser.get(f"{site}{PAGE}")
-    summary = browser.find_element(By.CSS_SELECTOR, ".rele-failures summary")
-    summary.click()
-    link = browser.find_element(By.LINK_TEXT, "shop-orders")
-    browser.execute_script("arguments[0].focus();", link)
+    browser.execute_script(  # in one step, because the page changes
+        "document.querySelector('.rele-failures summary').click();"
+        "[...document.links].find(link => link.innerText === 'shop-orders').focus();"
+    )
     execute(folder, "UPDATE rele_admin_failure SET text = 'it is new' WHERE count = 1204")
 
     WebDriverWait(browser, 20).until(lambda _: "it is new" in text_of(browser, ".rele-failures"))

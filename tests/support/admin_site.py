@@ -13,6 +13,8 @@ from pathlib import Path
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.browser import chromium
@@ -96,6 +98,16 @@ def show_in(browser: Chrome, scheme: str, width: int = 1280, height: int = 900) 
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 768}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def follow(browser: Chrome, element: WebElement) -> None:
+    """Click on a link or a button, and wait for the page that follows."""
+    page = browser.find_element(By.TAG_NAME, "html")
+    element.click()
+    WebDriverWait(browser, 30).until(staleness_of(page))
+    WebDriverWait(browser, 30).until(
+        lambda _: browser.execute_script("return document.readyState") == "complete"
+    )
 
 
 def see(browser: Chrome, name: str) -> None:
