@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest
 
 from rele.contrib.prometheus import rendering
+from rele.contrib.prometheus.metrics import HANDLER_SECONDS
 from rele.contrib.prometheus.rendering import render, show_in_this_process
 from rele.status.providers import Status
 from rele.status.snapshot import Contribution, Phase, Snapshot, SubscriptionStatus
@@ -26,6 +27,7 @@ def status(monkeypatch: pytest.MonkeyPatch) -> Status:
 
 def test_a_process_shows_its_registry_and_its_snapshot(status: Status) -> None:
     show_in_this_process()
+    HANDLER_SECONDS.labels("orders").observe(0.1)
     status.add(lambda: Contribution(phase=Phase.CONSUMING, subscriptions=(ORDERS,)))
     Counter("shop_paid_total", "Paid orders.").inc(2)
     assert status.metrics is not None
