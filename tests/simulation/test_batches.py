@@ -19,6 +19,10 @@ FOUND = (
     *(606, 1095),
     # It was received before an earlier one, so that Pub/Sub refused its ack again and again.
     619,
+    # One followed a last attempt before Pub/Sub knew of its nack.
+    *(1471, 5989),
+    # Pub/Sub's order of a key was taken too soon.
+    2606,
     # What was nacked together was redelivered before and after the nack was confirmed.
     *(940, 2082),
     # The checker asked for more than a delay that is sent again, and arrives too late.

@@ -175,10 +175,7 @@ class OrderedKeys:
         return [delivery for key in due for delivery in self._next(key, now)]
 
     def shed(self, most: int, now: float) -> list[Delivery]:
-        """The newest deliveries that are held, but for ``most`` of them; the caller nacks them.
-
-        They are redelivered soon, so this happens only now and then.
-        """
+        """Now and then, the newest that are held but for ``most``; the caller nacks them."""
         excess = self.held - most
         self._is_excess = excess > 0
         if not self._is_excess or now < self._shed_at:
@@ -308,15 +305,19 @@ class OrderedKeys:
     def _ack_copies(self, delivery: Delivery, place: Place, now: float) -> Step:
         """Have the newest copy of what was handled acked instead, whose own lease was lost.
 
-        With exactly-once delivery the answer decides: if the ack is refused, the message is
-        redelivered before what follows it.
+        With exactly-once delivery the answer decides.
         """
         if not self._is_exactly_once:
             return self.succeed(delivery, now)
         copies = [*place.copies]
         place.take_newest()
-        self.unanswered.add(place.delivery)
+        self._await_answer(place)
         return Step(copies=copies)
+
+    def _await_answer(self, place: Place) -> None:
+        """Let nothing go with ``place``, nor follow it, until Pub/Sub has answered."""
+        place.has_failed = True
+        self.unanswered.add(place.delivery)
 
     def _withdraw(
         self, failed: Place, key: OrderedKey, now: float
@@ -358,7 +359,7 @@ class OrderedKeys:
             # It goes to the dead-letter topic.
             if delay is None and is_nacked:
                 key.handed[failed.message_id] = place
-                self.unanswered.add(failed)
+                self._await_answer(place)
                 return []
             key.expect_copies(now + COPIES_WITHIN)
             if delay:

@@ -9,7 +9,7 @@ from rele.engine.native.consuming.delivery import Delivery
 LONGEST_BACKOFF = 600.0
 """Seconds of the longest backoff that a retry policy can have."""
 
-MOST_REFUSED = 2
+MOST_REFUSED = 3
 """After so many refused acks of a message Pub/Sub's order of its key counts: with exactly-once
 delivery, no ack is accepted before those of earlier messages, and one of these may be waiting."""
 

@@ -668,7 +668,7 @@ def test_pubsub_s_order_counts_where_it_refuses_an_ack_again_and_again() -> None
     refused, earlier = delivery(2), delivery(1)
     keys.receive(refused, 0)
     keys.receive(earlier, 0)  # late, so that it waits behind what comes after it
-    for number in (1, 2):
+    for number in (1, 2, 3):
         refused.settled, refused.is_lost = Settled("ack"), True
         nacked = keys.fail(refused, number).nack
         refused, earlier = (delivery(each, copy=f"again-{number}") for each in (2, 1))
