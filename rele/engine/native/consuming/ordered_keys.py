@@ -392,10 +392,9 @@ class OrderedKeys:
 
     def _nack(self, places: Iterable[Place], key: OrderedKey, now: float) -> list[Delivery]:
         """Have ``places``, which wait, redelivered after what comes before them."""
-        nacked: list[Delivery] = []
-        for place in places:
+        nacked = [*places]
+        for place in nacked:
             key.miss(place, NEVER, now + LONGEST_BACKOFF, is_decided=True)
             if place.delivery.settled is not None:
                 place.note_known(ended_at(place.delivery, now))
-            nacked.append(place.delivery)
-        return nacked
+        return [place.delivery for place in nacked]
