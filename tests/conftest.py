@@ -12,6 +12,7 @@ import pytest
 
 from rele import publishing
 from rele.schema.settings import DEFAULTS
+from rele.status.providers import STATUS
 from tests.support import engines, mariadb, postgres, redis_server, servers
 
 # Nothing in the tests may look for Google's metadata server.
@@ -40,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return ranks.get(item.path.relative_to(tests).parts[0], len(ranks))
 
     items.sort(key=rank)
+
+
+@pytest.fixture(autouse=True)
+def _forget_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker of another test contributes, which was not stopped, is not of this one."""
+    monkeypatch.setattr(STATUS, "_providers", {})
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,7 +15,6 @@ from rele.deadletters.choice import Choice
 from rele.deadletters.finding import DeadLettersError, Place, find_place
 from rele.deadletters.letter import Letter, in_order
 from rele.exceptions import ResourceError
-from rele.project.access import access_to
 from rele.project.naming import subscription_path
 
 logger = logging.getLogger(__name__)
@@ -221,6 +220,8 @@ def opened(
         DeadLettersError: there is no such subscription, or it has no dead letters.
         ResourceError, ConfigurationError, NotConnectionError: Pub/Sub cannot be used.
     """
+    from rele.project.access import access_to  # here, since it loads Google's client
+
     with access_to(config) as access:
         project = str(config.gc_project_id)
         path = subscription_path(name, project)

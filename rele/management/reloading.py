@@ -22,7 +22,7 @@ from typing import Any
 from django.apps import apps
 from django.utils import autoreload
 
-from rele.runtime.stopping import STOP_SIGNALS, catch_stop_signals
+from rele.runtime.stopping import STOP_SIGNALS, catch_stop_signals, stop_signals
 from rele.runtime.worker_process import this_worker_process
 
 logger = logging.getLogger(__name__)
@@ -116,6 +116,8 @@ class _Outer:
         ):  # since a signal came before there was anything to pass it on to
             self._process.terminate()
         status = self._process.wait()
+        if self._must_end.is_set() and -status in stop_signals():
+            return 0  # it was stopped before it had started
         return status if status >= 0 else 128 - status  # as a shell has it
 
     def _pass_on(self, signum: int, frame: object) -> None:

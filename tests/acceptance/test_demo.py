@@ -149,6 +149,7 @@ def test_ctrl_c_ends_it_at_any_time(demo, line):
     assert_it_ended_cleanly(demo, children)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_it_too(demo):
     demo.wait_for(ADDRESS)
     children = demo.children()

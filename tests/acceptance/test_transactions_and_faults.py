@@ -223,7 +223,7 @@ def a_round(
 @pytest.mark.parametrize(
     ("rounds", "orders", "outage"),
     [
-        pytest.param(2, 500, 5, marks=pytest.mark.timeout(300)),
+        pytest.param(3, 150, 5, marks=pytest.mark.timeout(300)),
         pytest.param(20, 2000, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )

@@ -175,7 +175,11 @@ def wait_for_some(ledger: Ledger, number: int, seconds: float = 2) -> None:
         time.sleep(0.02)  # other processes write the ledger
 
 
-@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+@pytest.mark.parametrize(
+    "kind",
+    # In test_transactions_and_faults.py relays are killed on MariaDB in each run of the tests.
+    ["postgres", pytest.param("mariadb", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize(
     ("kills", "orders"),
     [
