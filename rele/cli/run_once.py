@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from rele import config as configuration
 from rele.cli.log import add_log_format, add_verbosity, log_to_stderr, say_json
@@ -10,11 +11,16 @@ from rele.cli.output import tolerant_output
 from rele.cli.parser import number_from
 from rele.cli.subcommand import Options, Subcommand
 from rele.consuming.ending_rule import EndingRule
+from rele.consuming.remote_control import RemoteControl
 from rele.consuming.running_once import RunOnce
-from rele.exceptions import ConfigurationError
+from rele.exceptions import ConfigurationError, ReleError
+from rele.project.extensions import in_each_worker, readers_of_controls
 from rele.project.loading import Project
 from rele.project.startup import say, say_project
 from rele.schema.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from rele.worker import Worker
 
 _QUIET_SECONDS = 5.0
 
@@ -63,10 +69,19 @@ def _run(options: Options) -> int:
 
     say_project(config, write)
     once = RunOnce(EndingRule(options["wait"], options["most"]))
+    control = RemoteControl(readers_of_controls(config))
+
+    def before_run(worker: Worker) -> None:
+        worker.remote_control = control
+        once.take(worker)
+
     try:
-        create_and_run(subs, config, before_run=once.take)
+        with in_each_worker(config):
+            create_and_run(subs, config, before_run=before_run)
     except SystemExit as end:
         write(_summary(name, once.rule))
+        if once.refusal is not None:
+            raise ReleError(f"Whether more waits in {name} is not known: {once.refusal}") from end
         return 1 if once.rule.failed else int(end.code or 0)
     return 0
 

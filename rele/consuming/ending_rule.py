@@ -39,14 +39,15 @@ class EndingRule:
         self._fails_again |= message_id in self._failed_ids
         self._failed_ids.add(message_id)
 
-    def is_quiet(self, now: float, *, received: int, outstanding: int) -> bool:
+    def is_quiet(self, now: float, *, received: int, outstanding: int, is_open: bool) -> bool:
         """Whether nothing was received for long enough, and nothing is outstanding.
 
         Args:
             now: the time.
             received: how many messages the worker has received since its start.
             outstanding: how many of these are not settled.
+            is_open: whether Pub/Sub could send messages to it: if not, nothing is known.
         """
-        if self._quiet_since is None or outstanding or received != self._received:
+        if self._quiet_since is None or outstanding or not is_open or received != self._received:
             self._received, self._quiet_since = received, now
         return now - self._quiet_since >= self.quiet_seconds

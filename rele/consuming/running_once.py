@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rele.consuming.control import Stoppable
@@ -11,9 +12,12 @@ from rele.consuming.ending_rule import EndingRule
 from rele.declaration.hooks import no_io
 from rele.runtime.in_use import IN_USE
 from rele.status.providers import STATUS
-from rele.status.snapshot import Phase
+from rele.status.snapshot import Phase, SubscriptionStatus
 
 _LOOK_SECONDS = 0.1
+
+_LONGEST_REFUSAL = 60.0
+"""Seconds: Pub/Sub may be unavailable for a moment, and a job of cron is not to wait for ever."""
 
 
 class RunOnce:
@@ -25,6 +29,8 @@ class RunOnce:
 
     def __init__(self, rule: EndingRule) -> None:
         self.rule = rule
+        self.refusal: str | None = None
+        """Why no stream could be opened for so long that it has ended therefore."""
         self._lock = threading.Lock()
         self._has_stopped = threading.Event()
 
@@ -62,9 +68,21 @@ class RunOnce:
         """The engine tells nobody when nothing arrives."""
         while not self._has_stopped.wait(_LOOK_SECONDS):
             snapshot = STATUS.snapshot()
-            if snapshot.phase is not Phase.CONSUMING:
-                continue
-            received = sum(each.received for each in snapshot.subscriptions)
-            outstanding = sum(each.outstanding for each in snapshot.subscriptions)
-            if self.rule.is_quiet(time.monotonic(), received=received, outstanding=outstanding):
+            refused = [
+                each
+                for each in snapshot.subscriptions
+                if (each.refused_for or 0) >= _LONGEST_REFUSAL
+            ]
+            if refused:
+                self.refusal = refused[0].refusal
                 self._stop()
+            elif snapshot.phase is Phase.CONSUMING and self._is_quiet(snapshot.subscriptions):
+                self._stop()
+
+    def _is_quiet(self, subscriptions: Sequence[SubscriptionStatus]) -> bool:
+        return self.rule.is_quiet(
+            time.monotonic(),
+            received=sum(each.received for each in subscriptions),
+            outstanding=sum(each.outstanding for each in subscriptions),
+            is_open=all(each.streams or each.is_paused for each in subscriptions),
+        )

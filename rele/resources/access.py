@@ -11,7 +11,7 @@ from google.cloud import pubsub_v1
 
 from rele.engine.connection import Connection
 from rele.resources.changes import CREATE_SUBSCRIPTION
-from rele.resources.copies import create_copy, delete_copy, start_as
+from rele.resources.copies import copied, start_as
 from rele.resources.desired import dead_letter_subscription
 from rele.resources.parallel_calls import explained
 from rele.resources.publishing_again import Republisher
@@ -60,13 +60,13 @@ class Access:
         Raises:
             ResourceError: Pub/Sub refused it.
         """
-        path = create_copy(self._subscriber, topic, original)
-        try:
+        project = str(self._connection.gc_project_id)
+        if original is not None:
+            project = original.name.split("/")[1]
+        with copied(self._subscriber, project, topic, original) as path:
             if original is not None:
                 start_as(self.position(original.name), self.position(path), path)
             yield self.waiting(path)
-        finally:
-            delete_copy(self._subscriber, path)
 
     def create_dead_letter_subscription(self, topic: str) -> str:
         """Create the subscription that keeps the messages of a dead-letter topic; return its path.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 from google.api_core import exceptions
 
+from rele.exceptions import ResourceError
 from rele.resources.changes import CREATE_SUBSCRIPTION
 from rele.resources.parallel_calls import DELETE_SUBSCRIPTION, explained
 from rele.resources.seeking import Position
@@ -19,19 +22,35 @@ _EXPIRES_AFTER = timedelta(days=1)
 """The least that Pub/Sub permits: then it deletes what a killed process has left behind."""
 
 
-def create_copy(subscriber: Any, topic: str, original: Any = None) -> str:
-    """Create a subscription of ``topic``; return its full path.
+@contextmanager
+def copied(subscriber: Any, project: str, topic: str, original: Any = None) -> Iterator[str]:
+    """Within the block, a subscription of ``topic``; the block is given its full path.
 
     Args:
         subscriber: Google's subscriber client.
+        project: where it is created; the topic may be another project's.
         topic: the full path of the topic.
         original: Google's Subscription whose filter it is to have; ``None``: it has none.
 
     Raises:
         ResourceError: Pub/Sub refused it.
     """
-    project = topic.split("/")[1] if original is None else original.name.split("/")[1]
     path = f"projects/{project}/subscriptions/rele-tail-{secrets.token_hex(6)}"
+    try:
+        _create(subscriber, path, topic, original)
+        yield path
+    except ResourceError:
+        with suppress(ResourceError):  # the first error says what is wrong
+            _delete(subscriber, path)
+        raise
+    except BaseException:  # Ctrl-C, too, while Pub/Sub creates it
+        _delete(subscriber, path)
+        raise
+    else:
+        _delete(subscriber, path)
+
+
+def _create(subscriber: Any, path: str, topic: str, original: Any) -> None:
     with explained(CREATE_SUBSCRIPTION, path):
         subscriber.create_subscription(
             request={
@@ -43,7 +62,6 @@ def create_copy(subscriber: Any, topic: str, original: Any = None) -> str:
                 "filter": "" if original is None else original.filter,
             }
         )
-    return path
 
 
 def start_as(original: Position, copy: Position, path: str) -> None:
@@ -65,12 +83,7 @@ def start_as(original: Position, copy: Position, path: str) -> None:
         original.delete_snapshot(snapshot)
 
 
-def delete_copy(subscriber: Any, path: str) -> None:
-    """Delete a copy, unless Pub/Sub has done so.
-
-    Raises:
-        ResourceError: Pub/Sub refused it.
-    """
+def _delete(subscriber: Any, path: str) -> None:
     try:
         with explained(DELETE_SUBSCRIPTION, path, exceptions.NotFound):
             subscriber.delete_subscription(request={"subscription": path})

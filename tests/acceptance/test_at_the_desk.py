@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rele.emulator import EmbeddedServer
 from tests.support.project import Project, publish_jobs, read_until
 
 SUBS = """
@@ -70,6 +71,24 @@ def test_it_ends_after_so_many(jobs: Project) -> None:
 
     status, output = jobs.run(*ONCE)
     assert output.count("handled ") == 50 - begun
+
+
+def test_an_outage_is_not_taken_for_the_end_of_what_waits(
+    jobs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedServer() as server:
+        jobs.environment["PUBSUB_EMULATOR_HOST"] = server.address
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        assert jobs.run(*ONCE)[0] == 0
+        publish_jobs(jobs, [1])
+        once = jobs.start(*ONCE[:-1], "2")
+        read_until(once.stdout, "handled 1")
+
+    read_until(once.stdout, "cannot be reached, for 2 s now")
+
+    assert once.poll() is None
+    once.send_signal(signal.SIGTERM)
+    read_until(once.stdout, "Handled 1 message(s) of jobs.")
 
 
 def test_a_name_that_is_none(jobs: Project) -> None:

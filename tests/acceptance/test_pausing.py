@@ -136,3 +136,15 @@ def test_a_worker_works_on_while_the_database_is_unavailable(
     query(shop, "INSERT INTO rele_admin_subscription VALUES ('jobs', 1, NULL, '2026-01-01', 'ana')")
     wait_for(shop, 1, is_paused=True, received=3)
     assert query(shop, "SELECT SUM(handled), SUM(failed) FROM rele_admin_minute") == [(3, 0)]
+
+
+def test_run_once_leaves_what_waits_in_a_paused_subscription(shop: Project) -> None:
+    once = ("rele", "run-once", "jobs", "--wait", "1")
+    manage(shop, *once)
+    manage(shop, "rele", "pause", "jobs")
+    manage(shop, "rele", "publish", "jobs", "1")
+
+    assert "Handled 0 message(s) of jobs." in manage(shop, *once)
+
+    manage(shop, "rele", "resume", "jobs")
+    assert "Handled 1 message(s) of jobs." in manage(shop, *once)
