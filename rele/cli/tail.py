@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rele.cli import stop_signals
@@ -70,7 +71,8 @@ def run(options: Options) -> int:
     with access_to(config) as access, stop_signals.raised():
         try:
             with _source(access, options, str(config.gc_project_id)) as messages:
-                _show(messages, options["most"], _writer(options["format"]))
+                line_of = _writer(options["format"])
+                _show(messages, options["most"], line_of, partial(_check, access, messages.path))
         except KeyboardInterrupt:
             say("The temporary subscription is deleted.")
     return 0
@@ -97,12 +99,30 @@ def _source(access: Access, options: Options, project: str) -> Iterator[WaitingM
         yield messages
 
 
-def _show(messages: WaitingMessages, most: int | None, line_of: Callable[[Any], str]) -> None:
-    """Show messages until a KeyboardInterrupt, or until there were ``most`` of them."""
+def _check(access: Access, path: str) -> None:
+    """Raise an error if nothing more can be published to the subscription at ``path``."""
+    from rele.resources.deleted_topics import DELETED_TOPIC  # here, since it loads Google's client
+
+    if existing_subscription(access.service, path).topic == DELETED_TOPIC:
+        raise ReleError("The topic was deleted: nothing more is published to it.")
+
+
+def _show(
+    messages: WaitingMessages,
+    most: int | None,
+    line_of: Callable[[Any], str],
+    check: Callable[[], None],
+) -> None:
+    """Show messages until a KeyboardInterrupt, or until there were ``most`` of them.
+
+    Whenever none has come for long, ``check``.
+    """
     shown = 0
     while most is None or shown < most:
         room = _AT_A_TIME if most is None else min(most - shown, _AT_A_TIME)
         received = messages.pull(room, _LONGEST_PULL)
+        if not received:
+            check()
         with printing() as show:
             for each in received:
                 show(line_of(each.message))

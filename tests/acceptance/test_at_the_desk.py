@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.cloud import pubsub_v1
 
 from rele.emulator import EmbeddedServer
 from tests.support.project import Project, publish_jobs, read_until
@@ -146,6 +147,27 @@ def test_a_topic_that_is_missing(jobs: Project) -> None:
     assert status == 1
     assert "jbos" in output
     assert "Traceback" not in output
+
+
+TAIL_THAT_LOOKS_OFTEN = """
+import sys
+from rele.cli import main, tail
+tail._LONGEST_PULL = 0.5
+sys.exit(main(["tail", "jobs"]))
+"""
+
+
+def test_it_ends_when_the_topic_is_deleted(jobs: Project) -> None:
+    tail = jobs.start("-c", TAIL_THAT_LOOKS_OFTEN)
+    read_until(tail.stdout, "Showing what is published to")
+
+    with pubsub_v1.PublisherClient() as publisher:
+        publisher.delete_topic(topic=f"projects/{jobs.project_id}/topics/jobs")
+
+    output, _ = tail.communicate(timeout=30)
+    assert tail.returncode == 1
+    assert output == "Error: The topic was deleted: nothing more is published to it.\n"
+    assert not has_copy(jobs)
 
 
 COMPLETE = """
