@@ -41,10 +41,15 @@ class RunOnce:
         threading.Thread(target=self._watch, name="rele-run-once", daemon=True).start()
 
     @no_io
-    def post_process_message_success(self, *_: Any) -> None:
-        """The hook: count it."""
+    def post_process_message_success(
+        self, subscription: Any, start_time: float, message: Any
+    ) -> None:
+        """The hook: count it; what the handler has nacked itself is redelivered as if failed."""
         with self._lock:
-            self.rule.note_success()
+            if message.settled_as in ("nack", "drop"):
+                self.rule.note_failure(message.message_id)
+            else:
+                self.rule.note_success()
         self._stop_if_over()
 
     @no_io

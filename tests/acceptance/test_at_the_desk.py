@@ -17,13 +17,15 @@ from tests.support.project import Project, publish_jobs, read_until
 SUBS = """
     import os
 
-    from rele import RetryPolicy, sub
+    from rele import RetryPolicy, current_message, sub
 
     @sub(topic="jobs", retry_policy=RetryPolicy(0.1, 10))
     def work(data, **kwargs):
         os.write(1, f"handled {data}\\n".encode())
         if data == "poison":
             raise ValueError(data)
+        if data == "later":
+            current_message().nack()
 """
 
 ONCE = ("-m", "rele", "run-once", "jobs", "--wait", "1")
@@ -53,8 +55,9 @@ def test_what_waits_is_handled_once(jobs: Project) -> None:
     assert "Handled 20 message(s) of jobs.\n" in output
 
 
-def test_a_message_that_fails_without_end_ends_it_with_status_1(jobs: Project) -> None:
-    publish_jobs(jobs, ["poison"])
+@pytest.mark.parametrize("job", ["poison", "later"])
+def test_a_message_that_fails_without_end_ends_it_with_status_1(jobs: Project, job: str) -> None:
+    publish_jobs(jobs, [job])
 
     status, output = jobs.run(*ONCE)
 
