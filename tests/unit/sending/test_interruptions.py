@@ -6,6 +6,7 @@ import gc
 import logging
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -136,6 +137,11 @@ class Interrupter:
         return True
 
 
+@pytest.mark.xfail(
+    sys.version_info < (3, 11),
+    reason="before Python 3.11 an exception of a signal may leave a message outstanding for ever",
+    strict=False,
+)
 @pytest.mark.usefixtures("_no_collector")
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("blocking", [False, True])
