@@ -157,7 +157,6 @@ def test_letters_that_came_after_a_moment_are_not_meant() -> None:
         (Choice(handler="bill"), []),
         (Choice(frozenset({"2", "3"})), ["2"]),
     ],
-    ids=repr,
     ids=lambda each: type(each).__name__,  # the order of a set differs between processes
 )
 def test_a_choice(choice: Choice, chosen: list[str]) -> None:
