@@ -55,9 +55,13 @@ def apply(plan: Plan, report: Callable[[Change], object] = log) -> None:
 
 
 def _ready(waiting: list[Change]) -> list[Change]:
-    """The changes that depend on no other in ``waiting``; all changes if they form a cycle."""
+    """The changes that come after no other in ``waiting``.
+
+    If they form a cycle, those that need no other; if they do so as well, all.
+    """
     missing = {change.path for change in waiting}
-    return [change for change in waiting if not change.needs & missing] or waiting
+    able = [change for change in waiting if not change.needs & missing]
+    return [change for change in able if not change.after & missing] or able or waiting
 
 
 def _carry_out(change: Change) -> bool:

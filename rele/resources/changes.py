@@ -45,6 +45,8 @@ class Change:
     """What a person must do."""
     needs: frozenset[str] = frozenset()
     """The paths of topics and subscriptions that must exist before this change."""
+    after: frozenset[str] = frozenset()
+    """The paths of those that are made before this change, if they are made at all."""
     carry_out: Callable[[], object] | None = None
     """Makes the change; ``None`` for an obstacle."""
 

@@ -78,7 +78,7 @@ class Resources:
             set(map(self._topic_path, others)),
         )
         changes = [
-            *map(self._creation_of_topic, found.missing_topics),
+            *(self._creation_of_topic(path, found.missing) for path in found.missing_topics),
             *map(self._creation, found.missing),
             *(change for pair in found.existing for change in self._update(*pair)),
             *(change for pair in found.existing for change in _obstacle(*pair)),
@@ -132,8 +132,15 @@ class Resources:
     def _topic_path(self, subscription: Subscription) -> str:
         return f"{self._project}/topics/{subscription.topic}"
 
-    def _creation_of_topic(self, path: str) -> Change:
-        return Change(CREATE_TOPIC, path, carry_out=partial(self._service.create_topic, path))
+    def _creation_of_topic(self, path: str, missing: Iterable[Desired]) -> Change:
+        """A topic is made right before its subscriptions: it keeps no message before it has one."""
+        new = [desired for desired in missing if desired.topic == path]
+        return Change(
+            CREATE_TOPIC,
+            path,
+            after=frozenset().union(*map(_needed_for_dead_letters, new)) - {path},
+            carry_out=partial(self._service.create_topic, path),
+        )
 
     def _creation(self, desired: Desired) -> Change:
         return Change(

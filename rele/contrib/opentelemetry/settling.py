@@ -1,4 +1,4 @@
-"""Spans and metrics of what Pub/Sub is told: ``ack``, ``nack`` and ``modack SUBSCRIPTION``."""
+"""Spans and metrics of settlements: ``ack``, ``nack`` and ``modack SUBSCRIPTION``."""
 
 from __future__ import annotations
 

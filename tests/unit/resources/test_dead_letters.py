@@ -51,10 +51,28 @@ def test_the_topic_is_made_with_a_subscription_that_keeps_what_comes(server: Fak
     assert not keeper.expiration_policy.ttl
 
 
-def test_it_is_there_before_the_policy_is(server: FakeProject) -> None:
+def test_a_topic_is_made_right_before_its_subscription(server: FakeProject) -> None:
+    """What is published to a topic without a subscription is lost."""
     bring_about(server, with_dead_letters())
 
-    assert server.requests[2:] == [f"create subscription {path}" for path in (SUBSCRIPTION, PHOTOS)]
+    assert server.requests == [
+        f"create topic {TOPIC}",
+        f"create subscription {SUBSCRIPTION}",
+        f"create topic {TOPICS}photos",
+        f"create subscription {PHOTOS}",
+    ]
+
+
+def test_topics_that_keep_each_others_dead_letters_are_made_first(server: FakeProject) -> None:
+    keep = DeadLetterPolicy("cities")
+    bring_about(
+        server,
+        photos(dead_letter_policy=keep),
+        Subscription(print, "cities", dead_letter_policy=DeadLetterPolicy("photos")),
+    )
+
+    assert {*server.requests[:2]} == {f"create topic {TOPICS}{n}" for n in ("photos", "cities")}
+    assert {PHOTOS, f"{SUBSCRIPTIONS}cities"} <= server.subscriptions.keys()
 
 
 def test_the_grants_are_logged_so_that_nobody_misses_them(
