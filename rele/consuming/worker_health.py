@@ -38,8 +38,8 @@ def complaints(
 ) -> Iterator[Complaint]:
     """What is wrong now.
 
-    Only what a restart would mend is about liveness: an outage of Pub/Sub never is, since a fleet
-    that restarts costs delivery attempts and makes no server answer.
+    A complaint is of ``Probe.LIVE`` only if a restart helps. An outage of Pub/Sub never is: restarts
+    of a fleet would cost delivery attempts, and would not end the outage.
 
     Args:
         phase: what the worker is doing.
