@@ -38,8 +38,8 @@ def complaints(
 ) -> Iterator[Complaint]:
     """What is wrong now.
 
-    A complaint is of ``Probe.LIVE`` only if a restart helps. An outage of Pub/Sub never is: restarts
-    of a fleet would cost delivery attempts, and would not end the outage.
+    A complaint is of ``Probe.LIVE`` only if a restart helps. An outage of Pub/Sub never is: to
+    restart a fleet would cost delivery attempts, and would not end the outage.
 
     Args:
         phase: what the worker is doing.

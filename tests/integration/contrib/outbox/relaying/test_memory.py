@@ -56,11 +56,6 @@ print(json.dumps([tally.sent, len(pubsub.sizes), before, after]))
 """
 
 
-@pytest.mark.xfail(
-    sys.version_info < (3, 11),
-    reason="with Python 3.10, Django 4.2 and psycopg 3.2.1 it takes 100 MB more",
-    strict=False,
-)
 @pytest.mark.usefixtures("postgres")
 def test_sixty_messages_of_almost_ten_megabytes_take_less_than_a_batch_of_them(
     postgres_database: dict[str, Any],
