@@ -19,8 +19,6 @@ from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.rows import DelayedLook, Look, Page, Place, Row
 from rele.contrib.outbox.relaying.unlocked import change_unlocked, with_ids
 
-_SENT_COLUMNS = ("id", "topic", "data", "attributes", "ordering_key", "event_id", "attempts")
-
 _BESIDES = 500
 """About how many bytes a message takes besides its payload."""
 
@@ -74,15 +72,13 @@ class Reader:
         Raises:
             django.db.Error: the database cannot be used.
         """
-        ids = [row.id for row in rows]
-        unsent = self._messages().filter(state__in=_UNSENT)
+        messages = with_ids(self._messages(), [row.id for row in rows])
+        values = messages.filter(state__in=_UNSENT).values_list(
+            "id", "topic", "data", "attributes", "ordering_key", "event_id", "attempts"
+        )
         if max(row.size for row in rows) >= LARGE and can_read_bytes(self._alias):
-            # Not as one parameter: psycopg 3.2 keeps the result of a statement with a list until
-            # Python collects garbage.
-            large = unsent.filter(id__in=ids).values_list(*_SENT_COLUMNS)
-            found = run_statement(self._alias, lambda: read_bytes(large, self._alias))
+            found = run_statement(self._alias, lambda: read_bytes(values, self._alias))
         else:
-            values = with_ids(unsent, ids).values_list(*_SENT_COLUMNS)
             found = run_statement(self._alias, lambda: list(values))
         return {each[0]: Payload(*each) for each in found}
 

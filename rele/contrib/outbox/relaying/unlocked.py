@@ -57,9 +57,18 @@ def change_unlocked(messages: Messages, ids: Sequence[int], change: Change) -> C
 
 def with_ids(messages: Messages, ids: Sequence[int]) -> Messages:
     """Those that have one of ``ids``; as one parameter where that is possible, which is faster."""
-    if connections[messages.db].vendor == "postgresql":
+    connection = connections[messages.db]
+    if connection.vendor == "postgresql" and not _keeps_results(connection):
         return messages.filter(RawSQL(_HAS_ID, [list(ids)], BooleanField()))
     return messages.filter(id__in=ids)
+
+
+def _keeps_results(connection: Any) -> bool:
+    """Whether the driver keeps what a statement with a list has read until garbage is collected.
+
+    psycopg before 3.3 does so (measured with 3.2.1 to 3.2.13), and payloads may be large.
+    """
+    return str(connection.Database.__version__).startswith(("3.1.", "3.2."))
 
 
 def _way_of(connection: Any) -> Callable[[Messages, Sequence[int], Change], int]:
