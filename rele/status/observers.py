@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 logger = logging.getLogger(__name__)
 
-SettlementRequest = Literal["ack", "nack", "modack"]
+SettlementKind = Literal["ack", "nack", "modack"]
 """What a request does: ``modack`` extends a lease, or delays a redelivery."""
 
 
@@ -52,6 +53,39 @@ class ObservedDelivery(Protocol):
         """From 1; ``None`` without a dead-letter policy."""
 
 
+@dataclass(frozen=True)
+class PublishRequest:
+    """A request to publish that has ended. One that is repeated is another request."""
+
+    topic_path: str
+    """``projects/PROJECT/topics/TOPIC``."""
+    messages: Sequence[ObservedMessage]
+    started: float
+    """When it was sent, in seconds since the epoch."""
+    seconds: float
+    """Until its end."""
+    error: BaseException | None = None
+    """Why it was not accepted; ``None`` if it was."""
+
+
+@dataclass(frozen=True)
+class SettlementRequest:
+    """An Acknowledge or a ModifyAckDeadline that has ended. One that is repeated is another one."""
+
+    subscription: str
+    """``projects/PROJECT/subscriptions/NAME``."""
+    kind: SettlementKind
+    messages: Sequence[ObservedDelivery]
+    started: float
+    """When it was sent, in seconds since the epoch."""
+    seconds: float
+    """Until its end."""
+    error: str | None = None
+    """``STATUS: text``, if it has failed."""
+    ack_deadline: int | None = None
+    """The seconds of a ModifyAckDeadline."""
+
+
 class Observer:
     """Base of an observer, which overrides what it wants to know.
 
@@ -59,23 +93,8 @@ class Observer:
     What they raise is logged, and changes nothing.
     """
 
-    def note_publish_request(
-        self,
-        topic_path: str,
-        messages: Sequence[ObservedMessage],
-        started: float,
-        seconds: float,
-        error: BaseException | None,
-    ) -> None:
-        """A request to publish has ended; one that fails may be repeated, which is another one.
-
-        Args:
-            topic_path: ``projects/PROJECT/topics/TOPIC``.
-            messages: what it contained.
-            started: when it was sent, in seconds since the epoch.
-            seconds: until its end.
-            error: why it was not accepted; ``None`` if it was.
-        """
+    def note_publish_request(self, request: PublishRequest) -> None:
+        """A request to publish has ended."""
 
     def note_received(
         self, subscription: str, messages: Sequence[ObservedDelivery], at: float
@@ -88,27 +107,8 @@ class Observer:
             at: now, in seconds since the epoch.
         """
 
-    def note_settlement_request(
-        self,
-        subscription: str,
-        kind: SettlementRequest,
-        messages: Sequence[ObservedDelivery],
-        started: float,
-        seconds: float,
-        error: str | None,
-        ack_deadline: int | None,
-    ) -> None:
-        """An Acknowledge or a ModifyAckDeadline has ended; one that fails may be repeated.
-
-        Args:
-            subscription: ``projects/PROJECT/subscriptions/NAME``.
-            kind: what it does.
-            messages: what it was about.
-            started: when it was sent, in seconds since the epoch.
-            seconds: until its end.
-            error: ``STATUS: text``, if it has failed; ``None`` if it has not.
-            ack_deadline: the seconds of a ModifyAckDeadline; ``None`` of an Acknowledge.
-        """
+    def note_settlement_request(self, request: SettlementRequest) -> None:
+        """A request that settles messages, or extends their leases, has ended."""
 
 
 class Observers:
@@ -129,17 +129,10 @@ class Observers:
 
         return remove
 
-    def note_publish_request(
-        self,
-        topic_path: str,
-        messages: Sequence[ObservedMessage],
-        started: float,
-        seconds: float,
-        error: BaseException | None,
-    ) -> None:
+    def note_publish_request(self, request: PublishRequest) -> None:
         for each in self._observers:
             with _logged():
-                each.note_publish_request(topic_path, messages, started, seconds, error)
+                each.note_publish_request(request)
 
     def note_received(
         self, subscription: str, messages: Sequence[ObservedDelivery], at: float
@@ -148,21 +141,10 @@ class Observers:
             with _logged():
                 each.note_received(subscription, messages, at)
 
-    def note_settlement_request(
-        self,
-        subscription: str,
-        kind: SettlementRequest,
-        messages: Sequence[ObservedDelivery],
-        started: float,
-        seconds: float,
-        error: str | None,
-        ack_deadline: int | None,
-    ) -> None:
+    def note_settlement_request(self, request: SettlementRequest) -> None:
         for each in self._observers:
             with _logged():
-                each.note_settlement_request(
-                    subscription, kind, messages, started, seconds, error, ack_deadline
-                )
+                each.note_settlement_request(request)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from google.api_core.exceptions import ServiceUnavailable
 from grpc import StatusCode
 
 import rele
-from rele.status.observers import OBSERVERS, Observer
+from rele.status.observers import OBSERVERS, Observer, PublishRequest, SettlementRequest
 from rele.subscription import Subscription
 from tests.support.handled import Handled, consumed
 from tests.support.inbox import Inbox
@@ -28,28 +28,28 @@ class Notes(Observer):
         self.received = Inbox()
         self.settled = Inbox()
 
-    def note_publish_request(
-        self, topic_path: str, messages: Any, started: float, seconds: float, error: Any
-    ) -> None:
-        sent = [(each.data, dict(each.attributes), each.message_id) for each in messages]
-        self.published.put((topic_path, sent, started, seconds, error))
+    def note_publish_request(self, request: PublishRequest) -> None:
+        sent = [(each.data, dict(each.attributes), each.message_id) for each in request.messages]
+        self.published.put(
+            (request.topic_path, sent, request.started, request.seconds, request.error)
+        )
 
     def note_received(self, subscription: str, messages: Any, at: float) -> None:
         received = [(each.message_id, dict(each.attributes)) for each in messages]
         self.received.put((subscription, received, at))
 
-    def note_settlement_request(
-        self,
-        subscription: str,
-        kind: str,
-        messages: Any,
-        started: float,
-        seconds: float,
-        error: Any,
-        ack_deadline: Any,
-    ) -> None:
-        ack_ids = [each.ack_id for each in messages]
-        self.settled.put((subscription, kind, ack_ids, seconds, error, ack_deadline))
+    def note_settlement_request(self, request: SettlementRequest) -> None:
+        ack_ids = [each.ack_id for each in request.messages]
+        self.settled.put(
+            (
+                request.subscription,
+                request.kind,
+                ack_ids,
+                request.seconds,
+                request.error,
+                request.ack_deadline,
+            )
+        )
 
 
 @pytest.fixture

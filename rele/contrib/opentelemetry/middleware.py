@@ -25,8 +25,8 @@ from rele.runtime.own_records import log_publishing
 from rele.status.observers import (
     OBSERVERS,
     ObservedDelivery,
-    ObservedMessage,
     Observer,
+    PublishRequest,
     SettlementRequest,
 )
 
@@ -161,16 +161,9 @@ class Recorder(Observer):
         self.consuming = Consuming(telemetry, self.settling, shows_payloads=shows_payloads)
         self._is_in_use = is_in_use
 
-    def note_publish_request(
-        self,
-        topic_path: str,
-        messages: Sequence[ObservedMessage],
-        started: float,
-        seconds: float,
-        error: BaseException | None,
-    ) -> None:
+    def note_publish_request(self, request: PublishRequest) -> None:
         if self._is_in_use():
-            self.producing.note_request(_id_of(topic_path), messages, started, seconds, error)
+            self.producing.note_request(_id_of(request.topic_path), request)
 
     def note_received(
         self, subscription: str, messages: Sequence[ObservedDelivery], at: float
@@ -178,20 +171,9 @@ class Recorder(Observer):
         if self._is_in_use():
             self.consuming.note_received(_id_of(subscription), messages)
 
-    def note_settlement_request(
-        self,
-        subscription: str,
-        kind: SettlementRequest,
-        messages: Sequence[ObservedDelivery],
-        started: float,
-        seconds: float,
-        error: str | None,
-        ack_deadline: int | None,
-    ) -> None:
+    def note_settlement_request(self, request: SettlementRequest) -> None:
         if self._is_in_use():
-            self.settling.note_request(
-                _id_of(subscription), kind, messages, started, seconds, error, ack_deadline
-            )
+            self.settling.note_request(_id_of(request.subscription), request)
 
 
 class _Seat:

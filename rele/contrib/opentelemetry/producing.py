@@ -19,7 +19,7 @@ from rele.contrib.opentelemetry.failures import fail_request, status_of
 from rele.contrib.opentelemetry.names import BATCH_SIZE, ERROR_TYPE, MESSAGE_ID, ORDERING_KEY
 from rele.contrib.opentelemetry.telemetry import Telemetry, client_id
 from rele.sending.publication import ordering_key_of_hook
-from rele.status.observers import ObservedMessage
+from rele.status.observers import ObservedMessage, PublishRequest
 
 
 class Producing:
@@ -62,27 +62,21 @@ class Producing:
         # At once: what becomes of the message may be known to another process alone.
         span.end()
 
-    def note_request(
-        self,
-        topic: str,
-        messages: Sequence[ObservedMessage],
-        started: float,
-        seconds: float,
-        error: BaseException | None,
-    ) -> None:
+    def note_request(self, topic: str, request: PublishRequest) -> None:
         """Record a request. It has a span if one of its messages has one.
 
         Args:
             topic: the topic's id.
-            messages, started, seconds, error: as for an Observer.
+            request: which has ended.
         """
+        messages, error = request.messages, request.error
         telemetry = self._telemetry
         failure = {} if error is None else {ERROR_TYPE: status_of(error)}
         telemetry.sent_messages.add(
             len(messages), {**telemetry.of_topic("send", topic, has_type=False), **failure}
         )
         telemetry.operation_duration.record(
-            seconds, {**telemetry.of_topic("send", topic), **failure}
+            request.seconds, {**telemetry.of_topic("send", topic), **failure}
         )
         created = [
             (message, context)
@@ -90,23 +84,20 @@ class Producing:
             if (context := creation_context.read_sampled(message.attributes)) is not None
         ]
         if created:
-            self._add_span(topic, messages, created, started, seconds, error)
+            self._add_span(topic, request, created)
 
     def _add_span(
         self,
         topic: str,
-        messages: Sequence[ObservedMessage],
+        request: PublishRequest,
         created: Sequence[tuple[ObservedMessage, SpanContext]],
-        started: float,
-        seconds: float,
-        error: BaseException | None,
     ) -> None:
         attributes = {**self._telemetry.of_topic("send", topic), **client_id()}
         first, parent = created[0]
         if first.ordering_key:  # that of all messages of the request
             attributes[ORDERING_KEY] = first.ordering_key
-        if len(messages) > 1:
-            attributes[BATCH_SIZE] = len(messages)
+        if len(request.messages) > 1:
+            attributes[BATCH_SIZE] = len(request.messages)
         elif first.message_id:
             attributes[MESSAGE_ID] = first.message_id
         span = self._telemetry.tracer.start_span(
@@ -115,11 +106,11 @@ class Producing:
             SpanKind.CLIENT,
             attributes,
             [Link(context, _id_of(message)) for message, context in created],
-            int(started * 1e9),
+            int(request.started * 1e9),
         )
-        if error is not None:
-            fail_request(span, error)
-        span.end(int((started + seconds) * 1e9))
+        if request.error is not None:
+            fail_request(span, request.error)
+        span.end(int((request.started + request.seconds) * 1e9))
 
 
 def _id_of(message: ObservedMessage) -> dict[str, str]:

@@ -41,43 +41,35 @@ class Settling:
             while len(self._handled) > MOST:
                 del self._handled[next(iter(self._handled))]
 
-    def note_request(
-        self,
-        name: str,
-        kind: SettlementRequest,
-        messages: Sequence[ObservedDelivery],
-        started: float,
-        seconds: float,
-        error: str | None,
-        ack_deadline: int | None,
-    ) -> None:
+    def note_request(self, name: str, request: SettlementRequest) -> None:
         """Record a request. It has a span if the handler of one of its messages has one.
 
         Args:
             name: the subscription's id.
-            kind, messages, started, seconds, error, ack_deadline: as for an Observer.
+            request: which has ended.
         """
+        kind, messages, error = request.kind, request.messages, request.error
         attributes = self._telemetry.of_subscription(kind, name)
         measured = attributes if error is None else {**attributes, ERROR_TYPE: status_of(error)}
-        self._telemetry.operation_duration.record(seconds, measured)
+        self._telemetry.operation_duration.record(request.seconds, measured)
         handled = self._handled_of(messages, is_over=kind != "modack" and error is None)
         if not handled:
             return
         is_single = len(messages) == 1
         details = dict(handled[0].details) if is_single else {BATCH_SIZE: len(messages)}
-        if ack_deadline is not None:
-            details[ACK_DEADLINE] = ack_deadline
+        if request.ack_deadline is not None:
+            details[ACK_DEADLINE] = request.ack_deadline
         span = self._telemetry.tracer.start_span(
             f"{kind} {name}",
             set_span_in_context(NonRecordingSpan(handled[0].span)),
             SpanKind.CLIENT,
             {**attributes, **details, **client_id()},
             [Link(each.span, None if is_single else each.details) for each in handled],
-            int(started * 1e9),
+            int(request.started * 1e9),
         )
         if error is not None:
             fail_request(span, error)
-        span.end(int((started + seconds) * 1e9))
+        span.end(int((request.started + request.seconds) * 1e9))
 
     def _handled_of(self, messages: Sequence[ObservedDelivery], *, is_over: bool) -> list[_Handled]:
         """Those of ``messages`` whose handlers have a span.

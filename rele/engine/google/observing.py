@@ -14,7 +14,13 @@ from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 
-from rele.status.observers import OBSERVERS, ObservedMessage, SettlementRequest
+from rele.status.observers import (
+    OBSERVERS,
+    ObservedMessage,
+    PublishRequest,
+    SettlementKind,
+    SettlementRequest,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def observed_publish(topic: str, messages: Sequence[ObservedMessage]) -> Iterato
         raise
     finally:
         seconds = time.monotonic() - began
-        OBSERVERS.note_publish_request(topic, messages, started, seconds, error)
+        OBSERVERS.note_publish_request(PublishRequest(topic, messages, started, seconds, error))
 
 
 def observe_settling(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,9 +92,11 @@ def _note_settled(
 ) -> None:
     deadline = request.get("ack_deadline_seconds")
     deliveries = [SettledDelivery(ack_id) for ack_id in request["ack_ids"]]
-    kind: SettlementRequest = "ack" if deadline is None else "modack" if deadline else "nack"
+    kind: SettlementKind = "ack" if deadline is None else "modack" if deadline else "nack"
     OBSERVERS.note_settlement_request(
-        request["subscription"], kind, deliveries, started, seconds, error, deadline
+        SettlementRequest(
+            request["subscription"], kind, deliveries, started, seconds, error, deadline
+        )
     )
 
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 
 from rele.engine.native.consuming.lease_calls import Call
-from rele.status.observers import OBSERVERS, SettlementRequest
+from rele.status.observers import OBSERVERS, SettlementKind, SettlementRequest
 
-_KINDS: Mapping[str, SettlementRequest] = {"ack": "ack", "nack": "nack"}
+_KINDS: Mapping[str, SettlementKind] = {"ack": "ack", "nack": "nack"}
 
 
 def note_settlement(
@@ -16,11 +16,13 @@ def note_settlement(
 ) -> None:
     """Note the end of ``call``, which was begun ``seconds`` ago."""
     OBSERVERS.note_settlement_request(
-        path,
-        _KINDS.get(call.purpose, "modack"),
-        call.deliveries,
-        time.time() - seconds,
-        seconds,
-        error or next(iter(refused.values()), None),
-        None if call.purpose == "ack" else call.seconds,
+        SettlementRequest(
+            path,
+            _KINDS.get(call.purpose, "modack"),
+            call.deliveries,
+            time.time() - seconds,
+            seconds,
+            error or next(iter(refused.values()), None),
+            None if call.purpose == "ack" else call.seconds,
+        )
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rele.engine.native.publishing import wire
 from rele.engine.native.publishing.lanes import Request
 from rele.engine.native.publishing.retrying import Failure
-from rele.status.observers import OBSERVERS
+from rele.status.observers import OBSERVERS, PublishRequest
 
 
 def note_answer(topic_path: str, request: Request, answer: Sequence[str] | Failure) -> None:
@@ -21,4 +21,6 @@ def note_answer(topic_path: str, request: Request, answer: Sequence[str] | Failu
         for message, message_id in zip(messages, answer, strict=True):
             message.message_id = message_id
     seconds = time.monotonic() - request.sent_at
-    OBSERVERS.note_publish_request(topic_path, messages, time.time() - seconds, seconds, error)
+    OBSERVERS.note_publish_request(
+        PublishRequest(topic_path, messages, time.time() - seconds, seconds, error)
+    )

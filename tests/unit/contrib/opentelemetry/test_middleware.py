@@ -23,7 +23,7 @@ from rele.contrib import OpenTelemetryMiddleware
 from rele.exceptions import DeadLetter, Drop, Reject, Retry
 from rele.logs.message_filter import MessageFilter
 from rele.runtime.in_use import IN_USE
-from rele.status.observers import OBSERVERS
+from rele.status.observers import OBSERVERS, PublishRequest, SettlementRequest
 from rele.testing import captured_messages, deliver
 from tests.support.recorder import raising
 from tests.support.telemetry import (
@@ -119,7 +119,7 @@ class TestPublishing:
         messages = [Sent(publish(), message_id=f"id-{number}") for number in range(2)]
 
         OBSERVERS.note_publish_request(
-            "projects/shop/topics/orders", [*messages, Sent()], 100.0, 0.5, None
+            PublishRequest("projects/shop/topics/orders", [*messages, Sent()], 100.0, 0.5, None)
         )
 
         created = recorded.spans("create orders", 2)
@@ -276,7 +276,10 @@ class TestHandling:
         self, trace_messages: Configure, recorded: Recorded
     ) -> None:
         trace_messages()
-        note = OBSERVERS.note_settlement_request
+
+        def note(*values: Any) -> None:
+            OBSERVERS.note_settlement_request(SettlementRequest(*values))
+
         path = "projects/shop/subscriptions/orders"
         ack_ids: list[str] = []
 
@@ -467,7 +470,9 @@ class TestSwitchedOff:
         trace_messages()
         rele.setup({"GC_PROJECT_ID": "shop", "MIDDLEWARE": []})
 
-        OBSERVERS.note_publish_request("projects/shop/topics/orders", [Sent()], 1.0, 0.5, None)
+        OBSERVERS.note_publish_request(
+            PublishRequest("projects/shop/topics/orders", [Sent()], 1.0, 0.5, None)
+        )
 
         assert recorded.points("messaging.client.sent.messages") == []
 

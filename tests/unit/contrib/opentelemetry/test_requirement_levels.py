@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind
 
 import rele
 from rele import Batch, Callback, Subscription
-from rele.status.observers import OBSERVERS
+from rele.status.observers import OBSERVERS, PublishRequest, SettlementRequest
 from rele.testing import captured_messages
 from tests.support.deliveries import Delivery
 from tests.support.recorder import raising
@@ -198,7 +198,9 @@ def test_send(recorded: Recorded, case: Case) -> None:
         for number, attributes in enumerate(create(case))
     ]
 
-    OBSERVERS.note_publish_request("projects/shop/topics/orders", messages, 100.0, 0.5, error)
+    OBSERVERS.note_publish_request(
+        PublishRequest("projects/shop/topics/orders", messages, 100.0, 0.5, error)
+    )
 
     span = recorded.span("send orders")
     if case.fails:
@@ -219,7 +221,9 @@ def test_the_duration_of_a_settlement(recorded: Recorded, case: Case, kind: Any)
     error = "UNAVAILABLE: try later" if case.fails else None
 
     OBSERVERS.note_settlement_request(
-        "projects/shop/subscriptions/orders", kind, messages, 100.0, 0.5, error, None
+        SettlementRequest(
+            "projects/shop/subscriptions/orders", kind, messages, 100.0, 0.5, error, None
+        )
     )
 
     [point] = recorded.points("messaging.client.operation.duration")
@@ -238,7 +242,9 @@ def test_settle(recorded: Recorded, case: Case, kind: Any) -> None:
     deadline = {"ack": None, "nack": 0, "modack": 60}[kind]
 
     OBSERVERS.note_settlement_request(
-        "projects/shop/subscriptions/orders", kind, messages, 100.0, 0.5, error, deadline
+        SettlementRequest(
+            "projects/shop/subscriptions/orders", kind, messages, 100.0, 0.5, error, deadline
+        )
     )
 
     span = recorded.span(f"{kind} orders")
@@ -257,7 +263,7 @@ def test_sent_messages_and_the_duration_of_a_request(recorded: Recorded, case: C
     error = NotFound("no such topic") if case.fails else None
 
     OBSERVERS.note_publish_request(
-        "projects/shop/topics/orders", [Sent()] * case.messages, 100.0, 0.5, error
+        PublishRequest("projects/shop/topics/orders", [Sent()] * case.messages, 100.0, 0.5, error)
     )
 
     [sent] = recorded.points("messaging.client.sent.messages")
