@@ -63,18 +63,6 @@ def test_a_topic_is_made_right_before_its_subscription(server: FakeProject) -> N
     ]
 
 
-def test_topics_that_keep_each_others_dead_letters_are_made_first(server: FakeProject) -> None:
-    keep = DeadLetterPolicy("cities")
-    bring_about(
-        server,
-        photos(dead_letter_policy=keep),
-        Subscription(print, "cities", dead_letter_policy=DeadLetterPolicy("photos")),
-    )
-
-    assert {*server.requests[:2]} == {f"create topic {TOPICS}{n}" for n in ("photos", "cities")}
-    assert {PHOTOS, f"{SUBSCRIPTIONS}cities"} <= server.subscriptions.keys()
-
-
 def test_the_grants_are_logged_so_that_nobody_misses_them(
     server: FakeProject, caplog: pytest.LogCaptureFixture
 ) -> None:
