@@ -36,6 +36,8 @@ class Action:
     done: str
     """A past participle for what is done to a letter."""
     act: Act
+    counted: str = ""
+    """Another one for the progress, which counts what has failed, too."""
 
 
 def replaying(found: Opened, letters: Sequence[Letter]) -> Action:
@@ -70,7 +72,7 @@ def handling_here(found: Opened, project: Project) -> Action:
     def act(letters: Sequence[Letter], **how: Any) -> Outcome:
         return handle_here(found.box, letters, handler_of, config, **how)
 
-    return Action("Handle {} in this process", "handled", act)
+    return Action("Handle {} in this process", "handled", act, counted="tried")
 
 
 def discarding(found: Opened) -> Action:
@@ -108,7 +110,7 @@ def carry_out(
         say("Nothing was changed.")
         return 1
     outcome = Outcome()
-    with stop_signals.noted() as stop, Progress(number, action.done) as progress:
+    with stop_signals.noted() as stop, Progress(number, action.counted or action.done) as progress:
         for letters in _rounds(found, collected, choice, progress):
             outcome.add(
                 action.act(letters, is_stopped=lambda: stop.is_requested, report=progress.add)

@@ -88,12 +88,13 @@ class Publication:
 
     def run_pre_publish(self) -> None:
         """Run the ``pre_publish`` hooks, which may change the attributes; raise their errors."""
-        token = _ordering_key.set(self._ordering_key) if self._ordering_key else None
+        # Also where there is none: a signal may have kept the key of another message from being
+        # reset.
+        token = _ordering_key.set(self._ordering_key or "")
         try:
             self._run_pre_publish()
         finally:
-            if token is not None:
-                _ordering_key.reset(token)
+            _ordering_key.reset(token)
 
     def _run_pre_publish(self) -> None:
         if self._is_caused_by_record:

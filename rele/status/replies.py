@@ -58,8 +58,9 @@ class Replies:
                 health = self._health(self._snapshots())
                 return _probe("live", health.not_live)
             case "/readyz":
-                health = self._health(self._snapshots())
-                return _probe("ready", health.not_ready, _remarks(health))
+                snapshots = self._snapshots()
+                health = self._health(snapshots)
+                return _probe("ready", health.not_ready, _remarks(health, snapshots))
             case "/status":
                 return self._status()
             case "/metrics":
@@ -103,10 +104,12 @@ def _probe(word: str, reasons: Sequence[str], remarks: Sequence[str] = ()) -> Re
     return _text(200, "\n".join([word, *remarks]))
 
 
-def _remarks(health: Health) -> list[str]:
+def _remarks(health: Health, snapshots: Sequence[Snapshot]) -> list[str]:
+    paused = {s.name for each in snapshots for s in each.subscriptions if s.is_paused}
     unknown = ", ".join(health.unknown_backlogs)
     return [
         *(f"unwell: {each}" for each in health.unwell),
+        *([f"paused: {', '.join(sorted(paused))}"] if paused else []),
         *([f"backlog unknown: {unknown}"] if unknown else []),
     ]
 

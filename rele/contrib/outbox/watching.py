@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from rele.cli.output import printing
+from rele.cli.stop_signals import raised
 
 INTERVAL = 2.0
 """Seconds between two frames."""
@@ -15,7 +17,7 @@ _HOME, _CLEAR_LINE, _CLEAR_REST = "\033[H", "\033[K", "\033[J"
 
 
 def watch(frame: Callable[[], Iterable[str]], stream: Any, wait: Callable[[float], object]) -> None:
-    """Write the lines of ``frame()`` to ``stream`` again and again, until a KeyboardInterrupt.
+    """Write the lines of ``frame()`` to ``stream`` again and again, until Ctrl-C or SIGTERM.
 
     On a terminal each frame replaces the last; elsewhere they follow each other.
 
@@ -28,12 +30,10 @@ def watch(frame: Callable[[], Iterable[str]], stream: Any, wait: Callable[[float
         OutputError: they cannot be written.
     """
     write_frame = _redraw if stream.isatty() else _append
-    try:
+    with suppress(KeyboardInterrupt), raised():
         while True:
             write_frame(list(frame()), stream)
             wait(INTERVAL)
-    except KeyboardInterrupt:
-        return
 
 
 def _append(lines: list[str], stream: Any) -> None:

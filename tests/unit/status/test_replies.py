@@ -16,6 +16,13 @@ WELL = Snapshot("host:1", 5, 1, Phase.CONSUMING, subscriptions=(ORDERS,))
 STUCK = Snapshot(
     "host:1", 5, 1, Phase.CONSUMING, complaints=(Complaint(Probe.LIVE, "orders", "It is stuck."),)
 )
+PAUSED = Snapshot(
+    "host:1",
+    5,
+    1,
+    Phase.CONSUMING,
+    subscriptions=(SubscriptionStatus("orders", "orders", 2, is_paused=True),),
+)
 STARTING = Snapshot("host:1", 5, 1, Phase.STARTING)
 
 
@@ -30,6 +37,7 @@ def reply(path: str, snapshot: Snapshot, render: RenderMetrics | None = None) ->
         ("/livez", STARTING, 200, "live\n"),
         ("/livez", STUCK, 503, "not live\norders: It is stuck.\n"),
         ("/readyz", WELL, 200, "ready\nbacklog unknown: orders\n"),
+        ("/readyz", PAUSED, 200, "ready\npaused: orders\nbacklog unknown: orders\n"),
         ("/readyz", STUCK, 503, "not ready\norders: It is stuck.\n"),
         (
             "/readyz",
