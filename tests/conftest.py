@@ -12,6 +12,7 @@ import pytest
 
 from rele import publishing
 from rele.schema.settings import DEFAULTS
+from rele.status.observers import OBSERVERS
 from rele.status.providers import STATUS
 from tests.support import engines, mariadb, postgres, redis_server, servers
 
@@ -45,8 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _forget_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker of another test contributes, which was not stopped, is not of this one."""
+    """What other tests have registered and not removed, as workers do, is not of this one."""
     monkeypatch.setattr(STATUS, "_providers", {})
+    monkeypatch.setattr(OBSERVERS, "_observers", ())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
