@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from django.db import Error, connections, transaction
 
@@ -23,17 +24,16 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
 @contextmanager
-def left_unbroken(alias: str, is_intact: Callable[[], bool]) -> Iterator[None]:
+def left_unbroken(alias: str, check: Callable[[], None]) -> Iterator[None]:
     """Raise if the block has left the transaction on the database ``alias`` broken.
 
     Args:
         alias: of the database, in a transaction.
-        is_intact: asks the database, in the transaction, whether a write from before the block is
-            still there.
+        check: called after the block; asks the database, and raises what this raises.
 
     Raises:
         TransactionBrokenError: it can no longer be committed.
-        django.db.OperationalError: the database has found so just now, since it cannot be
+        django.db.DatabaseError: the database has found so just now, such as that it cannot be
             serialized.
     """
     former_cause = _cause_of_mark(alias)
@@ -43,7 +43,7 @@ def left_unbroken(alias: str, is_intact: Callable[[], bool]) -> Iterator[None]:
         if cause is former_cause:
             cause = None
         raise TransactionBrokenError(alias, _marked(cause)) from cause
-    _check(alias, is_intact)
+    check()
 
 
 def check_unbroken(alias: str, is_intact: Callable[[], bool]) -> None:
@@ -58,7 +58,7 @@ def check_unbroken(alias: str, is_intact: Callable[[], bool]) -> None:
     """
     if connections[alias].in_atomic_block and transaction.get_rollback(using=alias):
         raise TransactionBrokenError(alias, _marked(_cause_of_mark(alias)))
-    _check(alias, is_intact)
+    check_intact(alias, is_intact)
 
 
 def sqlstate_of(error: Error) -> str | None:
@@ -67,7 +67,17 @@ def sqlstate_of(error: Error) -> str | None:
     return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
-def _check(alias: str, is_intact: Callable[[], bool]) -> None:
+def check_intact(alias: str, is_intact: Callable[[], bool]) -> None:
+    """Raise unless the transaction still has a write from before the handler.
+
+    Args:
+        alias: of the database.
+        is_intact: asks the database for that write.
+
+    Raises:
+        TransactionBrokenError: it was rolled back, or can no longer be committed.
+        django.db.OperationalError: it cannot be serialized, as the database has found just now.
+    """
     try:
         intact = is_intact()
     except Error as error:
@@ -94,7 +104,7 @@ def unbroken_transaction(alias: str) -> Iterator[None]:
                 connections[alias].savepoint_commit(savepoint)
             return True
 
-        with left_unbroken(alias, release):
+        with left_unbroken(alias, partial(check_intact, alias, release)):
             yield
 
 

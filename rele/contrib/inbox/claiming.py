@@ -12,12 +12,13 @@ from django.db import IntegrityError, OperationalError, connections, transaction
 
 from rele.contrib.inbox.broken_transactions import (
     LOST_TO_ANOTHER,
+    check_intact,
     check_unbroken,
     left_unbroken,
     sqlstate_of,
 )
 from rele.contrib.inbox.callbacks import reporting_callbacks
-from rele.contrib.inbox.exceptions import named_where_missing
+from rele.contrib.inbox.exceptions import TransactionBrokenError, named_where_missing
 from rele.contrib.inbox.models import UNIQUE, InboxMessage, digest_of
 from rele.exceptions import Retry
 
@@ -36,6 +37,13 @@ _ELSEWHERE_ON_POSTGRESQL = ("55P03", *LOST_TO_ANOTHER)
 # https://mariadb.com/kb/en/mariadb-error-codes/: a record has changed since the transaction began,
 # a timeout of a lock, a deadlock.
 _ELSEWHERE_ON_MYSQL = (1020, 1205, 1213)
+
+# The division by zero of _commit_intact; a transaction in which a statement has failed before.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_BROKEN_ON_POSTGRESQL = {
+    "22012": "the database has rolled it back",
+    "25P02": "a statement of it has failed, which has aborted it",
+}
 
 # One statement, to make only one round trip. It waits for locks no longer than LOCK_TIMEOUT, and
 # then restores the lock_timeout that was set before, for the handler: if it inserts a row, by
@@ -92,12 +100,16 @@ def claimed(
             yield False
             return
         is_intact = partial(is_there, alias, row)
+        check = partial(check_intact, alias, is_intact)
         if is_part:
             check_at_end(partial(keep, alias, is_intact))
+        elif connections[alias].vendor == "postgresql":
+            check = partial(_commit_intact, alias, row)
         try:
-            with left_unbroken(alias, is_intact), reporting_callbacks(alias, subscription):
-                yield True
-        except BaseException:
+            with left_unbroken(alias, check), reporting_callbacks(alias, subscription):
+                with noting_failure(failed, row):
+                    yield True
+        except TransactionBrokenError:
             failed.append(row)
             raise
 
@@ -157,6 +169,16 @@ def _forget(alias: str, row: InboxMessage) -> None:
         )
 
 
+@contextmanager
+def noting_failure(failed: list[InboxMessage], *rows: InboxMessage) -> Iterator[None]:
+    """If the block raises, append ``rows`` to ``failed``."""
+    try:
+        yield
+    except BaseException:
+        failed += rows
+        raise
+
+
 def _insert(alias: str, subscription: str, event_id: str) -> InboxMessage | None:
     """The new row, or ``None`` if there is one already."""
     row = InboxMessage(subscription=subscription, event_id=event_id)
@@ -197,17 +219,33 @@ def is_there(alias: str, row: InboxMessage) -> bool:
     If not, it was rolled back. Another transaction may have written a row for the same event since,
     on SQLite even with the same id, so the time is compared, too.
     """
+    own = InboxMessage.objects.using(alias).filter(id=row.id, handled_at=row.handled_at)
+    return own.exists()
+
+
+def _commit_intact(alias: str, row: InboxMessage) -> None:
+    """Commit the transaction on PostgreSQL, if it still has ``row``.
+
+    One round trip does both. Where the row is missing, the SELECT fails, and PostgreSQL does not
+    execute the statement after it. Django's own commit finds that nothing is left to do.
+    https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+
+    Raises:
+        TransactionBrokenError: it was rolled back, or can no longer be committed.
+        django.db.DatabaseError: the commit has failed, or its outcome is unknown.
+    """
     connection = connections[alias]
-    if connection.vendor != "postgresql":
-        own = InboxMessage.objects.using(alias).filter(id=row.id, handled_at=row.handled_at)
-        return own.exists()
-    # The same without what a QuerySet costs, which is as much as the round trip.
+    if connection.connection is None or connection.connection.closed:
+        return check_intact(alias, partial(is_there, alias, row))
     table = connection.ops.quote_name(InboxMessage._meta.db_table)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT 1 FROM {table} WHERE id = %s AND handled_at = %s", [row.id, row.handled_at]
-        )
-        return cursor.fetchone() is not None
+    try:
+        with connection.cursor() as cursor:
+            # Without parameters, with which a driver may send no more than one statement.
+            cursor.execute(f"SELECT 1 / count(*) FROM {table} WHERE id = {row.id:d}; COMMIT")
+    except AnyDatabaseError as error:
+        if reason := _BROKEN_ON_POSTGRESQL.get(sqlstate_of(error) or ""):
+            raise TransactionBrokenError(alias, reason) from error
+        raise
 
 
 def is_handled_elsewhere(error: OperationalError) -> bool:

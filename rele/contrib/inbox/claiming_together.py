@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
-from rele.contrib.inbox.broken_transactions import left_unbroken
+from rele.contrib.inbox.broken_transactions import check_intact, left_unbroken
 from rele.contrib.inbox.callbacks import reporting_callbacks
 from rele.contrib.inbox.claiming import (
     LOCK_TIMEOUT,
@@ -68,7 +69,7 @@ class ClaimedEvents:
 
     def left_unbroken(self) -> AbstractContextManager[None]:
         """Raise a TransactionBrokenError if the block has left the transaction broken."""
-        return left_unbroken(self._alias, self.is_intact)
+        return left_unbroken(self._alias, partial(check_intact, self._alias, self.is_intact))
 
     def is_intact(self) -> bool:
         """Whether the database still has the rows: all or none of them, in one transaction."""

@@ -252,6 +252,16 @@ class TestPostgres:
 
         assert_failed(first_delivery(postgres, query), "aborted")
 
+    def test_what_its_commit_refuses_has_its_own_error(self, postgres: str) -> None:
+        def violate_at_the_commit(alias: str) -> None:
+            execute(alias, "CREATE TEMP TABLE deferred (id int UNIQUE INITIALLY DEFERRED)")
+            execute(alias, "INSERT INTO deferred VALUES (1), (1)")
+
+        delivery = first_delivery(postgres, violate_at_the_commit)
+
+        assert delivery.nacked
+        assert isinstance(delivery.exception, IntegrityError)
+
     def test_a_lock_that_is_not_waited_for(self, postgres: str, other_connection: Any) -> None:
         def lock(alias: str) -> None:
             taken = Activity.objects.using(alias).select_for_update(nowait=True)
