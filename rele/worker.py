@@ -198,12 +198,13 @@ class Worker:
         return self._engine.make(plan, self._callback(plan), restore)
 
     def _callback(self, plan: ConsumerPlan) -> Callback:
-        subscription = plan.subscription
+        subscription, policy = plan.subscription, plan.dead_letter_policy
         settlement = SettlementPolicy(
             subscription,
             failure_pause=self._provisioner.failure_pause(subscription),
             confirms_acks=plan.confirms_acks,
             send_to_dead_letters=self._sender_to_dead_letters(plan),
+            max_attempts=None if policy is None else policy.max_delivery_attempts,
             logs_payloads=plan.logs_payloads,
             decode=plan.decode,
         )

@@ -311,8 +311,8 @@ def _nothing(choice: Choice, collected: Collected) -> str:
     text = f"There are no {'' if choice.is_everything else 'such '}dead letters."
     if (choice.error or choice.handler) and (number := collected.without_error):
         text += (
-            f" {number:,} more have no known error or handler, since Pub/Sub itself has moved them "
-            "when their deliveries were used up: choose them by ID, or all."
+            f" {number:,} more have no known error or handler, since Pub/Sub has moved them: "
+            "choose them by ID, or all."
         )
     return text
 

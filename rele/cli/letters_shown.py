@@ -28,7 +28,7 @@ def list_lines(
             _UNKNOWN if letter.attempts is None else str(letter.attempts),
             _age(letter, now),
             printable(letter.handler or _UNKNOWN),
-            printable(letter.error_text or _UNKNOWN),
+            printable(letter.error_or_reason),
         )
         for letter in letters
     ]
@@ -44,7 +44,7 @@ def group_lines(
             f"{len(group.letters):,}",
             _age(group.oldest, now),
             printable(group.oldest.handler or _UNKNOWN),
-            printable(group.oldest.error_text or _UNKNOWN),
+            printable(group.oldest.error_or_reason),
         )
         for group in groups
     ]
@@ -59,7 +59,7 @@ def letter_lines(letter: Letter, now: datetime, style: Style, width: int) -> Ite
         ("Dead since", f"{letter.dead_since:%Y-%m-%d %H:%M:%S} UTC ({_age(letter, now)})"),
         ("Attempts", _UNKNOWN if letter.attempts is None else str(letter.attempts)),
         ("Handler", printable(letter.handler or _UNKNOWN)),
-        ("Error", printable(letter.error_text or _UNKNOWN)),
+        ("Error", printable(letter.error_or_reason)),
         ("Ordering key", printable(letter.ordering_key) or _UNKNOWN),
     ]
     yield from block(f"Dead letter {letter.message_id}", fields, width, style)

@@ -82,6 +82,11 @@ class Letter:
         return ": ".join(filter(None, (self.error_type, self.error)))
 
     @property
+    def error_or_reason(self) -> str:
+        """The error in one line, or why it is not known."""
+        return self.error_text or ("not known: moved by Pub/Sub" if self.source else "not known")
+
+    @property
     def original_attributes(self) -> dict[str, str]:
         """The attributes with which it was published first."""
         return names.without_letter_attributes(self.attributes)

@@ -171,7 +171,8 @@ class KeywordOptions(TypedDict, total=False):
             "``DeadLetterPolicy(dead_letter_topic, max_delivery_attempts)``: the dead-letter queue "
             "for messages that were delivered too often. By default it is the topic "
             "``<subscription>-dead-letter``, after 10 attempts. Relé creates the topic, and a "
-            "subscription on it that keeps its messages",
+            "subscription on it that keeps its messages, and publishes to it what fails at the "
+            "last attempt, with the error",
             field="dead_letter_policy",
         ),
     ]

@@ -121,7 +121,7 @@ async def _settle_failed(
     handling: AsyncHandling, policy: SettlementPolicy, settle_failed: Settle, error: BaseException
 ) -> None:
     message = handling.message
-    if not policy.may_publish(error):
+    if not policy.may_publish(message, error):
         settle(handling, settle_failed, message, error)
         return
     try:

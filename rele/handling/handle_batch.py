@@ -266,10 +266,16 @@ class BatchRun:
         elif message in self._followers:
             if not self._leaves_followers:
                 self._settle(message, message.nack)
-        elif message in self._undecodable:
-            self._settle(message, self._policy.settle_undecodable, message, error)
         else:
-            self._settle(message, self._policy.settle_failed, message, error)
+            self._settle_failed(message, error)
+
+    def _settle_failed(self, message: Message, error: BaseException) -> None:
+        policy = self._policy
+        is_undecodable = message in self._undecodable
+        settle = policy.settle_undecodable if is_undecodable else policy.settle_failed
+        self._settle(message, settle, message, error)
+        if policy.may_publish(message, error) and message.settled_as != "ack":
+            self._policy = policy.after_refusal()
 
     def _settle(self, message: Message, settle: Callable[..., None], *args: Any) -> None:
         try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rele.exceptions import DeadLetter, DecodeError, Drop, Reject, Retry
+from rele.exceptions import DeadLetter, DecodeError, Drop, Reject, ReleError, Retry
 from rele.messages.codec import decode
 from rele.messages.dead_letter_attributes import failure_attributes
 from rele.messages.explaining import in_one_line, origin_of
@@ -42,6 +42,8 @@ class SettlementPolicy:
     """Whether to wait for Pub/Sub's answer to an ack, as exactly-once delivery needs."""
     send_to_dead_letters: SendToDeadLetters | None = None
     """Publishes a message to the dead-letter topic; ``None`` without a policy."""
+    max_attempts: int | None = None
+    """After how many deliveries Pub/Sub would move a message to that topic; ``None``: never."""
     logs_payloads: bool = True
     """Whether a payload that cannot be decoded may be written to the log."""
     decode: Callable[[bytes], Any] = decode
@@ -51,14 +53,14 @@ class SettlementPolicy:
         """Settle a failed message as ``error`` asks for, if it is a Decision; otherwise nack it."""
         if isinstance(error, Drop):
             message.ack()
-        elif isinstance(error, Retry) and error.delay is not None:
-            _redeliver_later(message, error.delay)
         elif isinstance(error, DeadLetter):
             self._dead_letter(message, error)
         elif isinstance(error, Reject):
             self._reject(message, error)
+        elif self._is_last_failure(message, error):
+            self._dead_letter_at_last(message, error)
         else:
-            self._redeliver(message)
+            self._redeliver(message, error)
 
     def settle_undecodable(self, message: Message, error: DecodeError) -> None:
         """Settle a message whose payload cannot be decoded: a redelivery would fail as well."""
@@ -126,11 +128,19 @@ class SettlementPolicy:
             _reason(error),
         )
 
-    def may_publish(self, error: BaseException) -> bool:
+    def may_publish(self, message: Message, error: BaseException) -> bool:
         """Whether settling a message that failed with ``error`` publishes it, and so waits."""
-        return self.send_to_dead_letters is not None and isinstance(
-            error, (DeadLetter, DecodeError, Reject)
+        return self.send_to_dead_letters is not None and (
+            isinstance(error, (DeadLetter, DecodeError, Reject))
+            or self._is_last_failure(message, error)
         )
+
+    def after_refusal(self) -> SettlementPolicy:
+        """The policy for the rest of a batch, once Pub/Sub has not accepted a dead letter of it.
+
+        During an outage each of them would wait for as long again.
+        """
+        return replace(self, max_attempts=None, send_to_dead_letters=_refuse)
 
     def _reject(self, message: Message, error: BaseException) -> None:
         has_topic = self.send_to_dead_letters is not None
@@ -146,11 +156,51 @@ class SettlementPolicy:
         else:
             message.ack()
 
-    def _redeliver(self, message: Message) -> None:
-        if self.failure_pause is None:
+    def _redeliver(self, message: Message, error: BaseException | None = None) -> None:
+        delay = error.delay if isinstance(error, Retry) else None
+        pause = self.failure_pause if delay is None else delay
+        if pause is None:
             message.nack()
         else:
-            _redeliver_later(message, self.failure_pause)
+            _redeliver_later(message, pause)
+
+    def _is_last_failure(self, message: Message, error: BaseException) -> bool:
+        """Whether Pub/Sub would move the message to the dead-letter topic, were it nacked now.
+
+        What ends a handler from outside, such as the cancellation of its task, is no failure of it.
+        """
+        return (
+            self.max_attempts is not None
+            and self.send_to_dead_letters is not None
+            and (message.delivery_attempt or 0) >= self.max_attempts
+            and isinstance(error, Exception)
+        )
+
+    def _dead_letter_at_last(self, message: Message, error: BaseException) -> None:
+        """Publish the message with its error, which Pub/Sub would not know.
+
+        If that is not accepted, it is nacked, so that Pub/Sub moves it without the error.
+        """
+        refusal = self._publish_letter(message, error)
+        if refusal is None:
+            logger.warning(
+                "The message %s of %s has used up its deliveries (%s) and was published to the "
+                "dead-letter topic.",
+                message.message_id,
+                self.subscription,
+                message.delivery_attempt,
+            )
+            return
+        logger.warning(
+            "The message %s of %s has used up its deliveries (%s). It is nacked, so that Pub/Sub "
+            "moves it to the dead-letter topic without its error, since it could not be published "
+            "with it: %s",
+            message.message_id,
+            self.subscription,
+            message.delivery_attempt,
+            in_one_line(refusal),
+        )
+        self._redeliver(message, error)
 
     def _dead_letter(self, message: Message, error: BaseException) -> None:
         if self.send_to_dead_letters is None:
@@ -163,13 +213,20 @@ class SettlementPolicy:
             )
             self._redeliver(message)
             return
+        refusal = self._publish_letter(message, error)
+        if refusal is not None:
+            self._report_dead_letter(message, refusal)
+            self._redeliver(message)
+
+    def _publish_letter(self, message: Message, error: BaseException) -> Exception | None:
+        """Publish ``message`` to the dead-letter topic, and then ack it; return why it was not."""
+        assert self.send_to_dead_letters is not None
         try:
             self.send_to_dead_letters(message, failure_attributes(error, self.subscription.path))
         except Exception as refusal:  # noqa: BLE001 - after any error the message is not published
-            self._report_dead_letter(message, refusal)
-            self._redeliver(message)
-        else:
-            message.ack()
+            return refusal
+        message.ack()
+        return None
 
     def _report_dead_letter(self, message: Message, error: Exception) -> None:
         origin = origin_of(error)
@@ -188,6 +245,10 @@ class SettlementPolicy:
 def describe_without_payload(message: Message) -> str:
     """Describe the message by its id, and its payload by size and SHA-256 alone."""
     return f"The message {message.message_id} ({fingerprint(message.data)})"
+
+
+def _refuse(message: Message, failure: Mapping[str, str]) -> None:
+    raise ReleError("an earlier message of its batch was not accepted")
 
 
 def _redeliver_later(message: Message, seconds: float) -> None:

@@ -14,11 +14,13 @@ from google.pubsub_v1 import PublisherClient as PlainPublisherClient
 import rele
 from rele import DeadLetterPolicy, RetryPolicy, Subscription
 from rele.engine.base import Message
+from rele.engine.google.dead_letters import DeadLetterPublisher
 from rele.exceptions import DeadLetter, Drop, Retry
 from rele.middleware import BaseMiddleware
 from tests.support import engines
 from tests.support.in_use import register
 from tests.support.inbox import Inbox
+from tests.support.recorder import raising
 
 pytestmark = pytest.mark.both_engines(slow="google")
 
@@ -186,9 +188,14 @@ def test_a_dead_letter_topic_that_is_gone_is_one_line(
     )
 
 
-def test_what_fails_too_often_is_put_there_by_pubsub(
-    run_worker: Run, pull: Callable[[str], Any]
+@pytest.mark.parametrize("is_accepted", [True, False], ids=["accepted", "refused"])
+def test_what_fails_too_often_goes_there_with_its_error(
+    run_worker: Run,
+    pull: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    is_accepted: bool,
 ) -> None:
+    """Without it, if Relé's publish is refused: then Pub/Sub moves it."""
     attempts = Inbox()
 
     def handle(data: Any, **attributes: Any) -> None:
@@ -197,12 +204,17 @@ def test_what_fails_too_often_is_put_there_by_pubsub(
         attempts.put(current.delivery_attempt)
         raise ValueError("never")
 
+    if not is_accepted:
+        monkeypatch.setattr(DeadLetterPublisher, "_send", raising(OSError("unavailable")))
     policy = DeadLetterPolicy("failures", max_delivery_attempts=5)
     run_worker([Subscription(handle, "orders", retry_policy=QUICKLY, dead_letter_policy=policy)])
 
     rele.publish("orders", 1)
 
-    assert pull("failures").data == b"1"
+    found = pull("failures")
+    assert found.data == b"1"
+    assert found.attributes.get("rele_error") == ("never" if is_accepted else None)
+    assert found.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
     assert attempts.items == [1, 2, 3, 4, 5]
 
 

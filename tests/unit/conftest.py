@@ -77,9 +77,9 @@ def no_middleware() -> None:
 
 @pytest.fixture
 def deliver() -> Callable[..., Delivery]:
-    """Make a message of bytes and attributes."""
+    """Make a message of bytes and attributes, in its ``attempt``-th delivery if that is counted."""
 
-    def deliver(data: bytes = b"{}", **attributes: str) -> Delivery:
-        return Delivery(data, attributes)
+    def deliver(data: bytes = b"{}", *, attempt: int = 0, **attributes: str) -> Delivery:
+        return Delivery(data, attributes, attempt=attempt)
 
     return deliver

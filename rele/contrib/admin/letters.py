@@ -118,7 +118,7 @@ def _in_words(group: Group, now: datetime) -> LetterGroup:
     attempts = max((letter.attempts or 0 for letter in group.letters), default=0)
     return LetterGroup(
         json.dumps(oldest.fault),
-        oldest.error_text or "not known",
+        oldest.error_or_reason,
         oldest.handler or "",
         number(len(group.letters)),
         age(max((now - oldest.dead_since).total_seconds(), 0)),

@@ -118,13 +118,19 @@ def test_whatever_a_handler_raises_the_message_has_failed(
     assert outcome.settled_as == "nack"
 
 
-def test_a_dead_letter_is_published_in_a_thread(deliver: Deliver) -> None:
+@pytest.mark.parametrize(
+    ("attempt", "error"), [(1, DeadLetter()), (5, ValueError())], ids=["asked for", "at last"]
+)
+def test_a_dead_letter_is_published_in_a_thread(
+    deliver: Deliver, attempt: int, error: Exception
+) -> None:
     threads: list[str] = []
 
     outcome = asyncio.run(
         outcome_of(
-            deliver(),
-            failing(DeadLetter()),
+            deliver(attempt=attempt),
+            failing(error),
+            max_attempts=5,
             send_to_dead_letters=lambda message, _: threads.append(threading.current_thread().name),
         )
     )

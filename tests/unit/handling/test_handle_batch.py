@@ -222,6 +222,35 @@ def test_what_cannot_be_decoded_does_not_reach_the_handler(
     assert "The message 1 of orders" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("error", "accepted", "calls"),
+    [
+        (ValueError(), {0, 1, 2}, [["ack"], ["ack"], ["ack"]]),
+        (ValueError(), {0}, [["ack"], ["nack"], ["nack"]]),
+        (DeadLetter(), {0}, [["ack"], ["nack"], ["nack"]]),
+    ],
+    ids=["all accepted", "one refused", "asked for"],
+)
+def test_once_a_dead_letter_is_refused_the_rest_of_the_batch_is_nacked_at_once(
+    error: Exception, accepted: set[int], calls: list[Any]
+) -> None:
+    """An outage would cost each of them as long a wait."""
+    messages = batch_of("", "", "")
+    tried: list[int] = []
+
+    def send(message: Message, failure: Any) -> None:
+        tried.append(messages.index(message))
+        if tried[-1] not in accepted:
+            raise OSError("unavailable")
+
+    for message in messages:
+        message.delivery_attempt = 5
+    run(raising(error), messages, send_to_dead_letters=send, max_attempts=5)
+
+    assert [message.calls for message in messages] == calls
+    assert tried == [0, 1, 2][: len(accepted) + 1]
+
+
 def test_what_cannot_be_decoded_goes_to_the_dead_letters() -> None:
     messages = [Received(1, b"\xff"), Received(2, b"2")]
     dead: list[Message] = []

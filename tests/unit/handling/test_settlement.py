@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ Deliver = Callable[..., Delivery]
 BROKEN = b"\xff secret"
 
 
-def deliver_failing(delivery: Delivery, error: Exception, **arguments: Any) -> None:
+def deliver_failing(delivery: Delivery, error: BaseException, **arguments: Any) -> None:
     """Let a handler raise ``error`` for the message, which is settled by ``arguments``."""
     subscription = Subscription(raising(error), "photos")
     Callback(subscription, policy=SettlementPolicy(subscription, **arguments))(delivery.message)
@@ -125,6 +126,63 @@ class TestDecision:
         assert record.levelname == "ERROR"
         assert "message-1" in record.getMessage()
         assert "no dead-letter policy" in record.getMessage()
+
+
+class TestAtTheLastDelivery:
+    """Were the message nacked then, Pub/Sub would move it without its error."""
+
+    @pytest.mark.parametrize("error", [KeyError("price"), Retry(), Retry(30)], ids=repr)
+    def test_a_failed_message_is_published_with_its_error_and_then_acknowledged(
+        self, deliver: Deliver, error: Exception
+    ) -> None:
+        delivery = deliver(attempt=5)
+        published: list[Any] = []
+
+        deliver_failing(
+            delivery,
+            error,
+            max_attempts=5,
+            send_to_dead_letters=lambda message, failure: published.append(
+                (failure["rele_error_type"], delivery.settlements())
+            ),
+        )
+
+        assert published == [(type(error).__name__, [])]
+        assert delivery.settlements() == ["ack"]
+
+    @pytest.mark.parametrize("error", [KeyError("price"), Retry()], ids=repr)
+    def test_it_is_nacked_if_that_is_not_accepted(
+        self, deliver: Deliver, error: Exception, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        delivery = deliver(attempt=5)
+
+        deliver_failing(
+            delivery, error, max_attempts=5, send_to_dead_letters=raising(OSError("unavailable"))
+        )
+
+        assert delivery.settlements() == ["nack"]
+        assert "Pub/Sub moves it to the dead-letter topic without its error" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("attempt", "error"),
+        [(4, KeyError("price")), (0, KeyError("price")), (5, CancelledError())],
+        ids=["not the last", "not counted", "ended from outside"],
+    )
+    def test_otherwise_it_is_nacked(
+        self, deliver: Deliver, attempt: int, error: BaseException
+    ) -> None:
+        delivery = deliver(attempt=attempt)
+        published: list[Any] = []
+
+        deliver_failing(
+            delivery,
+            error,
+            max_attempts=5,
+            send_to_dead_letters=lambda message, _: published.append(message),
+        )
+
+        assert not published
+        assert delivery.settlements() == ["nack"]
 
 
 class TestWithAFailurePause:
