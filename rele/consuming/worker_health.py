@@ -22,11 +22,12 @@ ANSWERED_WITHIN = 150.0
 """Seconds within which a server has answered something that answers. While no stream is open, it
 is asked about once a minute."""
 
-_PHASES = {
+PHASE_REASONS = {
     Phase.STARTING: "The worker starts: not all subscriptions are set up and open yet.",
     Phase.DRAINING: "The worker stops: it begins no more messages.",
     Phase.ENDED: "The worker has ended.",
 }
+"""Why a worker that is not consuming is not ready."""
 
 
 def complaints(
@@ -47,8 +48,8 @@ def complaints(
         unavailable_for: for how many seconds Pub/Sub has been unavailable.
         handler_limit: seconds that a handler may run; ``None``: as long as it likes.
     """
-    if phase in _PHASES:
-        yield Complaint(Probe.READY, WORKER, _PHASES[phase])
+    if phase in PHASE_REASONS:
+        yield Complaint(Probe.READY, WORKER, PHASE_REASONS[phase])
     if phase is Phase.ENDED:
         return
     if unavailable_for >= UNAVAILABLE_AFTER:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
-from rele.exceptions import Decision
+from rele.exceptions import Decision, Retry
 from rele.messages.limits import (
     MAX_ATTRIBUTES,
     MAX_REQUEST_BYTES,
@@ -55,17 +55,31 @@ def source_attributes(
 def failure_attributes(error: BaseException, handler: str) -> dict[str, str]:
     """What is kept of ``error``, which the function at the dotted path ``handler`` has raised.
 
-    The error that a handler names as the cause of its decision (``raise DeadLetter() from error``)
-    says more than the decision itself.
+    The error that a handler has decided about says more than its decision: see
+    :func:`error_behind`.
     """
-    cause = error.__cause__ if isinstance(error, Decision) else None
-    shown = error if cause is None else cause
+    shown = error_behind(error)
     attributes = {
         ERROR_TYPE: type_name(shown),
         ERROR: _first_line(error) or _first_line(shown),
         HANDLER: handler,
     }
     return {name: _cut(value) for name, value in attributes.items() if value}
+
+
+def error_behind(error: BaseException) -> BaseException:
+    """What a handler has decided about, if ``error`` is its decision; otherwise ``error`` itself.
+
+    That is the error of ``raise DeadLetter() from error``, and for a decision without a message of
+    the handler, the one that was being handled when it was raised.
+    """
+    if not isinstance(error, Decision):
+        return error
+    cause = error.__cause__
+    has_message = bool(_first_line(error)) and not isinstance(error, Retry)
+    if cause is None and not error.__suppress_context__ and not has_message:
+        cause = error.__context__
+    return error if cause is None else cause
 
 
 def letter_attributes(

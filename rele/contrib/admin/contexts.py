@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from rele.contrib.admin import panels
 from rele.contrib.admin.exceptions import explained_errors
+from rele.contrib.admin.figure_lines import figures_of
 from rele.contrib.admin.models import Subscription
 from rele.contrib.admin.reading import read_details, read_reports
 from rele.contrib.admin.server_state import PATIENCE, ServerState, ServerWatch
@@ -48,7 +49,7 @@ def overview(project: Project, watch: ServerWatch, url: Url) -> dict[str, Any]:
         "orphans": server.orphans if server else (),
         "processes": panels.processes_of(reports),
         "failures": failures,
-        "figures": panels.figures_of(reports),
+        "figures": figures_of(reports),
     }
 
 

@@ -8,6 +8,9 @@ import traceback
 from dataclasses import dataclass
 from types import TracebackType
 
+from rele.exceptions import Retry
+from rele.messages.dead_letter_attributes import error_behind, type_name
+
 TEXT = 300
 """Characters of an error's message that are kept."""
 
@@ -25,7 +28,7 @@ class Raised:
     fingerprint: str
     """The same for errors of one class and place whose messages differ in numbers alone."""
     kind: str
-    """The class, as a dotted path."""
+    """The class, as a dotted path; of a decision, that of the error behind it."""
     text: str
     """The first line of the message."""
     place: str
@@ -34,12 +37,11 @@ class Raised:
 
 def describe(subscription: str, error: BaseException) -> Raised:
     """What is kept of an ``error`` of a handler of ``subscription``."""
-    cls = type(error)
-    kind = (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
-    text = _first_line(error)
-    function, line = _last_frame(error.__traceback__)
+    behind = error_behind(error)
+    kind = type_name(behind)
+    # What a Retry says itself is how long it waits.
+    text = ("" if isinstance(error, Retry) else _first_line(error)) or _first_line(behind)
+    function, line = _last_frame(behind.__traceback__ or error.__traceback__)
     parts = (subscription, kind, function, _VARIES.sub("#", text))
     return Raised(
         hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest(),
@@ -50,13 +52,25 @@ def describe(subscription: str, error: BaseException) -> Raised:
 
 
 def traceback_of(error: BaseException) -> str:
-    """The end of the traceback of ``error``, as Python prints it."""
+    """The end of the traceback of ``error``, as Python prints it, from the handler on."""
     try:
-        text = "".join(traceback.format_exception(error))
+        trace = _from_the_handler(error.__traceback__)
+        text = "".join(traceback.format_exception(type(error), error, trace))
     except Exception as another:  # noqa: BLE001 - of the project's own class
         text = f"The traceback cannot be printed: {type(another).__name__}."
     text = _storable(text)
     return text if len(text) <= _TRACEBACK else f"…{text[-_TRACEBACK:]}"
+
+
+def _from_the_handler(trace: TracebackType | None) -> TracebackType | None:
+    """Without the frames of Relé that come first; all of it, if there are no others."""
+    first = trace
+    while first is not None:
+        package, _, _ = first.tb_frame.f_globals.get("__name__", "").partition(".")
+        if package != "rele":
+            return first
+        first = first.tb_next
+    return trace
 
 
 def _first_line(error: BaseException) -> str:

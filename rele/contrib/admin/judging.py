@@ -31,6 +31,7 @@ def state_of(
     complaints: Sequence[Complaint],
     *,
     is_to_pause: bool,
+    was_handled: bool = False,
 ) -> State:
     """What to call the state of one subscription.
 
@@ -39,6 +40,7 @@ def state_of(
         phases: of these processes.
         complaints: about the subscription.
         is_to_pause: whether somebody has paused it.
+        was_handled: whether a message of it was handled in the last hour, by whichever process.
     """
     paused = sum(each.is_paused for each in consumers)
     if is_to_pause and paused == len(consumers):
@@ -51,10 +53,12 @@ def state_of(
         return State("resuming", "warning", f"paused in {plural(paused, 'process')}")
     if complaints:
         return State("unwell", "error", complaints[0].reason)
-    return _of_running(consumers, phases)
+    return _of_running(consumers, phases, was_handled)
 
 
-def _of_running(consumers: Sequence[SubscriptionStatus], phases: Sequence[Phase | None]) -> State:
+def _of_running(
+    consumers: Sequence[SubscriptionStatus], phases: Sequence[Phase | None], was_handled: bool
+) -> State:
     refused = [each.refused_for for each in consumers if each.refused_for is not None]
     if refused:
         return State("no stream", "error", f"for {span(max(refused))}")
@@ -63,7 +67,14 @@ def _of_running(consumers: Sequence[SubscriptionStatus], phases: Sequence[Phase 
         return State("starting" if phase is None else phase.value, "quiet")
     if any(each.is_at_limit for each in consumers):
         return State("at its limit", "good", "the server waits for the handlers")
+    return State("consuming", "good", _idleness(consumers, was_handled))
+
+
+def _idleness(consumers: Sequence[SubscriptionStatus], was_handled: bool) -> str:
+    """For how long nothing was handled, if that is worth a word."""
+    if any(each.running or each.outstanding for each in consumers):
+        return ""
     idle = [each.idle_for for each in consumers if each.idle_for is not None]
     if not idle:
-        return State("consuming", "good", "no message yet")
-    return State("consuming", "good", f"idle for {span(min(idle))}" if min(idle) >= _IDLE else "")
+        return "no message since its workers started" if was_handled else "no message yet"
+    return f"idle for {span(min(idle))}" if min(idle) >= _IDLE else ""

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from rele.consuming.worker_health import PHASE_REASONS, WORKER
 from rele.contrib.admin.charts import Chart, durations_chart, messages_chart, sparkline
 from rele.contrib.admin.judging import State, state_of
 from rele.contrib.admin.models import Failure
@@ -87,18 +88,6 @@ class FailureLine:
     traceback: str
 
 
-@dataclass(frozen=True)
-class FigureLine:
-    """A figure that a room adds."""
-
-    name: str
-    words: str
-    """Its name without that of its room."""
-    help: str
-    labels: str
-    value: str
-
-
 def tiles_of(reports: Reports) -> list[Tile]:
     """The figures of the whole project."""
     per_minute, failed = sum_of(reports.histories.values(), reports.first_minute).lately(
@@ -108,9 +97,9 @@ def tiles_of(reports: Reports) -> list[Tile]:
     statuses = [each for report in working for each in report.snapshot.subscriptions]
     durations = together(reports.durations.values())
     return [
-        Tile("messages a minute", rate(per_minute), "in the last 5 minutes"),
+        Tile("messages a minute", rate(per_minute), "in the last 5 min"),
         _failed_tile(per_minute, failed),
-        Tile("p95 of a handler", duration(percentile(durations, 0.95)), "in the last 5 minutes"),
+        Tile("p95 of a handler", duration(percentile(durations, 0.95)), "in the last 5 min"),
         _waiting_tile(reports, {each.name for each in statuses}),
         Tile(
             "handlers running",
@@ -125,7 +114,7 @@ def tiles_of_one(line: Line, reports: Reports) -> list[Tile]:
     """The figures of one subscription."""
     per_minute, failed = reports.history(line.name).lately(reports.now)
     return [
-        Tile("messages a minute", line.rate, "in the last 5 minutes"),
+        Tile("messages a minute", line.rate, "in the last 5 min"),
         _failed_tile(per_minute, failed),
         Tile("p50 of a handler", line.p50),
         Tile("p95 of a handler", line.p95 or "-"),
@@ -188,12 +177,15 @@ def failures_of(failures: Sequence[Failure], now: float) -> list[FailureLine]:
 
 
 def complaints_of(reports: Reports) -> list[str]:
-    """What is wrong now, each sentence once."""
+    """What is wrong now, each sentence once. To start or to stop is nothing wrong."""
     said = [
-        str(complaint)
+        f"{report.snapshot.process}: {complaint.reason}"
+        if complaint.subject == WORKER
+        else str(complaint)
         for report in reports.processes
         if not report.is_silent
         for complaint in report.snapshot.complaints
+        if complaint.reason not in PHASE_REASONS.values()
     ]
     silent = [
         f"{report.snapshot.process} has not reported for {span(report.age)}: it was killed, or it "
@@ -207,25 +199,6 @@ def complaints_of(reports: Reports) -> list[str]:
 def complaints_about(name: str, reports: Reports) -> list[str]:
     """What is wrong with one subscription, each sentence once."""
     return list(dict.fromkeys(each.reason for each in _complaints_about(name, reports)))
-
-
-def figures_of(reports: Reports) -> list[FigureLine]:
-    """What rooms add; of a process that reports, the latest first."""
-    found: dict[tuple[str, str], FigureLine] = {}
-    for report in reports.processes:
-        for figure in () if report.is_silent else report.snapshot.figures:
-            labels = ", ".join(f"{key} {value}" for key, value in sorted(figure.labels.items()))
-            found.setdefault(
-                (figure.name, labels),
-                FigureLine(
-                    figure.name,
-                    figure.name.replace("_", " "),
-                    figure.help,
-                    labels,
-                    f"{figure.value:,.6g}",
-                ),
-            )
-    return list(found.values())
 
 
 def charts_of_one(name: str, reports: Reports, details: Details) -> dict[str, Chart]:
@@ -267,6 +240,7 @@ def _line(name: str, topic: str, handler: str, reports: Reports) -> Line:
             [report.snapshot.phase for report, _ in consumers],
             _complaints_about(name, reports),
             is_to_pause=bool(decision and decision.is_paused),
+            was_handled=any(history.handled),
         ),
         _decision_in_words(decision, reports.now),
         bool(decision and decision.is_paused),
@@ -275,9 +249,18 @@ def _line(name: str, topic: str, handler: str, reports: Reports) -> Line:
         duration(percentile(durations, 0.5)),
         duration(percentile(durations, 0.95)) if durations else "",
         *_waiting(backlog),
-        f"{number(sum(s.running for s in statuses))} of {number(sum(s.threads for s in statuses))}",
+        _running(statuses),
         plural(len(consumers), "process"),
         sparkline(history, _SPARK_MINUTES),
+    )
+
+
+def _running(statuses: Sequence[SubscriptionStatus]) -> str:
+    """How many handlers run, of how many."""
+    if not statuses:
+        return "-"
+    return (
+        f"{number(sum(s.running for s in statuses))} of {number(sum(s.threads for s in statuses))}"
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
@@ -12,7 +12,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import transaction
 from django.http import HttpRequest
 
-from rele.contrib.admin.panels import FigureLine
+from rele.contrib.admin.figure_lines import FigureLine, within
 from rele.contrib.admin.room import APP
 from rele.contrib.admin.wording import number
 from rele.project.extensions import rooms_in_use
@@ -51,17 +51,16 @@ def panels_of(
         if apps.get_app_config(label).name not in ours:
             continue
         prefix = f"{label}_"
-        own = [each for each in left if each.name.startswith(prefix)]
-        left = [each for each in left if each not in own]
         tables = tuple(_tables(site, request, app["models"]))
-        panels.append(RoomPanel(str(app["name"]), tables, tuple(_within(prefix, own))))
+        panels.append(RoomPanel(str(app["name"]), tables, _more_than(tables, within(prefix, left))))
+        left = [each for each in left if not each.name.startswith(prefix)]
     return panels, left
 
 
-def _within(prefix: str, figures: Sequence[FigureLine]) -> Iterator[FigureLine]:
-    """The figures, without the name of their room."""
-    for each in figures:
-        yield replace(each, words=each.name.removeprefix(prefix).replace("_", " "))
+def _more_than(tables: Sequence[Table], figures: Sequence[FigureLine]) -> tuple[FigureLine, ...]:
+    """The figures without those that count what a table counts as well."""
+    names = {table.name.casefold() for table in tables}
+    return tuple(each for each in figures if each.words.casefold() not in names)
 
 
 def _tables(site: AdminSite, request: HttpRequest, models: Sequence[dict[str, Any]]) -> list[Table]:

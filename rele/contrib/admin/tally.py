@@ -11,6 +11,7 @@ from typing import Any
 from rele.contrib.admin.failing import Raised, describe, traceback_of
 from rele.contrib.admin.scale import STEPS, Durations, step_of
 from rele.declaration.hooks import no_io
+from rele.exceptions import Drop
 
 KEPT_MINUTES = 60
 """How many minutes are kept that cannot be written, while the database is unavailable."""
@@ -91,8 +92,11 @@ class Tally:
     def post_process_message_failure(
         self, subscription: Any, exception: BaseException, start_time: float, message: Any
     ) -> None:
-        """The hook: count a message that failed, and why."""
+        """The hook: count a message that failed, and why. One that is dropped has not failed."""
         name = subscription.name
+        if isinstance(exception, Drop):
+            self._count(name, start_time, 0)
+            return
         ended_at = self._count(name, start_time, 1)
         raised = describe(name, exception)
         # Of an error that is known, the traceback is not printed again, which takes long.

@@ -24,6 +24,15 @@ def duration(seconds: float | None) -> str:
     raise AssertionError("the last unit is for all that is left")
 
 
+def size(count: float) -> str:
+    """A number of bytes, in two digits: ``12 bytes``, ``3.1 MB``."""
+    for unit_size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit_size:
+            value = count / unit_size
+            return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+    return plural(int(count), "byte")
+
+
 def span(seconds: float) -> str:
     """How long something has lasted, in its largest unit: ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

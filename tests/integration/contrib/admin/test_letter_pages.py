@@ -95,15 +95,17 @@ def test_a_group_is_replayed_after_a_question_and_the_others_stay(letters: Lette
 
 def test_who_may_not_replay_cannot(letters: Letters) -> None:
     letters.put(b"1", error=KeyError("stock"))
+    letters.put(b"2")
     viewer = logged_in("view_subscription", "pause_subscription")
 
     page = look(viewer)
 
     assert "KeyError: 'stock'" in text_of(page)
+    assert "not known: moved by Pub/Sub" in text_of(page)
     assert groups_of(page) == []
     answer = {"group": '["KeyError", "\'stock\'", "shop.subs.ship"]', "confirmed": "1"}
     assert viewer.post(REPLAY, answer).status_code == 403
-    assert len(letters.pull(letters.dead)) == 1
+    assert len(letters.pull(letters.dead)) == 2
 
 
 def test_a_form_of_another_site_replays_and_pulls_nothing(letters: Letters) -> None:

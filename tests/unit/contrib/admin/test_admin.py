@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
+from rele.consuming.worker_health import PHASE_REASONS
 from rele.contrib.admin import admin as page_admin
 from rele.contrib.admin import controls
 from rele.contrib.admin.actions import ACTIONS
@@ -100,7 +101,7 @@ def test_one_subscription_has_a_page_of_its_own(admin: Client) -> None:
     page = words(content(admin, DETAIL))
 
     for text in (
-        "web-1:7 consuming for ",
+        "web-1:7 consuming, up for 2 min",
         "3 of 4",
         "20 of 100",
         "Everything as it is declared.",
@@ -150,17 +151,40 @@ def test_complaints_of_workers_are_shown_once(admin: Client) -> None:
     assert "unwell" in words(page)
 
 
+def test_a_worker_that_stops_is_shown_as_such_and_nothing_is_wrong(admin: Client) -> None:
+    stops, outage = (
+        Complaint(Probe.READY, "worker", reason)
+        for reason in (PHASE_REASONS[Phase.DRAINING], "Pub/Sub has been unavailable for 40 s.")
+    )
+    report(
+        snapshot("web-1:7", phase=Phase.DRAINING, complaints=(stops,)),
+        snapshot("web-2:7", complaints=(outage,)),
+    )
+
+    page = words(content(admin, PAGE))
+
+    assert "web-1:7 draining" in page
+    assert stops.reason not in page
+    assert "web-2:7: Pub/Sub has been unavailable for 40 s." in page
+
+
 def test_the_outbox_and_the_inbox_are_beside_it_for_who_may_see_them(admin: Client) -> None:
-    figure = Figure("rele_outbox_parked", 2, "Messages that are parked")
-    other = Figure("shop_carts", 3.5, "Carts", {"country": "ES"})
-    report(snapshot(figures=(figure, other)))
+    where = {"database": "default"}
+    figures = (
+        Figure("rele_outbox_parked", 2, "Messages that are parked", where),
+        Figure("rele_outbox_lag_seconds", 9.93148, "The age of the oldest", where),
+        Figure("rele_outbox_relays", 1, "Relays", where),
+        Figure("rele_publisher_outstanding_bytes", 3_140_000, "Bytes"),
+        Figure("shop_carts", 3.5, "Carts", {"country": "ES"}),
+    )
+    report(snapshot(figures=figures))
 
     page = content(admin, PAGE)
 
     assert "/admin/rele_outbox/outboxmessage/" in page
     assert "/admin/rele_inbox/inboxmessage/" in page
-    assert "Outbox Messages 0 Relays 0 parked 2" in words(page)
-    assert "Figures shop carts country ES 3.5" in words(page)
+    assert "Outbox Messages 0 Relays 0 parked 2 lag 9.9 s As a worker" in words(page)
+    assert "Figures publisher outstanding 3.1 MB shop carts country ES 3.5" in words(page)
     viewer = logged_in_as("bo", "view_subscription")
     assert "/admin/rele_outbox/" not in content(viewer, PAGE)
 

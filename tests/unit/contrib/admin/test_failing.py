@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from rele.contrib.admin.failing import TEXT, describe, traceback_of
+from rele.exceptions import DeadLetter, Retry
+from rele.subscription import Subscription
 
 
 class UnprintableError(Exception):
@@ -95,3 +97,49 @@ def test_an_error_without_a_text_is_described() -> None:
 
     assert "cannot be printed: RuntimeError" in describe("orders", error).text
     assert "UnprintableError" in traceback_of(error)
+
+
+def because_of(cause: Exception, decision: Exception, *, named: bool) -> None:
+    try:
+        charge(cause)
+    except Exception as error:
+        if named:
+            raise decision from error
+        raise decision  # noqa: B904 - as handlers do it
+
+
+@pytest.mark.parametrize(
+    ("decision", "named", "kind", "text"),
+    [
+        (DeadLetter(), True, "KeyError", "'price'"),
+        (DeadLetter("no price"), True, "KeyError", "no price"),
+        (DeadLetter(), False, "KeyError", "'price'"),
+        (DeadLetter("no price"), False, "DeadLetter", "no price"),
+        (Retry(5), True, "KeyError", "'price'"),
+        (Retry(5), False, "KeyError", "'price'"),
+        (ValueError(), True, "ValueError", ""),
+    ],
+)
+def test_a_decision_is_named_by_the_error_behind_it(
+    decision: Exception, named: bool, kind: str, text: str
+) -> None:
+    with pytest.raises(type(decision)) as caught:
+        because_of(KeyError("price"), decision, named=named)
+
+    described = describe("orders", caught.value)
+
+    assert (described.kind, described.text) == (kind, text)
+    raised_in = "charge" if kind == "KeyError" else "because_of"
+    assert described.place.startswith(f"{__name__}.{raised_in}:")
+
+
+def test_a_traceback_begins_at_the_handler() -> None:
+    def handle(data: object, **attributes: object) -> None:
+        charge(ValueError("no stock"))
+
+    with pytest.raises(ValueError, match="no stock") as caught:
+        Subscription(handle, "orders")({})
+
+    error = caught.value.with_traceback(caught.tb.tb_next)  # without this test
+    assert "/rele/" not in traceback_of(error)
+    assert "in handle" in traceback_of(error)

@@ -49,17 +49,31 @@ def test_the_phase_counts_while_no_process_consumes(phase: Phase) -> None:
 
 
 @pytest.mark.parametrize(
-    ("idle", "note"),
+    ("idle", "more", "note"),
     [
-        ([None], "no message yet"),
-        ([3.0], ""),
-        ([300.0, None], "idle for 5 min"),
-        ([300.0, 3.0], ""),
+        ([None], {}, "no message yet"),
+        ([None], {"was_handled": True}, "no message since its workers started"),
+        ([3.0], {}, ""),
+        ([300.0, None], {}, "idle for 5 min"),
+        ([300.0, 3.0], {}, ""),
     ],
 )
-def test_an_idle_subscription_is_well(idle: list[float | None], note: str) -> None:
+def test_an_idle_subscription_is_well(
+    idle: list[float | None], more: dict[str, bool], note: str
+) -> None:
     consumers = [replace(RUNNING, idle_for=each) for each in idle]
 
-    state = state_of(consumers, [Phase.CONSUMING], [], is_to_pause=False)
+    state = state_of(consumers, [Phase.CONSUMING], [], is_to_pause=False, **more)
 
     assert (state.tone, state.note) == ("good", note)
+
+
+@pytest.mark.parametrize("idle", [None, 300.0])
+def test_a_subscription_whose_first_message_is_being_handled_is_not_idle(
+    idle: float | None,
+) -> None:
+    consumer = replace(RUNNING, idle_for=idle, running=1, outstanding=3)
+
+    state = state_of([consumer], [Phase.CONSUMING], [], is_to_pause=False)
+
+    assert (state.name, state.note) == ("consuming", "")

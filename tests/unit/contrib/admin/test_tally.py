@@ -11,6 +11,7 @@ import pytest
 
 from rele.contrib.admin.scale import percentile
 from rele.contrib.admin.tally import KEPT_FAILURES, KEPT_MINUTES, Tally, Unwritten
+from rele.exceptions import Drop
 
 ORDERS = SimpleNamespace(name="orders")
 
@@ -147,3 +148,11 @@ def test_a_message_costs_little() -> None:
         return (time.perf_counter() - began) / 10_000
 
     assert min(run() for _ in range(5)) < 10e-6
+
+
+def test_a_message_that_a_handler_drops_has_not_failed(tally: Tally) -> None:
+    fail(tally, Drop("a test order"))
+
+    [count] = tally.unwritten().minutes.values()
+    assert (count.handled, count.failed) == (1, 0)
+    assert tally.unwritten().failures == ()
