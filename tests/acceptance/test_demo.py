@@ -139,7 +139,14 @@ def test_the_admin_has_a_user_who_is_named_at_the_start(demo, browser, photo):
     assert "gallery" in text_of(browser, "#result_list .field-subscription")
 
 
-@pytest.mark.parametrize("line", ["(Starting the demo)", r"(worker \| Configuring)", ADDRESS])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(Starting the demo)",
+        r"(worker \| Configuring)",
+        pytest.param(ADDRESS, marks=pytest.mark.slow),  # as the first test does
+    ],
+)
 def test_ctrl_c_ends_it_at_any_time(demo, line):
     demo.wait_for(line)
     children = demo.children()
@@ -159,7 +166,10 @@ def test_sigterm_ends_it_too(demo):
     assert_it_ended_cleanly(demo, children)
 
 
-@pytest.mark.parametrize(("command", "name"), [("runserver", "web"), ("runrele", "worker")])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [pytest.param("runserver", "web", marks=pytest.mark.slow), ("runrele", "worker")],
+)
 def test_where_a_server_ends_by_itself_the_demo_says_which_and_ends(demo, command, name):
     demo.wait_for(ADDRESS)
     children = demo.children()

@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -102,6 +103,11 @@ NO_MIDDLEWARE = (
     "ModuleNotFoundError: No module named 'shop.middleware'. Write the dotted path of a middleware "
     "class, such as 'rele.contrib.LoggingMiddleware'.\n"
 )
+
+
+def slow(command: str) -> Any:
+    """A command that is like another one of the same test."""
+    return pytest.param(command, marks=pytest.mark.slow)
 
 
 class Newcomer:
@@ -551,7 +557,10 @@ class TestManagePy:
             '@sub(topic="…").\n'
         )
 
-    @pytest.mark.parametrize("command", ["runrele", "runrele --skip-checks", "showsubscriptions"])
+    @pytest.mark.parametrize(
+        "command",
+        ["runrele", "runrele --skip-checks", slow("showsubscriptions")],
+    )
     def test_a_subs_module_with_an_error(self, django: Newcomer, command: str) -> None:
         django.write("orders/subs.py", "'''Subs.'''\nimport billing")
 
@@ -562,7 +571,7 @@ class TestManagePy:
         )
 
     @pytest.mark.parametrize(
-        "command", ["runrele", "showsubscriptions", "rele publish order-paid 1"]
+        "command", [slow("runrele"), "showsubscriptions", slow("rele publish order-paid 1")]
     )
     def test_a_middleware_that_is_not_there(self, django: Newcomer, command: str) -> None:
         install(django, {"MIDDLEWARE": ["shop.middleware.Audit"]})
@@ -570,7 +579,7 @@ class TestManagePy:
         assert django.manage(*command.split()) == f"CommandError: {NO_MIDDLEWARE}"
 
     @pytest.mark.parametrize(
-        "command", ["runrele", "showsubscriptions", "rele publish order-paid 1"]
+        "command", [slow("runrele"), slow("showsubscriptions"), "rele publish order-paid 1"]
     )
     def test_rele_is_no_dict(self, django: Newcomer, command: str) -> None:
         install(django, "my-shop")

@@ -213,7 +213,7 @@ def test_once_sends_all_and_ends(shop: Project) -> None:
     [
         (("relay", "--once"), True),
         (("relay", "--once", "-v", "0"), False),
-        (("-v", "0", "relay", "--once"), False),
+        pytest.param(("-v", "0", "relay", "--once"), False, marks=pytest.mark.slow),
     ],
 )
 def test_where_nothing_is_configured_a_relay_logs_each_message_with_a_timestamp(
@@ -343,7 +343,14 @@ def test_a_hangup_drains_a_relay(shop_on_sqlite: Project) -> None:
     assert "No relay is running" in manage(shop_on_sqlite, "rele", "outbox")[1]
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "signum",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_signals_until_a_relay_has_ended_do_not_change_its_status(
     shop_on_sqlite: Project, signum: int
 ) -> None:
@@ -446,7 +453,9 @@ def test_what_cannot_be_printed_stops_no_relay(
 
 
 @UNPRINTABLE
-@pytest.mark.parametrize("options", [[], ["--format", "json"]])
+@pytest.mark.parametrize(
+    "options", [[], pytest.param(["--format", "json"], marks=pytest.mark.slow)]
+)
 def test_what_is_in_the_outbox_is_to_be_printed(
     shop_on_sqlite: Project, make_output: Callable[[], int], options: list[str]
 ) -> None:

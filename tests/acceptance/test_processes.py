@@ -173,7 +173,14 @@ def test_messages_are_handled_in_all_processes_and_a_signal_stops_them(
     assert not any(map(is_alive, workers.pids))
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "signum",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_to_the_whole_group_is_one_signal(
     shop: Project, start: Start, publish: Callable[[range], None], signum: int
 ) -> None:

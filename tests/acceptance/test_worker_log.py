@@ -63,11 +63,14 @@ def matches(pattern: str, output: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("options", "processed", "received"),
-    [((), True, False), (("-v", "0"), False, False), (("-v", "2"), True, True)],
-    ids=["", "-v 0", "-v 2"],
+    ("command", "options", "processed", "received"),
+    [
+        (("django", "runrele"), (), True, False),
+        (("django", "runrele"), ("-v", "0"), False, False),
+        (("rele", "run"), ("-v", "2"), True, True),
+    ],
+    ids=["runrele", "runrele -v 0", "run -v 2"],
 )
-@pytest.mark.parametrize("command", [("django", "runrele"), ("rele", "run")], ids=" ".join)
 def test_a_line_for_each_message_where_nothing_is_configured(
     django: Project,
     command: tuple[str, ...],

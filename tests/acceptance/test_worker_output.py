@@ -49,7 +49,16 @@ LOGGING = {
 WITHOUT_DJANGO = ("-m", "rele", "run")
 WITH_DJANGO = ("-m", "django", "runrele")
 DOORS = pytest.mark.parametrize("door", [WITHOUT_DJANGO, WITH_DJANGO], ids=" ".join)
-BUFFERED = pytest.mark.parametrize("is_buffered", [True, False], ids=["buffered", "unbuffered"])
+# Both doors, and both kinds of output; the other combinations only where time does not matter.
+DOORS_AND_BUFFERED = pytest.mark.parametrize(
+    ("door", "is_buffered"),
+    [
+        pytest.param(WITHOUT_DJANGO, False, id="-m rele run-unbuffered"),
+        pytest.param(WITH_DJANGO, True, id="-m django runrele-buffered"),
+        pytest.param(WITHOUT_DJANGO, True, id="-m rele run-buffered", marks=pytest.mark.slow),
+        pytest.param(WITH_DJANGO, False, id="-m django runrele-unbuffered", marks=pytest.mark.slow),
+    ],
+)
 
 needs_dev_full = pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="this system has no /dev/full"
@@ -106,8 +115,7 @@ def start(shop: Project) -> Iterator[Start]:
             process.stdout.close()
 
 
-@DOORS
-@BUFFERED
+@DOORS_AND_BUFFERED
 def test_a_stuck_worker_ends_although_who_reads_its_output_has_ended(
     shop: Project, start: Start, door: Sequence[str], is_buffered: bool
 ) -> None:
@@ -126,8 +134,7 @@ def test_a_stuck_worker_ends_although_who_reads_its_output_has_ended(
     assert worker.wait(timeout=20) == 1
 
 
-@DOORS
-@BUFFERED
+@DOORS_AND_BUFFERED
 def test_a_handler_that_prints_into_a_broken_pipe_handles_its_message(
     shop: Project, start: Start, door: Sequence[str], is_buffered: bool
 ) -> None:
@@ -148,8 +155,7 @@ def test_a_handler_that_prints_into_a_broken_pipe_handles_its_message(
 
 
 @needs_dev_full
-@DOORS
-@BUFFERED
+@DOORS_AND_BUFFERED
 def test_a_full_disk_stops_no_worker(
     shop: Project, start: Start, door: Sequence[str], is_buffered: bool
 ) -> None:

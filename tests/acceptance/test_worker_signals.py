@@ -60,7 +60,16 @@ def assert_ends_soon(process: subprocess.Popen[str], signum: int) -> None:
 
 @DOORS
 @pytest.mark.parametrize(
-    "method", ["GetSubscription", "GetTopic", "CreateTopic", "CreateSubscription", "StreamingPull"]
+    "method",
+    [
+        "GetSubscription",
+        # Where the worker waits for an answer before it consumes, all in the same way.
+        *(
+            pytest.param(method, marks=pytest.mark.slow)
+            for method in ("GetTopic", "CreateTopic", "CreateSubscription")
+        ),
+        "StreamingPull",
+    ],
 )
 def test_a_worker_ends_although_its_server_does_not_answer(
     shop: Project, door: Sequence[str], method: str
