@@ -1,4 +1,4 @@
-"""Reads what a relay sends: the metadata of many rows, and the payloads of those that are sent."""
+"""Reads what waits to be sent, without payloads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from rele.contrib.outbox.lanes import SHARDS, lane_of, shard_of
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.positions import kept_position, tracks_commits
 from rele.contrib.outbox.relaying.clock import DatabaseClock
-from rele.contrib.outbox.relaying.large_payloads import LARGE, can_read_bytes, read_bytes
 from rele.contrib.outbox.relaying.own_connection import run_statement
-from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.rows import DelayedLook, Look, Page, Place, Row
-from rele.contrib.outbox.relaying.unlocked import change_unlocked, with_ids
+from rele.contrib.outbox.relaying.unlocked import change_unlocked
 
 _BESIDES = 500
 """About how many bytes a message takes besides its payload."""
@@ -65,22 +63,6 @@ class Reader:
         new = [each for each in found if each[0] not in known]
         rows = self._rows([*self._overlooked(new, look, known), *new], shards)
         return Page(rows, last if is_full else max(last, highest), is_full)
-
-    def load(self, rows: Collection[Row]) -> dict[int, Payload]:
-        """The payloads of ``rows``, by id; without those that are gone.
-
-        Raises:
-            django.db.Error: the database cannot be used.
-        """
-        messages = with_ids(self._messages(), [row.id for row in rows])
-        values = messages.filter(state__in=_UNSENT).values_list(
-            "id", "topic", "data", "attributes", "ordering_key", "event_id", "attempts"
-        )
-        if max(row.size for row in rows) >= LARGE and can_read_bytes(self._alias):
-            found = run_statement(self._alias, lambda: read_bytes(values, self._alias))
-        else:
-            found = run_statement(self._alias, lambda: list(values))
-        return {each[0]: Payload(*each) for each in found}
 
     def forget(self) -> None:
         """Ask anew what the database can do: the connection may lead to another server now."""

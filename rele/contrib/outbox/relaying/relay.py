@@ -24,6 +24,7 @@ from rele.contrib.outbox.relaying.outcomes import (
     with_fresh_connections,
 )
 from rele.contrib.outbox.relaying.ownership import ownership_of
+from rele.contrib.outbox.relaying.payload_reading import PayloadReader
 from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.promoting import Promoter
 from rele.contrib.outbox.relaying.reading import Reader
@@ -100,6 +101,7 @@ class OutboxRelay:
         limits = Limits(batch_size, batch_bytes)
         self._core = RelayCore(limits, settings.max_attempts, is_passing, times)
         self._reader = Reader(alias, clock)
+        self._payloads = PayloadReader(alias)
         self._settler = Settler(alias, clock, settings.keep_sent)
         self._promoter = Promoter(alias, clock)
         self._failures = DatabaseFailures(alias)
@@ -341,7 +343,7 @@ class OutboxRelay:
         if not requests:
             return False
         try:
-            messages = self._reader.load(requests.rows())
+            messages = self._payloads.load(requests.rows())
         except BaseException:
             self._core.note_unsent(requests.rows(), time.monotonic())
             raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rele.engine.native.publishing.wire import Field, length_of
+
 Report = Callable[[Any], object]
 """Called once with the future of a message, when it is done."""
 
@@ -28,7 +30,7 @@ class Outgoing:
         self,
         topic: str,
         key: str,
-        field: bytes,
+        field: Field,
         handed_at: float,
         is_urgent: bool,
         future: Any,
@@ -37,7 +39,7 @@ class Outgoing:
         self.topic = topic
         self.key = key
         self.field = field
-        self.size = len(field)
+        self.size = length_of(field)
         self.handed_at = handed_at
         self.is_urgent = is_urgent
         self.future = future

@@ -188,7 +188,7 @@ class NativePublisher:
             future = PublishFuture()
             outgoing.append(Outgoing(message.topic, key, field, now, at_once, future, report))
             futures.append(future)
-            size += len(field)
+            size += outgoing[-1].size
         groups = [outgoing]
         if len(outgoing) > 1 and timeout > 0 and not sender.bounds.is_small(len(outgoing), size):
             groups = self._groups(sender.bounds, outgoing)

@@ -98,6 +98,7 @@ class Reporter:
     def _run(self) -> None:
         while (outcome := self._outcomes.get()) is not None:
             self._report(outcome)
+            del outcome  # or its messages stay in memory until the next one
 
     def _has_outcomes(self) -> bool:
         return not self._outcomes.empty()

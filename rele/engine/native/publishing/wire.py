@@ -9,13 +9,20 @@ that of https://protobuf.dev/programming-guides/encoding/, the numbers of the fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.pubsub_v1.types import PublishRequest, PublishResponse
 
 _Request = PublishRequest.pb()
 _Response = PublishResponse.pb()
+
+Field = bytes | tuple[bytes, ...]
+"""A message as a field of a request. A large one is in pieces, so that its data is not copied
+before the request is put together."""
+
+_LARGE = 1_000_000
+"""Bytes of data."""
 
 # Each tag says that its field has a length and a content: the number of the field * 8 + 2.
 _MESSAGES = b"\x12"
@@ -40,10 +47,11 @@ _LENGTHS = [_varint(number) for number in range(2048)]
 """The lengths of all attributes and of most messages: a field with an attribute is shorter."""
 
 
-def message_field(data: bytes, attributes: Mapping[str, str], ordering_key: str) -> bytes:
+def message_field(data: bytes, attributes: Mapping[str, str], ordering_key: str) -> Field:
     """A message, within Pub/Sub's limits, as a field of a PublishRequest."""
     lengths = _LENGTHS
-    body = _DATA + _length(len(data)) + data if data else b""
+    before = _DATA + _length(len(data)) if data else b""
+    after = b""
     for key, value in attributes.items():
         key_bytes, value_bytes = key.encode(), value.encode()
         entry = (
@@ -54,11 +62,17 @@ def message_field(data: bytes, attributes: Mapping[str, str], ordering_key: str)
             + lengths[len(value_bytes)]
             + value_bytes
         )
-        body += _ATTRIBUTES + lengths[len(entry)] + entry
+        after += _ATTRIBUTES + lengths[len(entry)] + entry
     if ordering_key:
         key_bytes = ordering_key.encode()
-        body += _ORDERING_KEY + lengths[len(key_bytes)] + key_bytes
-    return _MESSAGES + _length(len(body)) + body
+        after += _ORDERING_KEY + lengths[len(key_bytes)] + key_bytes
+    before = _MESSAGES + _length(len(before) + len(data) + len(after)) + before
+    return (before, data, after) if len(data) >= _LARGE else before + data + after
+
+
+def length_of(field: Field) -> int:
+    """How many bytes a field has."""
+    return len(field) if isinstance(field, bytes) else sum(map(len, field))
 
 
 def _length(number: int) -> bytes:
@@ -71,15 +85,23 @@ def topic_field(topic_path: str) -> bytes:
     return field
 
 
-def request(topic_path: str, message_fields: Sequence[bytes]) -> bytes:
+def request(topic_path: str, message_fields: Iterable[Field]) -> bytes:
     """A PublishRequest with these messages."""
-    return b"".join((topic_field(topic_path), *message_fields))
+    return b"".join((topic_field(topic_path), *_pieces(message_fields)))
 
 
-def messages(message_fields: Sequence[bytes]) -> Sequence[Any]:
+def messages(message_fields: Iterable[Field]) -> Sequence[Any]:
     """The messages of a PublishRequest, as protobuf has them."""
-    parsed: Sequence[Any] = _Request.FromString(b"".join(message_fields)).messages
+    parsed: Sequence[Any] = _Request.FromString(b"".join(_pieces(message_fields))).messages
     return parsed
+
+
+def _pieces(message_fields: Iterable[Field]) -> Iterator[bytes]:
+    for field in message_fields:
+        if isinstance(field, bytes):
+            yield field
+        else:
+            yield from field
 
 
 def message_ids(response: bytes) -> list[str]:
