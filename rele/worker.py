@@ -274,7 +274,7 @@ class Worker:
                 the shutdown.
         """
         if signal is not None:
-            self._stop.request_by_signal()
+            self._stop.request_by_signal(signal)
         if self._state is WorkerState.RUNNING:
             self._stop.request()
         elif self._state is WorkerState.READY:
@@ -293,6 +293,11 @@ class Worker:
             self._stop.request_unhurried()
         else:
             self._stop.request()
+
+    @property
+    def stopped_by(self) -> int | None:
+        """The number of the signal that has stopped it, if one has."""
+        return self._stop.signal
 
     def end_at_once(self) -> None:
         """End the process as a second signal does, from any thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from typing import TYPE_CHECKING
 
 from rele import config as configuration
@@ -79,16 +80,30 @@ def _run(options: Options) -> int:
         with in_each_worker(config):
             create_and_run(subs, config, before_run=before_run)
     except SystemExit as end:
-        write(_summary(name, once.rule))
+        write(_summary(name, once))
         if once.refusal is not None:
-            raise ReleError(f"Whether more waits in {name} is not known: {once.refusal}") from end
-        return 1 if once.rule.failed else int(end.code or 0)
+            raise ReleError(
+                f"Whether more waits in {name} is not known: no stream could be opened for a "
+                f"minute: {once.refusal.rstrip(chr(46))}."
+            ) from end
+        return 1 if once.rule.failed else int(end.code or 0) or _status_of(once.stopped_by)
     return 0
 
 
-def _summary(name: str, rule: EndingRule) -> str:
-    text = f"Handled {rule.handled} message(s) of {name}"
-    return f"{text}; {rule.failed} failed." if rule.failed else f"{text}."
+def _summary(name: str, once: RunOnce) -> str:
+    text = f"Handled {once.rule.handled} message(s) of {name}"
+    if once.rule.failed:
+        text += f"; {once.rule.failed} failed"
+    if once.stopped_by is not None:
+        text += f"; stopped by {signal.Signals(once.stopped_by).name}: more may wait"
+    return f"{text}."
+
+
+def _status_of(signum: int | None) -> int:
+    """The exit status as a shell has it for a process that a signal has ended: what waits is not
+    handled, so that whoever started the command can start it again.
+    """
+    return 0 if signum is None else 128 + signum
 
 
 RUN_ONCE = Subcommand(

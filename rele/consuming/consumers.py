@@ -73,7 +73,7 @@ class GoogleConsumers:
             restore,
             plan.threads,
             max_lease_duration=plan.max_lease_duration,
-            is_unavailable=lambda: self._subscriber.is_unavailable,
+            unavailable_for=lambda: self._subscriber.unavailable_for,
             limits=partial(_limits, plan),
             times=self._times,
         )

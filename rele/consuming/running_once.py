@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rele.consuming.control import Stoppable
 from rele.consuming.ending_rule import EndingRule
@@ -18,6 +18,13 @@ _LOOK_SECONDS = 0.1
 
 _LONGEST_REFUSAL = 60.0
 """Seconds: Pub/Sub may be unavailable for a moment, and a job of cron is not to wait for ever."""
+
+
+class StoppableBySignal(Stoppable, Protocol):
+    """The part of a :class:`rele.worker.Worker` that this module uses."""
+
+    @property
+    def stopped_by(self) -> int | None: ...
 
 
 class RunOnce:
@@ -34,7 +41,12 @@ class RunOnce:
         self._lock = threading.Lock()
         self._has_stopped = threading.Event()
 
-    def take(self, worker: Stoppable) -> None:
+    @property
+    def stopped_by(self) -> int | None:
+        """The number of the signal that has stopped the worker before all was handled."""
+        return None if self._has_stopped.is_set() else self._worker.stopped_by
+
+    def take(self, worker: StoppableBySignal) -> None:
         """Watch ``worker``, which has not begun."""
         self._worker = worker
         IN_USE.add_own_hooks(self)

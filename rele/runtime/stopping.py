@@ -88,6 +88,8 @@ class StopRequest:
         self._is_unhurried = False
         self._is_ending = False
         self._signalled_at: float | None = None
+        self.signal: int | None = None
+        """The number of the signal that has requested the stop, where it was passed on."""
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         main_thread_wait()  # made now, and not while a signal handler interrupts its making
 
@@ -116,15 +118,15 @@ class StopRequest:
         self._is_unhurried = True
         self._wake()
 
-    def request_by_signal(self) -> None:
-        """Request a stop in a signal handler.
+    def request_by_signal(self, signum: int | None = None) -> None:
+        """Request a stop in a signal handler, which got ``signum``.
 
         A further signal, a second or more later, ends the process at once with status 1. A stop
         that was requested otherwise does not count as the first signal: whoever sends one may not
         know of it.
         """
         if self._signalled_at is None:
-            self._signalled_at = time.monotonic()
+            self._signalled_at, self.signal = time.monotonic(), signum
         elif time.monotonic() - self._signalled_at >= SECOND_SIGNAL_AFTER:
             self.end_at_once()
         self.request()

@@ -77,6 +77,7 @@ def test_it_ends_after_so_many(jobs: Project) -> None:
     assert output.count("handled ") == 50 - begun
 
 
+@pytest.mark.both_engines(slow="google")
 def test_an_outage_is_not_taken_for_the_end_of_what_waits(
     jobs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +93,8 @@ def test_an_outage_is_not_taken_for_the_end_of_what_waits(
 
     assert once.poll() is None
     once.send_signal(signal.SIGTERM)
-    read_until(once.stdout, "Handled 1 message(s) of jobs.")
+    read_until(once.stdout, "Handled 1 message(s) of jobs; stopped by SIGTERM: more may wait.")
+    assert once.wait(30) == 128 + signal.SIGTERM
 
 
 def test_a_name_that_is_none(jobs: Project) -> None:

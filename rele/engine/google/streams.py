@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -60,8 +60,8 @@ class RestartingStream:
             the subscription if it may; returns whether the subscription exists.
         threads: how many messages are handled at a time.
         max_lease_duration: seconds for which a message may be outstanding.
-        is_unavailable: whether Pub/Sub is known to be unavailable, so that streams do not end
-            gracefully.
+        unavailable_for: for how many seconds Pub/Sub has been unavailable, so that streams do not
+            end gracefully, and Google's client opens them again silently; 0 if it is available.
         limits: Google's FlowControl for a number of threads; ``None`` for its default.
         times: the durations that it uses; tests shorten them.
         timer: calls functions that are due; by default it has a thread of its own.
@@ -75,7 +75,7 @@ class RestartingStream:
         threads: int,
         *,
         max_lease_duration: float = FOREVER,
-        is_unavailable: Callable[[], bool] = lambda: False,
+        unavailable_for: Callable[[], float] = lambda: 0.0,
         limits: Callable[[int], Any] = lambda threads: None,
         times: Times | None = None,
         timer: Timer | None = None,
@@ -84,7 +84,7 @@ class RestartingStream:
         self._max_lease_duration = max_lease_duration
         self._open_stream = open_stream
         self._prepare = prepare
-        self._is_unavailable = is_unavailable
+        self._unavailable_for = unavailable_for
         self._limits = limits
         self._times = times or Times()
         self._timer = timer or Alarm(f"rele-{name}-timer")
@@ -139,7 +139,7 @@ class RestartingStream:
                     self._timer.now(),
                     self._times,
                     running=stream.scheduler.running,
-                    is_unavailable=self._is_unavailable(),
+                    is_unavailable=self._unavailable_for() > 0,
                 )
                 if not seconds:
                     logger.debug("The stream of %s has not ended in time.", self._name)
@@ -195,12 +195,13 @@ class RestartingStream:
             streams = list(self._streams)
             is_paused = isinstance(self._restarts.state, Paused)
             refused_for = self._restarts.interrupted_for(self._timer.now())
+            unavailable_for = self._unavailable_for() if self._restarts.is_to_be_open else 0.0
         figures = [stream.scheduler.figures() for stream in streams]
         outstanding = sum(each.messages for each in figures)
         limit = (self._limits(self._threads) or FlowControl()).max_messages
         error = None if refused_for is None else self._newest_error()
         handled_at = self._counts.handled_at
-        return SubscriptionStatus(
+        status = SubscriptionStatus(
             name=self._name,
             topic="",
             threads=self._threads,
@@ -220,6 +221,7 @@ class RestartingStream:
             redelivered=self._counts.redelivered,
             idle_for=None if handled_at is None else self._timer.now() - handled_at,
         )
+        return _in_an_outage(status, unavailable_for) if unavailable_for else status
 
     def _open(self) -> Any:
         scheduler = self._make_scheduler()
@@ -365,3 +367,13 @@ class RestartingStream:
 
     def _end_here(self, stream: Opened) -> None:
         pull_manager.end_in_this_thread(stream.future)
+
+
+def _in_an_outage(status: SubscriptionStatus, seconds: float) -> SubscriptionStatus:
+    """The status while Google's client tries silently to open the stream again."""
+    return replace(
+        status,
+        streams=0,
+        refused_for=max(status.refused_for or 0.0, seconds),
+        refusal=status.refusal or "Pub/Sub is unavailable",
+    )

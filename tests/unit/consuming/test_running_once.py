@@ -17,6 +17,8 @@ from rele.status.snapshot import Contribution, Phase, SubscriptionStatus
 class Stopped:
     """Stands for a worker."""
 
+    stopped_by: int | None = None
+
     def __init__(self) -> None:
         self.is_stopped = threading.Event()
 

@@ -393,7 +393,7 @@ class TestRestartingStream:
         time: VirtualTime,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        kept = keep(is_unavailable=lambda: True)
+        kept = keep(unavailable_for=lambda: 5.0)
         monkeypatch.setattr(Stream, "close", lambda self, reason=None: None)
         kept.open()
         begin = time.now()
@@ -410,7 +410,7 @@ class TestRestartingStream:
         time: VirtualTime,
         handler: Handler,
     ) -> None:
-        kept = keep(is_unavailable=lambda: True)
+        kept = keep(unavailable_for=lambda: 5.0)
         kept.open()
         server.schedule(handler)
         handler.begun.wait_for(1)
@@ -543,6 +543,18 @@ class TestRestartingStream:
         assert (status.longest_running, status.idle_for) == (3, None)
         assert status.outstanding_bytes > 0
         assert (status.limit, status.is_at_limit) == (1000, False)
+
+    def test_the_status_shows_no_open_stream_while_pubsub_is_unavailable(
+        self, keep: Callable[..., RestartingStream]
+    ) -> None:
+        kept = keep(unavailable_for=lambda: 5.0)
+        kept.open()
+
+        status = kept.status()
+        assert (status.streams, status.refused_for) == (0, 5.0)
+        assert status.refusal == "Pub/Sub is unavailable"
+        kept.pause()
+        assert kept.status().refused_for is None
 
     def test_the_status_knows_for_how_long_and_why_no_stream_is_open(
         self, kept: RestartingStream, server: StreamOpener, time: VirtualTime
