@@ -11,6 +11,9 @@ from typing import Any, TextIO, cast
 from rele.exceptions import ReleError
 from rele.runtime.waiting import reported_if_long
 
+READER_GONE = 141
+"""The exit status of a command whose reader has ended, as a shell has it after SIGPIPE."""
+
 
 class OutputError(ReleError):
     """The result of a command could not be printed."""
@@ -27,6 +30,7 @@ def printing(stream: Any = None) -> Iterator[Callable[[str], None]]:
 
     Raises:
         OutputError: not all could be printed.
+        SystemExit: whoever read it has ended, as ``head`` does: the command ends without a word.
     """
     to = sys.stdout if stream is None else stream
     errors: list[Exception] = []
@@ -45,6 +49,8 @@ def printing(stream: Any = None) -> Iterator[Callable[[str], None]]:
     finally:
         attempt(to.flush)
     for error in errors:
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(READER_GONE) from error
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"The output could not be written: {reason}.") from error
 

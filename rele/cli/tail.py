@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,12 +21,15 @@ from rele.cli.subcommand import Options, Subcommand
 from rele.cli.subscriptions import NOT_IN_THE_WAY
 from rele.exceptions import ReleError
 from rele.project.loading import Project
-from rele.project.naming import existing_subscription, subscription_path
+from rele.project.naming import existing_subscription, existing_topic, subscription_path
 from rele.project.startup import say, say_project
 
 if TYPE_CHECKING:
     from rele.resources.access import Access
     from rele.resources.waiting_messages import WaitingMessages
+
+_ESCAPES = re.compile(r"(?P<letters>(?:\\u[0-9a-fA-F]{4})+)|\\.")
+"""The escapes of a text in JSON; ``\\\\u0041`` is a backslash and no letter."""
 
 _AT_A_TIME = 100
 _LONGEST_PULL = 30.0
@@ -83,8 +87,7 @@ def _source(access: Access, options: Options, project: str) -> Iterator[WaitingM
     from rele.resources.deleted_topics import DELETED_TOPIC  # here, since it loads Google's client
 
     if options["topic"] is not None:
-        name = options["topic"]
-        topic = name if "/" in name else f"projects/{project}/topics/{name}"
+        topic = existing_topic(access.service, options["topic"], project)
         original = None
         what = f"what is published to {topic}"
     else:
@@ -149,7 +152,7 @@ def as_text(message: Any, style: Style) -> str:
     parts.append(style.dim(message.message_id))
     if message.ordering_key:
         parts.append(style.bold(printable(message.ordering_key)))
-    parts.append(printable(_text(message.data)))
+    parts.append(printable(_readable(_text(message.data))))
     parts += [
         f"{style.dim(printable(key) + '=')}{printable(value)}"
         for key, value in sorted(message.attributes.items())
@@ -176,6 +179,25 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return repr(data)
+
+
+def _readable(text: str) -> str:
+    """JSON whose escapes are letters where that is possible; other text as it is."""
+    if "\\u" not in text:
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return _ESCAPES.sub(_unescaped, text)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if not found["letters"]:
+        return found[0]
+    letters: str = json.loads(f'"{found[0]}"')
+    is_plain = letters.isprintable() and not {'"', "\\"} & set(letters)
+    return letters if is_plain else found[0]
 
 
 TAIL = Subcommand(

@@ -58,7 +58,7 @@ def find_place(reader: Reader, path: str, pulled_from: str | None = None) -> Pla
     if found is None:
         raise DeadLettersError(
             f"The dead-letter topic {topic} of {path} does not exist, so Pub/Sub moves no message "
-            "to it. `manage.py showsubscriptions --apply` creates it."
+            "to it. A worker creates it when it starts, unless RELE['RESOURCES'] forbids it."
         )
     chosen = _chosen(list(found), topic, pulled_from)
     return Place(topic, None, path) if chosen is None else _place(reader, topic, chosen, path)

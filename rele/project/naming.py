@@ -1,10 +1,13 @@
-"""The subscriptions that a person names."""
+"""The topics and subscriptions that a person names."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from rele.exceptions import ResourceError
+from rele.schema.problems import did_you_mean
 
 
 class SubscriptionReader(Protocol):
@@ -12,6 +15,15 @@ class SubscriptionReader(Protocol):
 
     def subscription(self, path: str) -> Any:
         """Google's Subscription, or ``None`` if it does not exist."""
+
+    def configurations(self, project: str) -> Iterable[Any]:
+        """Google's Subscription of each subscription of ``project``, which is ``projects/ID``."""
+
+
+class TopicReader(SubscriptionReader, Protocol):
+    """Reads topics, too."""
+
+    def has_topic(self, path: str) -> bool: ...
 
 
 def subscription_path(name: str, project: str) -> str:
@@ -25,15 +37,42 @@ def existing_subscription(reader: SubscriptionReader, path: str) -> Any:
     Raises:
         ResourceError: there is none, or the path is none.
     """
-    parts = path.split("/")
-    if len(parts) != 4 or (parts[0], parts[2]) != ("projects", "subscriptions"):
-        raise ResourceError(
-            f"{path!r} is not the path of a subscription, projects/PROJECT/subscriptions/NAME."
-        )
+    _check(path, "subscription")
     subscription = reader.subscription(path)
     if subscription is None:
-        raise ResourceError(
-            f"There is no subscription {parts[3]!r} in the project {parts[1]}: "
-            "`manage.py showsubscriptions` shows what the subscriptions are called."
-        )
+        raise _missing(path, (each.name for each in _all(reader, path)), "subscription")
     return subscription
+
+
+def existing_topic(reader: TopicReader, name: str, project: str) -> str:
+    """The full path of an existing topic that is named by it or by its id.
+
+    Raises:
+        ResourceError: there is none, or the path is none.
+    """
+    path = name if "/" in name else f"projects/{project}/topics/{name}"
+    _check(path, "topic")
+    if not reader.has_topic(path):
+        raise _missing(path, (each.topic for each in _all(reader, path)), "topic")
+    return path
+
+
+def _check(path: str, kind: str) -> None:
+    parts = path.split("/")
+    if len(parts) != 4 or not all(parts) or (parts[0], parts[2]) != ("projects", f"{kind}s"):
+        raise ResourceError(f"{path!r} is not the path of a {kind}, projects/PROJECT/{kind}s/NAME.")
+
+
+def _all(reader: SubscriptionReader, path: str) -> Iterable[Any]:
+    return reader.configurations("/".join(path.split("/")[:2]))
+
+
+def _missing(path: str, known: Iterable[str], kind: str) -> ResourceError:
+    _, project, _, name = path.split("/")
+    names: set[str] = set()
+    with suppress(ResourceError):  # the credentials need not be able to list them
+        names = {parts[3] for each in known if len(parts := each.split("/")) == 4}
+    advice = (
+        did_you_mean(name, names) if names else "Run the worker that declares it, or create it."
+    )
+    return ResourceError(f"There is no {kind} {name!r} in the project {project}. {advice}")

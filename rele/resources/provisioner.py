@@ -192,6 +192,7 @@ def _refuse_differences(plan: Plan) -> None:
         differences = "\n".join(f"  {change}" for change in plan.changes)
         raise ResourceError(
             "Pub/Sub does not have what is declared, and Relé changes nothing under "
-            f"RELE['RESOURCES'] = 'verify':\n{differences}\nMake these changes with `manage.py "
-            "showsubscriptions --apply`, or ask whoever owns the resources."
+            f"RELE['RESOURCES'] = 'verify':\n{differences}\nMake these changes by a "
+            "worker with 'apply', or in a Django project by `manage.py showsubscriptions --apply`, "
+            "or ask whoever owns the resources."
         )

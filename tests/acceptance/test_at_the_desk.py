@@ -146,11 +146,47 @@ def test_the_messages_of_a_subscription_are_shown_and_left_to_its_workers(jobs: 
     assert "Handled 2 message(s) of jobs." in jobs.run(*ONCE)[1]
 
 
-def test_a_topic_that_is_missing(jobs: Project) -> None:
-    status, output = jobs.run("-m", "rele", "tail", "jbos")
+def test_it_ends_quietly_when_nobody_reads_it_any_more(jobs: Project) -> None:
+    tail = subprocess.Popen(
+        [sys.executable, "-m", "rele", "tail", "jobs"],
+        cwd=jobs.folder,
+        env=jobs.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert tail.stdout is not None
+    assert tail.stderr is not None
+    read_until(tail.stderr, "Showing what is published to")
+    publish_jobs(jobs, [1])
+    read_until(tail.stdout, "  1  published_at=")
+
+    tail.stdout.close()
+    publish_jobs(jobs, [2])
+
+    assert tail.wait(30) == 128 + signal.SIGPIPE
+    assert tail.stderr.read() == ""
+    tail.stderr.close()
+    assert not has_copy(jobs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["jbos"], "There is no topic 'jbos' in the project {}. Did you mean 'jobs'?"),
+        (
+            ["--subscription", "jbos"],
+            "There is no subscription 'jbos' in the project {}. Did you mean 'jobs'?",
+        ),
+        (["a/b"], "'a/b' is not the path of a topic, projects/PROJECT/topics/NAME."),
+    ],
+    ids=["topic", "subscription", "path"],
+)
+def test_what_is_missing_is_one_clear_line(jobs: Project, arguments: list[str], error: str) -> None:
+    status, output = jobs.run("-m", "rele", "tail", *arguments)
 
     assert status == 1
-    assert "jbos" in output
+    assert output.splitlines()[-1] == f"Error: {error.format(jobs.project_id)}"
     assert "Traceback" not in output
 
 

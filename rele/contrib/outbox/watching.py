@@ -27,7 +27,7 @@ def watch(frame: Callable[[], Iterable[str]], stream: Any, wait: Callable[[float
         wait: is given the seconds until the next frame.
 
     Raises:
-        OutputError: they cannot be written.
+        OutputError, SystemExit: they cannot be written.
     """
     write_frame = _redraw if stream.isatty() else _append
     with suppress(KeyboardInterrupt), raised():

@@ -41,6 +41,22 @@ def test_nothing_in_a_message_moves_the_cursor() -> None:
     assert shown.endswith(r"a\x1b[2Jb\nc  k\r=\x07")
 
 
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (rb'{"n": "caf\u00e9 \ud83d\ude00", "v": 1.10}', '{"n": "café 😀", "v": 1.10}'),
+        (
+            rb'["\u0022", "\u000a", "\\u00e9", "\ud83d"]',
+            r'["\u0022", "\u000a", "\\u00e9", "\ud83d"]',
+        ),
+        (rb"no JSON: \u00e9", r"no JSON: \u00e9"),
+    ],
+    ids=["letters", "others", "no JSON"],
+)
+def test_escaped_letters_of_json_are_readable(data: bytes, shown: str) -> None:
+    assert as_text(message(data=data), PLAIN).endswith(f"  {shown}")
+
+
 def test_data_that_is_no_text_is_shown_as_in_python() -> None:
     assert as_text(message(data=b"\xff\x00"), PLAIN).endswith(r"b'\xff\x00'")
 
