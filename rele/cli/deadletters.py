@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rele.cli import stop_signals
@@ -20,6 +21,7 @@ from rele.cli.letters_shown import (
     printable,
 )
 from rele.cli.log import add_verbosity, log_to_stderr
+from rele.cli.noting import note_action
 from rele.cli.output import printing, saying_after_a_second
 from rele.cli.parser import MAX_DAYS, number_from, say_wrong_use_plainly
 from rele.cli.style import style_of, terminal_width
@@ -293,6 +295,8 @@ class _Command:
             action = letter_actions.replaying(found, letters)
         else:
             action = letter_actions.discarding(found)
+        place = found.box.place
+        whose = place.source or place.subscription or self.options["subscription"]
         return letter_actions.carry_out(
             found,
             collected,
@@ -300,6 +304,7 @@ class _Command:
             action,
             name=self.options["subscription"],
             yes=self.options["yes"],
+            note=partial(note_action, self.project.require_config(ignoring=NOT_IN_THE_WAY), whose),
         )
 
 

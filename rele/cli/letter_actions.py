@@ -88,6 +88,7 @@ def carry_out(
     *,
     name: str,
     yes: bool,
+    note: Callable[[str], None],
 ) -> int:
     """Ask, then do it to all letters that are meant; return the command's exit status.
 
@@ -98,6 +99,7 @@ def carry_out(
         action: what to do to them.
         name: of the subscription, as it was given.
         yes: whether not to ask.
+        note: gets what was done, as a sentence.
 
     Raises:
         ReleError: nobody can be asked.
@@ -119,6 +121,8 @@ def carry_out(
                 break
     for line in _summary(outcome, action.done):
         say(line)
+    if settled := outcome.done + outcome.unconfirmed:
+        note(f"{settled:,} dead letter{'' if settled == 1 else 's'} {action.done}.")
     if outcome.error is not None:
         raise outcome.error
     return 0 if outcome.is_complete else 1

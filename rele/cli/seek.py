@@ -8,10 +8,12 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from rele.cli.confirming import is_confirmed
+from rele.cli.noting import note_action
 from rele.cli.output import printing
 from rele.cli.subcommand import Options, Subcommand
 from rele.cli.subscriptions import NOT_IN_THE_WAY
 from rele.cli.table import age
+from rele.config import Config
 from rele.exceptions import ReleError
 from rele.project.loading import Project
 from rele.project.naming import existing_subscription, subscription_path
@@ -60,7 +62,7 @@ def run(options: Options) -> int:
 
     say_project(config)
     with access_to(config) as access:
-        return _seek(access, options, str(config.gc_project_id), time, now)
+        return _seek(access, options, config, time, now)
 
 
 def time_of(text: str, now: datetime) -> datetime | None:
@@ -87,9 +89,9 @@ def time_of(text: str, now: datetime) -> datetime | None:
 
 
 def _seek(
-    access: Access, options: Options, project: str, time: datetime | None, now: datetime
+    access: Access, options: Options, config: Config, time: datetime | None, now: datetime
 ) -> int:
-    path = subscription_path(options["subscription"], project)
+    path = subscription_path(options["subscription"], str(config.gc_project_id))
     subscription = existing_subscription(access.service, path)
     position = access.position(path)
     if options["to"] is None:
@@ -110,8 +112,11 @@ def _seek(
         _make_snapshot(position, path, options["snapshot"], now)
     if time is not None:
         position.seek_to_time(time)
+        goal = f"{time:%Y-%m-%d %H:%M:%S} UTC"
     else:
         position.seek_to_snapshot(snapshot)
+        goal = snapshot
+    note_action(config, path, f"Sought to {goal}.")
     say("Done. It takes Pub/Sub a moment until all of its servers know.")
     return 0
 

@@ -93,10 +93,12 @@ class Room:
     """
     in_each_worker: Callable[[Config], AbstractContextManager[object]] | None = None
     """Returns the context that each worker process runs in, from before its setup to its end."""
-
     controls: Callable[[Config], ReadControls] | None = None
     """Returns what reads which subscriptions are paused, and with how many threads they are
     consumed. Each worker process reads it every 2 s, in one thread, and does it."""
+    note_action: Callable[[Config, str, str, str], None] | None = None
+    """Gets the configuration, the id of a subscription, who has done something about it with a
+    command, and what, as a sentence. It keeps that for people."""
 
     @property
     def is_in_use(self) -> bool:

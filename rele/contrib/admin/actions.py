@@ -32,23 +32,34 @@ class Action:
     asks_threads: bool = False
 
 
+PAUSED = "Paused."
+RESUMED = "Resumed."
+
+
+def threads_set(threads: int | None) -> str:
+    """What was done, as it is noted."""
+    if threads is None:
+        return "Set its threads to what the code says."
+    return f"Set its threads to {threads} in each process."
+
+
 def _pause(name: str, by: str, answers: Answers) -> tuple[Subscription, str]:
-    return controls.pause(name, by), "Paused."
+    return controls.pause(name, by), PAUSED
 
 
 def _resume(name: str, by: str, answers: Answers) -> tuple[Subscription, str]:
-    return controls.resume(name, by), "Resumed."
+    return controls.resume(name, by), RESUMED
 
 
 def _set_threads(name: str, by: str, answers: Answers) -> tuple[Subscription, str]:
     text = answers.get("threads", "").strip()
     if not text:
-        return controls.set_threads(name, None, by), "Set its threads to what the code says."
+        return controls.set_threads(name, None, by), threads_set(None)
     is_short = len(text) <= len(str(MOST_THREADS))
     threads = int(text) if is_short and text.isascii() and text.isdecimal() else 0
     if not 1 <= threads <= MOST_THREADS:
         raise AnswerError(f"Write a whole number from 1 to {MOST_THREADS}, or nothing.")
-    return controls.set_threads(name, threads, by), f"Set its threads to {threads} in each process."
+    return controls.set_threads(name, threads, by), threads_set(threads)
 
 
 ACTIONS = {

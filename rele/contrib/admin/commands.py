@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from rele.cli.noting import operator
 from rele.cli.output import printing, saying_after_a_second
 from rele.cli.parser import number_from
 from rele.cli.subcommand import Options
 from rele.contrib.admin import controls
+from rele.contrib.admin.actions import PAUSED, RESUMED, threads_set
 from rele.contrib.admin.exceptions import PageError, explained_errors
 from rele.contrib.admin.models import Subscription
 from rele.management.project import load_django_project
@@ -42,18 +42,21 @@ def add_threads_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def pause(options: Options) -> int:
-    return _decide(options["subscriptions"], controls.pause, f"is paused. {_SOON}")
+    return _decide(options["subscriptions"], controls.pause, f"is paused. {_SOON}", PAUSED)
 
 
 def resume(options: Options) -> int:
-    return _decide(options["subscriptions"], controls.resume, f"is consumed again. {_SOON}")
+    return _decide(
+        options["subscriptions"], controls.resume, f"is consumed again. {_SOON}", RESUMED
+    )
 
 
 def set_threads(options: Options) -> int:
     threads = options["threads"]
     decide = partial(_set_threads, threads)
     count = "as many threads as the code says" if threads is None else f"{threads} thread(s)"
-    return _decide([options["subscription"]], decide, f"has {count} in each process. {_SOON}")
+    outcome = f"has {count} in each process. {_SOON}"
+    return _decide([options["subscription"]], decide, outcome, threads_set(threads))
 
 
 def _set_threads(threads: int | None, name: str, by: str) -> Subscription:
@@ -70,13 +73,15 @@ def _threads(text: str) -> int | None:
     return int(number_from(1, int, "whole number", _MOST_THREADS)(text))
 
 
-def _decide(names: Sequence[str], decide: Callable[[str, str], Any], outcome: str) -> int:
+def _decide(
+    names: Sequence[str], decide: Callable[[str, str], Any], outcome: str, noted: str
+) -> int:
     _check(names)
-    by = f"{_user()}@{socket.gethostname()}"
+    by = operator()
     with printing() as write:
         for name in dict.fromkeys(names):
             with saying_after_a_second("Waiting for the database ..."), explained_errors():
-                decide(name, by)
+                controls.decide_and_note(partial(decide, name, by), name, by, noted)
             write(f"{name} {outcome}")
     return 0
 
@@ -92,10 +97,3 @@ def _check(names: Sequence[str]) -> None:
             raise PageError(
                 f"This project has no subscription {name!r}. {did_you_mean(name, known)}"
             )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (ImportError, KeyError, OSError):  # a container's user may have no name
-        return "manage.py"

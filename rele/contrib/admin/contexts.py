@@ -12,7 +12,7 @@ from django.utils import timezone
 from rele.contrib.admin import panels
 from rele.contrib.admin.exceptions import explained_errors
 from rele.contrib.admin.figure_lines import figures_of
-from rele.contrib.admin.models import Subscription
+from rele.contrib.admin.models import Note, Subscription
 from rele.contrib.admin.reading import read_details, read_reports
 from rele.contrib.admin.server_state import PATIENCE, ServerState, ServerWatch
 from rele.declaration.subscription import Subscription as Declaration
@@ -63,6 +63,7 @@ def details(project: Project, watch: ServerWatch, url: Url, name: str) -> dict[s
         reports = read_reports(timezone.now())
         more = read_details(name, reports.now)
         failures = panels.failures_of(more.failures, reports.now)
+        log = _log(name)
     lines = {each.name: each for each in panels.lines_of(reports, project.subscriptions)}
     if name not in lines:
         return None
@@ -74,7 +75,7 @@ def details(project: Project, watch: ServerWatch, url: Url, name: str) -> dict[s
         "consumers": panels.consumers_of(name, reports, more),
         "failures": failures,
         **_declared_and_had(project, watch, name),
-        "log": _log(name),
+        "log": log,
     }
 
 
@@ -97,17 +98,21 @@ def _with_urls(line: panels.Line, url: Url) -> dict[str, Any]:
 
 
 def _log(name: str) -> list[dict[str, str]]:
-    """What was done about a subscription in the admin, the latest first."""
+    """What was done about a subscription in the admin and with commands, the latest first."""
     entries = LogEntry.objects.filter(
         content_type=ContentType.objects.get_for_model(Subscription), object_id=name
     ).select_related("user")
+    notes = Note.objects.filter(subscription=name).order_by("-at", "-id")
+    done = [
+        *(
+            (e.action_time, e.user.get_username(), e.get_change_message())
+            for e in entries[:_ENTRIES]
+        ),
+        *((n.at, f"{n.by} (command line)", n.what) for n in notes[:_ENTRIES]),
+    ]
+    done.sort(key=lambda each: each[0], reverse=True)
     return [
-        {
-            "when": shown(entry.action_time),
-            "user": entry.user.get_username(),
-            "what": entry.get_change_message(),
-        }
-        for entry in entries[:_ENTRIES]
+        {"when": shown(when), "user": user, "what": what} for when, user, what in done[:_ENTRIES]
     ]
 
 

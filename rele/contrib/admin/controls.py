@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.db import router, transaction
 from django.utils import timezone
 
 from rele.config import Config
 from rele.contrib.admin.exceptions import explained_errors
-from rele.contrib.admin.models import Subscription
+from rele.contrib.admin.models import Note, Subscription
 from rele.management.databases import close_connections
 from rele.status.controls import ReadControls, SubscriptionControl
 
@@ -58,6 +60,30 @@ def set_threads(name: str, threads: int | None, by: str) -> Subscription:
         by: who decides it.
     """
     return _decide(name, by, threads=threads)
+
+
+def decide_and_note(decide: Callable[[], object], name: str, by: str, what: str) -> None:
+    """Decide about a subscription, and note who did so; both, or neither.
+
+    Args:
+        decide: writes the decision.
+        name: of the subscription.
+        by: who decides it, without being a user of Django's.
+        what: was decided, as a sentence.
+    """
+    with transaction.atomic(using=router.db_for_write(Subscription)):
+        decide()
+        Note.objects.create(subscription=name[:_NAME], by=by[:_NAME], what=what)
+
+
+def note_action(config: Config, name: str, by: str, what: str) -> None:
+    """Note what somebody has done about a subscription with a command.
+
+    Raises:
+        PageError: the tables cannot be used.
+    """
+    with explained_errors():
+        decide_and_note(lambda: None, name, by, what)
 
 
 def _decide(name: str, by: str, **decision: Any) -> Subscription:

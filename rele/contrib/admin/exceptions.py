@@ -16,9 +16,9 @@ def explained_errors() -> AbstractContextManager[None]:
     """Within the block, turn an error of the page's database into a :class:`PageError`."""
     from django.db import router
 
-    from rele.contrib.admin.models import Failure, Minute, Process, Subscription
+    from rele.contrib.admin.models import Failure, Minute, Note, Process, Subscription
 
-    models = (Failure, Minute, Process, Subscription)
+    models = (Failure, Minute, Note, Process, Subscription)
     names = frozenset(model._meta.db_table for model in models)
     return Tables("page in the admin", names, PageError).explained_errors(
         router.db_for_write(Process)

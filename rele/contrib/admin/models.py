@@ -35,6 +35,30 @@ class Subscription(models.Model):
         return self.name
 
 
+class Note(models.Model):
+    """What somebody has done about a subscription with a command.
+
+    What users of the admin do is in its own log, which is about Django's users alone.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    subscription = models.CharField(max_length=255)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    by = models.CharField(
+        max_length=255, help_text="The user of the operating system, and the machine."
+    )
+    what = models.TextField(help_text="A sentence.")
+
+    class Meta:
+        default_permissions = ()
+        indexes = [  # noqa: RUF012 - as Django declares it
+            models.Index(fields=["subscription", "at"], name="rele_admin_notes")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription}: {self.what}"
+
+
 class Process(models.Model):
     """A worker process, and what it last reported."""
 

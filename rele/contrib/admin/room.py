@@ -31,5 +31,6 @@ ROOM = Room(
         ),
     ),
     controls=later(f"{APP}.controls:reader"),
+    note_action=later(f"{APP}.controls:note_action"),
     in_each_worker=later(f"{APP}.reporting:reporting"),
 )

@@ -12,7 +12,7 @@ from django.db import IntegrityError, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from rele.contrib.admin.models import Failure, Minute, Process
+from rele.contrib.admin.models import Failure, Minute, Note, Process
 from rele.contrib.admin.tally import Count, Failed, Key
 from rele.status.encoding import to_json
 from rele.status.snapshot import Snapshot
@@ -22,6 +22,9 @@ KEPT_MINUTES = 180
 
 KEPT_PROCESSES = timedelta(hours=1)
 """How long a process is kept that reports no more."""
+
+KEPT_NOTES = timedelta(days=365)
+"""How long it is kept what was done with commands."""
 
 KEPT_FAILURES = timedelta(days=7)
 MOST_FAILURES = 1_000
@@ -95,6 +98,7 @@ def purge(now: datetime) -> None:
     oldest = int(now.timestamp() // 60) - KEPT_MINUTES
     Minute.objects.filter(minute__lt=oldest).delete()
     Process.objects.filter(seen_at__lt=now - KEPT_PROCESSES).delete()
+    Note.objects.filter(at__lt=now - KEPT_NOTES).delete()
     Failure.objects.filter(last_seen__lt=now - KEPT_FAILURES).delete()
     newest = Failure.objects.order_by("-last_seen").values_list("last_seen", flat=True)
     for last_of_the_kept in newest[MOST_FAILURES - 1 : MOST_FAILURES]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -33,10 +33,16 @@ class Box:
         return self.rounds.pop(0)
 
 
-def acting(box: Box, first: Collected, act: Any, question: str = "Replay {}") -> int:
+def acting(
+    box: Box,
+    first: Collected,
+    act: Any,
+    question: str = "Replay {}",
+    note: Callable[[str], None] = lambda what: None,
+) -> int:
     found: Any = SimpleNamespace(box=box)
     action = Action(question, "replayed", act)
-    return carry_out(found, first, Choice(), action, name="orders", yes=True)
+    return carry_out(found, first, Choice(), action, name="orders", yes=True, note=note)
 
 
 def done(letters: Sequence[Letter], *, is_stopped: Any, report: Any) -> Outcome:
@@ -74,9 +80,11 @@ def test_an_error_ends_it_and_is_said_after_what_was_done(
     outcome = Outcome(done=2, unconfirmed=1, left=3, error=ResourceError("unavailable"))
     outcome.fail(letters(1), "of a reason")
 
+    noted: list[str] = []
     with pytest.raises(ResourceError, match="unavailable"):
-        acting(Box(), Collected(letters(7), True), lambda letters, **how: outcome)
+        acting(Box(), Collected(letters(7), True), lambda *_, **how: outcome, note=noted.append)
 
+    assert noted == ["3 dead letters replayed."]
     lines = capsys.readouterr().err.splitlines()
     assert lines[-4:] == [
         "2 replayed.",

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from rele.config import Config
 from rele.contrib.admin import controls
-from rele.contrib.admin.models import Failure, Minute, Process, Subscription
+from rele.contrib.admin.models import Failure, Minute, Note, Process, Subscription
 from rele.contrib.admin.reading import read_details, read_reports
 from rele.contrib.admin.reporting import Reporter
 from rele.contrib.admin.tally import Tally
@@ -40,7 +40,7 @@ def installed(url: str, django_db_blocker: Any) -> Iterator[str]:
     ):
         connections.settings[ALIAS] = filled_in(environ.Env.db_url_config(url))
         call_command("migrate", "rele_admin", database=ALIAS, verbosity=0)
-        for model in (Failure, Minute, Process, Subscription):
+        for model in (Failure, Minute, Note, Process, Subscription):
             model.objects.all().delete()
         try:
             yield url

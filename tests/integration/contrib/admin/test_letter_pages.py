@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.test.utils import override_settings
 
+from rele.cli.noting import operator
 from rele.contrib.admin import letters as letters_of_page
 from tests.support import rele_admin
 from tests.support.admin_project import PROJECT, content, logged_in
-from tests.support.dead_letters import Letters
+from tests.support.dead_letters import QUICK, Letters
 from tests.support.rele_admin import PAGE, STATUS, report, snapshot
 
 ATTACK = "<script>alert(1)</script>"
@@ -91,6 +93,19 @@ def test_a_group_is_replayed_after_a_question_and_the_others_stay(letters: Lette
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.user.get_username()) == ("orders", "ana")
     assert "Dead letters ValueError: order # has no price" in entry.get_change_message()
+
+
+def test_what_a_command_does_with_dead_letters_is_seen_on_the_page(letters: Letters) -> None:
+    letters.put(b"1", error=ValueError("no price"))
+    letters.put(b"2", b"3", error=KeyError("stock"))
+
+    for action, error in (("replay", "ValueError"), ("discard", "KeyError")):
+        call_command("rele", "deadletters", "orders", action, "--error", error, "--yes", *QUICK)
+    call_command("rele", "seek", "orders", "--to", "now", "--yes")
+
+    page = text_of(content(logged_in(everything=True), f"{PAGE}orders/"))
+    for what in ("1 dead letter replayed.", "2 dead letters discarded.", "Sought to 20"):
+        assert f"{operator()} (command line) {what}" in page
 
 
 def test_who_may_not_replay_cannot(letters: Letters) -> None:

