@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,7 @@ class _Watch:
         self._started_at = started_at
         self._thread = threading.Thread(target=self._watch, name="rele-reloader", daemon=True)
         self._changed_at: dict[Path, float] = {}
+        self._missing: set[Path] = set()
         self.has_changed = False
 
     def start(self) -> None:
@@ -171,9 +172,11 @@ class _Watch:
         reloader = autoreload.StatReloader()
         autoreload.autoreload_started.send(sender=reloader)
         while True:
-            for path, changed_at in reloader.snapshot_files():
-                if self._is_change(path, changed_at) and not _is_dealt_with(reloader, path):
-                    self._note_change(path)
+            found = dict(reloader.snapshot_files())
+            changed = [path for path, at in found.items() if self._is_change(path, at)]
+            for path in (*changed, *self._deleted(found)):
+                if not _is_dealt_with(reloader, path):
+                    self._note_change(path, "was deleted" if path not in found else "has changed")
             if (self.has_changed or os.getppid() != self._outer) and _signals_are_caught():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
@@ -190,10 +193,18 @@ class _Watch:
             return self._started_at < changed_at <= time.time()
         return changed_at > before
 
-    def _note_change(self, path: Path) -> None:
+    def _deleted(self, found: Container[Path]) -> set[Path]:
+        """Files that two looks have missed: some editors replace a file in two steps."""
+        missing = {path for path in self._changed_at if path not in found and not path.exists()}
+        deleted, self._missing = missing & self._missing, missing
+        for path in deleted:
+            del self._changed_at[path]
+        return deleted
+
+    def _note_change(self, path: Path, what: str) -> None:
         if not self.has_changed:
             self.has_changed = True
-            logger.info("%s has changed: the worker stops gracefully and starts again.", path)
+            logger.info("%s %s: the worker stops gracefully and starts again.", path, what)
 
 
 def _signals_are_caught() -> bool:

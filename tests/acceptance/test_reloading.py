@@ -82,7 +82,9 @@ def test_a_change_starts_it_again_and_a_running_handler_finishes_before(
     assert "v2 begins slow" not in output
 
 
-def test_a_syntax_error_is_survived(shop: Project, worker: subprocess.Popen[str]) -> None:
+def test_a_syntax_error_and_a_deleted_file_are_survived(
+    shop: Project, worker: subprocess.Popen[str]
+) -> None:
     shop.write("shop/subs.py", "def work(:\n")
     output = read_until(worker.stdout, "starts again when a file changes")
     assert "shop.subs" in output
@@ -91,6 +93,11 @@ def test_a_syntax_error_is_survived(shop: Project, worker: subprocess.Popen[str]
     read_until(worker.stdout, "Pulling messages")
     publish_jobs(shop, [1])
     read_until(worker.stdout, "v2 handled 1")
+
+    (shop.folder / "shop/subs.py").unlink()
+    read_until(worker.stdout, "subs.py was deleted: the worker stops gracefully and starts again")
+    write_subs(shop, "v3")
+    read_until(worker.stdout, "Pulling messages")
 
 
 def test_a_syntax_error_where_django_starts_is_survived(

@@ -101,8 +101,8 @@ def test_verify_refuses_to_start_with_the_list_of_differences(
         "RELE\\['RESOURCES'\\] = "
         f"'verify':\n  create subscription {path}-mail\n  create subscription {path}-in-order\n"
         f"  update subscription {path}: retry_policy none → 1 s to 2 s, labels none → team=shop\n"
-        "Make these changes with `manage.py showsubscriptions --apply`, or ask whoever owns the "
-        "resources.\n$",
+        "Make these changes by a worker with 'apply', or in a Django project by `manage.py "
+        "showsubscriptions --apply`, or ask whoever owns the resources.\n$",
         output,
     )
     assert "Traceback" not in output
