@@ -10,25 +10,26 @@ from datetime import datetime
 from typing import Any
 
 from rele.cli.style import Style
-from rele.cli.table import age, aligned, block
+from rele.cli.table import Cut, age, aligned, block, fitted
 from rele.deadletters.letter import Group, Letter
 
 _NUMBERS = frozenset({"Letters", "Attempts", "Dead for", "Oldest"})
-_LEAST_OF_AN_ERROR = 20
+_CUTS = {"Handler": Cut("left", 12), "Error": Cut("right", 20)}
+"""What is cut for a narrow terminal, in this order: the error says most."""
 _UNKNOWN = "-"
 
 
 def list_lines(
     letters: Sequence[Letter], now: datetime, style: Style, width: int | None
 ) -> list[str]:
-    """A line for each letter, below headings; errors are cut to fit ``width``, if it is given."""
+    """A line for each letter, below headings; cut to fit ``width``, if it is given."""
     rows = [
         (
             letter.message_id,
             _UNKNOWN if letter.attempts is None else str(letter.attempts),
             _age(letter, now),
             printable(letter.handler or _UNKNOWN),
-            printable(letter.error_or_reason),
+            printable(_error(letter, is_short=width is not None)),
         )
         for letter in letters
     ]
@@ -44,7 +45,7 @@ def group_lines(
             f"{len(group.letters):,}",
             _age(group.oldest, now),
             printable(group.oldest.handler or _UNKNOWN),
-            printable(group.oldest.error_or_reason),
+            printable(_error(group.oldest, is_short=width is not None)),
         )
         for group in groups
     ]
@@ -117,16 +118,17 @@ def printable(text: str) -> str:
 def _table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], style: Style, width: int | None
 ) -> list[str]:
-    if width is not None:
-        *others, _ = zip(headings, *rows, strict=True)
-        taken = sum(max(map(len, column)) + 2 for column in others)
-        room = max(width - taken, _LEAST_OF_AN_ERROR)
-        rows = [(*row[:-1], _cut(row[-1], room)) for row in rows]
-    return aligned([headings, *rows], _NUMBERS, style)
+    shown: Sequence[Sequence[str]] = [headings, *rows]
+    for heading, cut in _CUTS.items():
+        shown = fitted(shown, width, {heading: cut})
+    return aligned(shown, _NUMBERS, style)
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _error(letter: Letter, *, is_short: bool) -> str:
+    """The error, or why it is not known; in short without the module of its class."""
+    text = letter.error_or_reason
+    module, dot, _ = (letter.error_type or "").rpartition(".")
+    return text.removeprefix(f"{module}{dot}") if is_short else text
 
 
 def _age(letter: Letter, now: datetime) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rele.cli.output import saying_after_a_second
 from rele.cli.style import Style, terminal_width
-from rele.cli.table import aligned, block
+from rele.cli.table import Cut, aligned, block, fitted
 from rele.project.loading import Project
 from rele.project.overview import describe, stated_fields
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rele.resources import Change
 
 COLUMNS = {"topic": "Topic", "subscription": "Subscriber(s)", "function": "Sub"}
+
+_CUTS = {heading: Cut("left", 16) for heading in COLUMNS.values()}
+"""From the left, since names of one project begin alike."""
 
 NOT_IN_THE_WAY = ("rele.W002", "rele.W009")
 """Problems with which no worker starts, but subscriptions can be shown: credentials and rooms."""
@@ -36,6 +39,8 @@ class Display:
     """Prints a line of the result."""
     note: Callable[[str], object]
     """Prints a line that is no part of the result."""
+    width: int | None = None
+    """Of the terminal, in characters; ``None`` where the output is no terminal's."""
 
     def overview(self, *, in_blocks: bool) -> int:
         """Show what is declared, sorted by topic; in blocks with every option that is stated."""
@@ -47,9 +52,7 @@ class Display:
         elif in_blocks:
             self._show_blocks(rows)
         else:
-            cells = [[row[key] for key in COLUMNS] for row in rows]
-            for line in aligned([list(COLUMNS.values()), *cells], style=self.style):
-                self.show(line)
+            self._show_table([[row[key] for key in COLUMNS] for row in rows])
         return 0
 
     def differences(self) -> int:
@@ -97,6 +100,14 @@ class Display:
         elif not reported:
             self.show(AS_DECLARED)
         return 1 if obstacles else 0
+
+    def _show_table(self, cells: list[list[str]]) -> None:
+        whole = [list(COLUMNS.values()), *cells]
+        shown = fitted(whole, self.width, _CUTS)
+        for line in aligned(shown, style=self.style):
+            self.show(line)
+        if shown != whole:
+            self.note("Names are cut to fit the terminal: --verbose shows them whole.")
 
     def _show_blocks(self, rows: list[dict[str, Any]]) -> None:
         width = terminal_width()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from rele.cli.style import PLAIN, Style
 
@@ -32,6 +34,52 @@ def aligned(
     ]
     rule = "  ".join("-" * width for width in widths)
     return [style.bold(lines[0]), style.dim(rule), *lines[1:]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the cells of a column are cut where they do not fit."""
+
+    side: Literal["left", "right"]
+    """Where the ellipsis is put."""
+    least: int
+    """Characters that are left, at least."""
+
+
+def fitted(
+    rows: Sequence[Sequence[str]], width: int | None, cuts: Mapping[str, Cut]
+) -> list[list[str]]:
+    """The rows for :func:`aligned`, with cells cut so that its lines fit ``width`` if possible.
+
+    The widest of the columns that may be cut gives way first.
+
+    Args:
+        rows: of cells; the first has the headings.
+        width: in characters; ``None``: nothing is cut.
+        cuts: by the heading of the column.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    least = {place: cuts[each].least for place, each in enumerate(rows[0]) if each in cuts}
+    excess = 0 if width is None else sum(widths) + 2 * (len(widths) - 1) - width
+    while excess > 0:
+        places = [place for place in least if widths[place] > least[place]]
+        if not places:
+            break
+        widths[max(places, key=widths.__getitem__)] -= 1
+        excess -= 1
+    return [
+        [
+            _cut(cell, width, cuts[heading].side) if heading in cuts else cell
+            for cell, width, heading in zip(row, widths, rows[0], strict=True)
+        ]
+        for row in rows
+    ]
+
+
+def _cut(text: str, width: int, side: Literal["left", "right"]) -> str:
+    if len(text) <= width:
+        return text
+    return f"…{text[1 - width :]}" if side == "left" else f"{text[: width - 1]}…"
 
 
 def block(

@@ -284,10 +284,12 @@ def _look_at_dead_letter_policy(where: str, policy: DeadLetterPolicy) -> Iterato
     if policy.max_delivery_attempts < ADVISED_ATTEMPTS:
         yield Problem(
             "rele.W007",
-            f"{where}: after {policy.max_delivery_attempts} deliveries a message goes to the "
-            "dead-letter topic, and each time that a stopping worker nacks it counts as one: "
-            "a few deploys may be enough.",
-            f"Write DeadLetterPolicy(max_delivery_attempts={ADVISED_ATTEMPTS}), or more.",
+            f"{where}: a message becomes a dead letter after {policy.max_delivery_attempts} "
+            "deliveries. Those that a stopping worker nacks count, too, so with frequent deploys "
+            "that may be early for a message that would be handled.",
+            f"{ADVISED_ATTEMPTS} or more leave room for that: "
+            f"DeadLetterPolicy(max_delivery_attempts={ADVISED_ATTEMPTS}). If it is meant so, "
+            "silence this check.",
         )
 
 

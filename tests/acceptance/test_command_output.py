@@ -15,6 +15,7 @@ import termios
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -137,6 +138,24 @@ def test_a_terminal_of_80_columns_shows_blocks_in_colour(
     plain = without_colour(written)
     assert max(map(len, plain.splitlines())) <= 80
     assert re.search(r"^\S*orders-invoice\n  Topic +orders\n", plain, re.MULTILINE)
+
+
+LONG_NAMES = """
+    @sub("orders-of-wholesale-customers", suffix="mail-to-the-department")
+    def mail_to_the_department(data, **attributes): ...
+"""
+
+
+def test_a_table_fits_a_terminal_of_80_columns_and_is_whole_elsewhere(django: Project) -> None:
+    django.write("shop/subs.py", dedent(SUBS) + dedent(LONG_NAMES))
+
+    written = without_colour(on_a_terminal(django, LIST))
+
+    table, note = written.rstrip("\n").rsplit("\n", 1)
+    assert max(map(len, table.splitlines())) <= 80
+    assert re.search("…[a-z-]*-to-the-department  mail_to_the_department$", table)
+    assert note == "Names are cut to fit the terminal: --verbose shows them whole."
+    assert "  orders-of-wholesale-customers-mail-to-the-department  " in django.run(*LIST)[1]
 
 
 @pytest.mark.parametrize("arguments", [(*LIST, "--verbose"), STATUS], ids=" ".join)

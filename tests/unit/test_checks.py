@@ -573,7 +573,7 @@ class TestSubscriptionDefaults:
              "['retry_policy']: A retry policy needs"),
             ({"thread": 2}, "rele.W001", "has the unknown setting 'thread'"),
             ({"dead_letter_policy": DeadLetterPolicy(max_delivery_attempts=9)}, "rele.W007",
-             "after 9 deliveries"),
+             "a dead letter after 9 deliveries"),
         ],
     )  # fmt: skip
     def test_are_checked(self, check: Check, defaults: dict[str, Any], id_: str, text: str) -> None:
@@ -617,7 +617,7 @@ def test_w007_too_few_attempts_before_the_dead_letter_topic(
     [message] = check()
 
     assert message.id == "rele.W007"
-    assert "subs.handle: after 5 deliveries" in message.msg
+    assert "subs.handle: a message becomes a dead letter after 5 deliveries" in message.msg
 
 
 BATCHES = "from rele import Batch, sub\n@sub('photos', batch=Batch())\ndef handle(messages): ...\n"

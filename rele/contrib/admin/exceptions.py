@@ -1,4 +1,4 @@
-"""What the page's commands raise."""
+"""What the page and its commands raise."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from rele.management.databases import Tables
 
 
 class PageError(ReleError):
-    """The tables of the page cannot be used."""
+    """The app's tables cannot be used, or not as asked."""
 
 
 def explained_errors() -> AbstractContextManager[None]:
-    """Within the block, turn an error of the page's database into a :class:`PageError`."""
+    """Within the block, turn an error of the app's database into a :class:`PageError`."""
     from django.db import router
 
     from rele.contrib.admin.models import Failure, Minute, Note, Process, Subscription
 
     models = (Failure, Minute, Note, Process, Subscription)
     names = frozenset(model._meta.db_table for model in models)
-    return Tables("page in the admin", names, PageError).explained_errors(
+    # By the app's name, since a command may ask as well as the page.
+    return Tables("app rele.contrib.admin", names, PageError).explained_errors(
         router.db_for_write(Process)
     )

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.cli.output import printing
 from rele.cli.parser import say_wrong_use_plainly
-from rele.cli.style import style_of
+from rele.cli.style import style_of, terminal_width
 from rele.cli.subscriptions import NOT_IN_THE_WAY, Display
 from rele.exceptions import ReleError
 from rele.management.discover import discover_subs_modules
@@ -65,12 +65,17 @@ class Command(BaseCommand):
             if options["diff"] or options["apply"]:
                 say_project(config, write_note)
             with printing(self.stdout) as show:
-                display = Display(project, style, options["format"] == "json", show, write_note)
+                is_json, width = options["format"] == "json", _width_of(self.stdout)
+                display = Display(project, style, is_json, show, write_note, width)
                 status = _run(display, options)
         except ReleError as error:
             raise CommandError(str(error)) from error
         if status:
             sys.exit(status)
+
+
+def _width_of(stream: Any) -> int | None:
+    return terminal_width() if stream.isatty() else None
 
 
 def _run(display: Display, options: Mapping[str, Any]) -> int:
