@@ -18,7 +18,7 @@ _NOT_CONSUMING = {
     None: "It does not consume yet, or no longer.",
     Phase.STARTING: "It sets up topics and subscriptions, and opens its streams.",
     Phase.DRAINING: "It stops: it starts no more handlers, and waits for those that run.",
-    Phase.ENDED: "The process has ended. Another one takes its place, unless the supervisor stops.",
+    Phase.ENDED: "It has ended. Another process takes its place, unless the supervisor stops.",
 }
 
 

@@ -60,7 +60,7 @@ def test_one_that_stops_reporting_is_not_live(fleet: Fleet) -> None:
 
 def test_one_that_has_ended_is_not_ready_until_its_successor_consumes(fleet: Fleet) -> None:
     fleet.note_ended(2)
-    assert "host:12/2: worker: The process has ended." in health(fleet, now=1).not_ready[0]
+    assert "host:12/2: worker: It has ended." in health(fleet, now=1).not_ready[0]
 
     fleet.note_spawned(3, 2, 13, now=2)
     assert "host:13/2: worker: It sets up" in health(fleet, now=2).not_ready[0]
