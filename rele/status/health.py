@@ -71,7 +71,7 @@ class HealthJudge:
         found = [
             (names[each.process], complaint)
             for each in counting
-            for complaint in _complaints_of(each)
+            for complaint in complaints_of(each)
         ]
         not_live = _lines(found, Probe.LIVE)
         subscriptions = _by_name(snapshots)
@@ -145,8 +145,12 @@ def _by_name(snapshots: Sequence[Snapshot]) -> list[_Consumed]:
     ]
 
 
-def _complaints_of(snapshot: Snapshot) -> Sequence[Complaint]:
-    """Its own ones, and why it does not consume where it does not say so itself."""
+def complaints_of(snapshot: Snapshot) -> Sequence[Complaint]:
+    """What is wrong with a process that consumes: its own complaints, and why it does not consume
+    where it does not say so itself. Nothing, if another process has taken its place.
+    """
+    if snapshot.is_replaced:
+        return ()
     says_why = any(each.probe is Probe.READY for each in snapshot.complaints)
     if snapshot.phase is Phase.CONSUMING or says_why:
         return snapshot.complaints

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal
 
+from rele.status.health import complaints_of
 from rele.status.snapshot import Figure, Phase, Probe, Snapshot, SubscriptionStatus
 
 Kind = Literal["total", "sum", "largest"]
@@ -109,12 +110,19 @@ _OF_SUBSCRIPTIONS = (
 
 _PROCESSES = Measure("rele_processes", "Processes that consume, by what they do.", "sum")
 _COMPLAINTS = Measure(
-    "rele_complaints", "What is wrong in the processes, by the probe that it turns red.", "sum"
+    "rele_complaints",
+    "What is wrong in the processes, by the probe that it turns red; not live is not ready, too.",
+    "sum",
 )
 
 
-def readings_of(snapshot: Snapshot) -> Iterator[Reading]:
-    """All that a snapshot says of its process."""
+def readings_of(snapshot: Snapshot, *, is_probed: bool) -> Iterator[Reading]:
+    """All that a snapshot says of its process.
+
+    Args:
+        snapshot: of one process.
+        is_probed: whether it belongs to a worker that answers probes, so that it is to consume.
+    """
     for status in snapshot.subscriptions:
         for each in _OF_SUBSCRIPTIONS:
             value = each.read(status)
@@ -124,7 +132,9 @@ def readings_of(snapshot: Snapshot) -> Iterator[Reading]:
         for phase in Phase:
             is_in_it = float(snapshot.phase is phase)
             yield Reading(_PROCESSES, (("phase", phase.value),), is_in_it)
-    probes = Counter(complaint.probe for complaint in snapshot.complaints)
+    found = complaints_of(snapshot) if is_probed else snapshot.complaints
+    probes = Counter(complaint.probe for complaint in found)
+    probes[Probe.READY] += probes[Probe.LIVE]  # as /readyz has it
     for probe in dict.fromkeys((Probe.LIVE, Probe.READY, *probes)):
         yield Reading(_COMPLAINTS, (("probe", probe.value),), float(probes[probe]))
     yield from map(_reading_of, snapshot.figures)
@@ -154,14 +164,15 @@ class OverProcesses:
         self._of_ended: Values = {}
         self._last: dict[str, Values] = {}
 
-    def put_together(self, snapshots: Sequence[Snapshot]) -> Values:
+    def put_together(self, snapshots: Sequence[Snapshot], *, is_probed: bool = True) -> Values:
         """The value of each series over all processes.
 
         Args:
             snapshots: the latest one of each process. One that has ended is missing, or it shows
                 no subscriptions.
+            is_probed: see :func:`readings_of`.
         """
-        latest = {each.process: _values_of(each) for each in snapshots}
+        latest = {each.process: _values_of(each, is_probed) for each in snapshots}
         for process, last in self._last.items():
             still_shown = latest.get(process, {})
             for series, value in last.items():
@@ -175,9 +186,9 @@ class OverProcesses:
         return whole
 
 
-def _values_of(snapshot: Snapshot) -> Values:
+def _values_of(snapshot: Snapshot, is_probed: bool) -> Values:
     values: Values = {}
-    for reading in readings_of(snapshot):
+    for reading in readings_of(snapshot, is_probed=is_probed):
         _put((reading.measure, reading.labels), reading.value, values)
     return values
 

@@ -35,6 +35,15 @@ OUTCOMES_OF_ERRORS: tuple[tuple[type[BaseException], str], ...] = (
 WITHOUT_HANDLER = frozenset({"undecodable", "not_handled", "filtered", "duplicate"})
 """Outcomes of messages whose handler did not run."""
 
+OUTCOMES = (
+    "succeeded",
+    "failed",
+    *(name for _, name in OUTCOMES_OF_ERRORS),
+    "filtered",
+    "duplicate",
+)
+"""All that can become of a message."""
+
 HANDLER_BUCKETS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
@@ -86,6 +95,17 @@ PUBLISH_FAILURES = Counter(
 )
 
 
+def begin_at_zero(subscription: str) -> None:
+    """Show the metrics of a subscription before its first message.
+
+    A rate does not see that a counter appears, so the first message, or failure, would be missing.
+    """
+    for outcome in OUTCOMES:
+        MESSAGES.labels(subscription, outcome)
+    for metric in (HANDLER_SECONDS, PUBLISH_TO_HANDLE_SECONDS, DUPLICATES, ACK_FAILURES):
+        metric.labels(subscription)
+
+
 class MetricsOfSubscription:
     """The metrics of one subscription, whose labels are looked up once.
 
@@ -102,8 +122,7 @@ class MetricsOfSubscription:
         self._outcomes: dict[str, Counter] = {}
         self._handler_seconds = HANDLER_SECONDS.labels(self.name).observe
         self._waited = PUBLISH_TO_HANDLE_SECONDS.labels(self.name).observe
-        # So that rates begin at 0 instead of at the first failure.
-        self._outcome("failed")
+        begin_at_zero(self.name)
         if self._is_batch:
             BATCH_SIZE.labels(self.name)
 

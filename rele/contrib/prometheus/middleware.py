@@ -14,12 +14,14 @@ from rele.contrib.prometheus.metrics import (
     PUBLISHED,
     MetricsOfSubscription,
     PublishCounter,
+    begin_at_zero,
 )
 from rele.contrib.prometheus.rendering import show_in_this_process
 from rele.contrib.prometheus.several_processes import files_of_processes
 from rele.declaration.subscription import Subscription
 from rele.engine.base import Message
 from rele.middleware import BaseMiddleware, no_io
+from rele.status.providers import STATUS
 
 _published = PublishCounter(PUBLISHED)
 _failed = PublishCounter(PUBLISH_FAILURES)
@@ -43,6 +45,10 @@ class PrometheusMiddleware(BaseMiddleware):
         """Let several processes count in files, which the one beside them reads."""
         with files_of_processes():
             yield
+
+    def post_worker_start(self) -> None:
+        for status in STATUS.snapshot().subscriptions:
+            begin_at_zero(status.name)
 
     def post_publish_success(self, topic: str, data: Any, attrs: dict[str, Any]) -> None:
         _published.count(topic)

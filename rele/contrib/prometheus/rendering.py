@@ -40,7 +40,8 @@ class SnapshotCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         snapshots = _snapshots.get()
         if snapshots is None:
-            values = OverProcesses().put_together([STATUS.snapshot()])
+            own = STATUS.snapshot()  # perhaps of a web process
+            values = OverProcesses().put_together([own], is_probed=own.phase is not None)
         else:
             with self._lock:
                 values = self._over_processes.put_together(snapshots)

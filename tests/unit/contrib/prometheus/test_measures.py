@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from rele.contrib.prometheus.measures import OverProcesses
+from rele.status.health import HealthJudge
 from rele.status.snapshot import (
     Backlog,
     Complaint,
@@ -115,8 +118,36 @@ def test_complaints_are_counted_by_their_probe() -> None:
         labels: n for (measure, labels), n in found.items() if measure.name == "rele_complaints"
     } == {
         (("probe", "live"),): 1,
-        (("probe", "ready"),): 2,
+        (("probe", "ready"),): 3,
     }
+
+
+STUCK = Complaint(Probe.LIVE, "orders", "Its thread has ended.")
+
+
+@pytest.mark.parametrize(
+    "snapshots",
+    [
+        [snapshot("a")],
+        [snapshot("a", complaints=(STUCK,))],
+        [snapshot("a", phase=Phase.DRAINING)],
+        [snapshot("a", phase=None)],
+        [snapshot("a"), snapshot("b", phase=Phase.ENDED, subscriptions=())],
+        [snapshot("a"), snapshot("b", is_replaced=True, phase=Phase.DRAINING, complaints=(STUCK,))],
+        [snapshot("a", complaints=(Complaint(Probe.UNWELL, "orders", "Look."),))],
+    ],
+    ids=["well", "stuck", "draining", "not begun", "ended", "replaced", "unwell"],
+)
+def test_complaints_agree_with_the_probes(snapshots: list[Snapshot]) -> None:
+    health = HealthJudge().judge(snapshots, 0.0)
+
+    counted = {
+        dict(labels)["probe"]: number
+        for (measure, labels), number in OverProcesses().put_together(snapshots).items()
+        if measure.name == "rele_complaints"
+    }
+
+    assert (counted["live"], counted["ready"]) == (len(health.not_live), len(health.not_ready))
 
 
 def test_a_process_that_consumes_nothing_is_no_worker() -> None:

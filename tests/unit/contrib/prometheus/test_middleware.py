@@ -12,11 +12,12 @@ from prometheus_client import REGISTRY
 import rele
 from rele import Callback, Subscription
 from rele.config import Config
-from rele.contrib.prometheus.metrics import PublishCounter
+from rele.contrib.prometheus.metrics import OUTCOMES_OF_ERRORS, WITHOUT_HANDLER, PublishCounter
 from rele.declaration.batch import Batch
 from rele.exceptions import DeadLetter, Drop, PartialFailure, Reject, Retry
-from rele.middleware import register_middleware
+from rele.middleware import register_middleware, run_middleware_hook
 from rele.status.providers import Status
+from rele.status.snapshot import Contribution, SubscriptionStatus
 from rele.testing import deliver
 from tests.support.backends import HeldBackend
 from tests.support.recorder import raising
@@ -91,6 +92,25 @@ def test_a_message_is_counted_by_how_it_ended(
     assert outcomes(topic) == {outcome: 1}
     assert counted("rele_handler_seconds_count", subscription=topic) == 1
     assert counted("rele_publish_to_handle_seconds_count", subscription=topic) == 1
+
+
+def test_a_subscription_is_shown_before_its_first_message(
+    topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = Status()
+    status.add(lambda: Contribution(subscriptions=(SubscriptionStatus(topic, topic, 2),)))
+    monkeypatch.setattr("rele.contrib.prometheus.middleware.STATUS", status)
+
+    run_middleware_hook("post_worker_start")
+
+    def value(name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(name, {"subscription": topic, **labels})
+
+    outcomes = {outcome for _, outcome in OUTCOMES_OF_ERRORS} | WITHOUT_HANDLER
+    for outcome in (*outcomes, "succeeded", "failed"):
+        assert value("rele_messages_total", outcome=outcome) == 0, outcome
+    assert value("rele_handler_seconds_count") == 0
+    assert value("rele_inbox_duplicates_total") == 0
 
 
 def test_a_message_whose_handler_does_not_run_has_no_duration(topic: str) -> None:
