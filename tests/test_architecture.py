@@ -357,16 +357,14 @@ def test_google_is_imported_only_where_the_table_says() -> None:
 
 
 def test_a_room_of_contrib_is_about_one_package() -> None:
-    """Beside tqdm, for progress bars, and asgiref, a part of Django."""
+    """Beside asgiref, a part of Django."""
     packages: dict[str, set[str]] = {}
     for found in IMPORTS:
         package = found.imported.split(".")[0]
         if _is_in(found.importer, "rele.contrib") and package not in sys.stdlib_module_names:
             packages.setdefault(".".join(found.importer.split(".")[:3]), set()).add(package)
 
-    assert [
-        room for room, names in packages.items() if len(names - {"asgiref", "rele", "tqdm"}) > 1
-    ] == []
+    assert [room for room, names in packages.items() if len(names - {"asgiref", "rele"}) > 1] == []
 
 
 def test_what_handles_messages_knows_of_the_engines_only_their_seam() -> None:

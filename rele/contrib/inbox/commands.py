@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from rele.cli.output import printing
 from rele.cli.parser import MAX_DAYS, number_from
+from rele.cli.progress import Progress
 from rele.cli.subcommand import Options
 from rele.contrib.inbox.exceptions import explained_errors
 from rele.contrib.inbox.models import InboxMessage
@@ -67,13 +68,11 @@ def _purge(alias: str, days: int, *, is_forced: bool) -> str:
             "otherwise. If it redelivers one whose record was deleted, that is handled again. "
             "Add --force to delete them nevertheless."
         )
-    from tqdm import tqdm  # of the extra `django`: only this needs it
-
     messages = handled_before(alias, timezone.now() - timedelta(days=days))
     deleted = 0
-    with tqdm(total=messages.count(), unit=" messages", disable=None) as progress:
+    with Progress(messages.count(), "deleted") as progress:
         for number in delete_in_chunks(messages):
-            progress.update(number)
+            progress.add(number)
             deleted += number
     return f"{deleted} message(s) deleted."
 

@@ -21,6 +21,7 @@ from rele import config as configuration
 from rele.cli.log import add_verbosity, log_to_stderr
 from rele.cli.output import printing, saying_after_a_second, tolerant_output
 from rele.cli.parser import MAX_DAYS, number_from
+from rele.cli.progress import Progress
 from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options
 from rele.contrib.outbox import upcoming
@@ -240,13 +241,11 @@ def _purge(aliases: Sequence[str], options: Options, write: Write) -> None:
 
 def _purged(alias: str, old: QuerySet[OutboxMessage]) -> Iterator[int]:
     """Delete them, and show a progress bar; yield the number of each chunk."""
-    from tqdm import tqdm  # of the extra `django`: only this needs it
-
     with saying_after_a_second(_waiting_for([alias])):
         total = old.count()
-    with tqdm(total=total, desc=alias, unit=" messages", disable=None) as progress:
+    with Progress(total, f"deleted from {alias}") as progress:
         for number in purge(old):
-            progress.update(number)
+            progress.add(number)
             yield number
 
 
