@@ -22,15 +22,18 @@ class Progress:
         total: how much there is to do; it may turn out to be more.
         done: what is done to each, such as ``replayed``.
         stream: a text stream; by default the standard error.
+        has_lines: whether plain lines are written where there is no terminal.
     """
 
-    def __init__(self, total: int, done: str, stream: Any = None) -> None:
+    def __init__(
+        self, total: int, done: str, stream: Any = None, *, has_lines: bool = True
+    ) -> None:
         self.total = total
         self.count = 0
         self._done = done
         self._stream = sys.stderr if stream is None else stream
         self._is_terminal = self._stream is not None and self._stream.isatty()
-        self._shown_part = 0
+        self._shown_part = 0 if has_lines else _PARTS
         self._lock = threading.Lock()
 
     def add(self, number: int) -> None:

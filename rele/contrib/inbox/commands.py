@@ -70,7 +70,7 @@ def _purge(alias: str, days: int, *, is_forced: bool) -> str:
         )
     messages = handled_before(alias, timezone.now() - timedelta(days=days))
     deleted = 0
-    with Progress(messages.count(), "deleted") as progress:
+    with Progress(messages.count(), "deleted", has_lines=False) as progress:
         for number in delete_in_chunks(messages):
             progress.add(number)
             deleted += number

@@ -243,7 +243,7 @@ def _purged(alias: str, old: QuerySet[OutboxMessage]) -> Iterator[int]:
     """Delete them, and show a progress bar; yield the number of each chunk."""
     with saying_after_a_second(_waiting_for([alias])):
         total = old.count()
-    with Progress(total, f"deleted from {alias}") as progress:
+    with Progress(total, f"deleted from {alias}", has_lines=False) as progress:
         for number in purge(old):
             progress.add(number)
             yield number
