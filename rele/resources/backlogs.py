@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import grpc
+from google.api_core.exceptions import GoogleAPICallError, PermissionDenied
 
 from rele.endpoint import WITHOUT_PROXY
 from rele.engine.connection import Connection
+from rele.exceptions import ReleError
 from rele.status.snapshot import Backlog
 
 Backlogs = Callable[[Sequence[str]], Mapping[str, Backlog]]
@@ -31,6 +34,10 @@ _NAMES_AT_A_TIME = 50
 
 _LOOK_BACK = 600
 """Seconds: Cloud Monitoring has a figure a minute, and shows it after up to four minutes."""
+
+
+class BacklogError(ReleError):
+    """It is not known what waits, and why not."""
 
 
 class EmbeddedBacklogs:
@@ -54,7 +61,10 @@ class EmbeddedBacklogs:
                 report = json.loads(method(b"", timeout=_TIMEOUT))
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
-                    raise
+                    raise BacklogError(
+                        f"the Pub/Sub server at {self._address} does not say it "
+                        f"({error.code().name}: {error.details()})"
+                    ) from error
                 self._is_another_server = True
                 return {}
         return {
@@ -103,10 +113,28 @@ class MonitoringBacklogs:
             "interval": {"start_time": {"seconds": now - _LOOK_BACK}, "end_time": {"seconds": now}},
             "view": "FULL",
         }
-        for series in self._client.list_time_series(request=request, timeout=_TIMEOUT):
-            if series.points:  # the newest comes first
-                name = series.resource.labels["subscription_id"]
-                yield name, series.points[0].value.int64_value
+        with self._explained_errors():
+            for series in self._client.list_time_series(request=request, timeout=_TIMEOUT):
+                if series.points:  # the newest comes first
+                    name = series.resource.labels["subscription_id"]
+                    yield name, series.points[0].value.int64_value
+
+    @contextmanager
+    def _explained_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except PermissionDenied as error:
+            raise BacklogError(
+                f"Cloud Monitoring refuses it ({_reason(error)}). Grant the worker's account "
+                f"roles/monitoring.viewer on the project {self._project_id}, and enable the API "
+                "monitoring.googleapis.com there."
+            ) from error
+        except GoogleAPICallError as error:
+            raise BacklogError(f"Cloud Monitoring does not say it ({_reason(error)})") from error
+
+
+def _reason(error: GoogleAPICallError) -> str:
+    return str(error.message).removesuffix(".")
 
 
 def monitoring_client(connection: Connection) -> Any:

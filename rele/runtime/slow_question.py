@@ -72,7 +72,8 @@ class SlowQuestion(Generic[Answer]):
             self._answer = self._now(), self._ask()
         except Exception as error:  # noqa: BLE001 - of any library
             level = logging.DEBUG if self._has_failed else logging.WARNING
-            logger.log(level, "The %s is not known: %s", self._about, error)
+            reason = " ".join(str(error).split()) or type(error).__name__
+            logger.log(level, "The %s is not known: %s", self._about, reason)
             self._has_failed = True
         else:
             self._has_failed = False

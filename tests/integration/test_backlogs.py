@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,8 +18,15 @@ from google.cloud.monitoring_v3.services.metric_service.transports import (
 from rele.config import Config
 from rele.engine.connection import Connection
 from rele.project.backlogs import backlog_provider, problems_of_backlog
-from rele.resources.backlogs import EmbeddedBacklogs, MonitoringBacklogs, monitoring_client
-from rele.status.snapshot import Backlog
+from rele.resources.backlogs import (
+    BacklogError,
+    EmbeddedBacklogs,
+    MonitoringBacklogs,
+    monitoring_client,
+)
+from rele.status.providers import Status
+from rele.status.replies import Replies
+from rele.status.snapshot import Backlog, Contribution, Phase, SubscriptionStatus
 from rele.subscription import Subscription
 from tests.support.polling import wait_until
 from tests.support.stub_servers import SilentServer
@@ -72,7 +80,8 @@ class TestTheEmbeddedServer:
             assert server.calls.items == ["Get"]
 
     def test_that_cannot_be_asked_is_an_error_and_not_zero(self) -> None:
-        with SilentServer().listening() as server, pytest.raises(grpc.RpcError):
+        reason = r"the Pub/Sub server at 127.0.0.1:\d+ does not say it \(\w+: "
+        with SilentServer().listening() as server, pytest.raises(BacklogError, match=reason):
             EmbeddedBacklogs(server.address)(["projects/p/subscriptions/jobs"])
 
 
@@ -99,8 +108,9 @@ class Metrics(grpc.GenericRpcHandler):
     Of each figure there is an older one, too. A page has one series.
     """
 
-    def __init__(self, figures: dict[str, dict[str, int]]) -> None:
+    def __init__(self, figures: dict[str, dict[str, int]] | None) -> None:
         self.figures = figures
+        """``None``: the account may not see any."""
         self.requests: list[Any] = []
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -114,6 +124,9 @@ class Metrics(grpc.GenericRpcHandler):
 
     def _list(self, request: Any, context: grpc.ServicerContext) -> Any:
         self.requests.append(request)
+        if self.figures is None:
+            denied = "Permission monitoring.timeSeries.list denied\n(or it may not exist)."
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, denied)
         [metric] = [name for name in self.figures if f'/subscription/{name}"' in request.filter]
         matching = sorted(
             (name, value)
@@ -137,7 +150,9 @@ class Metrics(grpc.GenericRpcHandler):
 
 
 @contextmanager
-def monitoring(figures: dict[str, dict[str, int]]) -> Iterator[tuple[Metrics, MonitoringBacklogs]]:
+def monitoring(
+    figures: dict[str, dict[str, int]] | None,
+) -> Iterator[tuple[Metrics, MonitoringBacklogs]]:
     metrics = Metrics(figures)
     server = grpc.server(ThreadPoolExecutor(2), handlers=[metrics])
     port = server.add_insecure_port("127.0.0.1:0")
@@ -169,6 +184,7 @@ class TestCloudMonitoring:
         assert first.name == "projects/shop"
         assert first.interval.end_time.timestamp() == NOW
         assert first.interval.start_time.timestamp() == NOW - 600
+        assert not first.aggregation, "the figures themselves, of which the newest counts"
         assert first.filter == (
             'metric.type = "pubsub.googleapis.com/subscription/num_undelivered_messages" AND '
             'resource.type = "pubsub_subscription" AND '
@@ -187,9 +203,37 @@ class TestCloudMonitoring:
         assert found == {path("s-000"): Backlog(1), path("s-119"): Backlog(1)}
         assert max(each.filter.count('"s-') for each in metrics.requests) == 50
 
-    def test_that_refuses_is_an_error_and_not_zero(self) -> None:
-        with monitoring({}) as (_, backlogs), pytest.raises(Exception, match="not enough values"):
-            backlogs([path("orders")])
+    def test_that_refuses_is_one_clear_line_and_the_backlog_is_unknown(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+        monkeypatch.setattr("rele.config.get_google_defaults", lambda: (None, "shop"))
+        settings = {"GC_PROJECT_ID": "shop", "BACKLOG": "monitoring"}
+        orders = SubscriptionStatus("orders", "orders", 2, streams=1)
+        with monitoring(None) as (metrics, backlogs):
+            client = backlogs._client
+            monkeypatch.setattr("rele.resources.backlogs.monitoring_client", lambda _: client)
+            provider = backlog_provider(Config(settings), [Subscription(work, "orders")])
+            assert provider is not None
+            status = Status()
+            status.add(provider)
+            status.add(lambda: Contribution(phase=Phase.CONSUMING, subscriptions=(orders,)))
+            status.snapshot()
+            wait_until(lambda: caplog.records, 30)
+            reply = Replies(lambda: [status.snapshot()], lambda: None, time.monotonic).reply(
+                "/readyz"
+            )
+
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage() == (
+            "The backlog is not known: Cloud Monitoring refuses it (Permission "
+            "monitoring.timeSeries.list denied (or it may not exist)). Grant the worker's account "
+            "roles/monitoring.viewer on the project shop, and enable the API "
+            "monitoring.googleapis.com there."
+        )
+        assert reply.body.decode() == "ready\nbacklog unknown: orders\n"
+        assert len(metrics.requests) == 1
 
     def test_is_reached_with_the_account_of_the_worker_and_not_at_pubsubs_endpoint(
         self, monkeypatch: pytest.MonkeyPatch
