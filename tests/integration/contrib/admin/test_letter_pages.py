@@ -120,6 +120,7 @@ def test_who_may_not_replay_cannot(letters: Letters) -> None:
     assert groups_of(page) == []
     answer = {"group": '["KeyError", "\'stock\'", "shop.subs.ship"]', "confirmed": "1"}
     assert viewer.post(REPLAY, answer).status_code == 403
+    assert viewer.get(REPLAY, answer).status_code == 403
     assert len(letters.pull(letters.dead)) == 2
 
 

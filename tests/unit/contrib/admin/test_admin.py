@@ -191,10 +191,12 @@ def test_the_outbox_and_the_inbox_are_beside_it_for_who_may_see_them(admin: Clie
     assert "/admin/rele_outbox/" not in content(viewer, PAGE)
 
 
-def logged_in_as(name: str, *permissions: str, enforce_csrf: bool = False) -> Client:
+def logged_in_as(
+    name: str, *permissions: str, enforce_csrf: bool = False, is_staff: bool = True
+) -> Client:
     from django.contrib.auth.models import Permission, User
 
-    user = User.objects.create_user(name, password="secret", is_staff=True)
+    user = User.objects.create_user(name, password="secret", is_staff=is_staff)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client(enforce_csrf_checks=enforce_csrf)
     client.force_login(user)
@@ -298,12 +300,18 @@ def test_the_threads_can_be_what_the_code_says_again(admin: Client) -> None:
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_who_may_only_look_cannot_act(action: str) -> None:
-    viewer = logged_in_as("bo", "view_subscription")
+    viewer = logged_in_as("bo", "view_subscription", "replay_deadletter")
+    blind = logged_in_as("di", "pause_subscription")
+    stranger = logged_in_as("eve", "view_subscription", "pause_subscription", is_staff=False)
     address = f"{DETAIL}{action}/"
 
-    assert viewer.get(address).status_code == 403
-    assert viewer.post(address, {"threads": "7"}).status_code == 403
+    for user, status in ((viewer, 403), (blind, 403), (stranger, 302), (Client(), 302)):
+        assert user.get(address).status_code == status
+        refused = user.post(address, {"threads": "7", "confirmed": "1"})
+        assert refused.status_code == status
+        assert status == 403 or "/login/" in refused["Location"]
     assert not Subscription.objects.exists()
+    assert logged() == []
     for page in (content(viewer, PAGE), content(viewer, DETAIL)):
         assert address not in page
 
