@@ -33,7 +33,7 @@ class Progress:
         self._done = done
         self._stream = sys.stderr if stream is None else stream
         self._is_terminal = self._stream is not None and self._stream.isatty()
-        self._shown_part = 0 if has_lines else _PARTS
+        self._shown_part = 0 if has_lines else sys.maxsize
         self._lock = threading.Lock()
 
     def add(self, number: int) -> None:

@@ -12,6 +12,12 @@ _MOST_PROCESSES = 1000
 def add_own_worker_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options about processes and probes, and about what is consumed, and how."""
     _add_processes(parser)
+    add_health_port(parser)
+    _add_choices(parser)
+
+
+def add_health_port(parser: argparse.ArgumentParser) -> None:
+    """Add the option that :mod:`rele.project.probes` reads."""
     parser.add_argument(
         "--health-port",
         type=listening_address,
@@ -19,7 +25,6 @@ def add_own_worker_arguments(parser: argparse.ArgumentParser) -> None:
         help="answer probes at /livez and /readyz, scrapes at /metrics, and all that is known at "
         "/status, on this port of all interfaces, or of HOST alone (default: none)",
     )
-    _add_choices(parser)
 
 
 def _add_processes(parser: argparse.ArgumentParser) -> None:

@@ -152,7 +152,7 @@ def complaints_of(snapshot: Snapshot) -> Sequence[Complaint]:
     if snapshot.is_replaced:
         return ()
     says_why = any(each.probe is Probe.READY for each in snapshot.complaints)
-    if snapshot.phase is Phase.CONSUMING or says_why:
+    if snapshot.phase in (Phase.CONSUMING, Phase.SENDING) or says_why:
         return snapshot.complaints
     reason = Complaint(Probe.READY, "worker", _NOT_CONSUMING[snapshot.phase])
     return (*snapshot.complaints, reason)

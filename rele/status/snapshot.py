@@ -8,13 +8,15 @@ from enum import Enum
 
 
 class Phase(Enum):
-    """What a process that consumes is doing."""
+    """What a process that consumes, or sends what others have stored, is doing."""
 
     STARTING = "starting"
     """It sets up topics and subscriptions, or has not opened all streams yet."""
     CONSUMING = "consuming"
+    SENDING = "sending"
+    """It consumes nothing, and sends."""
     DRAINING = "draining"
-    """It starts no more handlers, and settles what is outstanding."""
+    """It begins nothing more, and settles what is outstanding."""
     ENDED = "ended"
 
 
@@ -134,7 +136,7 @@ class Snapshot:
     started_at: float
     """When the process began to count, in seconds since the epoch."""
     phase: Phase | None = None
-    """``None`` in a process that consumes nothing."""
+    """``None`` in a process that neither consumes nor sends."""
     is_replaced: bool = False
     """Whether another process has taken its place, and it only finishes what it has begun."""
     subscriptions: tuple[SubscriptionStatus, ...] = ()

@@ -1,4 +1,4 @@
-"""A worker whose databases end: it is live, and not ready."""
+"""A worker and a relay whose databases end: they are live, and not ready."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import postgres
-from tests.support.probes import probes_of
+from tests.support.polling import wait_until
+from tests.support.probes import Probes, probes_of
 from tests.support.project import Project
 
 SETTINGS = """
@@ -57,16 +58,32 @@ def shop(project: Project, server: postgres.PostgreSQL) -> Project:
 def test_an_outage_of_the_database_turns_readyz_red_and_never_livez(
     shop: Project, server: postgres.PostgreSQL
 ) -> None:
-    worker = shop.start("-m", "django", "runrele", "--relay", "--health-port", "127.0.0.1:0")
-    probes = probes_of(worker)
-    probes.wait_for("/readyz", 200)
+    health_port = ("--health-port", "127.0.0.1:0")
+    worker = shop.start("-m", "django", "runrele", "--relay", *health_port)
+    relay = shop.start("-m", "django", "rele", "relay", *health_port)
+    of_worker, of_relay = both = [probes_of(worker), probes_of(relay)]
+    for probes in both:
+        probes.wait_for("/readyz", 200)
+    wait_until(lambda: figures(of_relay).get("rele_outbox_shards", 0) > 0, 30)
+    wait_until(lambda: "rele_outbox_lag_seconds" in figures(of_relay), 30)
+    assert of_relay.status()["processes"][0]["phase"] == "sending"
 
     server.stop()
-    probes.wait_for("/readyz", 503, "\ndatabase default: It cannot be used: ")
-    probes.wait_for("/readyz", 503, "\noutbox: The outbox in the database 'default' is unavailable")
-    assert probes.live == 200
+    of_worker.wait_for("/readyz", 503, "\ndatabase default: It cannot be used: ")
+    for probes in both:
+        probes.wait_for(
+            "/readyz", 503, "\noutbox: The outbox in the database 'default' is unavailable"
+        )
+        assert probes.live == 200
 
     server.start()
-    probes.wait_for("/readyz", 200)
-    worker.terminate()
-    assert worker.wait(30) == 0
+    for probes in both:
+        probes.wait_for("/readyz", 200)
+    for process in (worker, relay):
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def figures(probes: Probes) -> dict[str, float]:
+    [process] = probes.status()["processes"]
+    return {each["name"]: each["value"] for each in process["figures"]}

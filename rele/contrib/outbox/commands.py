@@ -24,19 +24,24 @@ from rele.cli.parser import MAX_DAYS, number_from
 from rele.cli.progress import Progress
 from rele.cli.style import style_of, terminal_width
 from rele.cli.subcommand import Options
+from rele.cli.worker_arguments import add_health_port
 from rele.contrib.outbox import upcoming
 from rele.contrib.outbox.conf import OUTBOX_SETTINGS, OutboxSettings
 from rele.contrib.outbox.contents import as_json, contents_of, messages_of, parked_of
 from rele.contrib.outbox.exceptions import OutboxError, explained_errors
+from rele.contrib.outbox.figures import showing_figures
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.relay import BATCH_BYTES, BATCH_SIZE
+from rele.contrib.outbox.relaying.relay_status import RelayProcessStatus
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.contrib.outbox.showing import as_text
 from rele.contrib.outbox.upkeep import purge, retry
 from rele.contrib.outbox.watching import INTERVAL, watch
 from rele.management.databases import close_connections
+from rele.project.probes import answering_probes
 from rele.project.startup import say, say_project
 from rele.runtime.stopping import StopRequest, StopRequestedError, catch_stop_signals
+from rele.status.providers import STATUS
 
 Write = Callable[[str], None]
 
@@ -48,6 +53,7 @@ def add_relay_arguments(parser: argparse.ArgumentParser) -> None:
         help="send the messages that are due now, then exit, as in a cron job",
     )
     add_batch_arguments(parser)
+    add_health_port(parser)
     add_verbosity(parser, default=argparse.SUPPRESS)
 
 
@@ -89,19 +95,46 @@ def _run(options: Options) -> int:
         relays = make_relays(config, options["batch_size"], options["batch_bytes"])
     if OutboxSettings.in_config(config).backend == OUTBOX_SETTINGS["BACKEND"].default:
         say_project(config)
-    with _stopped_by_signals(relays) as stop:
-        try:
-            with saying_after_a_second(_waiting_for(aliases)):
-                stop.run_unless_stopped(partial(_await_databases, aliases))
-                relays.begin()
-        except StopRequestedError:
-            say("The relay was stopped before it had started.")
-            return 0
-        if options["once"]:
-            return _relay_once(relays, aliases)
-        say("Relaying the outbox. Press Ctrl-C to stop.")
-        relays.run()
+    with _stopped_by_signals(relays) as stop, _shown(relays, stop, aliases) as status:
+        with answering_probes(options, say):
+            return _run_until_stopped(relays, stop, status, aliases, is_once=options["once"])
+
+
+def _run_until_stopped(
+    relays: Relays,
+    stop: StopRequest,
+    status: RelayProcessStatus,
+    aliases: Sequence[str],
+    *,
+    is_once: bool,
+) -> int:
+    try:
+        with saying_after_a_second(_waiting_for(aliases)):
+            stop.run_unless_stopped(partial(_await_databases, aliases))
+            relays.begin()
+    except StopRequestedError:
+        say("The relay was stopped before it had started.")
+        return 0
+    status.has_begun = True
+    if is_once:
+        return _relay_once(relays, aliases)
+    say("Relaying the outbox. Press Ctrl-C to stop.")
+    relays.run()
     return 0
+
+
+@contextmanager
+def _shown(
+    relays: Relays, stop: StopRequest, aliases: Sequence[str]
+) -> Iterator[RelayProcessStatus]:
+    """Within the block, the status of this process has what the relays do, and what waits."""
+    status = RelayProcessStatus(relays, lambda: stop.is_requested)
+    forget = STATUS.add(status)
+    try:
+        with showing_figures(aliases):
+            yield status
+    finally:
+        forget()
 
 
 def _await_databases(aliases: Sequence[str]) -> None:

@@ -16,11 +16,11 @@ from rele.contrib.outbox.conf import OutboxSettings
 from rele.contrib.outbox.figures import showing_figures
 from rele.contrib.outbox.relaying.presence import present_relays
 from rele.contrib.outbox.relaying.relay import BATCH_BYTES, BATCH_SIZE
+from rele.contrib.outbox.relaying.relay_status import contribution_of
 from rele.contrib.outbox.relaying.relays import Relays, make_relays
 from rele.contrib.outbox.room import BACKENDS
 from rele.management.databases import close_connections
 from rele.status.providers import STATUS
-from rele.status.snapshot import Complaint, Contribution, Probe
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def relaying(
     relays.begin()
     relays.disconnect()
     thread = threading.Thread(target=_run, args=(relays,), name="rele-outbox-relay", daemon=True)
-    forget = STATUS.add(lambda: _complaints(relays))
+    forget = STATUS.add(lambda: contribution_of(relays))
     try:
         yield thread.start
     finally:
@@ -87,13 +87,6 @@ def relaying(
             relays.end()
         else:
             thread.join(_STOP_SECONDS)
-
-
-def _complaints(relays: Relays) -> Contribution:
-    """A worker whose relay has no database is not ready; a restart would not change that."""
-    return Contribution(
-        complaints=tuple(Complaint(Probe.READY, "outbox", each) for each in relays.database_errors)
-    )
 
 
 def _run(relays: Relays) -> None:

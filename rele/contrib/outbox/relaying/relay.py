@@ -92,7 +92,8 @@ class OutboxRelay:
         batch_bytes: int = BATCH_BYTES,
         times: RelayTimes | None = None,
     ) -> None:
-        self._alias = alias
+        self.alias = alias
+        """Of the database."""
         self._stop = StopRequest()
         self._waiter = RelayWaiter(alias)
         self._sender = Sender(backend, self._waiter.wake)
@@ -120,6 +121,11 @@ class OutboxRelay:
         return self._ownership.name
 
     @property
+    def shards(self) -> int:
+        """How many shards of the outbox are its own now."""
+        return len(self._ownership.shards)
+
+    @property
     def database_error(self) -> str | None:
         """Why it cannot use its database now; ``None``: it can."""
         return self._failures.text
@@ -139,7 +145,7 @@ class OutboxRelay:
             ConfigurationError: another relay is running, on a database that they cannot share.
             OutboxError: the database, or the file of its lock, cannot be used.
         """
-        with explained_errors(self._alias):
+        with explained_errors(self.alias):
             self._ownership.begin()
 
     def end(self) -> None:
@@ -179,7 +185,7 @@ class OutboxRelay:
         self._tally = Tally()
         try:
             self._waiter.open()
-            with explained_errors(self._alias):
+            with explained_errors(self.alias):
                 # Once more, because others may have changed what an earlier run has read.
                 self._core.set_shards(frozenset(), time.monotonic())
                 while not self._stop.is_requested:
@@ -233,7 +239,7 @@ class OutboxRelay:
         close_connections()  # also those that hooks have opened
 
     def _can_reach_database(self) -> bool:
-        connection = connections[self._alias]
+        connection = connections[self.alias]
         try:
             return connection.connection is not None and bool(connection.is_usable())
         except Exception:  # noqa: BLE001 - of any driver
@@ -295,7 +301,7 @@ class OutboxRelay:
             (parked if refusal.is_parked else failed).append((message, refusal.error))
         self._tally += Tally(len(sent), len(failed) + len(parked), len(parked))
         log_refusals(failed, parked)
-        with with_fresh_connections(self._alias):
+        with with_fresh_connections(self.alias):
             self._lease_watch.begin()
             run_success_hooks(sent, self._after_hook)
             run_failure_hooks(parked, self._after_hook)

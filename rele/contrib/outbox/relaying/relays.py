@@ -43,6 +43,11 @@ class Relays:
         """Why they cannot use their databases now; empty: they can."""
         return [each.database_error for each in self._relays if each.database_error is not None]
 
+    @property
+    def shards(self) -> dict[str, int]:
+        """How many shards of the outbox each has, by the alias of its database."""
+        return {each.alias: each.shards for each in self._relays}
+
     def begin(self) -> None:
         """Show others that the relays are running; :meth:`run` does this, too.
 

@@ -74,7 +74,8 @@ class HeldShards:
 
     def valid_at(self, now: float) -> frozenset[int]:
         """Those whose lease is certainly valid at ``now``, in monotonic seconds."""
-        return frozenset(shard for shard, until in self._until.items() if now < until)
+        # Of a copy, since the status of the process is asked in another thread.
+        return frozenset(shard for shard, until in list(self._until.items()) if now < until)
 
     def extend(self, shards: Iterable[int], started: float) -> None:
         """Note that leases were taken or renewed by a statement that began at ``started``."""
