@@ -42,19 +42,28 @@ class SlowQuestion(Generic[Answer]):
         self._lock = threading.Lock()
         self._asked_at: float | None = None
         self._is_asking = False
+        self._thread: threading.Thread | None = None
         self._answer: tuple[float, Answer] | None = None
         self._has_failed = False
 
-    def look(self) -> Answer | None:
-        """The last answer; ``None``: there is none, or it is too old. It does not wait."""
+    def look(self, patience: float = 0.0) -> Answer | None:
+        """The last answer; ``None``: there is none, or it is too old.
+
+        Args:
+            patience: for how many seconds to wait for an answer that is asked for now.
+        """
         now = self._now()
         with self._lock:
             is_due = self._asked_at is None or now - self._asked_at >= self._every
             if is_due and not self._is_asking:
-                self._is_asking, self._asked_at = True, now
-                threading.Thread(
+                self._thread = threading.Thread(
                     target=self._find_out, name=f"rele-{self._about}", daemon=True
-                ).start()
+                )
+                self._thread.start()  # which fails where the system starts no more threads
+                self._is_asking, self._asked_at = True, now
+            thread = self._thread if self._is_asking else None
+        if patience and thread is not None:
+            thread.join(patience)
         answer = self._answer
         if answer is None or now - answer[0] > self._good_for:
             return None

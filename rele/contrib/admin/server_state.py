@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rele.config import Config
 from rele.declaration.subscription import Subscription
 from rele.exceptions import ReleError
+from rele.runtime.slow_question import SlowQuestion
 
 if TYPE_CHECKING:
     from rele.project.comparison import Comparison
@@ -55,7 +56,7 @@ class ServerState:
 
 
 class ServerWatch:
-    """Asks Pub/Sub in a thread of its own, so that a page never waits for long.
+    """Asks Pub/Sub while somebody looks, so that a page never waits for long.
 
     Args:
         compare: :func:`rele.project.comparison.compare`.
@@ -69,9 +70,8 @@ class ServerWatch:
     ) -> None:
         self._compare = compare or _compare
         self._clock = clock
-        self._lock = threading.Lock()
-        self._asking: threading.Thread | None = None
-        self._known: ServerState | None = None
+        self._declared: tuple[Config, Sequence[Subscription]] | None = None
+        self._question = SlowQuestion("server's state", self._ask, FRESH, math.inf, clock)
 
     def latest(
         self, config: Config, subscriptions: Sequence[Subscription], patience: float
@@ -83,38 +83,26 @@ class ServerWatch:
             subscriptions: what is declared.
             patience: for how many seconds to wait where what is known is old.
         """
-        with self._lock:
-            known, asking = self._known, self._asking
-            is_fresh = known is not None and self._clock() - known.asked_at < FRESH
-            if not is_fresh and (asking is None or not asking.is_alive()):
-                asking = self._asking = threading.Thread(
-                    target=self._ask,
-                    args=(config, subscriptions),
-                    name="rele-admin-server-state",
-                    daemon=True,
-                )
-                asking.start()
-        if not is_fresh and asking is not None:
-            asking.join(patience)
-        return self._known
+        self._declared = config, subscriptions
+        return self._question.look(patience)
 
-    def _ask(self, config: Config, subscriptions: Sequence[Subscription]) -> None:
+    def _ask(self) -> ServerState:
+        assert self._declared is not None
         asked_at = self._clock()
         try:
-            found = self._compare(config, subscriptions)
+            found = self._compare(*self._declared)
         except ReleError as error:
-            self._known = ServerState(asked_at, complaints=(str(error),))
+            return ServerState(asked_at, complaints=(str(error),))
         except Exception as error:
             logger.exception("What Pub/Sub has could not be compared with what is declared.")
-            self._known = ServerState(asked_at, complaints=(f"{type(error).__name__}: {error}",))
-        else:
-            plan = found.plan
-            self._known = ServerState(
-                asked_at,
-                plan.changes,
-                tuple(found.orphans),
-                (*map(str, plan.refusals), *plan.warnings, *filter(None, [found.complaint])),
-            )
+            return ServerState(asked_at, complaints=(f"{type(error).__name__}: {error}",))
+        plan = found.plan
+        return ServerState(
+            asked_at,
+            plan.changes,
+            tuple(found.orphans),
+            (*map(str, plan.refusals), *plan.warnings, *filter(None, [found.complaint])),
+        )
 
 
 def _compare(config: Config, subscriptions: Sequence[Subscription]) -> Comparison:
