@@ -30,9 +30,9 @@ from tests.support.readme import (
     files_of,
 )
 
-GOOGLE_CLOUD, PUBLISHING, TRANSACTIONS = (
+GOOGLE_CLOUD, OPERATIONS, PUBLISHING, TRANSACTIONS = (
     (REPOSITORY / "docs" / f"{name}.rst").read_text(encoding="utf-8")
-    for name in ("google-cloud", "publishing", "transactions")
+    for name in ("google-cloud", "operations", "publishing", "transactions")
 )
 ALL = {
     "README": README,
@@ -102,14 +102,14 @@ def rows(shop: Project, query: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("text", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("text", [*ALL.values(), OPERATIONS], ids=[*ALL, "operations"])
 def test_each_block_of_python_says_which_file_it_goes_into(text: str) -> None:
-    assert len(blocks_of(text)) == text.count(".. code::")
+    assert len(blocks_of(text)) == text.count("\n.. code::")
     assert len(files_of(text)) == text.count(".. code:: python")
 
 
 def test_each_document_adds_to_the_settings_of_those_before(shop: Project) -> None:
-    for document in ALL.values():
+    for document in (*ALL.values(), OPERATIONS):
         paste(shop, document)
 
     _, keys = run(shop, "python -c 'import shop.settings; print(*shop.settings.RELE)'")
@@ -118,7 +118,23 @@ def test_each_document_adds_to_the_settings_of_those_before(shop: Project) -> No
     of_readme = {"GC_PROJECT_ID", "MIDDLEWARE", "ENCODER_PATH"}
     of_publishing = {f"PUBLISHER_{name}" for name in OPTIONS}
     of_google_cloud = {"GC_CREDENTIALS_PATH", "CLIENT_OPTIONS", "GC_STORAGE_REGION"}
-    assert set(keys.split()) == {*of_readme, *of_publishing, *of_google_cloud, "PUBLISHER_BACKEND"}
+    of_operations = {"HANDLER_LIMIT", "REDACT"}
+    assert set(keys.split()) == {
+        *of_readme,
+        *of_publishing,
+        *of_google_cloud,
+        "PUBLISHER_BACKEND",
+        *of_operations,
+    }
+    middleware = "from shop.settings import RELE; print(*RELE['MIDDLEWARE'])"
+    _, names = run(shop, f"python -c {shlex.quote(middleware)}")
+    assert [name.rpartition(".")[2] for name in names.split()] == [
+        "OpenTelemetryMiddleware",
+        "LoggingMiddleware",
+        "DjangoDBMiddleware",
+        "CountFailures",
+        "PrometheusMiddleware",
+    ]
     assert (checked, report) == (0, "System check identified no issues (0 silenced).\n")
 
 

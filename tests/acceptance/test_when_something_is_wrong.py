@@ -45,7 +45,7 @@ BROKEN = """
     from rele import DeadLetterPolicy, sub
     from rele.exceptions import DeadLetter
 
-    @sub(topic="orders", dead_letter_policy=DeadLetterPolicy(max_delivery_attempts=100))
+    @sub(topic="order-paid", dead_letter_policy=DeadLetterPolicy(max_delivery_attempts=100))
     def ship(data, **attributes):
         if data["id"] == 1:
             threading.Event().wait()
@@ -59,7 +59,7 @@ CORRECTED = """
     from pathlib import Path
     from rele import DeadLetterPolicy, sub
 
-    @sub(topic="orders", dead_letter_policy=DeadLetterPolicy(max_delivery_attempts=100))
+    @sub(topic="order-paid", dead_letter_policy=DeadLetterPolicy(max_delivery_attempts=100))
     def ship(data, **attributes):
         Path(f"shipped-{data['id']}").touch()
 """
@@ -101,12 +101,12 @@ def test_the_way_from_a_red_livez_to_a_replayed_dead_letter(
     worker = machine.start(run_worker)
     wait_until(lambda: probes.succeeds("/readyz", 5), 60)
     for number in (2, 1):
-        rele.publish("orders", {"id": number})
+        rele.publish("order-paid", {"id": number})
     probes.wait_for("/livez", 503)
 
     status, said = machine.run(ask_live)
     assert status == 1
-    assert "orders: A handler has been running for " in said
+    assert "order-paid: A handler has been running for " in said
     run(*pause)
     worker.kill()
     worker.wait()
