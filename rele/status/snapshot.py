@@ -110,6 +110,8 @@ class Figure:
     labels: Mapping[str, str] = field(default_factory=dict)
     is_total: bool = False
     """Whether it only grows, as a counter does; a gauge otherwise."""
+    is_fault: bool = False
+    """Whether a person has to do something where it is more than 0; pages point it out."""
 
 
 @dataclass(frozen=True)

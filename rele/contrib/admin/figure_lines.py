@@ -24,6 +24,8 @@ class FigureLine:
     help: str
     labels: str
     value: str
+    is_bad: bool = False
+    """Whether a person has to do something about it."""
 
 
 def figures_of(reports: Reports) -> list[FigureLine]:
@@ -54,7 +56,8 @@ def within(prefix: str, figures: Iterable[FigureLine]) -> tuple[FigureLine, ...]
 def _line(figure: Figure) -> FigureLine:
     labels = ", ".join(f"{key} {value}" for key, value in sorted(figure.labels.items()))
     words = _in_words(figure.name.removeprefix(_OWN))
-    return FigureLine(figure.name, words, figure.help, labels, _value(figure))
+    is_bad = figure.is_fault and figure.value > 0
+    return FigureLine(figure.name, words, figure.help, labels, _value(figure), is_bad)
 
 
 def _in_words(name: str) -> str:

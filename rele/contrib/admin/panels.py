@@ -290,9 +290,9 @@ def _complaints_about(name: str, reports: Reports) -> list[Complaint]:
 def _decision_in_words(decision: Any, now: float) -> str:
     if decision is None or not (decision.is_paused or decision.threads):
         return ""
-    threads = f"{plural(decision.threads, 'thread')} a process, " if decision.threads else ""
+    threads = f"{plural(decision.threads, 'thread')} a process; " if decision.threads else ""
     when = age(max(now - decision.changed_at.timestamp(), 0))
-    return f"{threads}by {decision.changed_by}, {when}"
+    return f"{threads}last changed by {decision.changed_by}, {when}"
 
 
 def _failed_tile(per_minute: float, failed: float) -> Tile:

@@ -50,7 +50,7 @@ def figures_of(alias: str) -> list[Figure]:
         relays = len(present_relays(alias))
     labels = {"database": alias}
     figures = [
-        Figure(name, _number(counts.get(state)), text, labels)
+        Figure(name, _number(counts.get(state)), text, labels, is_fault=state is State.PARKED)
         for state, (name, text) in _NUMBERS.items()
     ]
     return [

@@ -7,6 +7,7 @@ largest answer. So no statement reads much: a large payload is read in pieces.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from django.db.models import BinaryField, QuerySet
 from django.db.models.functions import Substr
@@ -59,7 +60,7 @@ class PayloadReader:
         pieces: list[bytes] = []
         while not pieces or len(pieces[-1]) == PIECE:
             part = Substr("data", 1 + PIECE * len(pieces), PIECE, output_field=BinaryField())
-            found = run_statement(self._alias, messages.values_list(part, *_COLUMNS).first)
+            found: Any = run_statement(self._alias, messages.values_list(part, *_COLUMNS).first)
             if found is None:
                 return []
             pieces.append(bytes(found[0] or b""))  # SQLite has NULL for a part of nothing

@@ -173,7 +173,7 @@ def test_a_worker_that_stops_is_shown_as_such_and_nothing_is_wrong(admin: Client
 def test_the_outbox_and_the_inbox_are_beside_it_for_who_may_see_them(admin: Client) -> None:
     where = {"database": "default"}
     figures = (
-        Figure("rele_outbox_parked", 2, "Messages that are parked", where),
+        Figure("rele_outbox_parked", 2, "Messages that are parked", where, is_fault=True),
         Figure("rele_outbox_lag_seconds", 9.93148, "The age of the oldest", where),
         Figure("rele_outbox_relays", 1, "Relays", where),
         Figure("rele_publisher_outstanding_bytes", 3_140_000, "Bytes"),
@@ -186,6 +186,7 @@ def test_the_outbox_and_the_inbox_are_beside_it_for_who_may_see_them(admin: Clie
     assert "/admin/rele_outbox/outboxmessage/" in page
     assert "/admin/rele_inbox/inboxmessage/" in page
     assert "Outbox Messages 0 Relays 0 parked 2 lag 9.9 s As a worker" in words(page)
+    assert re.findall('<strong class="rele-bad">([^<]*)<', page) == ["2"]
     assert "Figures publisher outstanding 3.1 MB shop carts country ES 3.5" in words(page)
     viewer = logged_in_as("bo", "view_subscription")
     assert "/admin/rele_outbox/" not in content(viewer, PAGE)
@@ -245,7 +246,7 @@ def test_a_paused_subscription_can_be_resumed(admin: Client) -> None:
         page = content(admin, address)
         assert f"{DETAIL}resume/" in page
         assert f"{DETAIL}pause/" not in page
-        assert "paused by ana, now" in words(page)
+        assert "paused last changed by ana, now" in words(page)
 
 
 def test_the_admins_log_leads_to_the_subscription(admin: Client) -> None:
@@ -282,7 +283,7 @@ def test_times_and_numbers_are_right_in_other_projects(
         overview, detail = content(admin, PAGE), content(admin, DETAIL)
         question = content(admin, f"{DETAIL}threads/")
 
-    assert "1,234 threads a process, by ana, now" in words(overview)
+    assert "1,234 threads a process; last changed by ana, now" in words(overview)
     assert "<title>" in detail
     assert re.findall(r'd="(M[^"]*)"', detail)
     assert not re.findall(r'(?:d|viewBox|x|width)="[^"]*\d,\d', detail)
