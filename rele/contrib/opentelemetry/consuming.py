@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from opentelemetry.context import Context, attach
+from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
+    Span,
     SpanKind,
     get_current_span,
     set_span_in_context,
 )
 
-from rele.contrib.opentelemetry.creation_context import read_from
+from rele.contrib.opentelemetry.creation_context import read_from, unsampled_in
 from rele.contrib.opentelemetry.deliveries import described, described_together
 from rele.contrib.opentelemetry.names import ERROR_TYPE
 from rele.contrib.opentelemetry.processing import Processing, note_current
@@ -49,17 +50,20 @@ class Consuming:
             message: what the handler is about to be called with.
             handling: what the call belongs to.
         """
+        context = get_current()
+        begins_trace = not get_current_span(context).get_span_context().is_valid
+        if begins_trace and self._telemetry.drops_below_remote:
+            unsampled = unsampled_in(message.attributes)
+            if unsampled is not None:
+                self._begin_unrecorded(name, message, unsampled, context, handling)
+                return
         created = read_from(message.attributes)
         if created is None:
-            self._begin(name, [message], None, None, handling)
+            self._begin(name, [message], context, None, handling)
             return
-        parent = None
-        if not get_current_span().get_span_context().is_valid:
-            parent = set_span_in_context(NonRecordingSpan(created))
-            if self._telemetry.drops_below(created):
-                self._begin_unrecorded(name, message, parent, handling)
-                return
-        self._begin(name, [message], parent, [Link(created)], handling)
+        if begins_trace:
+            context = set_span_in_context(NonRecordingSpan(created), context)
+        self._begin(name, [message], context, [Link(created)], handling)
 
     def begin_batch(self, name: str, messages: Sequence[Message], handling: object) -> None:
         """Begin the span of a handler of batches: it begins a trace, and is linked with many."""
@@ -68,7 +72,7 @@ class Consuming:
             for message in messages
             if (context := read_from(message.attributes)) is not None
         ]
-        self._begin(name, messages, None, links, handling, is_batch=True)
+        self._begin(name, messages, get_current(), links, handling, is_batch=True)
 
     def end(self, processing: Processing) -> None:
         """The handler has ended, and the hooks after it have run."""
@@ -88,7 +92,7 @@ class Consuming:
         self,
         name: str,
         messages: Sequence[Message],
-        parent: Context | None,
+        context: Context,
         links: Sequence[Link] | None,
         handling: object,
         *,
@@ -102,26 +106,26 @@ class Consuming:
         begun = time.time_ns()
         attributes = telemetry.of_subscription("process", name)
         span = telemetry.tracer.start_span(
-            f"process {name}", parent, SpanKind.CONSUMER, attributes, links, begun
+            f"process {name}", context, SpanKind.CONSUMER, attributes, links, begun
         )
         if span.is_recording():
             details = described_together(messages) if is_batch else described(messages[0])
             span.set_attributes({**details, **client_id()})
             self._settling.remember(messages, span.get_span_context())
-            self._add_receipt(name, parent, links, details, _first_receipt(messages, begun), begun)
+            self._add_receipt(name, context, links, details, _first_receipt(messages, begun), begun)
         self._measure_receipt(name, messages, begun)
         note_current(Processing(span, begun, name, handling, is_batch=is_batch))
-        attach(set_span_in_context(span))
+        attach(set_span_in_context(span, context))
 
     def _begin_unrecorded(
-        self, name: str, message: Message, parent: Context, handling: object
+        self, name: str, message: Message, parent: Span, context: Context, handling: object
     ) -> None:
         """As :meth:`_begin`, where no span is recorded: the current one is that of the parent."""
         if self._telemetry.measures:
             begun = time.time_ns()
             self._measure_receipt(name, [message], begun)
-            note_current(Processing(get_current_span(parent), begun, name, handling))
-        attach(parent)
+            note_current(Processing(parent, begun, name, handling))
+        attach(set_span_in_context(parent, context))
 
     def _measure_receipt(self, name: str, messages: Sequence[Message], begun: int) -> None:
         telemetry = self._telemetry
@@ -134,7 +138,7 @@ class Consuming:
     def _add_receipt(
         self,
         name: str,
-        parent: Context | None,
+        context: Context,
         links: Sequence[Link] | None,
         details: Attributes,
         received: int | None,
@@ -149,7 +153,7 @@ class Consuming:
         own = self._telemetry.of_subscription("receive", name)
         span = self._telemetry.tracer.start_span(
             f"receive {name}",
-            parent,
+            context,
             SpanKind.CLIENT,
             {**own, **details, **client_id()},
             links,

@@ -10,7 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, MutableMapping
 
-from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+)
 
 from rele.messages.limits import MAX_ATTRIBUTES, MAX_VALUE_BYTES
 
@@ -20,7 +27,11 @@ PLAIN_TRACEPARENT, PLAIN_TRACESTATE = "traceparent", "tracestate"
 _TRACEPARENT = re.compile(
     "[ \t]*(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:(-.*)|[ \t]*)"
 )
-_FLAGS = {f"{flags:02x}": TraceFlags(flags) for flags in range(256)}
+_UNSAMPLED = re.compile("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]")
+"""The usual form of a context that is not sampled."""
+
+_TEXTS = [f"{flags:02x}" for flags in range(256)]
+_FLAGS = {text: TraceFlags(flags) for flags, text in enumerate(_TEXTS)}
 _FLAGS_END = 55
 _SAMPLED = frozenset("13579bdf")
 """The last digits of flags by which the span is recorded."""
@@ -44,11 +55,48 @@ def read_sampled(attributes: Mapping[str, str]) -> SpanContext | None:
 
 def read_from(attributes: Mapping[str, str]) -> SpanContext | None:
     """The context in the attributes; ``None`` if there is none, or something that is not one."""
-    text, state = attributes.get(TRACEPARENT), attributes.get(TRACESTATE)
-    if text is None:
-        text, state = attributes.get(PLAIN_TRACEPARENT), attributes.get(PLAIN_TRACESTATE)
-        if text is None:
-            return None
+    text, state = _texts_in(attributes)
+    return None if text is None else _parsed(text, state)
+
+
+def unsampled_in(attributes: Mapping[str, str]) -> Span | None:
+    """The span that has the context in the attributes, which is not sampled.
+
+    Returns:
+        ``None`` if it may be sampled, or has an unusual form: :func:`read_from` knows.
+    """
+    text, state = _texts_in(attributes)
+    if text is None or _UNSAMPLED.fullmatch(text) is None:
+        return None
+    return _Unsampled(text, state)
+
+
+class _Unsampled(NonRecordingSpan):
+    """A span whose context is parsed when it is asked for: few handlers do, and it takes long."""
+
+    _parsed: SpanContext | None = None
+
+    def __init__(self, text: str, state: str | None) -> None:
+        self._text = text
+        self._state = state
+
+    def get_span_context(self) -> SpanContext:
+        if self._parsed is None:
+            self._parsed = _parsed(self._text, self._state) or INVALID_SPAN_CONTEXT
+        return self._parsed
+
+    def __repr__(self) -> str:
+        return f"NonRecordingSpan({self.get_span_context()!r})"
+
+
+def _texts_in(attributes: Mapping[str, str]) -> tuple[str | None, str | None]:
+    text = attributes.get(TRACEPARENT)
+    if text is not None:
+        return text, attributes.get(TRACESTATE)
+    return attributes.get(PLAIN_TRACEPARENT), attributes.get(PLAIN_TRACESTATE)
+
+
+def _parsed(text: str, state: str | None) -> SpanContext | None:
     found = _TRACEPARENT.fullmatch(text)
     if found is None:
         return None
@@ -62,12 +110,13 @@ def read_from(attributes: Mapping[str, str]) -> SpanContext | None:
 
 def write_into(attributes: MutableMapping[str, str], context: SpanContext) -> None:
     """Add ``context``, unless it is none, or the message would then have too many attributes."""
-    if not context.is_valid or len(attributes) > MAX_ATTRIBUTES - _ROOM:
+    trace_id, span_id, _, flags, states, is_valid = context
+    if not is_valid or len(attributes) > MAX_ATTRIBUTES - _ROOM:
         return
-    attributes[TRACEPARENT] = (
-        f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    )
-    if context.trace_state:
-        state = context.trace_state.to_header()
+    # In half the time of formatting them as numbers.
+    trace, span = trace_id.to_bytes(16, "big").hex(), span_id.to_bytes(8, "big").hex()
+    attributes[TRACEPARENT] = f"00-{trace}-{span}-{_TEXTS[flags]}"
+    if states:
+        state = states.to_header()
         if len(state) <= MAX_VALUE_BYTES:
             attributes[TRACESTATE] = state

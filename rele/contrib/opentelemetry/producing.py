@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from opentelemetry.context import get_current
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -47,20 +48,20 @@ class Producing:
         if creation_context.is_in(attributes):
             return
         telemetry = self._telemetry
-        current = get_current_span().get_span_context()
+        context = get_current()  # given to OpenTelemetry, which else asks for it at each step
+        current = get_current_span(context).get_span_context()
         if not with_span or telemetry.drops_below(current):
             creation_context.write_into(attributes, current)
             return
         span = telemetry.tracer.start_span(
-            f"create {topic}",
-            kind=SpanKind.PRODUCER,
-            attributes=telemetry.of_topic("create", topic),
+            f"create {topic}", context, SpanKind.PRODUCER, telemetry.of_topic("create", topic)
         )
-        if span.is_recording() and (key := ordering_key_of_hook()):
-            span.set_attribute(ORDERING_KEY, key)
         creation_context.write_into(attributes, span.get_span_context())
-        # At once: what becomes of the message may be known to another process alone.
-        span.end()
+        if span.is_recording():
+            if key := ordering_key_of_hook():
+                span.set_attribute(ORDERING_KEY, key)
+            # At once: what becomes of the message may be known to another process alone.
+            span.end()
 
     def note_request(self, topic: str, request: PublishRequest) -> None:
         """Record a request. It has a span if one of its messages has one.

@@ -77,6 +77,8 @@ class Telemetry:
         self.measures = not _is_of_api(meters)
         """Whether what is recorded with the instruments counts."""
         self._dropped = _dropped_by(self.tracer)
+        self.drops_below_remote = "remote" in self._dropped
+        """Whether no span is recorded whose parent is of another process, and not sampled."""
         self._common: Attributes = {SYSTEM: PUBSUB}
         if server is not None:
             self._common |= {SERVER_ADDRESS: server[0], SERVER_PORT: server[1]}

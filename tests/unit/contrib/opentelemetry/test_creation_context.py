@@ -8,6 +8,7 @@ from rele.contrib.opentelemetry.creation_context import (
     is_in,
     read_from,
     read_sampled,
+    unsampled_in,
     write_into,
 )
 
@@ -64,6 +65,11 @@ def test_the_name_of_google_counts_where_both_are_there() -> None:
 FORMS = [
     TEXT,
     TEXT[:-2] + "00",
+    TEXT[:-2] + "0a",
+    TEXT[:-2] + "0g",
+    TEXT[:-4] + "g-00",
+    "00-" + "0" * 32 + TEXT[35:-2] + "00",
+    TEXT[:36] + "0" * 16 + "-00",
     f" {TEXT}\t",
     f"{TEXT}-more",
     "01" + TEXT[2:],
@@ -89,6 +95,28 @@ def test_it_reads_what_opentelemetry_reads(text: str) -> None:
     assert ([] if found is None else [found]) == spans
     sampled = read_sampled({"googclient_traceparent": text})
     assert sampled == (found if found is not None and found.trace_flags.sampled else None)
+    unsampled = unsampled_in({"googclient_traceparent": text})
+    assert unsampled is None or unsampled.get_span_context() == found
+    assert unsampled is None or not unsampled.get_span_context().trace_flags.sampled
+
+
+@pytest.mark.parametrize("flags", ["00", "02", "fe"])
+@pytest.mark.parametrize("prefix", ["googclient_", ""])
+def test_a_span_that_is_not_sampled_has_the_context_of_the_attributes(
+    prefix: str, flags: str
+) -> None:
+    attributes = {
+        f"{prefix}traceparent": TEXT[:-2] + flags,
+        f"{prefix}tracestate": "vendor=1",
+        "traceparent": TEXT[:-2] + flags,
+    }
+
+    span = unsampled_in(attributes)
+
+    assert span is not None
+    assert not span.is_recording()
+    assert span.get_span_context() == read_from(attributes)
+    assert "vendor" in repr(span)
 
 
 def test_no_message_is_refused_for_lack_of_room() -> None:
