@@ -28,6 +28,16 @@ def caused(decision: Exception, cause: Exception) -> Exception:
     return decision
 
 
+def raised_while_handling(error: Exception, decision: Exception) -> Exception:
+    try:
+        try:
+            raise error
+        except type(error):
+            raise decision  # noqa: B904 - as handlers do it
+    except type(decision) as raised:
+        return raised
+
+
 @pytest.mark.parametrize(
     ("error", "type_", "text"),
     [
@@ -39,6 +49,8 @@ def caused(decision: Exception, cause: Exception) -> Exception:
         (caused(ValueError("new"), KeyError("price")), "ValueError", "new"),
         (NotJSONError("not JSON", "x", 0), "NotJSONError", "not JSON: line 1 column 1 (char 0)"),
         (DeadLetter(), "DeadLetter", None),
+        (raised_while_handling(KeyError("price"), DeadLetter()), "KeyError", "'price'"),
+        (raised_while_handling(KeyError("price"), DeadLetter("no")), "DeadLetter", "no"),
         (UnspeakableError(), f"{__name__}.UnspeakableError", None),
         (ValueError("é" * 1000), "ValueError", "é" * 512),
         (ValueError("x" + "é" * 1000), "ValueError", "x" + "é" * 511),
