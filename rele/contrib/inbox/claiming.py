@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 from django.db import Error as AnyDatabaseError
 from django.db import IntegrityError, OperationalError, connections, transaction
@@ -85,7 +86,7 @@ def claimed(
         django.db.DatabaseError: the database failed.
     """
     with ExitStack() as stack:
-        failed = stack.enter_context(forgetting(alias))
+        claim = stack.enter_context(forgetting(alias))
         try:
             is_part = not commits_by_itself(alias)
             stack.enter_context(transaction.atomic(using=alias))
@@ -99,19 +100,16 @@ def claimed(
             transaction.set_rollback(True, using=alias)
             yield False
             return
+        claim.rows = [row]
         is_intact = partial(is_there, alias, row)
         check = partial(check_intact, alias, is_intact)
         if is_part:
             check_at_end(partial(keep, alias, is_intact))
-        elif connections[alias].vendor == "postgresql":
+        elif _has_psycopg(alias):
             check = partial(_commit_intact, alias, row)
-        try:
-            with left_unbroken(alias, check), reporting_callbacks(alias, subscription):
-                with noting_failure(failed, row):
-                    yield True
-        except TransactionBrokenError:
-            failed.append(row)
-            raise
+        with left_unbroken(alias, check), reporting_callbacks(alias, subscription):
+            with claim.noting_failure():
+                yield True
 
 
 def commits_by_itself(alias: str) -> bool:
@@ -136,20 +134,47 @@ def _commit(alias: str) -> None:
         connections[alias].run_and_clear_commit_hooks()  # Django waits for autocommit
 
 
+class Claim:
+    """The rows of the messages that a transaction is to handle, and whether it has failed."""
+
+    rows: Collection[InboxMessage] = ()
+    has_failed = False
+    """Not so where a commit was asked for, and nobody knows whether it has happened."""
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """If the block raises, it has failed."""
+        try:
+            yield
+        except BaseException:
+            self.has_failed = True
+            raise
+
+
 @contextmanager
-def forgetting(alias: str) -> Iterator[list[InboxMessage]]:
-    """After the block, delete the rows of the list that are there: of messages that have failed.
+def forgetting(alias: str) -> Iterator[Claim]:
+    """Run a transaction in the block; if it has failed, delete the rows of its claim after that.
 
     The rollback has done so, unless the handler has ended the transaction: by a COMMIT of its own,
     or by a statement that implies one, such as TRUNCATE on MySQL or executescript() on SQLite.
     """
-    rows: list[InboxMessage] = []
+    claim = Claim()
     try:
-        yield rows
+        yield claim
+    except (TransactionBrokenError, AnyDatabaseError) as error:
+        claim.has_failed = claim.has_failed or _is_refusal(error)
+        raise
     finally:
-        for row in rows:
-            if not connections[alias].in_atomic_block:
+        if claim.has_failed and not connections[alias].in_atomic_block:
+            for row in claim.rows:
                 _forget(alias, row)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the database has not committed, if that is what it was asked for."""
+    if isinstance(error, AnyDatabaseError):
+        return isinstance(error, IntegrityError) or sqlstate_of(error) in LOST_TO_ANOTHER
+    return isinstance(error, TransactionBrokenError)
 
 
 def _forget(alias: str, row: InboxMessage) -> None:
@@ -167,16 +192,6 @@ def _forget(alias: str, row: InboxMessage) -> None:
             row.subscription,
             alias,
         )
-
-
-@contextmanager
-def noting_failure(failed: list[InboxMessage], *rows: InboxMessage) -> Iterator[None]:
-    """If the block raises, append ``rows`` to ``failed``."""
-    try:
-        yield
-    except BaseException:
-        failed += rows
-        raise
 
 
 def _insert(alias: str, subscription: str, event_id: str) -> InboxMessage | None:
@@ -223,6 +238,15 @@ def is_there(alias: str, row: InboxMessage) -> bool:
     return own.exists()
 
 
+def _has_psycopg(alias: str) -> bool:
+    """Whether the database is PostgreSQL by psycopg 3, which knows when a transaction has ended.
+
+    psycopg2 does not: it sends Django's COMMIT after that, of which the server logs a warning.
+    """
+    connection: Any = connections[alias]
+    return bool(connection.vendor == "postgresql" and connection.Database.__name__ == "psycopg")
+
+
 def _commit_intact(alias: str, row: InboxMessage) -> None:
     """Commit the transaction on PostgreSQL, if it still has ``row``.
 
@@ -234,14 +258,16 @@ def _commit_intact(alias: str, row: InboxMessage) -> None:
         TransactionBrokenError: it was rolled back, or can no longer be committed.
         django.db.DatabaseError: the commit has failed, or its outcome is unknown.
     """
-    connection = connections[alias]
+    connection: Any = connections[alias]
     if connection.connection is None or connection.connection.closed:
         return check_intact(alias, partial(is_there, alias, row))
     table = connection.ops.quote_name(InboxMessage._meta.db_table)
+    statements = f"SELECT 1 / count(*) FROM {table} WHERE id = {row.id:d}; COMMIT"
     try:
-        with connection.cursor() as cursor:
-            # Without parameters, with which a driver may send no more than one statement.
-            cursor.execute(f"SELECT 1 / count(*) FROM {table} WHERE id = {row.id:d}; COMMIT")
+        with connection.cursor() as cursor, connection.wrap_database_errors:
+            # By the driver's cursor: wrappers of Django's execute() are not asked at other commits
+            # either. Without parameters and not prepared, as only one statement can be.
+            cursor.cursor.execute(statements, prepare=False)
     except AnyDatabaseError as error:
         if reason := _BROKEN_ON_POSTGRESQL.get(sqlstate_of(error) or ""):
             raise TransactionBrokenError(alias, reason) from error

@@ -99,7 +99,7 @@ def claimed_together(
         django.db.DatabaseError: the database failed.
     """
     with ExitStack() as stack:
-        failed = stack.enter_context(forgetting(alias))
+        claim = stack.enter_context(forgetting(alias))
         try:
             is_part = not commits_by_itself(alias)
             stack.enter_context(transaction.atomic(using=alias))
@@ -113,12 +113,9 @@ def claimed_together(
             transaction.set_rollback(True, using=alias)
         elif is_part:
             check_at_end(lambda: keep(alias, claimed.is_intact))
-        try:
-            with reporting_callbacks(alias, subscription):
-                yield claimed
-        except BaseException:
-            failed += claimed.rows.values()
-            raise
+        claim.rows = claimed.rows.values()
+        with reporting_callbacks(alias, subscription), claim.noting_failure():
+            yield claimed
 
 
 def _insert(alias: str, subscription: str, event_ids: Sequence[str]) -> dict[str, InboxMessage]:

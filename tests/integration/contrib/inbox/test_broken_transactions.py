@@ -127,6 +127,11 @@ def roll_back(alias: str) -> None:
     execute(alias, "ROLLBACK")
 
 
+def violate_at_the_commit(alias: str) -> None:
+    execute(alias, "CREATE TEMP TABLE deferred (id int UNIQUE INITIALLY DEFERRED)")
+    execute(alias, "INSERT INTO deferred VALUES (1), (1)")
+
+
 @pytest.mark.parametrize(
     ("break_transaction", "reason"),
     [
@@ -253,10 +258,6 @@ class TestPostgres:
         assert_failed(first_delivery(postgres, query), "aborted")
 
     def test_what_its_commit_refuses_has_its_own_error(self, postgres: str) -> None:
-        def violate_at_the_commit(alias: str) -> None:
-            execute(alias, "CREATE TEMP TABLE deferred (id int UNIQUE INITIALLY DEFERRED)")
-            execute(alias, "INSERT INTO deferred VALUES (1), (1)")
-
         delivery = first_delivery(postgres, violate_at_the_commit)
 
         assert delivery.nacked
@@ -442,6 +443,18 @@ class TestATransactionThatTheHandlerCommits:
 
     def test_by_a_statement(self, alias: str, caplog: pytest.LogCaptureFixture) -> None:
         self.assert_redelivered(alias, commit, caplog)
+
+    def test_and_the_next_commit_is_refused(self, postgres: str) -> None:
+        def commit_and_violate(alias: str) -> None:
+            commit(alias)
+            violate_at_the_commit(alias)
+
+        handler = idempotent(using=postgres)(Handler(postgres, commit_and_violate))
+        orders = Subscription(handler, "orders")
+
+        assert isinstance(deliver(orders, "first", event_id=EVENT).exception, IntegrityError)
+        assert deliver(orders, "second", event_id=EVENT).handled
+        assert deliver(orders, "third", event_id=EVENT).duplicate
 
     @pytest.mark.parametrize("alias", ["sqlite"], indirect=True)
     def test_by_a_script_on_sqlite(self, alias: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -381,11 +381,13 @@ class TestPostgres:
 
         assert seen == [lock_timeout] * 3
 
+    @pytest.mark.parametrize("threshold", [None, 0], ids=["not prepared", "prepared"])
     def test_parameters_may_be_bound_by_the_server(
-        self, postgres: str, monkeypatch: pytest.MonkeyPatch
+        self, postgres: str, monkeypatch: pytest.MonkeyPatch, threshold: int | None
     ) -> None:
         options = connections.settings[postgres]["OPTIONS"]
         monkeypatch.setitem(options, "server_side_binding", True)
+        monkeypatch.setitem(options, "prepare_threshold", threshold)
         orders = writer(postgres)
 
         assert deliver(orders, "first", event_id=EVENT).acked
@@ -393,7 +395,7 @@ class TestPostgres:
 
         assert texts(postgres) == ["first"]
 
-    def test_it_takes_one_statement_before_the_handler_and_one_after(self, postgres: str) -> None:
+    def test_it_takes_one_statement_and_the_commit(self, postgres: str) -> None:
         statements: list[str] = []
 
         def note(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
@@ -403,7 +405,7 @@ class TestPostgres:
         with connections[postgres].execute_wrapper(note):
             deliver(writer(postgres), "first", event_id=EVENT)
 
-        assert len(statements) == 3, statements  # and the handler's own
+        assert len(statements) == 2, statements  # and the handler's own
 
 
 def show_lock_timeout(alias: str) -> str:
