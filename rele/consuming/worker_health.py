@@ -52,17 +52,25 @@ def complaints(
         yield Complaint(Probe.READY, WORKER, PHASE_REASONS[phase])
     if phase is Phase.ENDED:
         return
-    if unavailable_for >= UNAVAILABLE_AFTER:
+    is_outage = unavailable_for >= UNAVAILABLE_AFTER
+    if is_outage:
+        why = _refusal_of(subscriptions)
         yield Complaint(
             Probe.READY,
             WORKER,
-            f"Pub/Sub has been unavailable for {unavailable_for:.0f} s. Relé keeps trying, and "
-            "messages wait there.",
+            f"Pub/Sub has been unavailable for {unavailable_for:.0f} s{why}. Relé keeps trying, "
+            "and messages wait there.",
         )
     for each in subscriptions:
         yield from _of_engine(each)
         yield from _of_handlers(each, handler_limit)
-        yield from _of_streams(each)
+        yield from _of_streams(each, is_outage)
+
+
+def _refusal_of(subscriptions: Sequence[SubscriptionStatus]) -> str:
+    """Why a stream of one of them could not be opened, in brackets."""
+    found = (each.refusal for each in subscriptions if each.refused_for is not None)
+    return next((f" ({refusal})" for refusal in found if refusal), "")
 
 
 def _of_engine(status: SubscriptionStatus) -> Iterator[Complaint]:
@@ -84,7 +92,8 @@ def _of_handlers(status: SubscriptionStatus, limit: float | None) -> Iterator[Co
         )
 
 
-def _of_streams(status: SubscriptionStatus) -> Iterator[Complaint]:
+def _of_streams(status: SubscriptionStatus, is_outage: bool) -> Iterator[Complaint]:
+    """What is wrong with its streams, besides an outage, which is about all of them."""
     seconds = status.refused_for
     if seconds is None or status.is_paused:
         return
@@ -96,7 +105,7 @@ def _of_streams(status: SubscriptionStatus) -> Iterator[Complaint]:
             f"No stream could be opened for {seconds:.0f} s, although Pub/Sub answers other "
             f"calls{why}.",
         )
-    elif seconds >= NOT_READY_FOR or status.is_refusal_final:
+    elif status.is_refusal_final or (seconds >= NOT_READY_FOR and not is_outage):
         yield Complaint(
             Probe.READY, status.name, f"No stream could be opened for {seconds:.0f} s{why}."
         )

@@ -118,7 +118,7 @@ def tiles_of_one(line: Line, reports: Reports) -> list[Tile]:
         _failed_tile(per_minute, failed),
         Tile("p50 of a handler", line.p50),
         Tile("p95 of a handler", line.p95 or "-"),
-        Tile("waiting", line.waiting, line.oldest),
+        Tile("waiting", line.waiting, line.oldest, "quiet" if line.waiting == _UNKNOWN else ""),
         Tile("handlers running", line.running),
     ]
 
@@ -306,7 +306,7 @@ def _waiting_tile(reports: Reports, names: set[str]) -> Tile:
     ]
     known = [each for each in backlogs if each is not None]
     if not known:
-        return Tile("waiting", _UNKNOWN, "no provider of backlogs")
+        return Tile("waiting", _UNKNOWN, "no worker knows it", "quiet")
     ages = [each.oldest_seconds for each in known if each.messages and each.oldest_seconds]
     notes = [f"oldest {span(max(ages))}"] if ages else []
     if len(known) < len(backlogs):

@@ -43,10 +43,24 @@ def test_an_outage_is_about_readiness_however_long_it_lasts() -> None:
         streams=0, refused_for=9999.0, refusal="503 unreachable", server_silent_for=9999.0
     )
 
-    found = judge(unreachable, unavailable_for=9999.0)
+    [(probe, text)] = judge(unreachable, unreachable, unavailable_for=9999.0)
 
-    assert [probe for probe, _ in found] == [Probe.READY, Probe.READY]
-    assert "503 unreachable" in found[1][1]
+    assert probe is Probe.READY, "once, whatever it is that cannot be consumed"
+    assert text == (
+        "worker: Pub/Sub has been unavailable for 9999 s (503 unreachable). Relé keeps trying, and "
+        "messages wait there."
+    )
+
+
+def test_what_a_person_must_correct_is_said_in_an_outage_too() -> None:
+    forbidden = status(streams=0, refused_for=9.0, refusal="403 not yours", is_refusal_final=True)
+
+    _, (probe, text) = judge(forbidden, unavailable_for=9.0)
+
+    assert (probe, text) == (
+        Probe.READY,
+        "orders: No stream could be opened for 9 s: 403 not yours.",
+    )
 
 
 def test_so_is_one_in_which_nothing_has_ever_been_answered() -> None:
