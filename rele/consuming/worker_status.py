@@ -25,7 +25,8 @@ class WorkerStatus:
         self._unavailable_for = unavailable_for
         self._consumers: Sequence[tuple[ConsumerPlan, Consumer]] = ()
         self._phase = Phase.STARTING
-        self._has_opened_all = False
+        self._opened: set[str] = set()
+        """The subscriptions that have had a stream, as far as somebody has looked, or need none."""
         self._remove: Callable[[], None] | None = None
 
     def begin(self) -> None:
@@ -69,10 +70,13 @@ class WorkerStatus:
 
     def _shown_phase(self, subscriptions: Sequence[SubscriptionStatus]) -> Phase:
         """It starts until each subscription that is not paused has had a stream."""
-        if self._phase is not Phase.CONSUMING or self._has_opened_all:
+        if self._phase is not Phase.CONSUMING:
             return self._phase
-        self._has_opened_all = all(each.streams or each.is_paused for each in subscriptions)
-        return Phase.CONSUMING if self._has_opened_all else Phase.STARTING
+        self._opened.update(
+            each.name for each in subscriptions if each.streams or each.is_paused or each.received
+        )
+        has_opened_all = all(each.name in self._opened for each in subscriptions)
+        return Phase.CONSUMING if has_opened_all else Phase.STARTING
 
 
 def _status(plan: ConsumerPlan, consumer: Consumer) -> SubscriptionStatus:

@@ -57,6 +57,22 @@ def test_the_phases_of_a_worker_follow_each_other() -> None:
     assert phase() is None
 
 
+def test_each_subscription_has_to_have_had_a_stream_but_not_at_the_same_time() -> None:
+    orders, refunds = Consumer("orders"), Consumer("refunds")
+    worker = WorkerStatus(plan("orders", "refunds"), lambda: 0.0)
+    consumers: Any = [orders, refunds]
+    worker.begin()
+    worker.consume(consumers)
+    try:
+        orders.fields = {"streams": 1}
+        assert phase() is Phase.STARTING
+        # Nobody has looked while it had one.
+        orders.fields, refunds.fields = {"streams": 0}, {"streams": 0, "received": 3}
+        assert phase() is Phase.CONSUMING
+    finally:
+        worker.end()
+
+
 @pytest.fixture
 def worker() -> Any:
     worker = WorkerStatus(plan("orders", handler_limit=10.0), lambda: 5.0)
