@@ -11,12 +11,14 @@ from rele.cli.log import add_log_format, add_verbosity, log_to_stderr, say_json
 from rele.cli.output import tolerant_output
 from rele.cli.parser import number_from
 from rele.cli.subcommand import Options, Subcommand
+from rele.config import Config
 from rele.consuming.ending_rule import EndingRule
 from rele.consuming.remote_control import RemoteControl
 from rele.consuming.running_once import RunOnce
 from rele.exceptions import ConfigurationError, ReleError
 from rele.project.extensions import in_each_worker, readers_of_controls
 from rele.project.loading import Project
+from rele.project.naming import subscription_path
 from rele.project.startup import say, say_project
 from rele.schema.problems import did_you_mean
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from rele.worker import Worker
 
 _QUIET_SECONDS = 5.0
+
+_ANSWERS_WITHIN = 10.0
+"""Seconds in which Pub/Sub must answer at the end, or nothing is known of what waits."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,13 +86,27 @@ def _run(options: Options) -> int:
             create_and_run(subs, config, before_run=before_run)
     except SystemExit as end:
         write(_summary(name, once))
-        if once.refusal is not None:
-            raise ReleError(
-                f"Whether more waits in {name} is not known: no stream could be opened for a "
-                f"minute: {once.refusal.rstrip(chr(46))}."
-            ) from end
+        _require_certainty(once, config, name)
         return 1 if once.rule.failed else int(end.code or 0) or _status_of(once.stopped_by)
     return 0
+
+
+def _require_certainty(once: RunOnce, config: Config, name: str) -> None:
+    """Raise an error if Pub/Sub may have been unavailable when nothing was received."""
+    unknown = f"Whether more waits in {name} is not known"
+    if once.refusal is not None:
+        refusal = once.refusal.rstrip(".")
+        raise ReleError(f"{unknown}: no stream could be opened for a minute: {refusal}.")
+    if not once.is_quiet:
+        return
+    from rele.project.access import access_to  # here, since it loads Google's client
+
+    path = subscription_path(name, str(config.gc_project_id))
+    try:
+        with access_to(config) as access:
+            access.require_answer(path, _ANSWERS_WITHIN)
+    except ReleError as error:  # a connection may be lost without a word
+        raise ReleError(f"{unknown}: {error}") from error
 
 
 def _summary(name: str, once: RunOnce) -> str:

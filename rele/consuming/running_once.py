@@ -38,6 +38,8 @@ class RunOnce:
         self.rule = rule
         self.refusal: str | None = None
         """Why no stream could be opened for so long that it has ended therefore."""
+        self.is_quiet = False
+        """Whether it has ended because nothing was received any more."""
         self._lock = threading.Lock()
         self._has_stopped = threading.Event()
 
@@ -94,6 +96,7 @@ class RunOnce:
                 self.refusal = refused[0].refusal
                 self._stop()
             elif snapshot.phase is Phase.CONSUMING and self._is_quiet(snapshot.subscriptions):
+                self.is_quiet = True
                 self._stop()
 
     def _is_quiet(self, subscriptions: Sequence[SubscriptionStatus]) -> bool:

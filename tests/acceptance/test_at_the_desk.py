@@ -13,6 +13,7 @@ from google.cloud import pubsub_v1
 
 from rele.emulator import EmbeddedServer
 from tests.support.project import Project, publish_jobs, read_until
+from tests.support.proxy import Proxy
 
 SUBS = """
     import os
@@ -95,6 +96,29 @@ def test_an_outage_is_not_taken_for_the_end_of_what_waits(
     once.send_signal(signal.SIGTERM)
     read_until(once.stdout, "Handled 1 message(s) of jobs; stopped by SIGTERM: more may wait.")
     assert once.wait(30) == 128 + signal.SIGTERM
+
+
+ONCE_THAT_ASKS_BRIEFLY = """
+import sys
+from rele.cli import main, run_once
+run_once._ANSWERS_WITHIN = 1.0
+sys.exit(main(["run-once", "jobs", "--wait", "1"]))
+"""
+
+
+@pytest.mark.both_engines(slow="google")
+def test_a_connection_that_is_lost_without_a_word_is_an_error(jobs: Project) -> None:
+    publish_jobs(jobs, [1])
+    with Proxy(jobs.environment["PUBSUB_EMULATOR_HOST"]) as proxy:
+        jobs.environment["PUBSUB_EMULATOR_HOST"] = proxy.address
+        once = jobs.start("-c", ONCE_THAT_ASKS_BRIEFLY)
+        read_until(once.stdout, "handled 1")
+        proxy.stall()
+        output, _ = once.communicate(timeout=60)
+
+    assert once.returncode == 1, output
+    assert "Error: Whether more waits in jobs is not known: " in output
+    assert "Traceback" not in output
 
 
 def test_a_name_that_is_none(jobs: Project) -> None:
