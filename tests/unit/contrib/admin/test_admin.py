@@ -75,6 +75,7 @@ def test_before_any_worker_has_run_the_page_shows_what_is_declared(admin: Client
     assert "no worker no process consumes it" in page
     assert "No worker has reported in the last hour." in page
     assert "No handler has failed in the last 7 days." in page
+    assert "No message in the last hour" in page
 
 
 def test_shows_each_subscription_with_its_rates_and_what_waits(admin: Client) -> None:
@@ -85,6 +86,7 @@ def test_shows_each_subscription_with_its_rates_and_what_waits(admin: Client) ->
 
     assert "1,204 oldest 1 min" in page
     assert "10% failed" in page
+    assert "No message in the last hour" not in page
     assert "6 of 8 2 processes" in page, "handlers running, of how many, in how many processes"
     assert "2 worker processes" in page
     assert "10\N{MULTIPLICATION SIGN} ValueError order 7 has no price" in page
