@@ -218,6 +218,29 @@ def test_what_fails_too_often_goes_there_with_its_error(
     assert attempts.items == [1, 2, 3, 4, 5]
 
 
+def test_the_next_of_its_ordering_key_follow_what_failed_too_often(
+    run_worker: Run, pull: Callable[[str], Any]
+) -> None:
+    handled = Inbox()
+
+    def handle(data: Any, **attributes: Any) -> None:
+        if data == 0:
+            raise ValueError("never")
+        handled.put(data)
+
+    policy = DeadLetterPolicy("failures", max_delivery_attempts=5)
+    options: dict[str, Any] = {"retry_policy": QUICKLY, "dead_letter_policy": policy}
+    run_worker([Subscription(handle, "orders", enable_message_ordering=True, **options)])
+
+    for number in range(3):
+        rele.publish("orders", number, ordering_key="k")
+
+    assert handled.wait_for(2) == [1, 2]
+    found = pull("failures")
+    assert (found.data, found.ordering_key) == (b"0", "k")
+    assert found.attributes["rele_error"] == "never"
+
+
 class Noted(BaseMiddleware):
     """Notes how messages end, in order."""
 
