@@ -69,7 +69,9 @@ class OutboxMessage(models.Model):
         # message, so that any number of such messages slows no relay down.
         indexes = [  # noqa: RUF012 - as Django declares it
             models.Index(
-                fields=["state", "id"],
+                # By the id alone: with the state before it, PostgreSQL takes the primary key
+                # for cheaper, and passes all rows that are not waiting.
+                fields=["id"],
                 name="rele_outbox_waiting",
                 condition=models.Q(state=State.WAITING),
             ),

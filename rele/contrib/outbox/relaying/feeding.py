@@ -12,7 +12,7 @@ from rele.contrib.outbox.relaying.lanes_in_memory import ALONE_AT_A_TIME, Lane, 
 from rele.contrib.outbox.relaying.rows import Requests, Row
 from rele.contrib.outbox.relaying.times import RelayTimes
 
-TURN = 100
+TURN = 200
 """How many messages a lane may send in its turn: in one request, if it has an ordering key."""
 
 

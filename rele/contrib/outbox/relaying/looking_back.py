@@ -10,14 +10,19 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from rele.contrib.outbox.relaying.rows import Page
+
 SHARE = 20
 """After a look far back the next one waits for so many times its duration: a twentieth of all."""
 
-_STEP = 0.02
-"""Seconds between two notes of how far was read."""
+_MOST_SHARE = 100
+"""The same after several looks that have found nothing. It doubles each time."""
 
 _HURRIED_SHARE = 4
 """The same, when something is known to be found."""
+
+_STEP = 0.02
+"""Seconds between two notes of how far was read."""
 
 _LONGEST = 5.0
 
@@ -29,13 +34,19 @@ class _LookBack:
     seconds: float
     pause: float
     """The least number of seconds between two."""
+    longest: float
+    """The most to which that number grows because nothing is found."""
     share: float = SHARE
+    """The least number of times its duration that the next one waits."""
     due_at: float = float("-inf")
+    _grown: float = SHARE
     _soonest: float = float("-inf")
 
-    def note(self, now: float, took: float) -> None:
-        """Note that one has ended now."""
-        self.due_at = now + max(self.pause, self.share * took)
+    def note(self, now: float, took: float, *, has_found: bool = True) -> None:
+        """Note that one has ended now, and whether it has found what was committed late."""
+        self._grown = SHARE if has_found else min(2 * self._grown, _MOST_SHARE)
+        rest = max(self.share * took, min(self._grown * took, self.longest))
+        self.due_at = now + max(self.pause, rest)
         self._soonest = now + _HURRIED_SHARE * took
 
     def hurry(self) -> None:
@@ -52,9 +63,9 @@ class Cursor:
         self._history: deque[tuple[float, int]] = deque()
         # From the furthest to the nearest.
         self._backs = [
-            _LookBack(float("inf"), pause=1.0),
-            _LookBack(_LONGEST, pause=0.1),
-            _LookBack(0.25, pause=0.0, share=0.0),
+            _LookBack(float("inf"), pause=1.0, longest=20.0),
+            _LookBack(_LONGEST, pause=0.1, longest=_LONGEST / 2),
+            _LookBack(0.25, pause=0.0, longest=0.0, share=0.0),
         ]
         self._chosen = len(self._backs)
         self._is_behind = True
@@ -89,20 +100,19 @@ class Cursor:
             return 0
         return min(self._at(now - self._backs[self._chosen].seconds), self.read_to)
 
-    def note(self, last: int, is_full: bool, now: float, took: float) -> None:
-        """Note how far the look has read.
+    def note(self, page: Page, now: float, took: float) -> None:
+        """Note what the look has found.
 
         Args:
-            last: the id up to which it has read.
-            is_full: whether there may be more.
+            page: its rows are those that were not known.
             now: when it began.
             took: its duration in seconds.
         """
+        has_found = any(row.id <= self.read_to for row in page.rows)
         for back in self._backs[self._chosen :]:
-            back.note(now + took, took)
-        self._is_behind = is_full
-        if last > self.read_to:
-            self.read_to = last
+            back.note(now + took, took, has_found=has_found)
+        self._is_behind = page.is_full
+        self.read_to = max(self.read_to, page.last)
         if not self._history or now - self._history[-1][0] >= _STEP:
             self._history.append((now, self.read_to))
         while len(self._history) > 1 and self._history[1][0] <= now - _LONGEST:

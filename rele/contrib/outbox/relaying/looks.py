@@ -16,8 +16,12 @@ from rele.contrib.outbox.relaying.looking_back import Cursor
 from rele.contrib.outbox.relaying.rows import DelayedLook, Look, Page, Row
 from rele.contrib.outbox.relaying.times import RelayTimes
 
-AHEAD = 10
-"""How many times the number of messages that may be outstanding is read ahead."""
+AHEAD = 30
+"""How many times the number of messages that may be outstanding is read ahead: so many that most
+requests are large, though each has messages of one ordering key only."""
+
+PAGE = 5
+"""How many times that number one look finds."""
 
 NAMED = 1_000
 """How many lanes with a delayed message are named in a query, at the most."""
@@ -37,6 +41,7 @@ class Looks:
         self._times = times
         self._most_of_lane = max(limits.messages, 1)
         self._most = AHEAD * self._most_of_lane
+        self._page = PAGE * self._most_of_lane
         self._most_of_topic = self._most // 2
         self._cursor = Cursor()
         self._apart: dict[int, Lane] = {}
@@ -113,7 +118,7 @@ class Looks:
         elif look.topic is not None:
             self._note_topic(self._topics_apart[look.topic], page, now, took)
         else:
-            self._cursor.note(page.last, page.is_full, now, took)
+            self._cursor.note(page, now, took)
             for row in page.in_place():
                 self._accept(row, page, now, of_topic=False)
             self._look_at = now if page.is_full else now + took + self.poll
@@ -169,16 +174,19 @@ class Looks:
 
         What waits of a topic that is read apart does not count, or it would keep others out.
         """
-        return self._queued <= self._most // 2
+        return self._queued <= self._most - self._page
 
     @property
     def _queued(self) -> int:
         return self._memory.queued - sum(t.queued for t in self._topics_apart.values())
 
     def _look_at_all(self, now: float) -> Look:
+        after = self._cursor.begin(now)
+        # What is known already is found once more by a look back.
+        known = len(self._memory.known) if after < self._cursor.read_to else 0
         return Look(
-            self._most - self._queued + len(self._memory.known),
-            after=self._cursor.begin(now),
+            self._page + known,
+            after=after,
             without_topics=tuple(self._topics_apart),
             without_lanes=self._lanes_left_out(self._are_delayed_many),
             without_delayed_lanes=self._are_delayed_many,
@@ -189,7 +197,7 @@ class Looks:
         many = self._are_delayed_many or topic.is_probed
         after = topic.cursor.begin(now)
         # What is known already is found once more, what waits in memory only by a look back.
-        limit = 1 if topic.is_probed else self._most_of_topic - topic.queued
+        limit = 1 if topic.is_probed else self._page
         if after < topic.cursor.read_to:
             limit += topic.queued
         return Look(
@@ -243,10 +251,10 @@ class Looks:
             return False
         if topic.is_probed:
             return not topic.queued and not topic.outstanding
-        return topic.queued <= self._most_of_topic // 2
+        return topic.queued <= self._most_of_topic - self._page
 
     def _note_topic(self, topic: Topic, page: Page, now: float, took: float) -> None:
-        topic.cursor.note(page.last, page.is_full, now, took)
+        topic.cursor.note(page, now, took)
         for row in page.in_place():
             self._accept(row, page, now, of_topic=True)
         if page.is_full:
@@ -259,7 +267,7 @@ class Looks:
 
     def _note_lane(self, lane: Lane, page: Page, now: float, took: float) -> None:
         lane.blocked_until = None
-        lane.cursor.note(page.last, page.is_full, now, took)
+        lane.cursor.note(page, now, took)
         for row in page.in_place():
             if page.is_early(row):
                 continue  # it is overlooked, and found again by the next look

@@ -7,6 +7,7 @@ largest answer. So no statement reads much: a large payload is read in pieces.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import partial
 from typing import Any
 
 from django.db.models import BinaryField, QuerySet
@@ -60,11 +61,13 @@ class PayloadReader:
         pieces: list[bytes] = []
         while not pieces or len(pieces[-1]) == PIECE:
             part = Substr("data", 1 + PIECE * len(pieces), PIECE, output_field=BinaryField())
-            found: Any = run_statement(self._alias, messages.values_list(part, *_COLUMNS).first)
-            if found is None:
+            values = messages.values_list(part, *_COLUMNS)
+            found = run_statement(self._alias, partial(list[tuple[Any, ...]], values))
+            if not found:
                 return []
-            pieces.append(bytes(found[0] or b""))  # SQLite has NULL for a part of nothing
-        return [Payload(row.id, row.topic, b"".join(pieces), *found[1:])]
+            [(piece, *columns)] = found
+            pieces.append(bytes(piece or b""))  # SQLite has NULL for a part of nothing
+        return [Payload(row.id, row.topic, b"".join(pieces), *columns)]
 
     def _messages(self, ids: list[int]) -> QuerySet[OutboxMessage]:
         messages = with_ids(OutboxMessage.objects.using(self._alias), ids)

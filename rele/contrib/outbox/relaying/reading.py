@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from sys import intern
 from typing import Any
 
 from django.db.models import Case, F, FloatField, IntegerField, Q, QuerySet, Value, When
@@ -134,7 +135,7 @@ class Reader:
             if committed is not None and lane is not None and not is_by_commit:
                 place, behind = self._place_of_scheduled(id_, lane, committed)
             size += _BESIDES
-            rows.append(Row(id_, topic, lane, shard, attempts, size, place, due_in, behind))
+            rows.append(Row(id_, intern(topic), lane, shard, attempts, size, place, due_in, behind))
         return rows
 
     def _place_of_scheduled(self, id_: int, lane: int, committed: Any) -> tuple[Place, int]:

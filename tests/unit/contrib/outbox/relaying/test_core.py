@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,6 +36,17 @@ def test_sends_everything_once_in_order() -> None:
     assert table.rows == {}
     assert set(pubsub.counts.values()) == {1}
     assert all(lane == sorted(lane) for lane in pubsub.first_appearances().values())
+
+
+def test_of_keys_that_take_turns_many_messages_are_sent_together() -> None:
+    table, pubsub, relay, clock = world(limits=Limits(100, 10**9))
+    table.commit(*(table.new("orders", n % 20) for n in range(4_000)))
+
+    relay.run(clock, 5)
+
+    runs = [len(list(run)) for _, run in groupby(pubsub.accepted, key=lambda row: row.lane)]
+    assert sum(runs) == 4_000
+    assert sum(runs) / len(runs) > 40
 
 
 def test_what_waits_behind_a_refused_message_is_not_read_again_and_again() -> None:
