@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
 from rele.cli.noting import operator
+from rele.config import Config
 from rele.consuming.worker_health import PHASE_REASONS
 from rele.contrib.admin import admin as page_admin
 from rele.contrib.admin import controls
@@ -372,6 +373,7 @@ def test_nothing_that_was_reported_is_html(admin: Client, where: str, part: dict
     )
     Failure.objects.update(kind=ATTACK, place=ATTACK)
     controls.pause(ATTACK, ATTACK)
+    controls.note_action(Config({}), ATTACK, ATTACK, ATTACK)
     [detail] = re.findall(rf"{PAGE}[^/\"]*script[^/\"]*/", content(admin, PAGE))[:1]
     addresses = {"list": PAGE, "detail": detail, "question": f"{detail}pause/", "done": ""}
 
