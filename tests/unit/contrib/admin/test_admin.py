@@ -190,7 +190,7 @@ def test_the_outbox_and_the_inbox_are_beside_it_for_who_may_see_them(admin: Clie
     assert "/admin/rele_inbox/inboxmessage/" in page
     assert "Outbox Messages 0 Relays 0 parked 2 lag 9.9 s As a worker" in words(page)
     assert re.findall('<strong class="rele-bad">([^<]*)<', page) == ["2"]
-    assert "Figures publisher outstanding 3.1 MB shop carts country ES 3.5" in words(page)
+    assert "Worker processes publisher outstanding 3.1 MB shop carts country ES 3.5" in words(page)
     viewer = logged_in_as("bo", "view_subscription")
     assert "/admin/rele_outbox/" not in content(viewer, PAGE)
 
