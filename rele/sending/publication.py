@@ -88,13 +88,15 @@ class Publication:
 
     def run_pre_publish(self) -> None:
         """Run the ``pre_publish`` hooks, which may change the attributes; raise their errors."""
+        key = self._ordering_key or ""
         # Also where there is none: a signal may have kept the key of another message from being
         # reset.
-        token = _ordering_key.set(self._ordering_key or "")
+        token = None if key == _ordering_key.get() else _ordering_key.set(key)
         try:
             self._run_pre_publish()
         finally:
-            _ordering_key.reset(token)
+            if token is not None:
+                _ordering_key.reset(token)
 
     def _run_pre_publish(self) -> None:
         if self._is_caused_by_record:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rele.engine.native.publishing.wire import Field, length_of
+from rele.engine.native.publishing.wire import Field
 
 Report = Callable[[Any], object]
 """Called once with the future of a message, when it is done."""
@@ -39,7 +39,7 @@ class Outgoing:
         self.topic = topic
         self.key = key
         self.field = field
-        self.size = length_of(field)
+        self.size = len(field) if isinstance(field, bytes) else sum(map(len, field))
         self.handed_at = handed_at
         self.is_urgent = is_urgent
         self.future = future

@@ -9,7 +9,7 @@ that of https://protobuf.dev/programming-guides/encoding/, the numbers of the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from google.pubsub_v1.types import PublishRequest, PublishResponse
@@ -50,7 +50,6 @@ _LENGTHS = [_varint(number) for number in range(2048)]
 def message_field(data: bytes, attributes: Mapping[str, str], ordering_key: str) -> Field:
     """A message, within Pub/Sub's limits, as a field of a PublishRequest."""
     lengths = _LENGTHS
-    before = _DATA + _length(len(data)) if data else b""
     after = b""
     for key, value in attributes.items():
         key_bytes, value_bytes = key.encode(), value.encode()
@@ -66,13 +65,11 @@ def message_field(data: bytes, attributes: Mapping[str, str], ordering_key: str)
     if ordering_key:
         key_bytes = ordering_key.encode()
         after += _ORDERING_KEY + lengths[len(key_bytes)] + key_bytes
-    before = _MESSAGES + _length(len(before) + len(data) + len(after)) + before
-    return (before, data, after) if len(data) >= _LARGE else before + data + after
-
-
-def length_of(field: Field) -> int:
-    """How many bytes a field has."""
-    return len(field) if isinstance(field, bytes) else sum(map(len, field))
+    if len(data) >= _LARGE:
+        before = _DATA + _length(len(data))
+        return _MESSAGES + _length(len(before) + len(data) + len(after)) + before, data, after
+    body = _DATA + _length(len(data)) + data + after if data else after
+    return _MESSAGES + _length(len(body)) + body
 
 
 def _length(number: int) -> bytes:
@@ -85,19 +82,26 @@ def topic_field(topic_path: str) -> bytes:
     return field
 
 
-def request(topic_path: str, message_fields: Iterable[Field]) -> bytes:
+def request(topic_path: str, message_fields: Sequence[Field]) -> bytes:
     """A PublishRequest with these messages."""
-    return b"".join((topic_field(topic_path), *_pieces(message_fields)))
+    return _joined([topic_field(topic_path), *message_fields])
 
 
-def messages(message_fields: Iterable[Field]) -> Sequence[Any]:
+def messages(message_fields: Sequence[Field]) -> Sequence[Any]:
     """The messages of a PublishRequest, as protobuf has them."""
-    parsed: Sequence[Any] = _Request.FromString(b"".join(_pieces(message_fields))).messages
+    parsed: Sequence[Any] = _Request.FromString(_joined(message_fields)).messages
     return parsed
 
 
-def _pieces(message_fields: Iterable[Field]) -> Iterator[bytes]:
-    for field in message_fields:
+def _joined(fields: Sequence[Field]) -> bytes:
+    try:  # nearly always none is in pieces, and nothing about any message is to be done here
+        return b"".join(fields)  # type: ignore[arg-type]
+    except TypeError:
+        return b"".join(_pieces(fields))
+
+
+def _pieces(fields: Sequence[Field]) -> Iterator[bytes]:
+    for field in fields:
         if isinstance(field, bytes):
             yield field
         else:
