@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import socket
 
+from rele.cli.output import saying_after_a_second
 from rele.config import Config
 from rele.project.extensions import rooms_in_use
 from rele.project.startup import say
@@ -32,6 +33,7 @@ def note_action(config: Config, path: str, what: str) -> None:
         if room.note_action is None:
             continue
         try:
-            room.note_action(config, name, operator(), what)
+            with saying_after_a_second(f"Waiting for {room.name} to note it ..."):
+                room.note_action(config, name, operator(), what)
         except Exception as error:  # noqa: BLE001 - whatever it is, what was done is done
             say(f"It is done, but {room.name} could not note it: {error}")
