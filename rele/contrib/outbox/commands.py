@@ -226,7 +226,8 @@ def add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
         "--older-than",
         type=number_from(0, float, "number of days", MAX_DAYS),
         metavar="DAYS",
-        help="with --purge: only messages that were written more than DAYS days ago; 0 for all",
+        help="with --purge: only messages that were sent, or with --parked were to be tried last, more"
+        " than DAYS days ago; 0 for all",
     )
     parser.add_argument(
         "--parked",
@@ -267,7 +268,9 @@ def _purge(aliases: Sequence[str], options: Options, write: Write) -> None:
     for alias in aliases:
         with explained_errors(alias):
             messages = messages_of(alias, options["topic"])
-            for number in _purged(alias, messages.filter(state=state, created_at__lte=before)):
+            # What was scheduled, or could not be sent for long, is older than its last attempt.
+            old = messages.filter(state=state, next_attempt_at__lte=before)
+            for number in _purged(alias, old.exclude(sent_at__gt=before)):
                 deleted += number
     write(f"{deleted} {state.label} message(s) deleted.")
 

@@ -57,7 +57,8 @@ def set_up(backend: type[FakePubSub], **outbox: Any) -> None:
 def age(days: float, *data: int) -> None:
     """Let messages have been written so long ago."""
     messages = OutboxMessage.objects.using(ALIAS).filter(data__in=[b"%d" % each for each in data])
-    messages.update(created_at=timezone.now() - timedelta(days=days))
+    written = timezone.now() - timedelta(days=days)
+    messages.update(created_at=written, next_attempt_at=written)
 
 
 class Lines(io.StringIO):
@@ -445,6 +446,29 @@ class TestOutbox:
         output = capsys.readouterr()
         assert output.out == f"{5 - len(left)} {state} message(s) deleted.\n"
         assert output.err == "", "a progress bar is for terminals"
+
+    @pytest.mark.parametrize(
+        ("option", "state", "changed"),
+        [
+            ("--purge", State.SENT, "sent_at"),
+            ("--purge", State.SENT, "next_attempt_at"),
+            ("--parked", State.PARKED, "next_attempt_at"),
+        ],
+        ids=["sent after an outage", "scheduled", "scheduled and parked"],
+    )
+    def test_an_age_does_not_count_from_when_a_message_was_written(
+        self, option: str, state: State, changed: str
+    ) -> None:
+        rele.publish("orders", 1)
+        age(8, 1)
+        yesterday = timezone.now() - timedelta(days=1)
+        OutboxMessage.objects.using(ALIAS).update(state=state, **{changed: yesterday})
+
+        call_command("rele", "outbox", "--purge", option, "--older-than", "7")
+        assert len(waiting()) == 1
+
+        call_command("rele", "outbox", "--purge", option, "--older-than", "0.5")
+        assert waiting() == []
 
     def test_deletes_nothing_without_an_age(self) -> None:
         with pytest.raises(CommandError, match="--purge needs --older-than DAYS"):
