@@ -39,6 +39,8 @@ class World:
         self.leases = {number: Lease("", _EPOCH) for number in range(SHARDS)}
         self.rows: dict[str, Relay] = {}
         self.held_locks: set[int] = set()
+        self.locked_rows: set[int | str] = set()
+        """The shards and relays whose rows another transaction has locked."""
         self.relays: list[SimulatedRelay] = []
         self.delays: list[float] = []
         """How long the next statements take, in seconds; later ones take no time."""
@@ -202,7 +204,7 @@ class _Table:
 
     def take(self, number: int, seen: Lease, until: datetime) -> bool:
         def take() -> bool:
-            if self._world.leases[number] != seen:
+            if self._world.leases[number] != seen or number in self._world.locked_rows:
                 return False
             self._world.leases[number] = Lease(self._name, until)
             return True
@@ -218,7 +220,8 @@ class _Table:
     def _set(self, lease: Callable[[int], Lease], numbers: Collection[int]) -> None:
         def change() -> None:
             for number in numbers:
-                if self._world.leases[number].holder == self._name:
+                is_locked = number in self._world.locked_rows
+                if self._world.leases[number].holder == self._name and not is_locked:
                     self._world.leases[number] = lease(number)
 
         self._relay.execute(change)
@@ -230,19 +233,26 @@ class _Heartbeat:
         self._world = relay.world
         self.name = name
 
-    def write(self, sent: int, session_lock: int | None) -> None:
+    def write(self, sent: int, session_lock: int | None) -> bool:
         seen_at = self._relay.now()  # before the statement arrives
         row = Relay(name=self.name, seen_at=seen_at, session_lock=session_lock)
-        self._relay.execute(lambda: self._world.rows.update({self.name: row}))
 
-    def forget_session_lock(self) -> None:
+        def write() -> bool:
+            if self.name not in self._world.locked_rows:
+                self._world.rows[self.name] = row
+            return self._world.rows[self.name].session_lock == session_lock
+
+        return self._relay.execute(write)
+
+    def forget_session_lock(self) -> bool:
         raise AssertionError("each session is real")
 
     def read_all(self) -> list[Relay]:
         return self._relay.execute(lambda: list(self._world.rows.values()))
 
     def delete(self) -> None:
-        self._relay.execute(lambda: self._world.rows.pop(self.name, None))
+        if self.name not in self._world.locked_rows:
+            self._relay.execute(lambda: self._world.rows.pop(self.name, None))
 
     def delete_former(self, relays: Iterable[Relay]) -> None:
         former = list(relays)
@@ -250,7 +260,8 @@ class _Heartbeat:
         def delete() -> None:
             for relay in former:
                 row = self._world.rows.get(relay.name)
-                if row is not None and row.seen_at == relay.seen_at:
+                is_locked = relay.name in self._world.locked_rows
+                if row is not None and row.seen_at == relay.seen_at and not is_locked:
                     del self._world.rows[relay.name]
 
         if former:

@@ -226,8 +226,8 @@ def add_outbox_arguments(parser: argparse.ArgumentParser) -> None:
         "--older-than",
         type=number_from(0, float, "number of days", MAX_DAYS),
         metavar="DAYS",
-        help="with --purge: only messages that were sent, or with --parked were to be tried last, more"
-        " than DAYS days ago; 0 for all",
+        help="with --purge: only messages that were sent more than DAYS days ago, or with --parked"
+        " were to be tried last; 0 for all",
     )
     parser.add_argument(
         "--parked",

@@ -11,6 +11,7 @@ from rele.contrib.outbox.models import Relay
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.presence import new_name
+from rele.contrib.outbox.relaying.unlocked import Change, count_changed
 
 _LATELY = 10.0
 """The rate is about the last so many seconds."""
@@ -35,13 +36,17 @@ class Heartbeat:
         self._sent = 0
         self._rate = 0.0
         self._counted_at = monotonic()
+        self._shown_lock: int | None = None
 
-    def write(self, sent: int, session_lock: int | None) -> None:
-        """Show that the relay is running.
+    def write(self, sent: int, session_lock: int | None) -> bool:
+        """Show that the relay is running, unless another transaction has locked the row.
 
         Args:
             sent: how many messages it has sent since its beginning.
             session_lock: the number of its lock, if others can rely on it.
+
+        Returns:
+            whether others see that number.
         """
         self._count(sent)
         values = {
@@ -50,15 +55,22 @@ class Heartbeat:
             "sent": sent,
             "rate": self._rate,
         }
-        own = self._relays().filter(name=self.name)
-        if not run_statement(self._alias, lambda: own.update(**values)):
+        if not self._change(lambda own: own.update(**values)):
+            if run_statement(self._alias, self._relays().filter(name=self.name).exists):
+                return session_lock == self._shown_lock
             row = Relay(name=self.name, **values)
             run_statement(self._alias, lambda: self._relays().bulk_create([row]))
+        self._shown_lock = session_lock
+        return True
 
-    def forget_session_lock(self) -> None:
-        """Let others rely on the leases alone."""
-        own = self._relays().filter(name=self.name)
-        run_statement(self._alias, lambda: own.update(session_lock=None))
+    def forget_session_lock(self) -> bool:
+        """Let others rely on the leases alone; return whether they do.
+
+        They do not while another transaction has locked the row.
+        """
+        if self._change(lambda own: own.update(session_lock=None)):
+            self._shown_lock = None
+        return self._shown_lock is None
 
     def read_all(self) -> list[Relay]:
         """The rows of all relays, this one among them."""
@@ -66,17 +78,21 @@ class Heartbeat:
 
     def delete(self) -> None:
         """Show that the relay has ended."""
-        run_statement(self._alias, lambda: self._relays().filter(name=self.name).delete())
+        self._change(lambda own: own.delete()[0])
 
     def delete_former(self, relays: Iterable[Relay]) -> None:
         """Delete the rows of relays that have ended, unless they have changed since."""
         for relay in relays:
-            row = self._relays().filter(name=relay.name, seen_at=relay.seen_at)
-            run_statement(self._alias, row.delete)
+            row = self._relays().filter(seen_at=relay.seen_at)
+            count_changed(row, [relay.name], lambda former: former.delete()[0])
 
     def delete_all_others(self) -> None:
         """Delete the rows of all other relays, where there can only be this one."""
         run_statement(self._alias, self._relays().exclude(name=self.name).delete)
+
+    def _change(self, change: Change) -> int:
+        """Change the own row if nobody has locked it; return how many were changed."""
+        return count_changed(self._relays(), [self.name], change)
 
     def _relays(self) -> QuerySet[Relay]:
         return Relay.objects.using(self._alias)

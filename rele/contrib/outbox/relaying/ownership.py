@@ -10,7 +10,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from django.db import Error as AnyDatabaseError
@@ -205,29 +205,56 @@ class LeasedOwnership:
 
     def _tend(self, started: float, sent: int) -> None:
         # The lock first, then the leases: see _look().
-        is_renewed = self._lock.renew() or started >= self._renews_at
-        if is_renewed:
-            self._heartbeat.write(sent, self._lock.number)
-            self._table.renew(self._clock.now() + self._lease)
+        until = None
+        if self._lock.renew() or started >= self._renews_at:
+            if not self._heartbeat.write(sent, self._lock.number):
+                self._rely_on_nothing(started)
+                return
+            until = self._clock.now() + self._lease
+            self._table.renew(until)
         view = self._look()
-        mine = view.held_by(self.name)
-        lost = self._held.keep_only(mine)
-        if is_renewed:
-            self._held.extend(mine, started)
-            self._renews_at = started + self._renewed_every
+        if view is None:
+            self._rely_on_nothing(started)
+            return
+        lost = self._held.keep_only(view.held_by(self.name))
+        if until is not None:
+            self._extend(view, until, started)
         self._looks_at = started + LOOK_SECONDS
         self._take(view, lost)
         self.wants_to_release = self._held.surplus(view.share_of(self.name))
 
-    def _look(self) -> View:
+    def _extend(self, view: View, until: datetime, started: float) -> None:
+        """Rely on the leases that were renewed: all but those whose rows others have locked."""
+        mine = view.held_by(self.name)
+        renewed = [shard for shard in mine if view.leases[shard].expires_at >= until]
+        self._held.extend(renewed, started)
+        has_all = len(renewed) == len(mine)
+        self._renews_at = started + (self._renewed_every if has_all else LOOK_SECONDS)
+
+    def _rely_on_nothing(self, started: float) -> None:
+        """Wait until others can see which session lock is this relay's.
+
+        Another transaction has locked its row, where others read of a session that has ended. So
+        they take its shards.
+        """
+        self._forget_leases()
+        self._renews_at = self._looks_at = started + LOOK_SECONDS
+
+    def _look(self) -> View | None:
         """Read in the opposite order to that in which a relay writes.
 
         A relay that has a new session writes down its new lock, and then renews its leases. So
         either the new lock is seen here, or the leases have changed by the time they are taken.
+
+        Returns:
+            ``None`` if others see a lock of this relay that is none any more.
         """
         leases = self._table.read()
         relays = self._heartbeat.read_all()
+        before = self._lock.number
         gone = self._those_gone(relays)
+        if self._lock.number != before and not self._heartbeat.forget_session_lock():
+            return None
         now = self._clock.now()
         names = {relay.name for relay in gone}
         holders = {lease.holder for lease in leases.values()}
@@ -247,11 +274,7 @@ class LeasedOwnership:
             for relay in relays
             if relay.session_lock is not None and relay.name != self.name
         }
-        before = self._lock.number
-        free = self._lock.free_among(locks.keys())
-        if self._lock.number != before:
-            self._heartbeat.forget_session_lock()
-        return [locks[number] for number in free]
+        return [locks[number] for number in self._lock.free_among(locks.keys())]
 
     def _take(self, view: View, lost: Collection[int]) -> None:
         """Take shards until this relay has its share."""

@@ -17,7 +17,7 @@ from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.payloads import Payload
 from rele.contrib.outbox.relaying.rows import Row
-from rele.contrib.outbox.relaying.unlocked import with_ids
+from rele.contrib.outbox.relaying.unlocked import with_keys
 
 PIECE = 1_000_000
 """About how many bytes one statement reads."""
@@ -70,7 +70,7 @@ class PayloadReader:
         return [Payload(row.id, row.topic, b"".join(pieces), *columns)]
 
     def _messages(self, ids: list[int]) -> QuerySet[OutboxMessage]:
-        messages = with_ids(OutboxMessage.objects.using(self._alias), ids)
+        messages = with_keys(OutboxMessage.objects.using(self._alias), ids)
         return messages.filter(state__in=(State.WAITING, State.DELAYED))
 
 

@@ -1,4 +1,4 @@
-"""The table ``Shard``: each function is a single statement, which commits by itself."""
+"""The table ``Shard``: each statement commits by itself, and waits for no lock of a row."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.models import Shard
 from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.shares import Lease
+from rele.contrib.outbox.relaying.unlocked import count_changed
 
 
 class ShardTable:
@@ -40,22 +41,28 @@ class ShardTable:
         )
 
     def take(self, number: int, seen: Lease, until: datetime) -> bool:
-        """Take a shard if its lease is still the one that was seen; return whether it was."""
+        """Take a shard if its lease is still the one that was seen; return whether it was.
+
+        It is not, either, while another transaction has locked the row.
+        """
         unchanged = self._shards().filter(
             number=number, holder=seen.holder, expires_at=seen.expires_at
         )
         lease = {"holder": self._name, "expires_at": until}
-        return bool(run_statement(self._alias, lambda: unchanged.update(**lease)))
+        return bool(count_changed(unchanged, [number], lambda row: row.update(**lease)))
 
     def renew(self, until: datetime) -> None:
-        """Extend the leases of all shards that this relay has, ended or not."""
+        """Extend the leases of all shards that this relay has, ended or not.
+
+        Those stay as they are whose rows other transactions have locked: :meth:`read` shows it.
+        """
         own = self._shards().filter(holder=self._name)
-        run_statement(self._alias, lambda: own.update(expires_at=until))
+        count_changed(own, range(SHARDS), lambda rows: rows.update(expires_at=until))
 
     def free(self, numbers: Collection[int]) -> None:
-        """Let others take those of the shards that this relay has."""
-        own = self._shards().filter(holder=self._name, number__in=list(numbers))
-        run_statement(self._alias, lambda: own.update(holder=""))
+        """Let others take those of the shards that this relay has, and nobody has locked."""
+        own = self._shards().filter(holder=self._name)
+        count_changed(own, list(numbers), lambda rows: rows.update(holder=""))
 
     def _shards(self) -> QuerySet[Shard]:
         return Shard.objects.using(self._alias)

@@ -1,4 +1,4 @@
-"""Changes messages, except for those whose rows other transactions have locked.
+"""Changes rows of the outbox's tables, except for those that other transactions have locked.
 
 So a transaction that stays open, of an administrator in a shell for example, delays nothing else.
 """
@@ -6,61 +6,68 @@ So a transaction that stays open, of an administrator in a shell for example, de
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import OperationalError, connections, transaction
-from django.db.models import BooleanField, QuerySet
+from django.db.models import BooleanField, Model, QuerySet
 from django.db.models.expressions import RawSQL
 
-from rele.contrib.outbox.models import OutboxMessage
 from rele.contrib.outbox.relaying.own_connection import run_statement
 
 _LOCK_WAIT_TIMEOUT = 1205  # https://mariadb.com/kb/en/mariadb-error-codes/
 
-_TABLE = OutboxMessage._meta.db_table
+Row = TypeVar("Row", bound=Model)
 
-_HAS_ID = f"{_TABLE}.id = ANY(%s::bigint[])"
-
-Messages = QuerySet[OutboxMessage]
-Change = Callable[[Messages], int]
-"""Changes or deletes messages by one statement; returns how many."""
+Change = Callable[[QuerySet[Any]], int]
+"""Changes or deletes rows by one statement; returns how many."""
 
 
-def change_unlocked(messages: Messages, ids: Sequence[int], change: Change) -> Collection[int]:
-    """Change those of ``messages`` that have one of ``ids`` and are not locked.
+def change_unlocked(rows: QuerySet[Row], keys: Sequence[Any], change: Change) -> Collection[Any]:
+    """As :func:`count_changed`, but return the primary keys of the locked rows.
+
+    Args:
+        rows: what was changed must not be among them any more.
+        keys: of at least one.
+        change: what to do with them.
+    """
+    changed = count_changed(rows, keys, change)
+    connection = connections[rows.db]
+    if changed == len(keys) or not connection.features.has_select_for_update_skip_locked:
+        return ()
+    # The others are locked, or there no more.
+    left = rows.filter(pk__in=keys).values_list("pk", flat=True)
+    return run_statement(rows.db, lambda: list(left))
+
+
+def count_changed(rows: QuerySet[Row], keys: Sequence[Any], change: Change) -> int:
+    """Change those of ``rows`` that have one of the primary ``keys`` and are not locked.
 
     On PostgreSQL and MariaDB it is one statement, with more where not all were changed. SQLite has
     no locks of rows; MariaDB before 10.6 cannot skip them, and waits.
 
     Args:
-        messages: of one database; what was changed must not be among them any more.
-        ids: at least one.
+        rows: of one database.
+        keys: at least one.
         change: what to do with them.
 
     Returns:
-        the ids of the locked ones.
+        how many were changed.
 
     Raises:
         django.db.Error: the database cannot be used, or refuses the change.
     """
-    alias = messages.db
-    connection = connections[alias]
+    connection = connections[rows.db]
     if not connection.features.has_select_for_update_skip_locked:
-        run_statement(alias, lambda: change(messages.filter(id__in=ids)))
-        return ()
-    if run_statement(alias, lambda: _way_of(connection)(messages, ids, change)) == len(ids):
-        return ()
-    # The others are locked, or there no more.
-    left = messages.filter(id__in=ids).values_list("id", flat=True)
-    return run_statement(alias, lambda: list(left))
+        return run_statement(rows.db, lambda: change(rows.filter(pk__in=keys)))
+    return run_statement(rows.db, lambda: _way_of(connection)(rows, keys, change))
 
 
-def with_ids(messages: Messages, ids: Sequence[int]) -> Messages:
-    """Those that have one of ``ids``; as one parameter where that is possible, which is faster."""
-    connection = connections[messages.db]
+def with_keys(rows: QuerySet[Row], keys: Sequence[Any]) -> QuerySet[Row]:
+    """Those that have one of the primary ``keys``; as one parameter where possible, for speed."""
+    connection = connections[rows.db]
     if connection.vendor == "postgresql" and not _keeps_results(connection):
-        return messages.filter(RawSQL(_HAS_ID, [list(ids)], BooleanField()))
-    return messages.filter(id__in=ids)
+        return rows.filter(RawSQL(_has_key(rows), [list(keys)], BooleanField()))
+    return rows.filter(pk__in=keys)
 
 
 def _keeps_results(connection: Any) -> bool:
@@ -71,45 +78,59 @@ def _keeps_results(connection: Any) -> bool:
     return str(connection.Database.__version__).startswith(("3.1.", "3.2."))
 
 
-def _way_of(connection: Any) -> Callable[[Messages, Sequence[int], Change], int]:
+def _key_of(rows: QuerySet[Any]) -> tuple[str, str, str]:
+    """The table of ``rows``, its primary key, and that one's type on PostgreSQL."""
+    key = rows.model._meta.pk
+    return rows.model._meta.db_table, key.column, key.rel_db_type(connections[rows.db])
+
+
+def _has_key(rows: QuerySet[Any]) -> str:
+    table, column, type_ = _key_of(rows)
+    return f"{table}.{column} = ANY(%s::{type_}[])"
+
+
+def _way_of(connection: Any) -> Callable[[QuerySet[Any], Sequence[Any], Change], int]:
     if connection.vendor == "postgresql":
         return _change_at_once
     is_mariadb = connection.vendor == "mysql" and connection.mysql_is_mariadb
     return _change_without_waiting if is_mariadb else _lock_and_change
 
 
-def _change_at_once(messages: Messages, ids: Sequence[int], change: Change) -> int:
+def _change_at_once(rows: QuerySet[Any], keys: Sequence[Any], change: Change) -> int:
     # An array is worked out before the rest, and so by the index: no plan can read the whole table.
-    array = f"ARRAY(SELECT id FROM {_TABLE} WHERE {_HAS_ID} FOR UPDATE SKIP LOCKED)"
-    condition = f"{_TABLE}.id = ANY({array})"
-    return change(messages.filter(RawSQL(condition, [list(ids)], BooleanField())))
+    table, column, _ = _key_of(rows)
+    unlocked = f"SELECT {column} FROM {table} WHERE {_has_key(rows)} FOR UPDATE SKIP LOCKED"
+    condition = f"{table}.{column} = ANY(ARRAY({unlocked}))"
+    return change(rows.filter(RawSQL(condition, [list(keys)], BooleanField())))
 
 
-def _change_without_waiting(messages: Messages, ids: Sequence[int], change: Change) -> int:
+def _change_without_waiting(rows: QuerySet[Any], keys: Sequence[Any], change: Change) -> int:
     """On MariaDB, by one statement if it meets no lock."""
-    with connections[messages.db].execute_wrapper(_without_waiting):
+    with connections[rows.db].execute_wrapper(_without_waiting):
         try:
-            return change(messages.filter(id__in=ids))
+            return change(rows.filter(pk__in=keys))
         except OperationalError as error:
             if not _has_met_a_lock(error):
                 raise
         # It may have met the lock of another row: a small table is read as a whole.
-        return sum(_change_one(messages, id_, change) for id_ in _unlocked(messages, ids))
+        return sum(_change_one(rows, key, change) for key in _unlocked(rows, keys))
 
 
-def _unlocked(messages: Messages, ids: Sequence[int]) -> list[int]:
+def _unlocked(rows: QuerySet[Any], keys: Sequence[Any]) -> list[Any]:
     """Those that are not locked now. The locks of this statement end with it."""
-    marks = ", ".join(["%s"] * len(ids))
-    with connections[messages.db].cursor() as cursor:
+    marks = ", ".join(["%s"] * len(keys))
+    table, column, _ = _key_of(rows)
+    with connections[rows.db].cursor() as cursor:
         cursor.execute(
-            f"SELECT id FROM {_TABLE} WHERE id IN ({marks}) FOR UPDATE SKIP LOCKED", list(ids)
+            f"SELECT {column} FROM {table} WHERE {column} IN ({marks}) FOR UPDATE SKIP LOCKED",
+            list(keys),
         )
-        return [id_ for (id_,) in cursor.fetchall()]
+        return [key for (key,) in cursor.fetchall()]
 
 
-def _change_one(messages: Messages, id_: int, change: Change) -> int:
+def _change_one(rows: QuerySet[Any], key: Any, change: Change) -> int:
     try:
-        return change(messages.filter(id=id_))
+        return change(rows.filter(pk=key))
     except OperationalError as error:
         if not _has_met_a_lock(error):
             raise
@@ -124,9 +145,9 @@ def _has_met_a_lock(error: OperationalError) -> bool:
     return error.args[:1] == (_LOCK_WAIT_TIMEOUT,)
 
 
-def _lock_and_change(messages: Messages, ids: Sequence[int], change: Change) -> int:
+def _lock_and_change(rows: QuerySet[Any], keys: Sequence[Any], change: Change) -> int:
     """On MySQL, which has no timeout for one statement."""
-    with transaction.atomic(using=messages.db):
-        rows = messages.filter(id__in=ids).select_for_update(skip_locked=True)
-        unlocked = list(rows.values_list("id", flat=True))
-        return change(messages.filter(id__in=unlocked)) if unlocked else 0
+    with transaction.atomic(using=rows.db):
+        some = rows.filter(pk__in=keys).select_for_update(skip_locked=True)
+        unlocked = list(some.values_list("pk", flat=True))
+        return change(rows.filter(pk__in=unlocked)) if unlocked else 0

@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.models import QuerySet
 
 import rele
-from rele.contrib.outbox.models import OutboxMessage, State
+from rele.contrib.outbox.models import OutboxMessage, Relay, Shard, State
 from rele.contrib.outbox.relaying import reporting
 from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
 from tests.support.outbox import ALIAS, REFUSED, FakePubSub, InThread, running, waiting
@@ -31,6 +33,50 @@ def locked(*data: str) -> Iterator[Callable[[], None]]:
             cursor.execute(f"SELECT id FROM {TABLE} WHERE id = %s FOR UPDATE", [id_])
         yield other.rollback
         other.rollback()
+
+
+@contextmanager
+def locked_rows(*querysets: QuerySet[Any]) -> Iterator[Callable[[], None]]:
+    """Another session has locked these rows, until the function is called."""
+    with closing(connections.create_connection(ALIAS)) as other, other.cursor() as cursor:
+        other.set_autocommit(False)
+        for rows in querysets:
+            sql, parameters = rows.query.get_compiler(ALIAS).as_sql()
+            cursor.execute(f"{sql} FOR UPDATE", parameters)
+        yield other.rollback
+        other.rollback()
+
+
+@pytest.mark.usefixtures("shared")
+def test_locked_rows_of_shards_delay_the_messages_of_these_alone(
+    make_relay: MakeRelay, servers: FakePubSub
+) -> None:
+    make_relay().run_once()  # has filled the table of the shards
+    rele.publish_many("orders", range(100))
+    those = {int(row.data) for row in waiting() if row.shard is not None and row.shard < 8}
+    shards = Shard.objects.using(ALIAS).filter(number__lt=8)
+    with locked_rows(shards) as unlock, running(make_relay()):
+        wait_until(lambda: len(servers.data) == 100 - len(those), 20)
+        assert not those & set(map(int, servers.data))
+
+        unlock()
+
+        wait_until(lambda: len(servers.data) == 100, 20)
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_relay_stops_while_all_rows_are_locked_by_which_others_see_it(
+    make_relay: MakeRelay, servers: FakePubSub
+) -> None:
+    rele.publish("orders", 1)
+    relay = make_relay()
+    thread = InThread(relay.run)
+    wait_until(lambda: servers.data == ["1"], 20)
+    with locked_rows(Shard.objects.using(ALIAS), Relay.objects.using(ALIAS)):
+        rele.publish("orders", 2)
+        wait_until(lambda: servers.data == ["1", "2"], 20)
+        relay.stop()
+        thread.join(2)
 
 
 def seconds_until_sent(servers: FakePubSub, data: str) -> float:

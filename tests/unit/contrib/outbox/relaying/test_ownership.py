@@ -157,10 +157,32 @@ def test_one_that_connects_again_in_the_last_moment_keeps_its_shards(
     assert shared_by(first, second) == [8, 8]
 
 
+def test_one_whose_rows_are_locked_keeps_what_it_has_renewed(world: World) -> None:
+    first = world.start()
+    world.locked_rows |= {first.ownership.name, *range(8)}
+    world.advance(LEASE)
+    assert first.shards == frozenset(range(8, SHARDS))
+    world.locked_rows.clear()
+    world.advance(1.25)
+
+    assert first.shards == ALL
+
+
+def test_one_that_cannot_show_its_new_session_relies_on_nothing(world: World) -> None:
+    """Others see that its old one has ended, and take its shards."""
+    first, second = world.start(), world.start()
+    world.advance(3)
+    world.locked_rows.add(first.ownership.name)
+    first.lose_connection()
+    world.advance(3)
+
+    assert (first.shards, second.shards) == (frozenset(), ALL)
+
+
 Event = tuple[str, int, float, float]
 
 EVENTS = st.tuples(
-    st.sampled_from(["start", "end", "kill", "suspend", "lose_connection", "nothing"]),
+    st.sampled_from(["start", "end", "kill", "suspend", "lose_connection", "lock", "unlock"]),
     st.integers(0, 5),
     st.sampled_from([0.0, 0.25, 1.0, 5.0, 31.0]),
     st.sampled_from([0.0, 0.25, 1.0, 14.0, 31.0]),
@@ -177,6 +199,10 @@ def happen(world: World, event: Event) -> None:
         "kill": SimulatedRelay.kill,
         "suspend": lambda relay: relay.suspend(seconds),
         "lose_connection": SimulatedRelay.lose_connection,
+        "lock": lambda relay: world.locked_rows.update(
+            {relay.ownership.name, *range(number, SHARDS, 3)}
+        ),
+        "unlock": lambda relay: world.locked_rows.clear(),
     }
     if what == "start" and len(world.relays) < 6:
         world.start(skew=(number - 2.5) / 2)
@@ -196,6 +222,7 @@ def test_whatever_happens_no_shard_has_two_and_in_the_end_all_are_shared(
     for event in events:
         happen(world, event)
     world.delays = []
+    world.locked_rows.clear()
     for relay in world.relays:
         relay.suspend(0)
     if not world.relays:
