@@ -6,7 +6,18 @@ from collections.abc import Collection, Sequence
 from sys import intern
 from typing import Any
 
-from django.db.models import Case, F, FloatField, IntegerField, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    F,
+    FloatField,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Length
 
@@ -121,6 +132,8 @@ class Reader:
     def _rows(self, found: Sequence[tuple[Any, ...]], shards: frozenset[int]) -> list[Row]:
         derived = self._fill_in([each[0] for each in found if each[3] is None], shards)
         is_by_commit = self._is_by_commit
+        scheduled = [each[0] for each in found if each[6] is not None and not is_by_commit]
+        ends = self._ends_of_lanes(scheduled)
         rows = []
         for id_, topic, lane, shard, attempts, size, committed, due_at in found:
             if shard is None:
@@ -132,21 +145,30 @@ class Reader:
                 due_in = (due_at - self._clock.now()).total_seconds()
             place: Place = (committed or 0.0, id_) if is_by_commit else (id_, 0)
             behind = 0
-            if committed is not None and lane is not None and not is_by_commit:
-                place, behind = self._place_of_scheduled(id_, lane, committed)
+            if lane is not None and id_ in ends:
+                behind = ends[id_]
+                place = (behind, committed.timestamp())
             size += _BESIDES
             rows.append(Row(id_, intern(topic), lane, shard, attempts, size, place, due_in, behind))
         return rows
 
-    def _place_of_scheduled(self, id_: int, lane: int, committed: Any) -> tuple[Place, int]:
-        """What sorts it, and the id up to which its lane must have been read before.
+    def _ends_of_lanes(self, ids: Sequence[int]) -> dict[int, int]:
+        """For each scheduled message the id up to which its lane must have been read before.
 
         It comes after those that were published until it was due.
         """
-        before = self._messages().filter(lane=lane, state__in=_UNSENT, created_at__lte=committed)
-        ids = before.exclude(id=id_).order_by("-id").values_list("id", flat=True)
-        last = max(run_statement(self._alias, ids.first) or 0, id_)
-        return (last, committed.timestamp()), last
+        if not ids:
+            return {}
+        before = self._messages().filter(
+            lane=OuterRef("lane"), state__in=_UNSENT, created_at__lte=OuterRef("committed_at")
+        )
+        ends = (
+            self._messages()
+            .filter(id__in=ids)
+            .values_list("id", Subquery(before.order_by("-id").values("id")[:1]))
+        )
+        found = run_statement(self._alias, lambda: list(ends))
+        return {id_: max(end or 0, id_) for id_, end in found}
 
     def _fill_in(
         self, ids: Sequence[int], shards: frozenset[int]

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone as django_timezone
 
 import rele
@@ -270,6 +271,22 @@ class TestOrder:
         make_relay().run_once()
 
         assert servers.data == ["2", "1", "3"]
+
+    def test_the_places_of_many_that_are_due_at_once_are_read_together(
+        self, make_relay: MakeRelay, servers: FakePubSub
+    ) -> None:
+        for number in range(30):
+            rele.publish_later("orders", number, when=HOUR, ordering_key=f"{number % 3}")
+        let_all_be_due()
+        relay = make_relay()
+        with CaptureQueriesContext(connections[ALIAS]) as statements:
+            assert relay.run_once() == Tally(30, 0)
+
+        of_places = [each for each in statements if "created_at" in each["sql"]]
+        assert 0 < len(of_places) <= 3
+        for key in range(3):
+            of_key = [number for number in map(int, servers.data) if number % 3 == key]
+            assert of_key == list(range(key, 30, 3))
 
     def test_it_joins_its_key_when_it_is_due(self) -> None:
         rele.publish_later("orders", 1, when=PAST, ordering_key="a")
