@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from datetime import timezone as timezones
 
 from django.conf import settings
+from django.db import connections
 from django.utils import timezone
 
 from rele.contrib.outbox.models import OutboxMessage, State
@@ -42,7 +43,14 @@ def _as_stored(when: datetime) -> datetime:
 
 def cancel(alias: str, event_id: str) -> bool:
     """Delete the scheduled messages with that event id; return whether there was one."""
-    scheduled = OutboxMessage.objects.using(alias).filter(state=State.SCHEDULED, event_id=event_id)
-    # One statement, whose condition is checked once the row is locked: either this deletes the row,
-    # or a relay has made it due. delete() may take two, where a project listens for signals.
-    return scheduled._raw_delete(alias) > 0
+    scheduled = OutboxMessage.objects.using(alias).filter(state=State.SCHEDULED)
+    # The condition is checked once the row is locked: either this deletes the row, or a relay has
+    # made it due. delete() may take two statements, where a project listens for signals.
+    found = scheduled.filter(event_id=event_id)
+    if connections[alias].vendor != "mysql":
+        return found._raw_delete(alias) > 0
+    # By their ids, with which no other row is read: MySQL and MariaDB lock each row that they read,
+    # and would wait for a transaction that has scheduled or cancelled another message.
+    # https://dev.mysql.com/doc/refman/8.4/en/innodb-locks-set.html
+    ids = list(found.values_list("id", flat=True))
+    return sum(scheduled.filter(id=id_)._raw_delete(alias) for id_ in ids) > 0

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import nullcontext
 from datetime import datetime
 
-from django.db import connections, transaction
 from django.db.models import F, Min, QuerySet
 
 from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.models import OutboxMessage, State
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.own_connection import run_statement
+from rele.contrib.outbox.relaying.unlocked import change_unlocked
 
 CHUNK = 500
 """How many are promoted in one transaction."""
@@ -54,7 +53,7 @@ class Promoter:
         if due_in > 0:
             self.due_at = now + min(due_in, _INTERVAL)
             return False
-        promoted = run_statement(self._alias, lambda: promote(self._alias, time_now, shards))
+        promoted = promote(self._alias, time_now, shards)
         # One that is overdue then is being cancelled by a transaction that is still open.
         if promoted:
             self.due_at = now
@@ -62,7 +61,7 @@ class Promoter:
 
 
 def promote(alias: str, now: datetime, shards: Collection[int] | None = None) -> list[int]:
-    """Let up to ``CHUNK`` scheduled messages that are due wait to be sent; return their ids.
+    """Let up to ``CHUNK`` scheduled messages that are due wait to be sent.
 
     From then on they cannot be cancelled. One that another transaction is cancelling is left for
     the next call, since that transaction may take long, and may be rolled back. Each joins its
@@ -72,20 +71,25 @@ def promote(alias: str, now: datetime, shards: Collection[int] | None = None) ->
         alias: of the database.
         now: the time by the database's clock.
         shards: whose messages; ``None`` for all.
+
+    Returns:
+        the ids of those that were due and are not locked now; some may just have been cancelled.
+
+    Raises:
+        django.db.Error: the database cannot be used.
     """
     due = _scheduled(alias, shards).filter(next_attempt_at__lte=now)
-    due = due.order_by("next_attempt_at", "id")
-    if not due.exists():
+    first = due.order_by("next_attempt_at", "id").values_list("id", flat=True)[:CHUNK]
+    if not (ids := run_statement(alias, lambda: list(first))):
         return []
-    locks = connections[alias].features.has_select_for_update_skip_locked
-    with transaction.atomic(using=alias) if locks else nullcontext():
-        if locks:
-            due = due.select_for_update(skip_locked=True)
-        ids = list(due.values_list("id", flat=True)[:CHUNK])
-        if ids:
-            chosen = OutboxMessage.objects.using(alias).filter(id__in=ids, state=State.SCHEDULED)
-            chosen.update(state=State.WAITING, committed_at=F("next_attempt_at"))
-    return ids
+    # By their ids, as cancelling does: statements that lock rows by different indexes deadlock on
+    # MariaDB, and a deadlock costs whoever cancels the whole transaction.
+    locked = change_unlocked(_scheduled(alias), ids, _promoted)
+    return [id_ for id_ in ids if id_ not in locked]
+
+
+def _promoted(chosen: QuerySet[OutboxMessage]) -> int:
+    return chosen.update(state=State.WAITING, committed_at=F("next_attempt_at"))
 
 
 def next_due(alias: str, shards: Collection[int] | None = None) -> datetime | None:
@@ -94,6 +98,6 @@ def next_due(alias: str, shards: Collection[int] | None = None) -> datetime | No
     return due
 
 
-def _scheduled(alias: str, shards: Collection[int] | None) -> QuerySet[OutboxMessage]:
+def _scheduled(alias: str, shards: Collection[int] | None = None) -> QuerySet[OutboxMessage]:
     scheduled = OutboxMessage.objects.using(alias).filter(state=State.SCHEDULED)
     return scheduled if shards is None else scheduled.filter(shard__in=shards)

@@ -214,6 +214,17 @@ def test_a_transaction_that_cancels_and_stays_open_delays_nothing_else(rolled_ba
     assert scheduled.cancel() is rolled_back
 
 
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_cancelling_waits_for_no_transaction_that_is_about_other_messages() -> None:
+    first, second = (rele.publish_later("orders", n, when=HOUR) for n in range(2))
+    with transaction.atomic(using=ALIAS):
+        assert first.cancel()
+        other = InThread(second.cancel)
+        other.join()
+
+    assert waiting() == []
+
+
 @pytest.fixture(params=["read committed", "repeatable read", "serializable"])
 def level(request: pytest.FixtureRequest, database: str) -> Iterator[str]:
     """The isolation level of all transactions, as the settings have it."""
