@@ -15,4 +15,5 @@ The others are run by themselves:
 * ``python -m benchmarks.metrics``: what ``PrometheusMiddleware`` costs a message
 * ``python -m benchmarks.outbox_publish``, ``outbox_relay``, ``outbox_latency``: the outbox
 * ``python -m benchmarks.setup_time``: how long a worker takes to set up on a distant server
+* ``python -m benchmarks.tracing``: what ``OpenTelemetryMiddleware`` costs a message
 """
