@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from rele.cli.style import is_terminal
 from rele.exceptions import ReleError
 
 
@@ -19,7 +20,7 @@ def is_confirmed(question: str, *, yes: bool) -> bool:
     """
     if yes:
         return True
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise ReleError(f"{question}? Nobody can be asked here: confirm it with --yes.")
     print(f"{question}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().casefold() in ("y", "yes")

@@ -24,8 +24,8 @@ from rele.cli.log import add_verbosity, log_to_stderr
 from rele.cli.noting import note_action
 from rele.cli.output import printing, saying_after_a_second
 from rele.cli.parser import MAX_DAYS, number_from, say_wrong_use_plainly
-from rele.cli.style import style_of, terminal_width
-from rele.cli.subcommand import Options, Subcommand
+from rele.cli.style import is_terminal, style_of, terminal_width
+from rele.cli.subcommand import INTERRUPTED, Options, Subcommand
 from rele.cli.subscriptions import NOT_IN_THE_WAY
 from rele.exceptions import ReleError
 from rele.project.loading import Project
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 _LONGEST_WAIT = 600
 """Seconds."""
-
-_INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +190,7 @@ def run(options: Options) -> int:
             return command.run()
     except KeyboardInterrupt:
         say("Interrupted: what was not acknowledged is still a dead letter.")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _check(options: Options, choice: Choice) -> None:
@@ -273,7 +271,7 @@ class _Command:
         if self.options["action"] == "show":
             width = terminal_width()
             return [line for each in letters for line in letter_lines(each, now, style, width)]
-        width_of_table = terminal_width() if sys.stdout.isatty() else None
+        width_of_table = terminal_width() if is_terminal(sys.stdout) else None
         if self.options["group"]:
             return group_lines(grouped(letters), now, style, width_of_table)
         return list_lines(letters, now, style, width_of_table)

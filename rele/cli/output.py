@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -32,8 +33,8 @@ def printing(stream: Any = None) -> Iterator[Callable[[str], None]]:
         OutputError: not all could be printed.
         SystemExit: whoever read it has ended, as ``head`` does: the command ends without a word.
     """
-    to = sys.stdout if stream is None else stream
-    errors: list[Exception] = []
+    to: Any = sys.stdout if stream is None else stream
+    errors: list[Exception] = [] if to is not None else [OSError(errno.EBADF, "it is closed")]
 
     def attempt(write: Callable[[], object]) -> None:
         if errors:
@@ -47,7 +48,7 @@ def printing(stream: Any = None) -> Iterator[Callable[[str], None]]:
     try:
         yield lambda line: attempt(lambda: to.write(f"{line}\n"))
     finally:
-        attempt(to.flush)
+        attempt(lambda: to.flush())
     for error in errors:
         if isinstance(error, BrokenPipeError):
             raise SystemExit(READER_GONE) from error

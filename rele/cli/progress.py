@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+from rele.cli.style import is_terminal
+
 _WIDTH = 30
 _PARTS = 10
 """As many plain lines are written for the whole, at most."""
@@ -32,7 +34,7 @@ class Progress:
         self.count = 0
         self._done = done
         self._stream = sys.stderr if stream is None else stream
-        self._is_terminal = self._stream is not None and self._stream.isatty()
+        self._is_terminal = is_terminal(self._stream)
         self._shown_part = 0 if has_lines else sys.maxsize
         self._lock = threading.Lock()
 

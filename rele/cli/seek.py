@@ -16,7 +16,7 @@ from rele.cli.table import age
 from rele.config import Config
 from rele.exceptions import ReleError
 from rele.project.loading import Project
-from rele.project.naming import existing_subscription, subscription_path
+from rele.project.naming import check_path, existing_subscription, subscription_path
 from rele.project.startup import say, say_project
 
 if TYPE_CHECKING:
@@ -79,13 +79,12 @@ def time_of(text: str, now: datetime) -> datetime | None:
         return now
     if not text[:1].isdigit():
         return None
-    if match := _AGO.fullmatch(text.strip()):
-        return now - timedelta(seconds=float(match[1]) * _UNITS[match[2]])
     try:
-        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise ReleError(f"--to {text!r} is no time. Write one such as {_FORMS}.") from error
-    return time.astimezone(timezone.utc)
+        if match := _AGO.fullmatch(text.strip()):
+            return now - timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:  # the calendar begins with the year 1
+        raise ReleError(f"--to {text[:60]!r} is no time. Write one such as {_FORMS}.") from error
 
 
 def _seek(
@@ -155,7 +154,9 @@ def _make_snapshot(position: Position, path: str, name: str, now: datetime) -> N
 
 def _snapshot_path(name: str, subscription: str) -> str:
     project = subscription.split("/")[1]
-    return name if "/" in name else f"projects/{project}/snapshots/{name}"
+    path = name if "/" in name else f"projects/{project}/snapshots/{name}"
+    check_path(path, "snapshot")
+    return path
 
 
 SEEK = Subcommand(

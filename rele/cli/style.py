@@ -41,7 +41,12 @@ def style_of(stream: Any, *, is_forced: bool = False, is_refused: bool = False) 
     if is_forced or is_refused:
         return Style(is_coloured=is_forced)
     refused = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return Style(is_coloured=not refused and stream.isatty())
+    return Style(is_coloured=not refused and is_terminal(stream))
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether ``stream`` is one; it is ``None`` where it was closed before the process began."""
+    return stream is not None and bool(stream.isatty())
 
 
 def terminal_width() -> int:

@@ -11,6 +11,9 @@ from rele.cli.parser import say_wrong_use_plainly
 
 Options = Mapping[str, Any]
 
+INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C has ended, as a shell has it."""
+
 
 @dataclass(frozen=True)
 class Subcommand:
@@ -33,4 +36,11 @@ class Subcommand:
             default=argparse.SUPPRESS,  # it may have been given before NAME
             help="show the traceback of an error",
         )
-        parser.set_defaults(run=self.run)
+        parser.set_defaults(run=self._run)
+
+    def _run(self, options: Options) -> int:
+        """Run it; Ctrl-C ends it without a traceback, wherever that comes."""
+        try:
+            return self.run(options)
+        except KeyboardInterrupt:
+            return INTERRUPTED

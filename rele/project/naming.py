@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
 from rele.exceptions import ResourceError
+from rele.messages.limits import RESOURCE_NAME_RULE, is_resource_name
 from rele.schema.problems import did_you_mean
 
 
@@ -37,7 +39,7 @@ def existing_subscription(reader: SubscriptionReader, path: str) -> Any:
     Raises:
         ResourceError: there is none, or the path is none.
     """
-    _check(path, "subscription")
+    check_path(path, "subscription")
     subscription = reader.subscription(path)
     if subscription is None:
         raise _missing(path, (each.name for each in _all(reader, path)), "subscription")
@@ -51,16 +53,30 @@ def existing_topic(reader: TopicReader, name: str, project: str) -> str:
         ResourceError: there is none, or the path is none.
     """
     path = name if "/" in name else f"projects/{project}/topics/{name}"
-    _check(path, "topic")
+    check_path(path, "topic")
     if not reader.has_topic(path):
         raise _missing(path, (each.topic for each in _all(reader, path)), "topic")
     return path
 
 
-def _check(path: str, kind: str) -> None:
+def check_path(path: str, kind: str) -> None:
+    """Refuse what Pub/Sub would not take for the path of a topic, a subscription or a snapshot.
+
+    Args:
+        path: what was given.
+        kind: what it is to be the path of, such as ``topic``.
+
+    Raises:
+        ResourceError: it is none.
+    """
     parts = path.split("/")
-    if len(parts) != 4 or not all(parts) or (parts[0], parts[2]) != ("projects", f"{kind}s"):
+    is_path = len(parts) == 4 and (parts[0], parts[2]) == ("projects", f"{kind}s")
+    if not is_path or not re.fullmatch(r"[!-~]+", parts[1]):
         raise ResourceError(f"{path!r} is not the path of a {kind}, projects/PROJECT/{kind}s/NAME.")
+    if not is_resource_name(parts[3]):
+        raise ResourceError(
+            f"Pub/Sub accepts no {kind} named {parts[3][:300]!r}. A name has {RESOURCE_NAME_RULE}."
+        )
 
 
 def _all(reader: SubscriptionReader, path: str) -> Iterable[Any]:

@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from typing import Any, NoReturn
 
@@ -41,9 +41,13 @@ Write = Callable[[str], object]
 
 
 def say(line: str) -> None:
-    """Print the progress of a command to the standard error: the standard output is for results."""
+    """Print the progress of a command to the standard error: the standard output is for results.
+
+    Where that is not possible, nothing is said: the command does its work without.
+    """
     if sys.stderr is not None:
-        print(line, file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def run_worker(

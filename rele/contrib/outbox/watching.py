@@ -9,6 +9,7 @@ from typing import Any
 
 from rele.cli.output import printing
 from rele.cli.stop_signals import raised
+from rele.cli.style import is_terminal
 
 INTERVAL = 2.0
 """Seconds between two frames."""
@@ -29,7 +30,7 @@ def watch(frame: Callable[[], Iterable[str]], stream: Any, wait: Callable[[float
     Raises:
         OutputError, SystemExit: they cannot be written.
     """
-    write_frame = _redraw if stream.isatty() else _append
+    write_frame = _redraw if is_terminal(stream) else _append
     with suppress(KeyboardInterrupt), raised():
         while True:
             write_frame(list(frame()), stream)

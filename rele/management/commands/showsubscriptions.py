@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rele.cli.output import printing
 from rele.cli.parser import say_wrong_use_plainly
-from rele.cli.style import style_of, terminal_width
+from rele.cli.style import is_terminal, style_of, terminal_width
 from rele.cli.subscriptions import NOT_IN_THE_WAY, Display
 from rele.exceptions import ReleError
 from rele.management.discover import discover_subs_modules
@@ -75,7 +75,7 @@ class Command(BaseCommand):
 
 
 def _width_of(stream: Any) -> int | None:
-    return terminal_width() if stream.isatty() else None
+    return terminal_width() if is_terminal(stream) else None
 
 
 def _run(display: Display, options: Mapping[str, Any]) -> int:

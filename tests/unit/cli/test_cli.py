@@ -316,6 +316,17 @@ def test_with_traceback_an_error_is_raised(write: Write, place: str) -> None:
         main(option[place])
 
 
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    write: Write, create_and_run: Mock, capsys: Output
+) -> None:
+    write("settings.py", "RELE = {'MIDDLEWARE': []}")
+    write("subs.py", SUBS)
+    create_and_run.side_effect = KeyboardInterrupt
+
+    assert main(["run"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
 REPORT = {
     "topics": [{"name": "projects/p/topics/orders", "subscriptions": 1}],
     "subscriptions": [

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from rele.cli.output import TolerantStream, tolerant_output
+from rele.cli.output import OutputError, TolerantStream, printing, tolerant_output
+from rele.project.startup import say
 
 
 class Disk(io.StringIO):
@@ -42,6 +43,24 @@ def test_a_closed_stream_and_no_stream_at_all_take_everything() -> None:
         print("text", file=stream)  # type: ignore[call-overload]
         stream.writelines(["more", "text"])
         stream.flush()
+
+
+def test_a_result_needs_a_stream_and_progress_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream is ``None`` where it was closed before the process began."""
+
+    def show_result() -> None:
+        with printing() as show:
+            show("result")
+
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OutputError, match=r"could not be written: it is closed\."):
+        show_result()
+
+    disk = Disk()
+    disk.is_full = True
+    for stream in (None, disk):
+        monkeypatch.setattr(sys, "stderr", stream)
+        say("progress")
 
 
 def test_characters_that_the_stream_does_not_know_are_escaped() -> None:
