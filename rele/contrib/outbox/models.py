@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from rele.contrib.outbox.indexes import PrefixIndex
+from rele.contrib.outbox.indexes import ConditionIndex, PrefixIndex
 from rele.contrib.outbox.lanes import LaneField, ShardField
 
 # No message can have an attribute of that name: names with `goog` are reserved for Pub/Sub.
@@ -68,12 +68,13 @@ class OutboxMessage(models.Model):
         # Where the database has partial indexes, what is settled is in none that is read for each
         # message, so that any number of such messages slows no relay down.
         indexes = [  # noqa: RUF012 - as Django declares it
-            models.Index(
+            ConditionIndex(
                 # By the id alone: with the state before it, PostgreSQL takes the primary key
                 # for cheaper, and passes all rows that are not waiting.
                 fields=["id"],
                 name="rele_outbox_waiting",
                 condition=models.Q(state=State.WAITING),
+                column="state",
             ),
             models.Index(
                 # With those that are sent and parked: they are counted and purged by it.

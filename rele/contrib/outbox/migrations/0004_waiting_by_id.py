@@ -1,5 +1,7 @@
 from django.db import migrations, models
 
+from rele.contrib.outbox.indexes import ConditionIndex
+
 
 class Migration(migrations.Migration):
 
@@ -11,8 +13,11 @@ class Migration(migrations.Migration):
         migrations.RemoveIndex(model_name="outboxmessage", name="rele_outbox_waiting"),
         migrations.AddIndex(
             model_name="outboxmessage",
-            index=models.Index(
-                condition=models.Q(("state", 0)), fields=["id"], name="rele_outbox_waiting"
+            index=ConditionIndex(
+                column="state",
+                condition=models.Q(("state", 0)),
+                fields=["id"],
+                name="rele_outbox_waiting",
             ),
         ),
     ]

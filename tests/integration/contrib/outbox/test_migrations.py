@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.core.management import call_command
+from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import Count
 
@@ -63,3 +64,16 @@ def test_what_is_alike_is_told_apart() -> None:
             assert getattr(messages.get(**{field: text}), field) == text
         counts = messages.order_by().values_list(field).annotate(Count("id"))
         assert sorted(counts) == sorted((text, 1) for text in ALIKE)
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_on_mariadb_what_waits_is_found_without_what_was_sent() -> None:
+    messages = OutboxMessage.objects.using(ALIAS)
+    states = [State.SENT] * 5_000 + [State.WAITING] * 100
+    messages.bulk_create(OutboxMessage(topic="orders", data=b"1", state=each) for each in states)
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("ANALYZE TABLE rele_outbox_outboxmessage")
+
+    found = messages.filter(id__gt=0, state=State.WAITING).order_by("id").values("id", "topic")
+
+    assert " rele_outbox_waiting " in found[:50].explain()
