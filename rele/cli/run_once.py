@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 _QUIET_SECONDS = 5.0
 
-_ANSWERS_WITHIN = 10.0
-"""Seconds in which Pub/Sub must answer at the end, or nothing is known of what waits."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subscription", metavar="NAME", help="the subscription's id")
@@ -104,8 +101,8 @@ def _require_certainty(once: RunOnce, config: Config, name: str) -> None:
     path = subscription_path(name, str(config.gc_project_id))
     try:
         with access_to(config) as access:
-            access.require_answer(path, _ANSWERS_WITHIN)
-    except ReleError as error:  # a connection may be lost without a word
+            access.waiting(path).require_answer()
+    except ReleError as error:
         raise ReleError(f"{unknown}: {error}") from error
 
 

@@ -42,6 +42,7 @@ class Waiting(Protocol):
     """What waits in a subscription: :class:`rele.resources.waiting_messages.WaitingMessages`."""
 
     def pull(self, most: int, seconds: float) -> Sequence[Any]: ...
+    def require_answer(self) -> None: ...
     def ack(self, ack_ids: Sequence[str]) -> None: ...
     def lease(self, ack_ids: Sequence[str], seconds: int) -> None: ...
 
@@ -114,6 +115,7 @@ class Box:
         while len(found) < most and size < MOST_BYTES:
             received = self._pull(min(_IN_A_PULL, most - len(found)))
             if not received:
+                self._waiting.require_answer()
                 break
             for letter in map(Letter.of, (each.message for each in received)):
                 if self._is_meant(letter, choice, dead_until):

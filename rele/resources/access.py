@@ -10,11 +10,10 @@ from typing import Any
 from google.cloud import pubsub_v1
 
 from rele.engine.connection import Connection
-from rele.exceptions import ResourceError
 from rele.resources.changes import CREATE_SUBSCRIPTION
 from rele.resources.copies import copied, start_as
 from rele.resources.desired import dead_letter_subscription
-from rele.resources.parallel_calls import READ_SUBSCRIPTION, UnansweredError, explained
+from rele.resources.parallel_calls import explained
 from rele.resources.publishing_again import Republisher
 from rele.resources.pubsub_calls import Service
 from rele.resources.seeking import Position
@@ -45,22 +44,6 @@ class Access:
     def waiting(self, path: str) -> WaitingMessages:
         """What waits in the subscription at ``path``."""
         return WaitingMessages(self._subscriber, path)
-
-    def require_answer(self, path: str, seconds: float) -> None:
-        """Ask for the subscription at ``path``; a refusal is an answer, too.
-
-        Raises:
-            UnansweredError: Pub/Sub has not answered within ``seconds``.
-        """
-        try:
-            with explained(READ_SUBSCRIPTION, path):
-                self._subscriber.get_subscription(
-                    request={"subscription": path}, retry=None, timeout=seconds
-                )
-        except UnansweredError:
-            raise
-        except ResourceError:
-            return
 
     def position(self, path: str) -> Position:
         """The position of the subscription at ``path``."""

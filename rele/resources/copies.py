@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from google.api_core import exceptions
+from google.api_core.retry import Retry
 
 from rele.exceptions import ResourceError
 from rele.resources.changes import CREATE_SUBSCRIPTION
@@ -17,6 +18,9 @@ from rele.resources.seeking import Position
 
 _LEASE = 60
 """Seconds. Messages are acknowledged as soon as they are shown."""
+
+_DELETED_WITHIN = 10.0
+"""Seconds."""
 
 _EXPIRES_AFTER = timedelta(days=1)
 """The least that Pub/Sub permits: then it deletes what a killed process has left behind."""
@@ -84,8 +88,16 @@ def start_as(original: Position, copy: Position, path: str) -> None:
 
 
 def _delete(subscriber: Any, path: str) -> None:
+    """Delete it, unless that takes long: somebody waits for the end."""
+    retry = Retry(timeout=_DELETED_WITHIN)
     try:
         with explained(DELETE_SUBSCRIPTION, path, exceptions.NotFound):
-            subscriber.delete_subscription(request={"subscription": path})
+            subscriber.delete_subscription(
+                request={"subscription": path}, retry=retry, timeout=_DELETED_WITHIN
+            )
     except exceptions.NotFound:
         return
+    except ResourceError as error:
+        raise type(error)(
+            f"{str(error).rstrip('.')}. Pub/Sub deletes it by itself a day later."
+        ) from error.__cause__

@@ -7,13 +7,24 @@ from typing import Any
 
 from google.api_core import exceptions
 
-from rele.resources.parallel_calls import ACKNOWLEDGE_IN, LEASE_IN, PULL_FROM, explained
+from rele.exceptions import ResourceError
+from rele.resources.parallel_calls import (
+    ACKNOWLEDGE_IN,
+    LEASE_IN,
+    PULL_FROM,
+    READ_SUBSCRIPTION,
+    UnansweredError,
+    explained,
+)
 
 IDS_IN_A_REQUEST = 1000
 """A request has at most 512 KiB ("Quotas and limits"), and an ack id some 200 bytes."""
 
 CALL_TIMEOUT = 30.0
 """Seconds for a call, its retries included."""
+
+_ANSWERS_WITHIN = 10.0
+"""Seconds."""
 
 
 class WaitingMessages:
@@ -45,6 +56,21 @@ class WaitingMessages:
             return ()
         received: Sequence[Any] = response.received_messages
         return received
+
+    def require_answer(self) -> None:
+        """Make sure that Pub/Sub answers: a connection may be lost without a word.
+
+        Else nobody knows whether anything waits. A refusal is an answer, too.
+        """
+        try:
+            with explained(READ_SUBSCRIPTION, self.path):
+                self._subscriber.get_subscription(
+                    request={"subscription": self.path}, retry=None, timeout=_ANSWERS_WITHIN
+                )
+        except UnansweredError:
+            raise
+        except ResourceError:
+            return
 
     def ack(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge these deliveries."""

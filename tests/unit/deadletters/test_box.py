@@ -34,16 +34,21 @@ def received(number: int, *, ago: float = 60, error: str = "") -> Any:
 class Waiting:
     """A subscription; notes what is called."""
 
-    def __init__(self, *messages: Any, refuses: bool = False) -> None:
+    def __init__(self, *messages: Any, refuses: bool = False, answers: bool = True) -> None:
         self.messages = list(messages)
         self.leases: list[tuple[list[str], int]] = []
         self.acked: list[str] = []
         self.extended = threading.Event()
         self.refuses = refuses
+        self.answers = answers
 
     def pull(self, most: int, seconds: float) -> Sequence[Any]:
         pulled, self.messages = self.messages[:most], self.messages[most:]
         return pulled
+
+    def require_answer(self) -> None:
+        if not self.answers:
+            raise ResourceError("no answer")
 
     def ack(self, ack_ids: Sequence[str]) -> None:
         if self.refuses:
@@ -72,6 +77,12 @@ def test_what_is_looked_at_is_leased_and_then_nacked() -> None:
     assert waiting.leases == [(["ack-1", "ack-2"], LEASE)]
     box.close()
     assert waiting.leases[1:] == [(["ack-1", "ack-2"], 0)]
+
+
+@pytest.mark.parametrize("messages", [[], [received(1)]], ids=["none", "one"])
+def test_a_silent_server_is_not_taken_for_the_end_of_the_letters(messages: list[Any]) -> None:
+    with pytest.raises(ResourceError, match="no answer"):
+        Box(PLACE, Waiting(*messages, answers=False)).collect()
 
 
 def test_what_was_acked_is_not_nacked() -> None:

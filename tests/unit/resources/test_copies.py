@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from google.api_core import exceptions
+from google.api_core.retry import Retry
 
 from rele.exceptions import ResourceError
 from rele.resources.copies import copied
@@ -24,7 +25,8 @@ class Subscriptions:
         if self.error is not None:
             raise self.error
 
-    def delete_subscription(self, request: dict[str, str]) -> None:
+    def delete_subscription(self, request: dict[str, str], *, retry: Retry, timeout: float) -> None:
+        assert retry._timeout == timeout == 10  # seconds, which somebody waits at Ctrl-C
         del self.created[request["subscription"]]
         self.is_deleted = True
 
