@@ -27,6 +27,9 @@ ATTRIBUTES = {"country": "ES"}
 BATCH = 1000
 """Rows that are written together."""
 
+FIRST_SECOND = 1.0
+"""Of a relay: it connects, takes its shards, and passes once what is not to be sent."""
+
 
 def _write_one_by_one(write: Callable[[], Any]) -> Callable[[int], float]:
     """Seconds for so many writes, each in a transaction of its own."""
@@ -111,20 +114,36 @@ def publish_steadily(rate: float) -> Callable[[float], dict[str, float]]:
     return measure
 
 
-def relay_for() -> Callable[[float], tuple[int, float]]:
-    """Relay for so many seconds; how many messages were sent, and how long that took."""
+def relay_for() -> Callable[[float], tuple[float, float]]:
+    """Relay for so many seconds after the first one.
+
+    Returns:
+        messages per second after the first second, which is left out, and the seconds from the
+        relay's beginning to the first messages that it handed over.
+    """
     from rele import config
+    from rele.backends.pubsub import PubSubBackend
     from rele.contrib.outbox.relaying.relays import make_relays
 
-    def measure(seconds: float) -> tuple[int, float]:
+    handed_over: list[tuple[float, int]] = []
+    send = PubSubBackend.send
+
+    def noting(self: PubSubBackend, messages: Any) -> Any:
+        handed_over.append((time.perf_counter(), len(messages)))
+        return send(self, messages)
+
+    PubSubBackend.send = noting  # type: ignore[method-assign]
+
+    def measure(seconds: float) -> tuple[float, float]:
         relay = make_relays(config.current())
-        alarm = threading.Timer(seconds, relay.stop)
+        alarm = threading.Timer(FIRST_SECOND + seconds, relay.stop)
         alarm.start()
         began = time.perf_counter()
-        sent = relay.run_once().sent
-        passed = time.perf_counter() - began
+        relay.run_once()
+        passed = time.perf_counter() - began - FIRST_SECOND
         alarm.cancel()
-        return sent, passed
+        after = began + FIRST_SECOND
+        return sum(n for at, n in handed_over if at > after) / passed, handed_over[0][0] - began
 
     return measure
 
