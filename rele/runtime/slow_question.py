@@ -1,4 +1,8 @@
-"""A question whose answer may take long, asked in a thread of its own while somebody looks."""
+"""A question whose answer may take long, asked in a thread of its own while somebody looks.
+
+Scrapes may be a minute apart: so it is asked on for a while after a look, and the next one finds a
+new answer.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
+ASKED_ON = 300.0
+"""For how many seconds after a look the question is asked again and again."""
+
 
 class SlowQuestion(Generic[Answer]):
-    """Keeps the last answer, and asks again only when somebody looks at it.
+    """Keeps the last answer, and asks again as long as somebody looks at it now and then.
 
     So what nobody looks at costs nothing.
 
@@ -40,6 +48,7 @@ class SlowQuestion(Generic[Answer]):
         self._good_for = good_for
         self._now = now
         self._lock = threading.Lock()
+        self._looked_at = float("-inf")
         self._asked_at: float | None = None
         self._is_asking = False
         self._thread: threading.Thread | None = None
@@ -52,7 +61,17 @@ class SlowQuestion(Generic[Answer]):
         Args:
             patience: for how many seconds to wait for an answer that is asked for now.
         """
-        now = self._now()
+        now = self._looked_at = self._now()
+        thread = self._ask_if_due(now)
+        if patience and thread is not None:
+            thread.join(patience)
+        answer = self._answer
+        if answer is None or now - answer[0] > self._good_for:
+            return None
+        return answer[1]
+
+    def _ask_if_due(self, now: float) -> threading.Thread | None:
+        """The thread that is asking now, if one is."""
         with self._lock:
             is_due = self._asked_at is None or now - self._asked_at >= self._every
             if is_due and not self._is_asking:
@@ -61,13 +80,7 @@ class SlowQuestion(Generic[Answer]):
                 )
                 self._thread.start()  # which fails where the system starts no more threads
                 self._is_asking, self._asked_at = True, now
-            thread = self._thread if self._is_asking else None
-        if patience and thread is not None:
-            thread.join(patience)
-        answer = self._answer
-        if answer is None or now - answer[0] > self._good_for:
-            return None
-        return answer[1]
+            return self._thread if self._is_asking else None
 
     @property
     def waits_for(self) -> float:
@@ -89,3 +102,16 @@ class SlowQuestion(Generic[Answer]):
         finally:
             with self._lock:
                 self._is_asking = False
+            self._ask_again_later()
+
+    def _ask_again_later(self) -> None:
+        timer = threading.Timer(self._every, self._ask_on)
+        timer.daemon = True
+        with suppress(RuntimeError):  # no thread can be started: the next look asks
+            timer.start()
+
+    def _ask_on(self) -> None:
+        now = self._now()
+        if now - self._looked_at < ASKED_ON:
+            with suppress(RuntimeError):
+                self._ask_if_due(now)

@@ -1,12 +1,14 @@
-"""A slow answer is asked for in a thread, and only while somebody looks."""
+"""A slow answer is asked for in a thread, and only while somebody looks now and then."""
 
 from __future__ import annotations
 
 import logging
 import queue
+from contextlib import suppress
 
 import pytest
 
+from rele.runtime import slow_question
 from rele.runtime.slow_question import SlowQuestion
 from tests.support.polling import wait_until
 
@@ -69,6 +71,20 @@ def test_it_is_asked_once_at_a_time(slow: Slow) -> None:
     slow.answer(7)
 
     assert slow.asked == 1
+
+
+def test_it_is_asked_on_for_a_while_after_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_question, "ASKED_ON", 0.2)
+    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+    question = SlowQuestion("figure", lambda: asked.put(None), every=0.01, good_for=15)
+
+    question.look()
+
+    for _ in range(4):
+        asked.get(timeout=30)
+    with suppress(queue.Empty):  # once nobody asks any more
+        while True:
+            asked.get(timeout=1)
 
 
 def test_an_answer_that_is_too_old_is_none(slow: Slow) -> None:
