@@ -12,7 +12,7 @@ from rele.contrib.admin.models import Failure, Minute, Process, Subscription
 from rele.contrib.admin.scale import Durations, together
 from rele.contrib.admin.writing import run_of
 from rele.status.encoding import from_json
-from rele.status.snapshot import Snapshot, SubscriptionStatus
+from rele.status.snapshot import Phase, Snapshot, SubscriptionStatus
 
 MINUTES = 60
 """How many minutes the charts show, with the one that has begun."""
@@ -37,6 +37,14 @@ class Report:
     @property
     def is_silent(self) -> bool:
         return self.age > SILENT_AFTER
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was stopping when it reported last.
+
+        One that abandons its handlers, or is killed while it drains, cannot report its end.
+        """
+        return self.is_silent and self.snapshot.phase in (Phase.DRAINING, Phase.ENDED)
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,8 @@ def _processes(now: datetime) -> list[Report]:
         except ValueError:
             continue  # of a version whose snapshots this one cannot read
         reports.append(Report(snapshot, max((now - process.seen_at).total_seconds(), 0.0)))
-    return sorted(reports, key=lambda report: report.is_silent)
+    known = [report for report in reports if not report.has_ended]
+    return sorted(known, key=lambda report: report.is_silent)
 
 
 def _histories(rows: QuerySet[Minute], by: str, first: int) -> dict[str, History]:

@@ -135,6 +135,17 @@ def test_names_the_differences_between_pubsub_and_the_code(
     assert "no code declares: projects/rele-test/subscriptions/gallery-old" in overview
 
 
+def test_a_process_that_was_stopping_has_ended_once_it_is_silent(admin: Client) -> None:
+    report(snapshot("web-1:7"), replace(snapshot("web-2:7"), phase=Phase.DRAINING))
+    assert "web-2:7" in words(content(admin, PAGE))
+
+    Process.objects.filter(name="web-2:7").update(seen_at=timezone.now() - timedelta(minutes=2))
+
+    page = words(content(admin, PAGE))
+    assert "web-2:7" not in page
+    assert "silent" not in page
+
+
 def test_a_process_that_has_stopped_reporting_is_silent_and_does_not_count(admin: Client) -> None:
     report(snapshot("web-1:7"), snapshot("web-2:7"))
     Process.objects.filter(name="web-2:7").update(seen_at=timezone.now() - timedelta(minutes=2))
