@@ -19,7 +19,7 @@ from rele.contrib.admin.scale import percentile, together
 from rele.contrib.admin.wording import age, duration, number, plural, rate, span
 from rele.declaration.subscription import Subscription
 from rele.management.admin import shown
-from rele.status.snapshot import Backlog, Complaint, SubscriptionStatus
+from rele.status.snapshot import Backlog, Complaint, Phase, Probe, SubscriptionStatus
 
 _SPARK_MINUTES = 30
 
@@ -179,9 +179,7 @@ def failures_of(failures: Sequence[Failure], now: float) -> list[FailureLine]:
 def complaints_of(reports: Reports) -> list[str]:
     """What is wrong now, each sentence once. To start or to stop is nothing wrong."""
     said = [
-        f"{report.snapshot.process}: {complaint.reason}"
-        if complaint.subject == WORKER
-        else str(complaint)
+        _in_process(report, complaint)
         for report in reports.processes
         if not report.is_silent
         for complaint in report.snapshot.complaints
@@ -194,6 +192,15 @@ def complaints_of(reports: Reports) -> list[str]:
         if report.is_silent
     ]
     return list(dict.fromkeys([*said, *silent]))
+
+
+def _in_process(report: Report, complaint: Complaint) -> str:
+    """The complaint, with the process that it is about, such as the one to be restarted."""
+    if complaint.subject == WORKER:
+        return f"{report.snapshot.process}: {complaint.reason}"
+    if complaint.probe is Probe.LIVE:
+        return f"{report.snapshot.process}: {complaint}"
+    return str(complaint)
 
 
 def complaints_about(name: str, reports: Reports) -> list[str]:
@@ -323,17 +330,32 @@ def _process_line(
     report: Report, now: float, cells: tuple[tuple[str, str], ...] = ()
 ) -> ProcessLine:
     snapshot = report.snapshot
-    phase = "silent" if report.is_silent else snapshot.phase.value if snapshot.phase else "-"
+    state, tone = _state_of_process(report)
     return ProcessLine(
         snapshot.process,
-        phase,
-        "error" if report.is_silent else "good" if phase == "consuming" else "quiet",
+        state,
+        tone,
         age(report.age),
         span(max(now - snapshot.started_at, 0)),
         number(len(snapshot.subscriptions)),
         number(sum(each.running for each in snapshot.subscriptions)),
         cells,
     )
+
+
+def _state_of_process(report: Report) -> tuple[str, str]:
+    """What the process is doing, or how its probes answer, and the tone."""
+    phase = report.snapshot.phase
+    probes = {
+        complaint.probe
+        for complaint in report.snapshot.complaints
+        if complaint.reason not in PHASE_REASONS.values()
+    }
+    if report.is_silent:
+        return "silent", "error"
+    if probes:
+        return ("not live" if Probe.LIVE in probes else "not ready"), "error"
+    return phase.value if phase else "-", "good" if phase is Phase.CONSUMING else "quiet"
 
 
 def _cells(

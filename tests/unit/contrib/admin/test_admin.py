@@ -157,14 +157,26 @@ def test_a_process_that_has_stopped_reporting_is_silent_and_does_not_count(admin
     assert "3 of 4 1 process" in page
 
 
-def test_complaints_of_workers_are_shown_once(admin: Client) -> None:
-    complaint = Complaint(Probe.LIVE, SUBSCRIPTION, "A handler has been running for 900 s.")
-    report(*(snapshot(f"web-{n}:7", complaints=(complaint,)) for n in (1, 2)))
+def test_a_complaint_names_the_process_that_is_to_be_restarted(admin: Client) -> None:
+    stuck = Complaint(Probe.LIVE, SUBSCRIPTION, "A handler has been running for 900 s.")
+    report(snapshot("web-1:7", complaints=(stuck,)), snapshot("web-2:7"))
+
+    page = words(content(admin, PAGE))
+
+    assert f"web-1:7: {stuck}" in page
+    assert "web-1:7 not live" in page
+    assert "web-2:7 consuming" in page
+    assert "unwell" in page
+
+
+def test_a_complaint_of_several_processes_is_shown_once(admin: Client) -> None:
+    refused = Complaint(Probe.READY, SUBSCRIPTION, "No stream is open: 403 Denied.")
+    report(*(snapshot(f"web-{n}:7", complaints=(refused,)) for n in (1, 2)))
 
     page = content(admin, PAGE)
 
-    assert page.count(f"<li>{SUBSCRIPTION}: A handler has been running for 900 s.</li>") == 1
-    assert "unwell" in words(page)
+    assert page.count(f"<li>{refused}</li>") == 1
+    assert "web-2:7 not ready" in words(page)
 
 
 def test_a_worker_that_stops_is_shown_as_such_and_nothing_is_wrong(admin: Client) -> None:
