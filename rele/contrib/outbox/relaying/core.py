@@ -23,6 +23,7 @@ from rele.contrib.outbox.relaying.rows import (
     Row,
 )
 from rele.contrib.outbox.relaying.times import RelayTimes
+from rele.messages.explaining import in_one_line
 
 IsPassing = Callable[[BaseException], bool]
 
@@ -52,6 +53,8 @@ class RelayCore:
         self._looks = Looks(self._memory, limits, self._times)
         self._unwritten = Outcomes()
         self._locked = LockedRows(self._memory, self._looks, self._times)
+        self._passing_error: BaseException | None = None
+        """By which the last request has failed, if no message was accepted since."""
         self.shards: frozenset[int] = frozenset()
 
     @property
@@ -73,6 +76,16 @@ class RelayCore:
     def locked(self) -> int:
         """How many outcomes wait until other transactions no longer lock their rows."""
         return len(self._locked.rows)
+
+    @property
+    def outage(self) -> str | None:
+        """Why Pub/Sub has accepted nothing lately of what is to be sent; ``None``: it accepts."""
+        if self._passing_error is None or not self._looks.has_topics_apart:
+            return None
+        return (
+            "Pub/Sub does not accept the messages of the outbox, which are tried again: "
+            f"{in_one_line(self._passing_error)}"
+        )
 
     def locked_for(self, now: float) -> float:
         """For how many seconds there have been such outcomes."""
@@ -142,6 +155,7 @@ class RelayCore:
         row = self._feeder.outstanding[id_]
         lane = self._feeder.note_outcome(row, now)
         if error is None:
+            self._passing_error = None
             self._unwritten.accepted.append(row)
             self._recover(lane.topic, now)
         if lane.number is None:
@@ -203,6 +217,7 @@ class RelayCore:
         if row.shard not in self.shards or lane.is_released:
             return  # whoever has the shard now decides
         if self._is_passing(error):
+            self._passing_error = error
             if not lane.topic.is_resting(now):
                 self._refuse(Refusal(row, row.attempts, error))
             self._looks.rest(lane.topic, now)

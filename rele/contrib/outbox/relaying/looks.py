@@ -91,6 +91,11 @@ class Looks:
         self._was_apart = look is not None
         return self._look_at_all(now) if look is None and is_due else look
 
+    @property
+    def has_topics_apart(self) -> bool:
+        """Whether the messages of some topics are read by themselves."""
+        return bool(self._topics_apart)
+
     def next_due(self, now: float) -> float:
         """When there may be something to read."""
         times = [topic.rests_until for topic in self._topics_apart.values()]

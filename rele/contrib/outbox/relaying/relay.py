@@ -126,9 +126,9 @@ class OutboxRelay:
         return len(self._ownership.shards)
 
     @property
-    def database_error(self) -> str | None:
-        """Why it cannot use its database now; ``None``: it can."""
-        return self._failures.text
+    def complaints(self) -> list[str]:
+        """Why it cannot send now: of its database, and of Pub/Sub."""
+        return [each for each in (self._failures.text, self._core.outage) if each is not None]
 
     def stop(self) -> None:
         """Let :meth:`run` return soon. What has no outcome by then is sent again by the next relay.

@@ -12,13 +12,13 @@ _SHARDS = "Shards of the outbox whose messages this process sends."
 
 
 def contribution_of(relays: Relays) -> Contribution:
-    """Which shards they have, and which databases cannot be used; a restart would not mend that."""
+    """Which shards they have, and why they cannot send; a restart would not mend that."""
     return Contribution(
         figures=tuple(
             Figure("rele_outbox_shards", number, _SHARDS, {"database": alias})
             for alias, number in relays.shards.items()
         ),
-        complaints=tuple(Complaint(Probe.READY, "outbox", each) for each in relays.database_errors),
+        complaints=tuple(Complaint(Probe.READY, "outbox", each) for each in relays.complaints),
     )
 
 

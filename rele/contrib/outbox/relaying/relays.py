@@ -39,9 +39,9 @@ class Relays:
         self._errors: list[BaseException] = []
 
     @property
-    def database_errors(self) -> list[str]:
-        """Why they cannot use their databases now; empty: they can."""
-        return [each.database_error for each in self._relays if each.database_error is not None]
+    def complaints(self) -> list[str]:
+        """Why they cannot send now; empty: they can."""
+        return [complaint for relay in self._relays for complaint in relay.complaints]
 
     @property
     def shards(self) -> dict[str, int]:

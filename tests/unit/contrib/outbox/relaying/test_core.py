@@ -108,6 +108,24 @@ def test_a_topic_that_is_unavailable_rests_and_is_probed_by_one_message() -> Non
     assert set(pubsub.counts.values()) == {1}
 
 
+def test_an_outage_lasts_until_a_message_is_accepted_or_nothing_is_left_to_be_sent() -> None:
+    table, pubsub, relay, clock = world()
+    pubsub.unavailable.add("orders")
+    table.commit(order := table.new("orders"))
+    relay.run(clock, 1)
+    assert str(relay.core.outage).startswith("Pub/Sub does not accept the messages of the outbox")
+
+    table.commit(table.new("photos"))
+    relay.run(clock, 1)
+    assert relay.core.outage is None
+
+    relay.run(clock, 20)
+    assert relay.core.outage is not None
+    del table.rows[order.id]  # somebody discards it
+    relay.run(clock, 20)
+    assert relay.core.outage is None
+
+
 def test_a_topic_that_does_not_answer_takes_nothing_of_others() -> None:
     table, pubsub, relay, clock = world(limits=Limits(10, 10_000))
     pubsub.silent = {"silent", "mute"}

@@ -15,7 +15,7 @@ class Relays:
     """Stands for the relays of a process."""
 
     shards: dict[str, int] = field(default_factory=lambda: {"default": 16})
-    database_errors: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
     is_stopping: bool = False
 
 
@@ -34,9 +34,9 @@ def test_it_is_ready_while_it_sends_and_live_all_the_time() -> None:
     assert seen() == (Phase.STARTING, (starting,))
     of_process.has_begun = True
     assert seen() == (Phase.SENDING, ())
-    relays.database_errors.append("The outbox is unavailable")
+    relays.complaints.append("The outbox is unavailable")
     assert seen() == (Phase.SENDING, ("outbox: The outbox is unavailable",))
-    relays.database_errors.clear()
+    relays.complaints.clear()
     relays.is_stopping = True
     stopping = "relay: It stops: it sends nothing more, and waits for outcomes."
     assert seen() == (Phase.DRAINING, (stopping,))
