@@ -248,6 +248,9 @@ def test_a_worker_can_relay_too(shop: Project) -> None:
     assert "No relay is running" in manage(shop, "rele", "outbox")[1]
 
 
+@pytest.mark.parametrize(
+    "shop", ["postgres", pytest.param("sqlite", marks=pytest.mark.slow)], indirect=True
+)
 def test_of_several_worker_processes_one_relays_and_so_does_its_replacement(shop: Project) -> None:
     """On SQLite there can be only one relay."""
     workers = start_worker(shop, "--relay", "--processes", "2", "--max-messages", "1")
@@ -410,9 +413,6 @@ def full_disk() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
-UNPRINTABLE = pytest.mark.parametrize("make_output", [broken_pipe, full_disk])
-
-
 @contextmanager
 def into(project: Project, output: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command of the project whose standard output is ``output``, buffered."""
@@ -433,7 +433,9 @@ def into(project: Project, output: int, *arguments: str) -> Iterator[subprocess.
             process.kill()
 
 
-@UNPRINTABLE
+@pytest.mark.parametrize(
+    "make_output", [broken_pipe, pytest.param(full_disk, marks=pytest.mark.slow)]
+)
 def test_what_cannot_be_printed_stops_no_relay(
     shop_on_sqlite: Project, make_output: Callable[[], int]
 ) -> None:
@@ -452,14 +454,13 @@ def test_what_cannot_be_printed_stops_no_relay(
     wait_until_sent(shop_on_sqlite)
 
 
-@UNPRINTABLE
 @pytest.mark.parametrize(
     "options", [[], pytest.param(["--format", "json"], marks=pytest.mark.slow)]
 )
 def test_what_is_in_the_outbox_is_to_be_printed(
-    shop_on_sqlite: Project, make_output: Callable[[], int], options: list[str]
+    shop_on_sqlite: Project, options: list[str]
 ) -> None:
-    with into(shop_on_sqlite, make_output(), "outbox", *options) as outbox:
+    with into(shop_on_sqlite, full_disk(), "outbox", *options) as outbox:
         _, errors = outbox.communicate(timeout=60)
 
     assert outbox.returncode == 1

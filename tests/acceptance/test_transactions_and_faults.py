@@ -79,11 +79,11 @@ APPLICATION = (
         except Error:  # as a site that answers 500, and whose users try again later
             connection.close()
             time.sleep(0.1)
-        if number % 100 == 99:
+        if number % int(sys.argv[2]) == 0:
             time.sleep(1)
 """
 )
-"""Takes orders, numbered on from its last one, a hundred at a time; odd ones are rolled back."""
+"""Takes orders, numbered on from its last one, so many at a time; odd ones are rolled back."""
 
 LEASE = 3
 """Seconds, the least that is allowed."""
@@ -106,6 +106,7 @@ class Round:
         database: its database.
         proxy: what it reaches Pub/Sub through.
         orders: how many are taken at the least, and half of them rolled back.
+        pace: how many are taken at a time, before a second's pause.
         outage: seconds for which Pub/Sub is unavailable.
         chance: when what happens.
     """
@@ -116,6 +117,7 @@ class Round:
         database: databases.Server,
         proxy: Proxy,
         orders: int,
+        pace: int,
         outage: float,
         chance: random.Random,
     ) -> None:
@@ -123,6 +125,7 @@ class Round:
         self._database = database
         self._proxy = proxy
         self._orders = orders
+        self._pace = pace
         self._outage = outage
         self._chance = chance
         self._timers: list[threading.Timer] = []
@@ -133,7 +136,7 @@ class Round:
         worker = self._shop.start_worker()
         self._shop.wait_for_the_subscription()
         relays = [self._shop.start_relay(f"relay-{n}", "--batch-size", "50") for n in range(2)]
-        application = self._shop.start_application(str(self._orders))
+        application = self._shop.start_application(str(self._orders), str(self._pace))
         faults = [
             *[("begin", application.kill)] * 3,
             *[("delivered", relay.kill_and_wait) for relay in relays],
@@ -206,7 +209,13 @@ class Round:
 
 @contextmanager
 def a_round(
-    project: Project, server: str, kind: str, orders: int, outage: float, chance: random.Random
+    project: Project,
+    server: str,
+    kind: str,
+    orders: int,
+    pace: int,
+    outage: float,
+    chance: random.Random,
 ) -> Iterator[Round]:
     """A round with a database and a way to ``server`` of its own; all is ended with the block."""
     with databases.RUNNING[kind]() as database, Proxy(server) as proxy:
@@ -214,17 +223,17 @@ def a_round(
         project.write("ledger", "")
         app = {"models.py": MODELS, "subs.py": SUBS, "application.py": APPLICATION}
         shop = Shop(project, server, database.url, app, outbox={"LEASE": LEASE})
-        with closing(Round(shop, database, proxy, orders, outage, chance)) as a_round:
+        with closing(Round(shop, database, proxy, orders, pace, outage, chance)) as a_round:
             shop.make_tables()
             yield a_round
 
 
 @pytest.mark.parametrize("kind", databases.RUNNING)
 @pytest.mark.parametrize(
-    ("rounds", "orders", "outage"),
+    ("rounds", "orders", "pace", "outage"),
     [
-        pytest.param(3, 150, 5, marks=pytest.mark.timeout(300)),
-        pytest.param(20, 2000, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+        pytest.param(3, 150, 20, 5, marks=pytest.mark.timeout(300)),
+        pytest.param(20, 2000, 100, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )
 def test_an_event_is_published_if_and_only_if_its_transaction_commits_and_has_its_effect_once(
@@ -234,13 +243,14 @@ def test_an_event_is_published_if_and_only_if_its_transaction_commits_and_has_it
     kind: str,
     rounds: int,
     orders: int,
+    pace: int,
     outage: float,
 ) -> None:
     def play(seed: int) -> None:
         project = Project(tmp_path / str(seed), embedded_server, f"{project_id}-{seed}")
         project.folder.mkdir()
         chance = random.Random(seed)
-        with a_round(project, embedded_server, kind, orders, outage, chance) as played:
+        with a_round(project, embedded_server, kind, orders, pace, outage, chance) as played:
             played.play()
             begun, committed, delivered, effects = played.figures()
         print(

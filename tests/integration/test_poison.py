@@ -232,7 +232,13 @@ def publish_and_check(
     assert logs.texts_of("WARNING", "rele.engine") == []
 
 
-@pytest.mark.parametrize("names", SETS)
+@pytest.mark.parametrize(
+    "names",
+    [
+        each if each in ("none", "all") else pytest.param(each, marks=pytest.mark.slow)
+        for each in SETS
+    ],
+)
 def test_each_is_settled_once_and_good_ones_are_handled_in_time(
     names: str, shop: Shop, project_id: str
 ) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rele.engine.native.publishing.wire import Field
+Field = bytes | tuple[bytes, ...]
+"""A message as a field of a request. A large one is in pieces, so that its data is not copied
+before the request is put together."""
 
 Report = Callable[[Any], object]
 """Called once with the future of a message, when it is done."""

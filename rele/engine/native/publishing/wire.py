@@ -14,12 +14,10 @@ from typing import Any
 
 from google.pubsub_v1.types import PublishRequest, PublishResponse
 
+from rele.engine.native.publishing.outgoing import Field
+
 _Request = PublishRequest.pb()
 _Response = PublishResponse.pb()
-
-Field = bytes | tuple[bytes, ...]
-"""A message as a field of a request. A large one is in pieces, so that its data is not copied
-before the request is put together."""
 
 _LARGE = 1_000_000
 """Bytes of data."""
