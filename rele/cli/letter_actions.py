@@ -77,7 +77,7 @@ def handling_here(found: Opened, project: Project) -> Action:
 
 def discarding(found: Opened) -> Action:
     """Acknowledge them: they are lost."""
-    return Action("Discard {}, which are lost then", "discarded", partial(discard, found.box))
+    return Action("Discard {} for good", "discarded", partial(discard, found.box))
 
 
 def carry_out(

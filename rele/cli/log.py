@@ -207,4 +207,5 @@ def _outcome(data: Mapping[str, Any], record: logging.LogRecord) -> str:
     if record.exc_info and record.exc_info[1] is not None:
         return f"failed with {type(record.exc_info[1]).__name__}"
     decision = record.args[-1] if isinstance(record.args, tuple) and record.args else "an error"
-    return f"ended with {decision!r}"
+    cause = decision.__cause__ if isinstance(decision, BaseException) else None
+    return f"ended with {decision!r}{'' if cause is None else f', from {cause!r}'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rele.endpoint import emulator_named
 from rele.resources.desired import Desired
 
 DELETED_TOPIC = "_deleted-topic_"
@@ -13,7 +14,7 @@ _SERVICE_AGENT = "service-PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
 
 def on_dead_letters(desired: Desired) -> str:
     """Advice on the permissions that a dead-letter policy needs."""
-    if desired.dead_letter_topic is None:
+    if desired.dead_letter_topic is None or emulator_named() is not None:
         return ""
     project = desired.path.split("/")[1]
     return (

@@ -129,7 +129,7 @@ def test_ctrl_c_at_the_question_changes_and_holds_nothing(
     status, written = asked.end()
 
     assert status == 130, written
-    assert "Discard 3 dead letters of orders, which are lost then?" in written
+    assert "Discard 3 dead letters of orders for good?" in written
     assert "still a dead letter" in written
     assert len(letters.pull(letters.dead, 3)) == 3
 

@@ -103,7 +103,7 @@ def test_all_workers_pause_and_resume_and_stay_paused_after_a_restart(
     said = manage(shop, "rele", "pause", "jobs")
     wait_for(shop, 2, is_paused=True, streams=0)
 
-    assert said == "jobs is paused. Workers notice within 5 s.\n"
+    assert said == "Workers pause jobs within 5 s.\n"
     publish(range(3, 6))
     workers.terminate()
     workers.communicate(timeout=60)

@@ -79,8 +79,8 @@ ACTIONS = {
     ),
     "threads": Action(
         "Threads of {name}",
-        "Each worker process of this project handles so many messages of it at a time, from within "
-        "5 seconds on, also after a restart.",
+        "Within 5 seconds each worker process of this project handles this many messages of it at "
+        "a time. A restart keeps it.",
         "Set the threads",
         _set_threads,
         asks_threads=True,

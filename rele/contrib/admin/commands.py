@@ -18,8 +18,6 @@ from rele.contrib.admin.models import Subscription
 from rele.management.project import load_django_project
 from rele.schema.problems import did_you_mean
 
-_SOON = "Workers notice within 5 s."
-
 _MOST_THREADS = 10_000
 
 
@@ -42,12 +40,12 @@ def add_threads_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def pause(options: Options) -> int:
-    return _decide(options["subscriptions"], controls.pause, f"is paused. {_SOON}", PAUSED)
+    return _decide(options["subscriptions"], controls.pause, "Workers pause {} within 5 s.", PAUSED)
 
 
 def resume(options: Options) -> int:
     return _decide(
-        options["subscriptions"], controls.resume, f"is consumed again. {_SOON}", RESUMED
+        options["subscriptions"], controls.resume, "Workers resume {} within 5 s.", RESUMED
     )
 
 
@@ -55,7 +53,7 @@ def set_threads(options: Options) -> int:
     threads = options["threads"]
     decide = partial(_set_threads, threads)
     count = "as many threads as the code says" if threads is None else f"{threads} thread(s)"
-    outcome = f"has {count} in each process. {_SOON}"
+    outcome = f"Within 5 s each worker process handles {{}} with {count}."
     return _decide([options["subscription"]], decide, outcome, threads_set(threads))
 
 
@@ -82,7 +80,7 @@ def _decide(
         for name in dict.fromkeys(names):
             with saying_after_a_second("Waiting for the database ..."), explained_errors():
                 controls.decide_and_note(partial(decide, name, by), name, by, noted)
-            write(f"{name} {outcome}")
+            write(outcome.format(name))
     return 0
 
 

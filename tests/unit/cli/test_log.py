@@ -15,7 +15,7 @@ import pytest
 import rele
 from rele import Callback, Subscription
 from rele.cli.log import MessageFormatter, log_to_stderr
-from rele.exceptions import Drop
+from rele.exceptions import DeadLetter, Drop
 from tests.support.deliveries import Delivery
 
 Lines = Callable[[], list[str]]
@@ -190,6 +190,12 @@ class TestTheLineOfAMessage:
         assert handle(Drop("not ours"))[-1] == (
             "WARNING photos-thumbs: message message-1 ended with Drop('not ours'), 0.000 s"
         )
+
+    def test_with_what_it_has_decided_about(self, handle: Callable[..., list[str]]) -> None:
+        decision = DeadLetter()
+        decision.__cause__ = KeyError("sku")
+
+        assert "ended with DeadLetter(), from KeyError('sku')," in handle(decision)[-1]
 
 
 @pytest.mark.parametrize(

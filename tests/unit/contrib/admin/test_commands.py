@@ -36,13 +36,14 @@ def test_workers_read_what_the_commands_decide(capsys: Any) -> None:
     said = run(capsys, "pause", SUBSCRIPTION, OTHER)
 
     assert said.splitlines() == [
-        f"{SUBSCRIPTION} is paused. Workers notice within 5 s.",
-        f"{OTHER} is paused. Workers notice within 5 s.",
+        f"Workers pause {SUBSCRIPTION} within 5 s.",
+        f"Workers pause {OTHER} within 5 s.",
     ]
     assert read() == dict.fromkeys((SUBSCRIPTION, OTHER), SubscriptionControl(True))
 
-    assert "is consumed again" in run(capsys, "resume", OTHER)
-    assert "has 7 thread(s) in each process" in run(capsys, "threads", SUBSCRIPTION, "7")
+    assert f"Workers resume {OTHER} within 5 s." in run(capsys, "resume", OTHER)
+    said = run(capsys, "threads", SUBSCRIPTION, "7")
+    assert f"each worker process handles {SUBSCRIPTION} with 7 thread(s)" in said
 
     assert read() == {
         SUBSCRIPTION: SubscriptionControl(True, 7),
