@@ -82,9 +82,10 @@ def assert_it_ended_cleanly(demo: RunningDemo, children: dict[int, str]) -> None
     assert [command for pid, command in children.items() if is_running(pid)] == []
 
 
-def test_a_photo_is_uploaded_and_handled_and_ctrl_c_leaves_nothing_behind(
+def test_a_photo_is_handled_the_admin_shows_it_and_ctrl_c_leaves_nothing_behind(
     demo, browser, photo, tmp_path
 ):
+    entry = demo.wait_for(r"(http://127\.0\.0\.1:\d+/admin/ - user demo, password \S+)")
     browser.get(demo.wait_for(ADDRESS))
     children = demo.children()
     assert len(children) == 3, children
@@ -113,19 +114,15 @@ def test_a_photo_is_uploaded_and_handled_and_ctrl_c_leaves_nothing_behind(
 
     patience.until(lambda _: "damaged" in text_of(browser, ".photos .failed"))
 
+    visit_the_admin(browser, *entry.split(" - user demo, password "))
+
     demo.press_ctrl_c()
     assert_it_ended_cleanly(demo, children)
 
 
-def test_the_admin_has_a_user_who_is_named_at_the_start(demo, browser, photo):
-    entry = demo.wait_for(r"(http://127\.0\.0\.1:\d+/admin/ - user demo, password \S+)")
-    address, _, password = entry.partition(" - user demo, password ")
-    gallery = demo.wait_for(ADDRESS)
+def visit_the_admin(browser: Chrome, address: str, password: str) -> None:
+    """Log in as the user whom the demo names, and look at what has become of the photos."""
     patience = WebDriverWait(browser, 20, ignored_exceptions=[WebDriverException])
-    browser.get(gallery)
-    upload(browser, photo)
-    patience.until(lambda _: "joined" in text_of(browser, ".activity"))
-
     browser.get(address)
     browser.find_element(By.NAME, "username").send_keys("demo")
     browser.find_element(By.NAME, "password").send_keys(password, Keys.ENTER)

@@ -124,8 +124,17 @@ class TestCelery:
 class TestRQ:
     """A work horse: it is forked (or spawned) for one job, and ends by ``os._exit``."""
 
-    @pytest.mark.parametrize("worker_class", ["rq.worker.Worker", "rq.worker.SpawnWorker"])
-    @pytest.mark.parametrize("job", ["work", "work_many", "work_in_a_thread"])
+    @pytest.mark.parametrize(
+        ("job", "worker_class"),
+        [
+            ("work", "rq.worker.Worker"),
+            ("work_many", "rq.worker.Worker"),
+            ("work_in_a_thread", "rq.worker.Worker"),
+            ("work_many", "rq.worker.SpawnWorker"),
+            pytest.param("work", "rq.worker.SpawnWorker", marks=pytest.mark.slow),
+            pytest.param("work_in_a_thread", "rq.worker.SpawnWorker", marks=pytest.mark.slow),
+        ],
+    )
     def test_every_message_of_a_job_arrives(
         self,
         project: Project,

@@ -526,12 +526,14 @@ class TestManagePy:
         assert django.manage("runrele") == f"{CONFIGURED}CommandError: {NO_PROJECT}"
         assert django.manage("rele", "publish", "order-paid", "1") == f"CommandError: {NO_PROJECT}"
 
+    @pytest.mark.slow  # as rele-cli, by the same code
     def test_no_credentials(self, django: Newcomer) -> None:
         assert (
             django.manage("runrele")
             == f"{CONFIGURED}{IN_GOOGLE_CLOUD}CommandError: {NO_CREDENTIALS}"
         )
 
+    @pytest.mark.slow  # as rele-cli, by the same code
     def test_a_key_file_that_is_not_there(self, django: Newcomer) -> None:
         install(django, {"GC_CREDENTIALS_PATH": "key.json"})
 
@@ -596,11 +598,13 @@ class TestManagePy:
 
         assert output == f"{HERE}CommandError: {NO_TOPIC}"
 
+    @pytest.mark.slow  # as rele-cli, by the same code
     def test_data_that_is_no_json(self, django: Newcomer) -> None:
         output = django.manage("rele", "publish", "order-paid", "hello")
 
         assert output == f"CommandError: {NO_JSON}"
 
+    @pytest.mark.slow  # as rele-cli, by the same code
     def test_the_port_is_taken(self, django: Newcomer, denying_server: str) -> None:
         output = django.manage("rele", "emulator", "--host-port", denying_server)
 

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
@@ -228,25 +228,34 @@ def a_round(
             yield a_round
 
 
-@pytest.mark.parametrize("kind", databases.RUNNING)
+LONG = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
 @pytest.mark.parametrize(
-    ("rounds", "orders", "pace", "outage"),
+    ("kinds", "orders", "pace", "outage"),
     [
-        pytest.param(3, 150, 20, 5, marks=pytest.mark.timeout(300)),
-        pytest.param(20, 2000, 100, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+        pytest.param(
+            ("postgres", "mariadb", "mariadb"),
+            *(150, 20, 5),
+            marks=pytest.mark.timeout(300),
+            id="3",
+        ),
+        pytest.param(("postgres",) * 20, 2000, 100, 60, marks=LONG, id="20-postgres"),
+        pytest.param(("mariadb",) * 20, 2000, 100, 60, marks=LONG, id="20-mariadb"),
     ],
 )
 def test_an_event_is_published_if_and_only_if_its_transaction_commits_and_has_its_effect_once(
     tmp_path: Path,
     embedded_server: str,
     project_id: str,
-    kind: str,
-    rounds: int,
+    kinds: Sequence[str],
     orders: int,
     pace: int,
     outage: float,
 ) -> None:
-    def play(seed: int) -> None:
+    """A round for each of ``kinds``, the databases."""
+
+    def play(seed: int, kind: str) -> None:
         project = Project(tmp_path / str(seed), embedded_server, f"{project_id}-{seed}")
         project.folder.mkdir()
         chance = random.Random(seed)
@@ -265,8 +274,8 @@ def test_an_event_is_published_if_and_only_if_its_transaction_commits_and_has_it
         assert set(committed.values()) == {1}
         assert {number % 2 for number in committed} == {0}
 
-    seeds = random.sample(range(1_000_000), rounds)
+    seeds = random.sample(range(1_000_000), len(kinds))
     print(f"seeds {seeds}")
     with ThreadPoolExecutor(AT_A_TIME) as executor:
-        for _ in executor.map(play, seeds):
+        for _ in executor.map(play, seeds, kinds):
             pass
