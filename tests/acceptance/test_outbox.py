@@ -321,13 +321,29 @@ def test_after_kill_9_a_new_relay_on_sqlite_starts_at_once(shop_on_sqlite: Proje
     end(relay, 2)
 
 
+def suspend_and_execute(relay: subprocess.Popen[str], database: Path, statement: str) -> None:
+    """Suspend the relay while it is not just writing, and execute the statement then."""
+    for _ in range(20):
+        relay.send_signal(signal.SIGSTOP)
+        with closing(sqlite3.connect(database, timeout=1)) as connection, connection:
+            try:
+                connection.execute(statement)
+            except sqlite3.OperationalError:  # the relay has locked the database
+                relay.send_signal(signal.SIGCONT)
+            else:
+                return
+    raise AssertionError("The relay writes all the time.")
+
+
 def test_a_relay_on_sqlite_that_is_suspended_for_long_is_still_the_only_one(
     shop_on_sqlite: Project, tmp_path: Path
 ) -> None:
     relay = start_relay(shop_on_sqlite)
-    relay.send_signal(signal.SIGSTOP)
-    with closing(sqlite3.connect(tmp_path / "shop.sqlite3", timeout=20)) as connection, connection:
-        connection.execute("UPDATE rele_outbox_relay SET seen_at = '2020-01-01 00:00:00'")
+    suspend_and_execute(
+        relay,
+        tmp_path / "shop.sqlite3",
+        "UPDATE rele_outbox_relay SET seen_at = '2020-01-01 00:00:00'",
+    )
 
     status, output = manage(shop_on_sqlite, "rele", "relay", "--once")
 
