@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -104,10 +105,10 @@ def follow(browser: Chrome, element: WebElement) -> None:
     """Click on a link or a button, and wait for the page that follows."""
     page = browser.find_element(By.TAG_NAME, "html")
     element.click()
-    WebDriverWait(browser, 30).until(staleness_of(page))
-    WebDriverWait(browser, 30).until(
-        lambda _: browser.execute_script("return document.readyState") == "complete"
-    )
+    # Between two pages the driver may have an error of its own about the old one.
+    patience = WebDriverWait(browser, 30, ignored_exceptions=[WebDriverException])
+    patience.until(staleness_of(page))
+    patience.until(lambda _: browser.execute_script("return document.readyState") == "complete")
 
 
 def see(browser: Chrome, name: str) -> None:
