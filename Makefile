@@ -16,10 +16,10 @@ MYSQLCLIENT = $(if $(shell command -v gcc >/dev/null && \
 demo: $(INSTALLED_FOR_DEMO)
 	@$(BIN)/python -m testproject.demo
 
-# Six processes share the files: most tests wait for something, and each file has its own servers.
+# Five processes share the files: most tests wait for something, and each file has its own servers.
 # They keep the order of tests/conftest.py, in which the longest begin.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 test-unit: $(INSTALLED)
 	$(BIN)/python -m pytest tests/unit

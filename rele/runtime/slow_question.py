@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import ref
 
 logger = logging.getLogger(__name__)
 
@@ -105,13 +106,20 @@ class SlowQuestion(Generic[Answer]):
             self._ask_again_later()
 
     def _ask_again_later(self) -> None:
-        timer = threading.Timer(self._every, self._ask_on)
+        # By a weak reference: what nobody can look at any more is not asked on.
+        timer = threading.Timer(self._every, _ask_on, [ref(self)])
         timer.daemon = True
         with suppress(RuntimeError):  # no thread can be started: the next look asks
             timer.start()
 
-    def _ask_on(self) -> None:
+    def ask_on(self) -> None:
+        """Ask again, if somebody has looked lately."""
         now = self._now()
         if now - self._looked_at < ASKED_ON:
             with suppress(RuntimeError):
                 self._ask_if_due(now)
+
+
+def _ask_on(reference: ref[SlowQuestion[Any]]) -> None:
+    if (question := reference()) is not None:
+        question.ask_on()

@@ -330,6 +330,8 @@ def suspend_and_execute(relay: subprocess.Popen[str], database: Path, statement:
                 connection.execute(statement)
             except sqlite3.OperationalError:  # the relay has locked the database
                 relay.send_signal(signal.SIGCONT)
+                connection.execute("PRAGMA busy_timeout = 20000")
+                connection.execute("BEGIN IMMEDIATE")  # waits until it has not
             else:
                 return
     raise AssertionError("The relay writes all the time.")
