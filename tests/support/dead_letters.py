@@ -17,7 +17,7 @@ from rele.project.loading import Project, load_settings
 from rele.resources.desired import dead_letter_subscription
 from tests.support.streams import SOON
 
-QUICK = ("--wait", "0.2")
+QUICK = ("--wait", "0.5")
 """For a server that answers within milliseconds."""
 
 _MOMENT = 0.1
