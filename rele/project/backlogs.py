@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rele.config import Config
 from rele.declaration.subscription import Subscription
 from rele.endpoint import emulator_address
-from rele.runtime.slow_question import SlowQuestion
+from rele.runtime.slow_question import BETWEEN_SCRAPES, SlowQuestion
 from rele.schema.problems import Problem
 from rele.status.providers import Provider
 from rele.status.snapshot import Backlog, Contribution
@@ -45,7 +45,7 @@ def backlog_provider(config: Config, subs: Sequence[Subscription]) -> Provider |
     else:
         return None
     ask = partial(_Server(config).backlogs, [each.name for each in subs])
-    question = SlowQuestion("backlog", ask, every, every * _INTERVALS)
+    question = SlowQuestion("backlog", ask, every, every * _INTERVALS, asked_on=BETWEEN_SCRAPES)
     return lambda: Contribution(backlogs=question.look() or {})
 
 

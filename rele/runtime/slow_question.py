@@ -1,8 +1,4 @@
-"""A question whose answer may take long, asked in a thread of its own while somebody looks.
-
-Scrapes may be a minute apart: so it is asked on for a while after a look, and the next one finds a
-new answer.
-"""
+"""A question whose answer may take long, asked in a thread of its own while somebody looks."""
 
 from __future__ import annotations
 
@@ -18,12 +14,12 @@ logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-ASKED_ON = 300.0
-"""For how many seconds after a look the question is asked again and again."""
+BETWEEN_SCRAPES = 300.0
+"""Seconds, more than there are between two scrapes."""
 
 
 class SlowQuestion(Generic[Answer]):
-    """Keeps the last answer, and asks again as long as somebody looks at it now and then.
+    """Keeps the last answer, and asks again when somebody looks at it, or has looked lately.
 
     So what nobody looks at costs nothing.
 
@@ -33,6 +29,8 @@ class SlowQuestion(Generic[Answer]):
         every: seconds from one question to the next, at least.
         good_for: seconds for which an answer counts.
         now: the time, in seconds of a clock that only advances.
+        asked_on: for how many seconds after a look to ask again and again, so that the next look,
+            a minute later perhaps, finds a new answer.
     """
 
     def __init__(
@@ -42,12 +40,14 @@ class SlowQuestion(Generic[Answer]):
         every: float,
         good_for: float,
         now: Callable[[], float] = time.monotonic,
+        asked_on: float = 0.0,
     ) -> None:
         self._about = about
         self._ask = ask
         self._every = every
         self._good_for = good_for
         self._now = now
+        self._asked_on = asked_on
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
         self._asked_at: float | None = None
@@ -103,7 +103,8 @@ class SlowQuestion(Generic[Answer]):
         finally:
             with self._lock:
                 self._is_asking = False
-            self._ask_again_later()
+            if self._asked_on:
+                self._ask_again_later()
 
     def _ask_again_later(self) -> None:
         # By a weak reference: what nobody can look at any more is not asked on.
@@ -115,7 +116,7 @@ class SlowQuestion(Generic[Answer]):
     def ask_on(self) -> None:
         """Ask again, if somebody has looked lately."""
         now = self._now()
-        if now - self._looked_at < ASKED_ON:
+        if now - self._looked_at < self._asked_on:
             with suppress(RuntimeError):
                 self._ask_if_due(now)
 

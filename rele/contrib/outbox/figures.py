@@ -15,7 +15,7 @@ from rele.contrib.outbox.exceptions import explained_errors
 from rele.contrib.outbox.models import State
 from rele.contrib.outbox.relaying.presence import present_relays
 from rele.management.databases import close_connections
-from rele.runtime.slow_question import SlowQuestion
+from rele.runtime.slow_question import BETWEEN_SCRAPES, SlowQuestion
 from rele.status.providers import STATUS
 from rele.status.snapshot import Contribution, Figure
 
@@ -93,7 +93,14 @@ def showing_figures(
         now: the time, in seconds of a clock that only advances.
     """
     questions = [
-        SlowQuestion(f"outbox in {alias!r}", partial(_found_in, alias), every, _GOOD_FOR, now)
+        SlowQuestion(
+            f"outbox in {alias!r}",
+            partial(_found_in, alias),
+            every,
+            _GOOD_FOR,
+            now,
+            asked_on=BETWEEN_SCRAPES,
+        )
         for alias in aliases
     ]
 

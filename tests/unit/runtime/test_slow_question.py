@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import pytest
 
-from rele.runtime import slow_question
 from rele.runtime.slow_question import SlowQuestion
 from tests.support.polling import wait_until
 
@@ -73,10 +72,9 @@ def test_it_is_asked_once_at_a_time(slow: Slow) -> None:
     assert slow.asked == 1
 
 
-def test_it_is_asked_on_for_a_while_after_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slow_question, "ASKED_ON", 0.2)
+def test_it_is_asked_on_for_a_while_after_a_look() -> None:
     asked: queue.SimpleQueue[None] = queue.SimpleQueue()
-    question = SlowQuestion("figure", lambda: asked.put(None), every=0.01, good_for=15)
+    question = SlowQuestion("figure", lambda: asked.put(None), 0.01, good_for=15, asked_on=0.2)
 
     question.look()
 
