@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db.models import F, Min, QuerySet
+from django.db.models import F, Min, Q, QuerySet
 
 from rele.contrib.outbox.lanes import SHARDS
 from rele.contrib.outbox.models import OutboxMessage, State
@@ -14,7 +14,7 @@ from rele.contrib.outbox.relaying.own_connection import run_statement
 from rele.contrib.outbox.relaying.unlocked import change_unlocked
 
 CHUNK = 500
-"""How many are promoted in one transaction."""
+"""How many are promoted by one statement."""
 
 _INTERVAL = 1.0
 """Seconds between two looks for messages that are due."""
@@ -79,13 +79,25 @@ def promote(alias: str, now: datetime, shards: Collection[int] | None = None) ->
         django.db.Error: the database cannot be used.
     """
     due = _scheduled(alias, shards).filter(next_attempt_at__lte=now)
-    first = due.order_by("next_attempt_at", "id").values_list("id", flat=True)[:CHUNK]
-    if not (ids := run_statement(alias, lambda: list(first))):
-        return []
-    # By their ids, as cancelling does: statements that lock rows by different indexes deadlock on
-    # MariaDB, and a deadlock costs whoever cancels the whole transaction.
-    locked = change_unlocked(_scheduled(alias), ids, _promoted)
-    return [id_ for id_ in ids if id_ not in locked]
+    due = due.order_by("next_attempt_at", "id")
+    rest = due
+    while found := _first(alias, rest):
+        ids = [id_ for id_, _ in found]
+        # By their ids, as cancelling does: statements that lock rows by different indexes deadlock
+        # on MariaDB, and a deadlock costs whoever cancels the whole transaction.
+        locked = change_unlocked(_scheduled(alias), ids, _promoted)
+        if promoted := [id_ for id_ in ids if id_ not in locked]:
+            return promoted
+        # All of these are being cancelled. What is due after them does not wait for that.
+        last, at = found[-1]
+        rest = due.filter(Q(next_attempt_at__gt=at) | Q(next_attempt_at=at, id__gt=last))
+    return []
+
+
+def _first(alias: str, due: QuerySet[OutboxMessage]) -> list[tuple[int, datetime]]:
+    """The ids of the first messages, and when each is due."""
+    values = due.values_list("id", "next_attempt_at")[:CHUNK]
+    return run_statement(alias, lambda: list(values))
 
 
 def _promoted(chosen: QuerySet[OutboxMessage]) -> int:

@@ -12,7 +12,7 @@ _SHARDS = "Shards of the outbox whose messages this process sends."
 
 
 def contribution_of(relays: Relays) -> Contribution:
-    """Which shards they have, and why they cannot send; a restart would not mend that."""
+    """How many shards each sends, and why it cannot send, which a restart does not change."""
     return Contribution(
         figures=tuple(
             Figure("rele_outbox_shards", number, _SHARDS, {"database": alias})

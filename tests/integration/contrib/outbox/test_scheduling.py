@@ -21,6 +21,7 @@ from django.utils import timezone as django_timezone
 
 import rele
 from rele.contrib.outbox.models import OutboxMessage, State
+from rele.contrib.outbox.relaying import promoting
 from rele.contrib.outbox.relaying.clock import DatabaseClock
 from rele.contrib.outbox.relaying.promoting import next_due, promote
 from rele.contrib.outbox.relaying.relay import OutboxRelay, Tally
@@ -212,6 +213,19 @@ def test_a_transaction_that_cancels_and_stays_open_delays_nothing_else(rolled_ba
     assert promoted == [1]
     assert not other.cancel()
     assert scheduled.cancel() is rolled_back
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_however_many_it_cancels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promoting, "CHUNK", 2)
+    cancelled = [rele.publish_later("orders", n, when=2 * PAST) for n in range(4)]
+    rele.publish_later("orders", 4, when=PAST)
+    promoted: list[int] = []
+    with transaction.atomic(using=ALIAS):
+        assert all(each.cancel() for each in cancelled)
+        InThread(lambda: promoted.extend(promote(ALIAS, now()))).join()
+
+    assert len(promoted) == 1
 
 
 @pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
